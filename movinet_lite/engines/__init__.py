@@ -1,0 +1,1 @@
+"""What computes: TensorFlow runs a SavedModel as it is, LiteRT a compiled model."""

@@ -1,0 +1,118 @@
+"""What an engine's model can do: the seam between the sessions and whatever computes.
+
+A model is weights and facts. It holds no stream's memory, so any number of sessions, in any number of threads, can
+share one. An application or a test may pass an object of its own that does the same.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize, States
+
+__all__ = ["BatchStreamModel", "ClipModel", "Mode", "ModelInfo", "StreamModel"]
+
+Mode: TypeAlias = Literal["base", "stream"]
+"""`base` models take a whole clip, `stream` models one frame after the other."""
+
+
+@attrs.frozen
+class ModelInfo:
+    """What a model says of itself.
+
+    Attributes:
+        source: Where it came from: a name, an address or a path.
+        mode: Whether it takes whole clips or a stream of frames.
+        engine: What computes it: ``"tensorflow"``, ``"litert"``, or a name of an application's own.
+        num_classes: How many classes it tells apart.
+        variant: ``"a0"`` to ``"a5"``; `None` if it is none of them.
+        frame_size: The ``(height, width)`` it was trained on, or the only one that it takes; `None` if unknown.
+        fps: The frames per second it was trained on; `None` if unknown.
+        labels: The names of its classes in the order of the logits; `None` if the model does not know them.
+    """
+
+    source: str
+    mode: Mode
+    engine: str
+    num_classes: int
+    variant: str | None = None
+    frame_size: FrameSize | None = None
+    fps: float | None = None
+    labels: tuple[str, ...] | None = None
+
+
+@runtime_checkable
+class ClipModel(Protocol):
+    """A model that takes whole clips."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says of itself."""
+
+    def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits of each clip.
+
+        Args:
+            clips: ``(clips, frames, height, width, 3)``, float32, 0 to 1, RGB.
+
+        Returns:
+            ``(clips, classes)``, float32, not normalised.
+        """
+
+
+@runtime_checkable
+class StreamModel(Protocol):
+    """A model that takes a stream of frames; the states are the caller's."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says of itself."""
+
+    def init_states(self, frame_size: FrameSize) -> States:
+        """Return the states of a stream that has seen no frame.
+
+        Args:
+            frame_size: ``(height, width)`` of the frames to come.
+
+        Returns:
+            State names to arrays. The mapping may be a view of memory of the engine's own.
+        """
+
+    def step(
+        self, frames: NDArray[np.float32], states: States
+    ) -> tuple[NDArray[np.float32], States]:
+        """Return the logits of each frame, and the states after the last.
+
+        A pure function: *states* stays as it is, and can be stepped from again.
+
+        Args:
+            frames: ``(frames, height, width, 3)``, float32, 0 to 1, RGB; at least one.
+            states: What `init_states` or the last `step` of this stream returned, or a dict of arrays with the same
+                names and shapes.
+
+        Returns:
+            The logits, ``(frames, classes)``, float32, where row *i* is what the stream says after frame *i*; and the
+            states.
+        """
+
+
+@runtime_checkable
+class BatchStreamModel(StreamModel, Protocol):
+    """A stream model that steps several streams of different ages in one call."""
+
+    def step_many(
+        self, frames: NDArray[np.float32], states: list[States]
+    ) -> tuple[NDArray[np.float32], list[States]]:
+        """Return the logits and the states of each stream after its frame.
+
+        Args:
+            frames: ``(streams, height, width, 3)``, float32, 0 to 1, RGB: one frame of each stream.
+            states: The states of each stream.
+
+        Returns:
+            The logits, ``(streams, classes)``, float32; and the states of each stream.
+        """

@@ -1,0 +1,37 @@
+"""What every test may use: hypothesis profiles, exports of the Model Garden, and a quiet TensorFlow."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile(
+    "ci",
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(scope="session")
+def oracle_export():
+    """Return a function from an export's name to its folder; it skips the test where there is none."""
+    root = os.environ.get("MOVINET_LITE_ORACLE")
+
+    def find(name: str) -> Path:
+        if not root:
+            pytest.skip(
+                "MOVINET_LITE_ORACLE names no folder with exports of the Model Garden"
+            )
+        folder = Path(root) / name
+        if not (folder / "reference.npz").is_file():
+            pytest.skip(f"the folder MOVINET_LITE_ORACLE holds no export {name!r}")
+        return folder
+
+    return find
