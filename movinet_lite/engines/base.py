@@ -6,19 +6,16 @@ share one. An application or a test may pass an object of its own that does the 
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
+from movinet_lite.variants import Mode
 
-__all__ = ["BatchStreamModel", "ClipModel", "Mode", "ModelInfo", "StreamModel"]
-
-Mode: TypeAlias = Literal["base", "stream"]
-"""`base` models take a whole clip, `stream` models one frame after the other."""
-
+__all__ = ["BatchStreamModel", "ClipModel", "ModelInfo", "StreamModel"]
 
 @attrs.frozen
 class ModelInfo:

@@ -1,0 +1,34 @@
+"""Recognise actions in video with MoViNet: whole clips, or frame by frame as they arrive."""
+
+from movinet_lite.arrays import VideoFrame
+from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
+from movinet_lite.engines.base import ModelInfo
+from movinet_lite.errors import (
+    ArrayError,
+    ConversionError,
+    LabelsError,
+    MissingDependencyError,
+    ModelError,
+    MoViNetError,
+    SessionError,
+    VariantError,
+    VideoError,
+    VideoNotFoundError,
+)
+from movinet_lite.labels import kinetics_600_labels, load_labels
+from movinet_lite.predictions import (
+    LabelFilter,
+    Prediction,
+    softmax,
+    top_k,
+    top_k_over_time,
+)
+from movinet_lite.video import (
+    VideoInfo,
+    load_clip,
+    read_frames,
+    read_video_info,
+    write_video,
+)
+
+__version__ = "0.1.0"

@@ -1,0 +1,59 @@
+"""Keeps what native libraries print while they start away from the user's terminal.
+
+TensorFlow and LiteRT write notes about missing GPUs and chosen kernels straight to the file descriptor of the standard
+error, below Python, where no setting reaches all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+
+__all__ = ["quiet_start"]
+
+_LOG = logging.getLogger(__name__)
+_ONE_AT_A_TIME = threading.RLock()
+_STANDARD_ERROR = 2
+
+# What the logging libraries of TensorFlow (absl, XLA) and LiteRT (tflite) begin their lines with.
+_CHATTER = re.compile(
+    rb"^(WARNING: All log messages before absl::InitializeLog"
+    rb"|(INFO|WARNING|VERBOSE): "
+    rb"|[IWE]\d{4} \d\d:\d\d:\d\d"
+    rb"|[IWE]\d{4} \d{10,}"
+    rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "
+    rb"|To enable the following instructions"
+    rb"|\s*$)"
+)
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Hold back native start-up notes; lines of anyone else are printed when the block ends.
+
+    The notes go to this module's logger, at level DEBUG.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _ONE_AT_A_TIME, tempfile.TemporaryFile() as kept:
+        try:
+            terminal = os.dup(_STANDARD_ERROR)
+        except OSError:  # no standard error, as in a service
+            yield
+            return
+        try:
+            os.dup2(kept.fileno(), _STANDARD_ERROR)
+            yield
+        finally:
+            os.dup2(terminal, _STANDARD_ERROR)
+            kept.seek(0)
+            for line in kept:
+                if _CHATTER.match(line):
+                    _LOG.debug("%s", line.decode(errors="replace").rstrip())
+                else:
+                    os.write(terminal, line)
+            os.close(terminal)
