@@ -34,8 +34,8 @@ __all__ = [
     "Scores",
     "States",
     "VideoFrame",
-    "as_frame",
     "as_clip",
+    "as_frame",
 ]
 
 Frame: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
@@ -52,6 +52,9 @@ FrameSize: TypeAlias = tuple[int, int]
 
 States: TypeAlias = Mapping[str, NDArray[Any]]
 """The memory of one stream: the model's own state names, each with its array."""
+
+# By how much arithmetic in float32 may miss the ends of the range from 0 to 1.
+_ROUNDING = 1e-6
 
 
 @attrs.frozen(eq=False)
@@ -70,9 +73,7 @@ class VideoFrame:
     time_s: float
     index: int
 
-    def __array__(
-        self, dtype: Any = None, *, copy: bool | None = None
-    ) -> NDArray[Any]:
+    def __array__(self, dtype: Any = None, *, copy: bool | None = None) -> NDArray[Any]:
         """Return the pixels, as `numpy.asarray` asks for them."""
         pixels = self.pixels if dtype is None else self.pixels.astype(dtype, copy=False)
         return pixels.copy() if copy else pixels
@@ -94,9 +95,17 @@ def as_frame(frame: object) -> Frame:
 
     Raises:
         ArrayError: If it is something else; the message names the likely mistake.
+
+    Example:
+        >>> import numpy as np
+        >>> as_frame(np.zeros((172, 172, 3), np.uint8)).shape
+        (172, 172, 3)
+        >>> as_frame(np.zeros((3, 8, 8), np.uint8))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        movinet_lite.errors.ArrayError: frame must be ... (channels first? move them last: np.moveaxis(frame, 0, -1))
     """
-    if type(frame) is VideoFrame:
-        return frame.pixels
+    if isinstance(frame, VideoFrame):
+        frame = frame.pixels
     return _check_pictures(frame, 3, "frame", "(height, width, 3)")
 
 
@@ -104,79 +113,130 @@ def as_clip(clip: object) -> Clip:
     """Return *clip* as an array that is certainly a series of RGB pictures.
 
     Args:
-        clip: ``(frames, height, width, 3)``, uint8 in 0 to 255 or floating point in 0 to 1, RGB; or a sequence of
-            frames of one size.
+        clip: ``(frames, height, width, 3)``, uint8 in 0 to 255 or floating point in 0 to 1, RGB; or a list or tuple of
+            frames of one size and dtype.
 
     Returns:
         One array, not copied if it came as a uint8 or float32 array.
 
     Raises:
         ArrayError: If it is something else; the message names the likely mistake.
+
+    Example:
+        >>> import numpy as np
+        >>> as_clip([np.zeros((4, 6, 3), np.uint8)] * 2).shape
+        (2, 4, 6, 3)
     """
     if isinstance(clip, (list, tuple)) and clip:
-        frames = [as_frame(frame) for frame in clip]
-        sizes = {frame.shape for frame in frames}
-        if len(sizes) > 1:
-            raise ArrayError(
-                f"all frames of a clip must have one shape; got {sorted(sizes)}"
-            )
-        return np.stack(frames)
+        return np.stack(_alike_frames(clip))
     return _check_pictures(clip, 4, "clip", "(frames, height, width, 3)")
 
 
+def _alike_frames(clip: list[object] | tuple[object, ...]) -> list[NDArray[Any]]:
+    frames: list[NDArray[Any]] = []
+    for index, item in enumerate(clip):
+        try:
+            frame = as_frame(item)
+        except ArrayError as error:
+            raise ArrayError(f"frame {index} of the clip: {error}") from error
+        frames.append(frame)
+        first = frames[0]
+        # Stacked with float frames, 0 to 255 would become float32 in 0 to 255.
+        if (frame.shape, frame.dtype) != (first.shape, first.dtype):
+            raise ArrayError(
+                "all frames of a clip must have one shape and one dtype; "
+                f"frame 0 is {first.dtype} of shape {first.shape}, "
+                f"frame {index} is {frame.dtype} of shape {frame.shape}"
+            )
+    return frames
+
+
 def _check_pictures(value: object, ndim: int, noun: str, shape: str) -> Frame:
-    rule = f"{noun} must be an RGB array of shape {shape}, uint8 in 0 to 255 or float32 in 0 to 1"
     try:
         array = np.asarray(value)
-    except ValueError as error:
-        raise ArrayError(f"{rule}; got a ragged sequence") from error
-    got = f"got {array.dtype} of shape {array.shape}"
-    if array.dtype == object or array.dtype.kind in "USVMm":
-        raise ArrayError(f"{rule}; got {type(value).__name__}")
-    if array.ndim != ndim or array.shape[-1] != 3:
-        raise ArrayError(f"{rule}; {got}{_shape_hint(array, ndim)}")
-    if array.size == 0:
-        raise ArrayError(f"{rule}; {got}, which is empty")
+    except (TypeError, ValueError) as error:
+        reason = f"a {type(value).__name__} that numpy cannot read: {error}"
+        raise ArrayError(f"{_rule(noun, shape)}; got {reason}") from error
+    if (
+        array.ndim != ndim
+        or array.shape[-1] != 3
+        or array.size == 0
+        or array.dtype.kind not in "fiu"
+    ):
+        raise ArrayError(f"{_rule(noun, shape)}; {_mismatch(array, value, ndim, noun)}")
     if array.dtype == np.uint8:
         return array
+    got = f"got {array.dtype} of shape {array.shape}"
     if array.dtype.kind != "f":
         raise ArrayError(
-            f"{rule}; {got} (convert whole numbers from 0 to 255 with .astype('uint8'))"
+            f"{_rule(noun, shape)}; {got} "
+            f"(whole numbers from 0 to 255? convert them: {noun}.astype('uint8'))"
         )
     low, high = float(array.min()), float(array.max())
-    if not (low >= 0.0 and high <= 1.0):  # also false for NaN
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # false for NaN too
+        hint = _range_hint(low, high, noun)
         raise ArrayError(
-            f"{rule}; {got} with values from {low:g} to {high:g}{_range_hint(low, high)}"
+            f"{_rule(noun, shape)}; {got} with values from {low:g} to {high:g}{hint}"
         )
     return array.astype(np.float32, copy=False)
 
 
-def _shape_hint(array: NDArray[Any], ndim: int) -> str:
-    shape = array.shape
-    if array.ndim == ndim and shape[-1] == 4:
-        return " (RGBA? drop the last channel: frame[..., :3])"
-    if array.ndim == ndim and shape[-3] == 3:
-        return " (channels first? move them last: np.moveaxis(frame, -3, -1))"
-    if array.ndim == ndim and shape[-1] == 1:
-        return " (grey? repeat the channel: np.repeat(frame, 3, axis=-1))"
-    if array.ndim == ndim - 1 and shape[-1:] != (3,):
-        return " (grey? stack it three times: np.stack([frame] * 3, axis=-1))"
-    if array.ndim == 3 and ndim == 4:
-        return " (one frame? a clip of one frame is frame[np.newaxis])"
-    if array.ndim == 4 and ndim == 3:
-        return " (a clip? give its frames one by one)"
-    if array.ndim == 5 and ndim == 4 and shape[0] == 1:
-        return " (a batch of one? give its only clip: clips[0])"
-    return ""
+def _rule(noun: str, shape: str) -> str:
+    return f"{noun} must be an RGB array of shape {shape}, uint8 in 0 to 255 or float32 in 0 to 1"
 
 
-def _range_hint(low: float, high: float) -> str:
-    if np.isnan(low) or np.isnan(high):
-        return " (NaN: a division by zero on the way?)"
-    if low >= 0 and high <= 255:
-        return " (0 to 255? divide by 255, or give uint8)"
-    if low >= -1 and high <= 1:
-        return " (normalised to [-1, 1]? the models take [0, 1]: (frame + 1) / 2)"
-    if low >= -3 and high <= 3:
-        return " (normalised by mean and deviation? the models take plain [0, 1])"
-    return ""
+def _mismatch(array: NDArray[Any], value: object, ndim: int, noun: str) -> str:
+    if array.dtype.kind not in "fiu":
+        given = f"{array.dtype} array" if isinstance(value, np.ndarray) else ""
+        hint = (
+            " (an iterator? make it a list first)" if hasattr(value, "__next__") else ""
+        )
+        return f"got a {given or type(value).__name__}{hint}"
+    got = f"got {array.dtype} of shape {array.shape}"
+    if array.size == 0:
+        return f"{got}, which is empty"
+    return f"{got}{_shape_hint(array.shape, ndim, noun)}"
+
+
+def _shape_hint(shape: tuple[int, ...], ndim: int, noun: str) -> str:
+    if len(shape) == ndim:
+        return _channels_hint(shape, noun)
+    hint = ""
+    if len(shape) == 3 and shape[-1] == 3:
+        hint = " (one frame? a clip of one frame is frame[np.newaxis])"
+    elif len(shape) == ndim - 1:
+        hint = f" (grey? repeat it as three channels: np.stack([{noun}] * 3, axis=-1))"
+    elif len(shape) == ndim + 1 and shape[0] == 1:
+        hint = f" (a batch of one? give what is in it: {noun}[0])"
+    elif len(shape) == ndim + 1:
+        hint = f" (several? give one {noun} after the other)"
+    return hint
+
+
+def _channels_hint(shape: tuple[int, ...], noun: str) -> str:
+    hint = ""
+    if shape[-1] == 4:
+        hint = f" (RGBA? drop the last channel: {noun}[..., :3])"
+    elif shape[-1] == 1:
+        hint = f" (grey? repeat the channel: np.repeat({noun}, 3, axis=-1))"
+    elif shape[-3] == 3:
+        axis = len(shape) - 3
+        hint = f" (channels first? move them last: np.moveaxis({noun}, {axis}, -1))"
+    elif shape[0] == 3:
+        hint = f" (channels first? move them last: np.moveaxis({noun}, 0, -1))"
+    return hint
+
+
+def _range_hint(low: float, high: float, noun: str) -> str:
+    hint = ""
+    if np.isnan(low):
+        hint = " (NaN: a division by zero on the way?)"
+    elif low >= -0.2 and high <= 1.2:
+        hint = f" (overshoot of a resize? cut it off: np.clip({noun}, 0, 1))"
+    elif low >= 0 and high <= 255:
+        hint = " (0 to 255? divide by 255, or give uint8)"
+    elif low >= -1 and high <= 1:
+        hint = f" (normalised to [-1, 1]? the models take [0, 1]: ({noun} + 1) / 2)"
+    elif low >= -3 and high <= 3:
+        hint = " (normalised by mean and deviation? the models take plain [0, 1])"
+    return hint

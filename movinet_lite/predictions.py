@@ -1,0 +1,472 @@
+"""From a model's logits to named and ranked predictions."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from movinet_lite.arrays import Scores
+from movinet_lite.errors import ArrayError, LabelsError
+from movinet_lite.labels import as_names, check_labels, label_indices
+
+__all__ = [
+    "LabelFilter",
+    "Prediction",
+    "Ranking",
+    "TopKOverTime",
+    "mean_prediction",
+    "softmax",
+    "top_k",
+    "top_k_over_time",
+]
+
+Ranking: TypeAlias = tuple[tuple[str, float], ...]
+"""Labels with their scores, best first."""
+
+
+def softmax(logits: ArrayLike) -> NDArray[np.float32]:
+    """Return the probabilities that *logits* stand for.
+
+    Args:
+        logits: ``(..., classes)``, any numbers, not normalised. A class of minus infinity gets probability 0.
+
+    Returns:
+        ``(..., classes)``, float32, 0 to 1, sum 1 over the last axis.
+
+    Raises:
+        ArrayError: If *logits* holds no class, NaN, plus infinity, or nothing but minus infinity.
+
+    Example:
+        >>> softmax([1.0, 1.0, 1.0, 1.0]).tolist()
+        [0.25, 0.25, 0.25, 0.25]
+    """
+    array = _as_floats(logits, "logits", "(..., classes)")
+    peak = array.max(axis=-1, keepdims=True)
+    if not np.isfinite(peak).all():
+        raise _not_finite(float(peak[~np.isfinite(peak)][0]))
+    with np.errstate(over="ignore"):  # minus infinity, whose exponential is 0
+        exponentials = np.exp(array - peak)
+    total = exponentials.sum(axis=-1, keepdims=True)
+    probabilities: NDArray[np.float32] = (exponentials / total).astype(np.float32)
+    return probabilities
+
+
+def top_k(scores: ArrayLike, labels: Sequence[str], *, k: int = 5) -> Ranking:
+    """Return the *k* best classes of *scores* by name.
+
+    Classes of equal score stand in the order of their labels.
+
+    Args:
+        scores: ``(classes,)``, probabilities or logits, no NaN.
+        labels: The name of each class, in the order of *scores*.
+        k: How many classes, at least 1; all of them if there are fewer.
+
+    Returns:
+        Pairs of label and score, best first.
+
+    Raises:
+        ArrayError: If *scores* is not one finite or infinite number for each class, or *k* is below 1.
+        LabelsError: If there is not one label for each score.
+
+    Example:
+        >>> top_k([0.25, 0.5, 0.25], ["walking", "running", "yoga"], k=2)
+        (('running', 0.5), ('walking', 0.25))
+    """
+    k = _check_count(k, "k")
+    array = _as_floats(scores, "scores", "(classes,)", ndim=1)
+    if np.isnan(array.max()):
+        raise ArrayError(
+            "scores must be numbers; got NaN (NaN in the frames or the weights?)"
+        )
+    _check_label_count(labels, array.size)
+    best = _order(array)[:k]
+    return tuple(zip([str(labels[i]) for i in best], array[best].tolist(), strict=True))
+
+
+@attrs.frozen(eq=False)
+class TopKOverTime:
+    """The leading classes of a video and how probable each was in each frame.
+
+    It can be unpacked: ``labels, probabilities, indices = top_k_over_time(...)``.
+
+    Attributes:
+        labels: The names of the classes, the last frame's best first.
+        probabilities: ``(classes, frames)``, float32, 0 to 1: a curve for each of `labels`.
+        indices: ``(classes,)``, intp: the place of each of `labels` among all labels.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    indices: NDArray[np.intp]
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the labels, the probabilities and the indices."""
+        return iter((self.labels, self.probabilities, self.indices))
+
+
+def top_k_over_time(
+    probabilities: ArrayLike, labels: Sequence[str], *, k: int = 5
+) -> TopKOverTime:
+    """Return the *k* classes that lead a video, with their probabilities over time.
+
+    They are the classes that stand most often among the *k* best of a frame, ordered by how often; of two that do so
+    equally often, the one that did so first. The best class of the last frame is always among them, and the first.
+
+    Args:
+        probabilities: ``(frames, classes)``, 0 to 1, at least one frame.
+        labels: The name of each class.
+        k: How many classes count as leading in a frame, and how many are returned at most; at least 1.
+
+    Returns:
+        At most *k* classes, fewer if fewer ever lead.
+
+    Raises:
+        ArrayError: If *probabilities* is something else, or *k* is below 1.
+        LabelsError: If there is not one label for each class.
+
+    Example:
+        >>> over_time = top_k_over_time(
+        ...     [[0.5, 0.25, 0.25], [0.5, 0.0, 0.5], [0.0, 0.0, 1.0]],
+        ...     ["walking", "running", "yoga"],
+        ...     k=2,
+        ... )
+        >>> over_time.labels
+        ('yoga', 'walking')
+        >>> over_time.probabilities.tolist()
+        [[0.25, 0.5, 1.0], [0.5, 0.5, 0.0]]
+
+    References:
+        [1] The TensorFlow Hub tutorial "MoViNet for streaming action recognition" chooses the curves that it plots
+            this way, but returns one class more where the last frame's best is not among the *k* most frequent.
+    """
+    k = _check_count(k, "k")
+    array = _as_floats(probabilities, "probabilities", "(frames, classes)", ndim=2)
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0.0 and high <= 1.0 + 1e-6):  # false for NaN too
+        raise ArrayError(
+            f"probabilities must be from 0 to 1; got {low:g} to {high:g} "
+            "(logits? apply softmax to them)"
+        )
+    _check_label_count(labels, array.shape[1])
+    leading = _order(array)[:, :k]
+    by_frequency = [
+        index for index, _ in Counter(leading.ravel().tolist()).most_common()
+    ]
+    best_at_last = int(leading[-1, 0])
+    indices = list(dict.fromkeys([best_at_last, *by_frequency]))[:k]
+    return TopKOverTime(
+        tuple(str(labels[i]) for i in indices),
+        np.ascontiguousarray(array[:, indices].T, np.float32),
+        np.array(indices, np.intp),
+    )
+
+
+def _check_min_score(_filter: object, _field: object, value: float) -> None:
+    if not 0.0 <= value <= 1.0:  # false for NaN too
+        raise ArrayError(f"min_score must be a probability from 0 to 1; got {value}")
+
+
+def _check_max_results(_filter: object, _field: object, value: int | None) -> None:
+    if value is not None:
+        _check_count(value, "max_results")
+
+
+@attrs.frozen
+class LabelFilter:
+    """What of a ranking is of interest: some classes only, from some score on, so many at most.
+
+    The names are checked against the labels here, once.
+
+    Attributes:
+        labels: The labels of the model, in the order of the logits.
+        allow: The only labels to let through; `None` for all.
+        deny: Labels to leave out, even if they are allowed.
+        min_score: The lowest probability to let through, 0 to 1.
+        max_results: How many results to let through at most; `None` for any number.
+
+    Raises:
+        ArrayError: If *min_score* or *max_results* is out of range.
+        LabelsError: If a name is not a label, in which case the message offers the nearest ones, or if no label is
+            left.
+
+    Example:
+        >>> labels = ("walking", "running", "yoga")
+        >>> label_filter = LabelFilter(labels, deny=["running"], min_score=0.25)
+        >>> label_filter.apply(top_k([0.25, 0.625, 0.125], labels))
+        (('walking', 0.25),)
+    """
+
+    labels: tuple[str, ...] = attrs.field(
+        converter=check_labels, repr=lambda labels: f"<{len(labels)} labels>"
+    )
+    allow: tuple[str, ...] | None = attrs.field(
+        default=None, kw_only=True, converter=attrs.converters.optional(as_names)
+    )
+    deny: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=as_names)
+    min_score: float = attrs.field(
+        default=0.0, kw_only=True, converter=float, validator=_check_min_score
+    )
+    max_results: int | None = attrs.field(
+        default=None, kw_only=True, validator=_check_max_results
+    )
+    _permitted: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
+
+    @_permitted.default
+    def _names_let_through(self) -> frozenset[str]:
+        allowed = self.labels if self.allow is None else self.allow
+        label_indices([*allowed, *self.deny], self.labels)
+        permitted = frozenset(allowed) - frozenset(self.deny)
+        if not permitted:
+            raise LabelsError(
+                "allow and deny must leave at least one label; "
+                f"got allow={self.allow!r}, deny={self.deny!r} "
+                "(to allow all labels, leave allow out)"
+            )
+        return permitted
+
+    def apply(self, ranking: Iterable[tuple[str, float]]) -> Ranking:
+        """Return what of *ranking* the filter lets through, in the same order.
+
+        Args:
+            ranking: Pairs of label and probability, best first.
+
+        Returns:
+            The pairs let through, their probabilities unchanged.
+        """
+        # In float32, as the scores are: 0.7 lets through a float32 of 0.7, which is a little less.
+        lowest = np.float32(self.min_score)
+        kept = (
+            (label, score)
+            for label, score in ranking
+            if label in self._permitted and np.float32(score) >= lowest
+        )
+        return tuple(itertools.islice(kept, self.max_results))
+
+
+def _own_logits(logits: ArrayLike) -> Scores:
+    array = _as_floats(logits, "logits", "(classes,)", ndim=1)
+    peak = float(array.max())  # NaN if there is one
+    if not math.isfinite(peak):
+        raise _not_finite(peak)
+    return _read_only(np.array(array, np.float32))
+
+
+def _as_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    # A tuple is what a session gives, which has checked it: this runs once a frame.
+    return labels if isinstance(labels, tuple) else check_labels(labels)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Prediction:
+    """What a model says of a clip, or of a stream up to one frame.
+
+    Its arrays are its own and read-only.
+
+    Attributes:
+        logits: ``(classes,)``, float32, any range, not normalised.
+        labels: The name of each class.
+        frame_index: The frame that it follows, counted from 0; `None` if it belongs to no single frame.
+        time_s: When that frame is shown, in seconds from the start of the video; `None` if that is not known.
+
+    Raises:
+        ArrayError: If *logits* is not one number for each class.
+        LabelsError: If there is not one label for each class.
+
+    Example:
+        >>> prediction = Prediction([0.0, 0.0], ("walking", "running"), frame_index=12, time_s=2.4)
+        >>> prediction
+        Prediction('walking', 0.50, frame 12, 2.4 s)
+        >>> prediction.top_k(5)
+        (('walking', 0.5), ('running', 0.5))
+    """
+
+    logits: Scores = attrs.field(converter=_own_logits)
+    labels: tuple[str, ...] = attrs.field(converter=_as_labels)
+    frame_index: int | None = attrs.field(
+        default=None, kw_only=True, converter=attrs.converters.optional(operator.index)
+    )
+    time_s: float | None = attrs.field(
+        default=None, kw_only=True, converter=attrs.converters.optional(float)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        _check_label_count(self.labels, self.logits.size)
+
+    @functools.cached_property
+    def probabilities(self) -> Scores:
+        """The softmax of the logits: ``(classes,)``, float32, 0 to 1, sum 1."""
+        return _read_only(softmax(self.logits))
+
+    @property
+    def label(self) -> str:
+        """The most probable class; of several, the first in the order of the labels."""
+        return self.labels[int(self.probabilities.argmax())]
+
+    @property
+    def score(self) -> float:
+        """The probability of `label`, 0 to 1."""
+        return float(self.probabilities.max())
+
+    def top_k(self, k: int = 5, *, label_filter: LabelFilter | None = None) -> Ranking:
+        """Return the *k* most probable classes, or the *k* most probable of those that a filter lets through.
+
+        Args:
+            k: How many classes, at least 1; fewer are returned if there are fewer.
+            label_filter: What to let through; `None` for every class. It changes no probability: those of the classes
+                let through need not sum to 1.
+
+        Returns:
+            Pairs of label and probability, best first; classes of equal probability in the order of their labels.
+
+        Raises:
+            ArrayError: If *k* is below 1.
+            LabelsError: If *label_filter* was made for other labels.
+        """
+        if label_filter is None:
+            return top_k(self.probabilities, self.labels, k=k)
+        k = _check_count(k, "k")
+        if label_filter.labels != self.labels:
+            raise LabelsError(
+                "label_filter must be made for the labels of the prediction; it was made for other ones "
+                "(make it with LabelFilter(prediction.labels, ...))"
+            )
+        ranking = top_k(self.probabilities, self.labels, k=len(self.labels))
+        return label_filter.apply(ranking)[:k]
+
+    def to_dict(
+        self, k: int = 5, *, label_filter: LabelFilter | None = None
+    ) -> dict[str, Any]:
+        """Return the prediction as plain values that `json.dumps` takes.
+
+        Args:
+            k: As in `top_k`.
+            label_filter: As in `top_k`.
+
+        Returns:
+            ``frame_index``, ``time_s``, and under ``top_k`` a list of dicts of ``label`` and ``score``.
+
+        Example:
+            >>> Prediction([0.0, 0.0], ("walking", "running")).to_dict(1)
+            {'frame_index': None, 'time_s': None, 'top_k': [{'label': 'walking', 'score': 0.5}]}
+        """
+        ranking = self.top_k(k, label_filter=label_filter)
+        return {
+            "frame_index": self.frame_index,
+            "time_s": self.time_s,
+            "top_k": [{"label": label, "score": score} for label, score in ranking],
+        }
+
+    def __repr__(self) -> str:
+        place = "" if self.frame_index is None else f", frame {self.frame_index}"
+        time = "" if self.time_s is None else f", {round(self.time_s, 3)} s"
+        return f"Prediction({self.label!r}, {self.score:.2f}{place}{time})"
+
+    def __reduce__(self) -> tuple[Callable[..., Prediction], tuple[Any, ...]]:
+        # Through the constructor, since pickle forgets that an array is read-only.
+        make = functools.partial(
+            Prediction, frame_index=self.frame_index, time_s=self.time_s
+        )
+        return make, (self.logits, self.labels)
+
+
+def mean_prediction(predictions: Iterable[Prediction]) -> Prediction:
+    """Return the mean of the probabilities of *predictions*, as one prediction.
+
+    What a stream says flickers from frame to frame; the mean over some frames, or over the whole video, is steadier.
+
+    Args:
+        predictions: At least one, all with the same labels.
+
+    Returns:
+        A prediction with the mean probabilities, and their logarithms as logits. It belongs to no single frame.
+
+    Raises:
+        ArrayError: If there is no prediction.
+        LabelsError: If the labels differ.
+
+    Example:
+        >>> one = Prediction([0.0, -float("inf")], ("walking", "running"))
+        >>> other = Prediction([0.0, 0.0], ("walking", "running"))
+        >>> mean_prediction([one, other]).top_k()
+        (('walking', 0.75), ('running', 0.25))
+    """
+    given = tuple(predictions)
+    if not given:
+        raise ArrayError("predictions must be at least one; got none")
+    labels = given[0].labels
+    if any(prediction.labels != labels for prediction in given):
+        raise LabelsError(
+            "predictions must have the same labels; got different ones "
+            "(predictions of different models?)"
+        )
+    mean = np.mean([prediction.probabilities for prediction in given], axis=0)
+    with np.errstate(divide="ignore"):  # a class that is nowhere possible
+        return Prediction(np.log(mean), labels)
+
+
+def _as_floats(
+    values: ArrayLike, noun: str, shape: str, *, ndim: int | None = None
+) -> NDArray[np.floating[Any]]:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ArrayError(
+            f"{noun} must be numbers of shape {shape}; got a ragged sequence"
+        ) from error
+    if array.dtype.kind not in "fiu":
+        raise ArrayError(
+            f"{noun} must be numbers of shape {shape}; got {array.dtype} of shape {array.shape}"
+        )
+    if array.ndim != (ndim or max(array.ndim, 1)) or 0 in array.shape[-(ndim or 1) :]:
+        hint = " (a batch? give one row of it)" if array.ndim == 2 and ndim == 1 else ""
+        raise ArrayError(
+            f"{noun} must be numbers of shape {shape}; got shape {array.shape}{hint}"
+        )
+    if array.dtype in (np.float32, np.float64):
+        return array
+    return array.astype(np.float64)
+
+
+def _not_finite(peak: float) -> ArrayError:
+    if peak == -math.inf:
+        return ArrayError(
+            "logits must leave a class possible; got minus infinity for every class"
+        )
+    got = "NaN" if math.isnan(peak) else "plus infinity"
+    return ArrayError(
+        f"logits must be numbers; got {got} (NaN in the frames or the weights?)"
+    )
+
+
+def _check_count(count: int, noun: str) -> int:
+    try:
+        whole = operator.index(count)
+    except TypeError:
+        whole = 0
+    if whole < 1:
+        raise ArrayError(f"{noun} must be a whole number, at least 1; got {count!r}")
+    return whole
+
+
+def _check_label_count(labels: Sequence[str], num_classes: int) -> None:
+    if isinstance(labels, str) or len(labels) != num_classes:
+        check_labels(labels, num_classes)
+
+
+def _order(scores: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
+    # Negated, not reversed, so that the stable sort keeps classes of equal score in their order.
+    return np.argsort(-scores, axis=-1, kind="stable")
+
+
+def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    array.setflags(write=False)
+    return array
