@@ -1,0 +1,222 @@
+"""From an http address to a file, with retries, limits, progress, and a reason for each failure."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import socket
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import attrs
+
+from movinet_lite.errors import ModelError
+
+__all__ = ["Download", "download"]
+
+MAX_DOWNLOAD_BYTES = 1 << 30
+"""The most that is downloaded: 1 GiB. The largest MoViNet takes a fraction of that."""
+
+TIMEOUT_S = 30.0
+"""How long a server may be silent, in seconds."""
+
+RETRY_PAUSES_S = (0.5, 2.0)
+"""The pauses before the second and the third attempt, in seconds."""
+
+_PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
+_CHUNK_BYTES = 1 << 16
+
+
+@attrs.frozen
+class Download:
+    """What was downloaded.
+
+    Attributes:
+        num_bytes: How many bytes.
+        sha256: Their checksum, in hexadecimal.
+    """
+
+    num_bytes: int
+    sha256: str
+
+
+def download(address: str, path: Path, *, progress: bool = False) -> Download:
+    """Download a file.
+
+    Proxies named by the environment (``HTTPS_PROXY``, ``NO_PROXY``) are used. What may pass, such as a server too busy
+    or a connection cut, is tried three times in all. An error in writing *path* comes through as it is.
+
+    Args:
+        address: An ``http://`` or ``https://`` address. Redirects to others are followed.
+        path: Where to write; an existing file is overwritten. After an error it may hold a part.
+        progress: Whether to draw a bar on standard error.
+
+    Returns:
+        The size and the checksum.
+
+    Raises:
+        ModelError: If the address did not give the whole file; the message says why.
+    """
+    host = urllib.parse.urlsplit(address).netloc
+    pauses_s = list(RETRY_PAUSES_S)
+    with _progress_bar(host, progress=progress) as show:
+        while True:
+            try:
+                return _download_once(address, path, show)
+            except _FailedError as error:
+                if not error.passing or not pauses_s:
+                    raise ModelError(error.reason, address) from error
+            time.sleep(pauses_s.pop(0))
+
+
+class _FailedError(Exception):
+    """One attempt failed, for a *reason* that is *passing* or not."""
+
+    def __init__(self, reason: str, *, passing: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.passing = passing
+
+
+class _OnlyHttp(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http and https only, and from https never back to http."""
+
+    def redirect_request(  # noqa: PLR0917 (urllib's own signature)
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        is_safe = urllib.parse.urlsplit(req.full_url).scheme == "https"
+        allowed = {"https"} if is_safe else {"http", "https"}
+        if urllib.parse.urlsplit(newurl).scheme not in allowed:
+            reason = f"redirection to {newurl!r} is not allowed"
+            raise urllib.error.HTTPError(req.full_url, code, reason, headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _download_once(
+    address: str, path: Path, show: Callable[[int, int | None], None]
+) -> Download:
+    digest = hashlib.sha256()
+    num_bytes = 0
+    with _explained():
+        opener = urllib.request.build_opener(_OnlyHttp)
+        request = urllib.request.Request(  # noqa: S310 (the caller checks the scheme)
+            address, headers={"User-Agent": "movinet-lite"}
+        )
+        response: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT_S)
+    with response, path.open("wb") as file:
+        expected = _content_length(response)
+        while True:
+            with _explained():
+                chunk = response.read(_CHUNK_BYTES)
+            if not chunk:
+                break
+            num_bytes += len(chunk)
+            _check_size(num_bytes)
+            digest.update(chunk)
+            file.write(chunk)
+            show(num_bytes, expected)
+    if expected is not None and num_bytes != expected:
+        raise _FailedError(
+            f"the download was cut short: {num_bytes} of {expected} bytes came",
+            passing=True,
+        )
+    return Download(num_bytes=num_bytes, sha256=digest.hexdigest())
+
+
+def _content_length(response: http.client.HTTPResponse) -> int | None:
+    text = response.headers.get("Content-Length", "")
+    if not text.isdecimal():
+        return None
+    _check_size(int(text))
+    return int(text)
+
+
+def _check_size(num_bytes: int) -> None:
+    if num_bytes > MAX_DOWNLOAD_BYTES:
+        raise _FailedError(
+            f"a model may have at most {MAX_DOWNLOAD_BYTES} bytes; this is larger"
+        )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what goes wrong on the network into a reason.
+
+    Raises:
+        _FailedError: In place of the errors of `urllib`, `http` and `socket`.
+    """
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        with error:
+            failed = _explain_status(error)
+        raise failed from error
+    except urllib.error.URLError as error:
+        raise _FailedError(_explain_no_connection(error.reason)) from error
+    except TimeoutError as error:
+        reason = f"the server was silent for {TIMEOUT_S:g} seconds"
+        raise _FailedError(reason, passing=True) from error
+    except (http.client.InvalidURL, ValueError) as error:
+        raise _FailedError(f"this is not an address: {error}") from error
+    except (OSError, http.client.HTTPException) as error:
+        detail = str(error) or type(error).__name__
+        reason = f"the connection broke ({detail})"
+        raise _FailedError(reason, passing=True) from error
+
+
+def _explain_status(error: urllib.error.HTTPError) -> _FailedError:
+    if 300 <= error.code < 400:
+        return _FailedError(f"redirected in vain: {str(error.reason).splitlines()[0]}")
+    phrase = http.client.responses.get(error.code, "unknown status")
+    reason = f"the server answered {error.code} ({phrase})"
+    if error.code in {401, 403}:
+        reason += "; the model may need a login, or a licence accepted on its page"
+    return _FailedError(reason, passing=error.code in _PASSING_STATUS)
+
+
+def _explain_no_connection(reason: object) -> str:
+    if isinstance(reason, socket.gaierror):
+        return f"no connection: the host's name is unknown here ({reason.strerror}); is there a network?"
+    if isinstance(reason, TimeoutError):
+        return f"no connection within {TIMEOUT_S:g} seconds"
+    return f"no connection ({reason})"
+
+
+@contextmanager
+def _progress_bar(
+    title: str, *, progress: bool
+) -> Iterator[Callable[[int, int | None], None]]:
+    """Give a function of the bytes that came and the bytes to come, which draws a bar if *progress*."""
+    if not progress:
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
