@@ -86,7 +86,9 @@ class VariantError(MoViNetError, ValueError):
         known: The names that exist.
     """
 
-    def __init__(self, message: str, name: str = "", known: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: str, name: str = "", known: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message, name, known)
         self.name = name
         self.known = known
@@ -101,6 +103,9 @@ class VideoError(MoViNetError, OSError):
 
     def __init__(self, message: str, path: str | Path = "") -> None:
         super().__init__(message, path)
+        # OSError takes the first of two arguments for the number of an error.
+        self.errno = None
+        self.strerror = message
         self.path = path
 
     def __str__(self) -> str:

@@ -242,22 +242,29 @@ class LabelFilter:
         Returns:
             The pairs let through, their probabilities unchanged.
         """
-        # In float32, as the scores are: 0.7 lets through a float32 of 0.7, which is a little less.
-        lowest = np.float32(self.min_score)
-        kept = (
+        return tuple(self._passing(ranking))
+
+    def _passing(
+        self, ranking: Iterable[tuple[str, float]]
+    ) -> Iterator[tuple[str, float]]:
+        # A float32 of 0.7 is a little less than 0.7, and passes a filter of 0.7 all the same.
+        lowest = min(self.min_score, float(np.float32(self.min_score)))
+        passing = (
             (label, score)
             for label, score in ranking
-            if label in self._permitted and np.float32(score) >= lowest
+            if score >= lowest and label in self._permitted
         )
-        return tuple(itertools.islice(kept, self.max_results))
+        return itertools.islice(passing, self.max_results)
 
 
 def _own_logits(logits: ArrayLike) -> Scores:
     array = _as_floats(logits, "logits", "(classes,)", ndim=1)
-    peak = float(array.max())  # NaN if there is one
+    with np.errstate(over="ignore"):  # to infinity, which is refused
+        own = np.array(array, np.float32)
+    peak = float(own.max())  # NaN if there is one
     if not math.isfinite(peak):
         raise _not_finite(peak)
-    return _read_only(np.array(array, np.float32))
+    return _read_only(own)
 
 
 def _as_labels(labels: Sequence[str]) -> tuple[str, ...]:
@@ -340,7 +347,7 @@ class Prediction:
                 "(make it with LabelFilter(prediction.labels, ...))"
             )
         ranking = top_k(self.probabilities, self.labels, k=len(self.labels))
-        return label_filter.apply(ranking)[:k]
+        return tuple(itertools.islice(label_filter._passing(ranking), k))  # noqa: SLF001
 
     def to_dict(
         self, k: int = 5, *, label_filter: LabelFilter | None = None
