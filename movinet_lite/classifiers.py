@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self
 
 import attrs
 import numpy as np
@@ -27,7 +27,7 @@ from movinet_lite.arrays import (
     as_clip,
     as_frame,
 )
-from movinet_lite.engines import load_model
+from movinet_lite.engines import Engine, load_model
 from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.labels import check_labels, kinetics_600_labels, load_labels
@@ -36,11 +36,7 @@ from movinet_lite.preprocess import Fit, prepare_clip, prepare_frame
 from movinet_lite.states import fit_states
 from movinet_lite.variants import Mode
 
-__all__ = ["BaseClassifier", "Engine", "StreamingClassifier"]
-
-Engine: TypeAlias = Literal["auto", "litert", "tensorflow"]
-"""What computes: ``"tensorflow"`` runs a SavedModel as it is, ``"litert"`` a compiled model, ``"auto"`` the fastest that
-was checked to give the same logits."""
+__all__ = ["BaseClassifier", "StreamingClassifier"]
 
 _FRAMES_PER_CALL = 8  # what `run` gives the model at once: beyond it, a call gains little and a result waits longer
 
@@ -198,7 +194,7 @@ class BaseClassifier(_Session):
         frame_size: FrameSize | None = None,
         fps: float | None = None,
         fit: Fit = "stretch",
-        offline: bool | None = None,
+        offline: bool = False,
     ) -> Self:
         """Return a classifier for the base model at *source*.
 
@@ -212,8 +208,8 @@ class BaseClassifier(_Session):
             frame_size: The ``(height, width)`` to scale frames to; `None` for what the model was trained on.
             fps: The frames per second that the model was trained on, where it does not know.
             fit: How a frame of another size is scaled; see `prepare_frame`.
-            offline: Whether to stay off the network; `None` for what the environment variable
-                ``MOVINET_LITE_OFFLINE`` says.
+            offline: Whether the network must not be touched; the environment variable
+                ``MOVINET_LITE_OFFLINE=1`` says so for all calls.
 
         Raises:
             ModelError: If the model cannot be found, fetched or read, or is a stream model.
@@ -332,7 +328,7 @@ class StreamingClassifier(_Session):
         frame_size: FrameSize | None = None,
         fps: float | None = None,
         fit: Fit = "stretch",
-        offline: bool | None = None,
+        offline: bool = False,
     ) -> Self:
         """Return a classifier for the stream model at *source*.
 
@@ -346,8 +342,8 @@ class StreamingClassifier(_Session):
             frame_size: The ``(height, width)`` to scale frames to; `None` for what the model was trained on.
             fps: The frames per second that the model was trained on, where it does not know.
             fit: How a frame of another size is scaled; see `prepare_frame`.
-            offline: Whether to stay off the network; `None` for what the environment variable
-                ``MOVINET_LITE_OFFLINE`` says.
+            offline: Whether the network must not be touched; the environment variable
+                ``MOVINET_LITE_OFFLINE=1`` says so for all calls.
 
         Raises:
             ModelError: If the model cannot be found, fetched or read, or is a base model.
@@ -391,8 +387,7 @@ class StreamingClassifier(_Session):
                 and the session stays as it was. Also if the session is closed, or in use by another thread.
         """
         with self._alone():
-            self._settle()
-            return _copy(self._states)
+            return _copy(self._current_states())
 
     @states.setter
     def states(self, states: States) -> None:
@@ -554,14 +549,18 @@ class StreamingClassifier(_Session):
             else:
                 self._settle()
 
-    def _settle(self) -> None:
-        """Bring the states to just after the last prediction that a run has handed out."""
+    def _current_states(self) -> States:
+        """Return the states just after the last prediction that a run has handed out, or the last step."""
         if self._handed_out is None:
-            return
-        frames, self._handed_out = self._handed_out, None
-        self._states = self._model.step(frames, self._states)[1]
-        self._num_frames += len(frames)
-        self._changes += 1
+            return self._states
+        return self._model.step(self._handed_out, self._states)[1]
+
+    def _settle(self) -> None:
+        """Make an end of a run that is still going on, before the session is used otherwise."""
+        if self._handed_out is not None:
+            self._states = self._current_states()
+            self._num_frames += len(self._handed_out)
+            self._handed_out = None
 
     def _prepare(
         self, frame: Frame | VideoFrame

@@ -2,17 +2,76 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, TypeAlias, get_args, overload
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.base import ClipModel, StreamModel
-from movinet_lite.errors import ConversionError, ModelError
+from movinet_lite.engines.tensorflow import load_saved_model
+from movinet_lite.errors import ModelError
 from movinet_lite.hub import resolve_model
 from movinet_lite.labels import load_labels
 from movinet_lite.variants import Mode
 
-__all__ = ["load_model"]
+__all__ = ["Engine", "load_model"]
 
-_ENGINES = ("auto", "litert", "tensorflow")
+Engine: TypeAlias = Literal["auto", "litert", "tensorflow"]
+"""What computes: ``"tensorflow"`` runs a SavedModel as it is, ``"litert"`` a compiled model, ``"auto"`` the fastest that
+was checked to give the same logits."""
+
+
+@overload
+def load_model(
+    source: str | Path,
+    mode: Literal["base"],
+    *,
+    engine: Engine = ...,
+    threads: int | None = ...,
+    frame_size: FrameSize | None = ...,
+    offline: bool = ...,
+) -> ClipModel: ...
+@overload
+def load_model(
+    source: str | Path,
+    mode: Literal["stream"],
+    *,
+    engine: Engine = ...,
+    threads: int | None = ...,
+    frame_size: FrameSize | None = ...,
+    offline: bool = ...,
+) -> StreamModel: ...
+def load_model(
+    source: str | Path,
+    mode: Mode,
+    *,
+    engine: Engine = "auto",
+    threads: int | None = None,
+    frame_size: FrameSize | None = None,
+    offline: bool = False,
+) -> ClipModel | StreamModel:
+    """Return the model at *source*, fetched first if need be.
+
+    Args:
+        source: A name, address, handle or path; see `movinet_lite.hub.resolve_model`.
+        mode: Whether a model of whole clips or of streams is wanted.
+        engine: What computes; see `Engine`.
+        threads: How many threads it may use; `None` for one a core.
+        frame_size: The ``(height, width)`` of the frames to come; `None` for what the model was trained on.
+        offline: Whether the network must not be touched.
+
+    Raises:
+        ModelError: If the model cannot be found, fetched or read, or is not of this *mode*.
+    """
+    if engine not in get_args(Engine):
+        raise ModelError(
+            f"engine must be one of {', '.join(get_args(Engine))}; got {engine!r}",
+            source,
+        )
+    if threads is not None and threads < 1:
+        raise ModelError(f"threads must be at least 1, or None; got {threads}", source)
+    path = resolve_model(source, mode, offline=offline)
+    labels_path = path / "labels.txt"
+    labels = load_labels(labels_path) if labels_path.is_file() else None
+    return load_saved_model(
+        path, mode, threads=threads, source=str(source), labels=labels
+    )

@@ -7,14 +7,17 @@ error, below Python, where no setting reaches all of them.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import logging
 import os
 import re
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 
-__all__ = ["quiet_start"]
+__all__ = ["quiet_exit", "quiet_start"]
 
 _LOG = logging.getLogger(__name__)
 _ONE_AT_A_TIME = threading.RLock()
@@ -27,6 +30,7 @@ _CHATTER = re.compile(
     rb"|[IWE]\d{4} \d\d:\d\d:\d\d"
     rb"|[IWE]\d{4} \d{10,}"
     rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "
+    rb"|\xe2\x94\x94 "  # LiteRT goes on with its last line
     rb"|To enable the following instructions"
     rb"|\s*$)"
 )
@@ -57,3 +61,19 @@ def quiet_start() -> Iterator[None]:
                 else:
                     os.write(terminal, line)
             os.close(terminal)
+
+
+@functools.cache
+def quiet_exit() -> None:
+    """Close the standard error when the process has ended but for native libraries, which take their leave on it.
+
+    Python's own exit, with its handlers and messages, comes before. Where the C library does not offer it, nothing is
+    done.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        close = ctypes.cast(libc.close, ctypes.c_void_p)
+        # The C library runs these last in, first out, so this one comes before LiteRT's, which registered earlier.
+        libc.__cxa_atexit(close, ctypes.c_void_p(_STANDARD_ERROR), None)

@@ -82,7 +82,7 @@ class TensorFlowClipModel:
             ModelError: If it is not a base model.
         """
         self._module = module  # a signature does not keep its variables alive
-        if "init_states" in module.signatures or hasattr(module, "init_states"):
+        if _is_stream(module):
             raise ModelError(
                 "a base model takes whole clips; this one is a stream model, which takes frames one by one "
                 "(load it with StreamingClassifier)",
@@ -112,7 +112,7 @@ class TensorFlowClipModel:
             num_classes = self._run(
                 **{self._input: np.zeros((1, 8, 64, 64, 3), np.float32)}
             )[self._output].shape[-1]
-        names = [variable.name for variable in getattr(module, "variables", ())]
+        names = [variable.name for variable in self._run.variables]
         self._info = _model_info("base", source, int(num_classes), names, spec, labels)
 
     @property
@@ -141,7 +141,7 @@ class TensorFlowStreamModel:
             ModelError: If it is not a stream model, or its states do not pair.
         """
         self._module = module
-        if "init_states" not in module.signatures and not hasattr(module, "init_states"):
+        if not _is_stream(module):
             raise ModelError(
                 "a stream model has a signature init_states and a signature call; this one is a base model, which "
                 "takes whole clips (load it with BaseClassifier)",
@@ -224,6 +224,13 @@ def _to_tensors(tf: Any, states: States) -> dict[str, Any]:
     if isinstance(states, TensorStates):
         return states.tensors
     return {name: tf.constant(value) for name, value in states.items()}
+
+
+def _is_stream(module: Any) -> bool:
+    """Tell a stream model by its signatures; an object exported from Keras may have init_states in either mode."""
+    if "init_states" in module.signatures or "call" in module.signatures:
+        return True
+    return "serving_default" not in module.signatures and hasattr(module, "init_states")
 
 
 def _init_function(module: Any) -> Callable[[Any], Mapping[str, Any]]:

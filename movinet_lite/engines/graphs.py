@@ -1,0 +1,180 @@
+"""A LiteRT graph: its declared inputs and outputs, its memory, and one call of it.
+
+References:
+    [1] LiteRT, ``ai_edge_litert.compiled_model.CompiledModel`` and ``ai_edge_litert.interpreter.Interpreter``.
+    [2] Quantised tensors: real value = scale * (stored value - zero point); LiteRT 8-bit quantisation specification.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.engines.native import quiet_exit, quiet_start
+from movinet_lite.errors import ModelError
+
+__all__ = ["Graph", "Tensor"]
+
+
+@attrs.frozen
+class Tensor:
+    """An input or output as the graph declares it.
+
+    Attributes:
+        name: Its name in the signature.
+        shape: Its shape.
+        dtype: What is stored.
+        scale: What one step of a quantised tensor is worth; 0.0 if it is not quantised [2].
+        zero_point: The stored value that means 0 [2].
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float = 0.0
+    zero_point: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return int(np.prod(self.shape))
+
+    def empty(self) -> NDArray[Any]:
+        """Return an array of this shape and dtype that means 0 everywhere."""
+        return np.full(self.shape, self.zero_point, self.dtype)
+
+    def store(self, values: NDArray[np.float32]) -> NDArray[Any]:
+        """Return real *values* as they are stored."""
+        if not self.scale:
+            return values.astype(self.dtype, copy=False)
+        limits = np.iinfo(self.dtype)
+        steps = np.rint(values / np.float32(self.scale)) + self.zero_point
+        return np.clip(steps, limits.min, limits.max).astype(self.dtype)
+
+    def real(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the real values of what is *stored*."""
+        if not self.scale:
+            return stored.astype(np.float32, copy=False)
+        steps = stored.astype(np.float32) - np.float32(self.zero_point)
+        return steps * np.float32(self.scale)
+
+
+class Graph:
+    """One signature of a ``.tflite`` file, compiled for the CPU.
+
+    It holds no memory of a call: inputs and outputs are buffers that the caller makes and passes, so that the output
+    buffers of one call can be the input buffers of the next and nothing is copied. It runs one call at a time.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int, source: str) -> None:
+        """Compile the only signature of the file at *path*.
+
+        Raises:
+            ModelError: If it is no ``.tflite`` file that LiteRT can compile.
+        """
+        with quiet_start():
+            self._compile(Path(path), threads, source)
+
+    def _compile(self, path: Path, threads: int, source: str) -> None:
+        from ai_edge_litert.compiled_model import (
+            CompiledModel,
+            CpuOptions,
+            HardwareAccelerator,
+            Options,
+        )
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            # The interpreter verifies the file; CompiledModel crashes on one that is cut short.
+            declared = Interpreter(str(path))
+            names = tuple(declared.get_signature_list())
+            if len(names) != 1:
+                raise ModelError(
+                    f"a .tflite file must have one signature; this one has {names or 'none'}",
+                    source,
+                )
+            runner = declared.get_signature_runner(names[0])
+            inputs = runner.get_input_details()
+            outputs = runner.get_output_details()
+            options = Options(
+                HardwareAccelerator.CPU, CpuOptions(num_threads=threads)
+            )
+            self._model = CompiledModel.from_file(
+                str(path), environment=_environment(), options=options
+            )
+            self._touch_memory()
+        except (ValueError, RuntimeError) as error:
+            if isinstance(error, ModelError):
+                raise
+            raise ModelError(
+                f"the file must be a .tflite model that LiteRT can run; LiteRT says: {_first_line(error)}",
+                source,
+            ) from error
+        quiet_exit()
+        self._source = source
+        signature = self._model.get_signature_by_index(0)
+        self.signature = names[0]
+        self.inputs = tuple(_tensor(name, inputs[name]) for name in signature["inputs"])
+        self.outputs = tuple(
+            _tensor(name, outputs[name]) for name in signature["outputs"]
+        )
+
+    def _touch_memory(self) -> None:
+        """Write to a buffer: LiteRT makes an environment of its own for the first one, with notes on it."""
+        buffer = self._model.create_input_buffers(0)[0]
+        details = buffer.get_tensor_details()
+        buffer.write(np.zeros(details["shape"], details["dtype"]))
+
+    def input_buffer(self, name: str) -> Any:
+        """Return new memory for the input *name*, which may serve as the output of the same size too."""
+        return self._model.create_input_buffer_by_name(self.signature, name)
+
+    def output_buffer(self, name: str) -> Any:
+        """Return new memory for the output *name*."""
+        return self._model.create_output_buffer_by_name(self.signature, name)
+
+    def run(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """Compute *outputs* from *inputs*, buffers in the order of `inputs` and `outputs`.
+
+        Raises:
+            ModelError: If LiteRT fails.
+        """
+        try:
+            self._model.run_by_index(0, inputs, outputs)
+        except RuntimeError as error:
+            raise ModelError(
+                f"LiteRT must be able to run the model; it says: {_first_line(error)}",
+                self._source,
+            ) from error
+
+
+@functools.cache
+def _environment() -> Any:
+    """Return the one LiteRT environment of this process: making one loads all accelerators anew."""
+    import ai_edge_litert
+    from ai_edge_litert.environment import Environment
+
+    return Environment.create(runtime_path=str(Path(ai_edge_litert.__file__).parent))
+
+
+def _tensor(name: str, details: dict[str, Any]) -> Tensor:
+    scales = details["quantization_parameters"]["scales"]
+    points = details["quantization_parameters"]["zero_points"]
+    return Tensor(
+        name=name,
+        shape=tuple(int(length) for length in details["shape"]),
+        dtype=np.dtype(details["dtype"]),
+        scale=float(scales[0]) if len(scales) else 0.0,
+        zero_point=int(points[0]) if len(points) else 0,
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
