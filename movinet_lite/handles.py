@@ -115,9 +115,8 @@ def _find_address(address: str, mode: Mode) -> tuple[Remote, ...]:
         words = {"frameworks", "variations", "versions"}
         handle = [part for part in path.split("/")[1:] if part.lower() not in words]
         return _kaggle_remotes(_check_kaggle_handle("/".join(handle), address))
-    readable = re.sub(r"[^A-Za-z0-9.]+", "-", f"{host}-{path}")[:80].strip("-.")
-    checksum = hashlib.sha256(address.encode()).hexdigest()[:8]
-    return (Remote(f"{readable}-{checksum}", address, address),)
+    entry = _entry_name(f"{host}/{path}", address)
+    return (Remote(entry, address, address),)
 
 
 def _check_mode(path: str, source: str, mode: Mode) -> None:
@@ -153,7 +152,7 @@ def _tfhub_remote(path: str) -> Remote:
         "lite-format=tflite" if "lite-model/" in path else "tf-hub-format=compressed"
     )
     return Remote(
-        entry=_readable_entry(f"tfhub.dev/{path}"),
+        entry=_entry_name(f"tfhub.dev/{path}"),
         address=f"{_mirror() or _TFHUB}/{path}?{wanted}",
         page=f"{_TFHUB}/{path}",
     )
@@ -161,7 +160,7 @@ def _tfhub_remote(path: str) -> Remote:
 
 def _kaggle_remotes(handle: str) -> tuple[Remote, ...]:
     """Return the two ways to Kaggle: its own package, which can log in, and plain http."""
-    entry = _readable_entry(f"kaggle/{handle}")
+    entry = _entry_name(f"kaggle/{handle}")
     page = f"{_KAGGLE}/models/{handle}"
     address = f"{_mirror() or _KAGGLE}/api/v1/models/{handle}/download"
     plain = Remote(entry, address, page)
@@ -170,8 +169,13 @@ def _kaggle_remotes(handle: str) -> tuple[Remote, ...]:
     return (attrs.evolve(plain, kaggle_handle=handle), plain)
 
 
-def _readable_entry(path: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._]+", "-", path)[:160]
+def _entry_name(path: str, address: str | None = None) -> str:
+    """Return a name for a folder that shows *path*, and that no other path or *address* has."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", path.replace("/", "--"))
+    if address is None and name.replace("--", "/") == path and len(name) < 120:
+        return name
+    checksum = hashlib.sha256((address or path).encode()).hexdigest()[:8]
+    return f"{name[:100].strip('-.')}-{checksum}"
 
 
 def _mirror() -> str | None:

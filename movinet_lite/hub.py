@@ -305,12 +305,13 @@ def _import_kagglehub(where: str) -> ModuleType:
 
 @contextlib.contextmanager
 def _quiet_unless(*, progress: bool) -> Iterator[None]:
-    """Keep the progress bars of other packages from standard error, unless *progress*."""
+    """Keep what other packages print about their progress to ourselves, unless *progress*."""
     if progress:
         yield
         return
     with (
         Path(os.devnull).open("w", encoding="utf-8") as sink,
+        contextlib.redirect_stdout(sink),
         contextlib.redirect_stderr(sink),
     ):
         yield
