@@ -1,0 +1,439 @@
+"""Export MoViNets from the TensorFlow Model Garden, each with a reference of what it computes.
+
+The Model Garden is the reference implementation of MoViNet. It pins its own TensorFlow and Keras 2, so it lives in an
+environment of its own, never in the project's:
+
+    python3 -m venv garden
+    garden/bin/pip install tf-models-official
+    garden/bin/python tests/model_garden/export.py --out exports --exports a0:stream:hub:7 a0:base:garden:8
+    MOVINET_LITE_ORACLE=exports python -m pytest -m oracle
+
+An export is called MODEL:MODE:NAMING:SEED or MODEL:MODE:NAMING:SEED:GATES and is written to a folder of that name with
+`_` for `:`, which holds
+
+    saved_model/     a SavedModel with random weights: every weight and every statistic of a batch norm is far from
+                     what it is at first, so that each one shows in the output
+    reference.npz    video          (1, frames, height, width, 3), float32, 0 to 1
+                     clip_logits    (1, classes): the whole video in one call
+                     frame_logits   (frames, classes): one frame a call, states carried on (stream)
+                     state:NAME     the states after the last frame (stream)
+
+NAMING garden    the names of the Model Garden's own exports: states `state_block0_layer0_pool_buffer`, variables
+                 `block0_layer0/bneck/expansion/conv2d/bn/gamma:0`.
+NAMING hub       the names of the models published on TF Hub (version 3): states `state/b0/l0/pool_buffer`, variables
+                 `b0/l0/bneck/expansion/bn/gamma:0`; the object can be called, has an attribute `init_states`, and
+                 signatures `call` and `init_states` (stream) or `serving_default` (base). The arguments of a
+                 signature hold no `/`: there the states are `state_b0_l0_pool_buffer`.
+
+GATES relu6      squeeze-excitation gates of stream models as the Model Garden computes them since 2.8:
+                 relu6(x + 3) / 6. The default of garden.
+GATES keras2     as the models published on TF Hub computed them: clip(0.2 x + 0.5, 0, 1). The default of hub. Nothing
+                 in the names or shapes of the variables tells the two apart.
+
+Building and saving a graph takes minutes, other weights in the same graph a second: exports that differ only in their
+seed share one graph, and exports of one model and mode share what the Model Garden builds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from official.projects.movinet.modeling import movinet, movinet_layers, movinet_model
+from official.projects.movinet.tools import export_saved_model
+
+FRAME_SIZES = {"a0": 172, "a1": 172, "a2": 224, "a3": 256, "a4": 290, "a5": 320}
+GATES = {"garden": "relu6", "hub": "keras2"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """What to export."""
+
+    model: str
+    mode: str
+    naming: str
+    seed: int
+    gates: str
+
+    @classmethod
+    def parse(cls, text: str) -> Export:
+        """Read MODEL:MODE:NAMING:SEED or MODEL:MODE:NAMING:SEED:GATES."""
+        try:
+            model, mode, naming, seed, *rest = text.split(":")
+            (gates,) = rest or (GATES[naming],)
+            export = cls(model, mode, naming, int(seed), gates)
+        except (KeyError, ValueError) as error:
+            raise argparse.ArgumentTypeError(
+                f"must be MODEL:MODE:NAMING:SEED[:GATES]; got {text!r}"
+            ) from error
+        if not (
+            model in FRAME_SIZES
+            and mode in ("base", "stream")
+            and gates in GATES.values()
+        ):
+            raise argparse.ArgumentTypeError(f"unknown model, mode or gates in {text!r}")
+        return export
+
+    @property
+    def graph(self) -> tuple[str, str, str, str]:
+        """What the graph depends on: all but the seed."""
+        return (self.model, self.mode, self.naming, self.gates)
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder."""
+        name = f"{self.model}_{self.mode}_{self.naming}_{self.seed}"
+        return name if self.gates == GATES[self.naming] else f"{name}_{self.gates}"
+
+
+class Gates:
+    """Which hard sigmoid the squeeze-excitation of stream models computes from now on."""
+
+    def __init__(self) -> None:
+        self.kind = "relu6"
+        self._original = movinet_layers.tf_utils.get_activation
+        movinet_layers.tf_utils.get_activation = self._get_activation
+
+    def _get_activation(
+        self, identifier: Any, use_keras_layer: bool = False, **kwargs: Any
+    ) -> Any:
+        original = self._original(identifier, use_keras_layer=use_keras_layer, **kwargs)
+        if identifier != "hard_sigmoid":
+            return original
+
+        def gate(x: Any) -> Any:
+            if self.kind == "keras2":
+                return tf.clip_by_value(0.2 * x + 0.5, 0.0, 1.0)
+            return original(x)
+
+        return tf_keras.layers.Activation(gate)
+
+
+class Garden:
+    """One model of the Model Garden, which takes the weights of one seed after the other."""
+
+    def __init__(self, model: str, mode: str, classes: int, gates: Gates) -> None:
+        self.stream = mode == "stream"
+        self.model = build(model, self.stream, classes)
+        self._gates = gates
+        self._runs: dict[str, Callable[[Any], Any]] = {}
+
+    def use(self, export: Export, video: np.ndarray) -> None:
+        """Take the weights and the gates of *export*, whose logits spread as a trained model's do."""
+        self._gates.kind = export.gates
+        randomise(self.model, export.seed)
+        factor = 3.0 / self.clip_logits(video).std()
+        for weight in self.model.weights:
+            if "classifier_head" in weight.name and "/classifier/" in weight.name:
+                weight.assign(weight * factor)
+
+    def clip_logits(self, video: np.ndarray) -> np.ndarray:
+        """Return the logits of the whole video in one call."""
+        inputs = {"image": tf.constant(video)}
+        if self.stream:
+            inputs |= self.model.init_states(video.shape)
+        # The eager CPU kernel of conv3d is not to be trusted with every padding; the compiled one is.
+        run = self._runs.setdefault(
+            self._gates.kind, tf.function(self.model, jit_compile=not self.stream)
+        )
+        outputs = run(inputs)
+        return (outputs[0] if self.stream else outputs).numpy()
+
+    def frame_logits(self, video: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return the logits after each frame, one frame a call, and the states after the last."""
+        states, logits = dict(self.model.init_states(video.shape)), []
+        for index in range(video.shape[1]):
+            frame = tf.constant(video[:, index : index + 1])
+            row, states = self.model({**states, "image": frame})
+            logits.append(row.numpy()[0])
+        return np.stack(logits), states
+
+    def save(self, export: Export, target: Path) -> None:
+        """Write a SavedModel of the weights and gates in use."""
+        with tempfile.TemporaryDirectory() as scratch:
+            hub = export.naming == "hub"
+            path = Path(scratch) / "garden" if hub else target
+            export_saved_model.export_saved_model(
+                self.model,
+                (None, None, None, None, 3),
+                str(path),
+                causal=self.stream,
+                bundle_input_init_states_fn=self.stream,
+            )
+            if hub:
+                export_hub_style(path, target, self.stream)
+
+
+def build(model: str, stream: bool, classes: int) -> Any:
+    """Return the network as the Model Garden's own recipe for a published model builds it."""
+    specs = tf_keras.layers.InputSpec(shape=(None, None, None, None, 3))
+    options: dict[str, Any] = {"causal": False, "activation": "simple_swish"}
+    if stream:
+        options = {
+            "causal": True,
+            "conv_type": "2plus1d",
+            "se_type": "2plus3d",
+            "activation": "hard_swish",
+            "gating_activation": "hard_sigmoid",
+            "use_positional_encoding": model in ("a3", "a4", "a5"),
+            "use_external_states": True,
+        }
+    backbone = movinet.Movinet(
+        model_id=model, use_sync_bn=False, input_specs=specs, **options
+    )
+    classifier = movinet_model.MovinetClassifier(
+        backbone,
+        num_classes=classes,
+        output_states=stream,
+        activation="simple_swish",
+        input_specs={"image": specs},
+    )
+    classifier.build([1, 1, 1, 1, 3])
+    return classifier
+
+
+def randomise(model: Any, seed: int) -> None:
+    """Give every weight a value of its own."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        name, shape = weight.name, weight.shape
+        if "moving_variance" in name:
+            value = rng.uniform(0.5, 1.5, shape)
+        elif "moving_mean" in name or "beta" in name or "bias" in name:
+            value = rng.normal(0, 0.2, shape)
+        elif "gamma" in name:
+            value = rng.uniform(0.8, 1.4, shape)
+        elif not shape.rank:  # the residual scale of a block
+            value = rng.uniform(0.3, 0.9)
+        else:
+            fan_in = np.prod(shape[:-2] if "depthwise" in name else shape[:-1])
+            value = rng.normal(0, 1.4 / np.sqrt(max(int(fan_in), 1)), shape)
+        weight.assign(np.asarray(value, "float32"))
+
+
+def make_video(frames: int, size: int, seed: int) -> np.ndarray:
+    """Return (1, frames, size, size, 3), float32, 0 to 1, smooth in space and time as a video is."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(0, 1, (frames // 3 + 2, 8, 8, 3)).astype("float32")
+    keys = np.stack(
+        [np.asarray(tf.image.resize(key, (size, size), "bicubic")) for key in coarse]
+    )
+    at = np.linspace(0, len(keys) - 1.001, frames)
+    low = at.astype(int)
+    mix = (at - low)[:, None, None, None].astype("float32")
+    video = keys[low] * (1 - mix) + keys[low + 1] * mix
+    return np.clip(video, 0, 1)[None].astype("float32")
+
+
+def hub_state_name(name: str) -> str:
+    """Return the name that the models on TF Hub give a state."""
+    name = re.sub(r"^state_block(\d+)_layer(\d+)_", r"state/b\1/l\2/", name)
+    return re.sub(r"^state_(stem|head)_", r"state/\1/", name)
+
+
+def hub_variable_name(name: str) -> str:
+    """Return the name that the models on TF Hub give a variable."""
+    name = re.sub(r"block(\d+)_layer(\d+)/", r"b\1/l\2/", name)
+    # Batch norms stood beside the (2+1)D convolutions, not inside them.
+    name = re.sub(r"/conv2d_temporal/bn(?:_temporal)?/", "/bn_temporal/", name)
+    return re.sub(r"/conv2d/bn/", "/bn/", name)
+
+
+class HubStyle(tf.Module):
+    """An exported model with the calling conventions of the models on TF Hub."""
+
+    def __init__(self, inner: Any, stream: bool) -> None:
+        super().__init__()
+        self._inner = inner
+        if stream:
+            arguments = inner.signatures["call"].structured_input_signature[1]
+            self._names = {
+                hub_state_name(name): name for name in arguments if name != "image"
+            }
+
+    def run(self, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return the logits and the states."""
+        states = {
+            self._names[name]: value
+            for name, value in inputs.items()
+            if name != "image"
+        }
+        outputs = dict(self._inner.signatures["call"](image=inputs["image"], **states))
+        logits = outputs.pop("logits")
+        return logits, {hub_state_name(name): value for name, value in outputs.items()}
+
+
+def export_hub_style(garden_path: Path, out: Path, stream: bool) -> None:
+    """Write the SavedModel at *garden_path* again, as TF Hub has it."""
+    inner = tf.saved_model.load(str(garden_path))
+    module = HubStyle(inner, stream)
+    save_hub = stream_signatures if stream else base_signatures
+    tf.saved_model.save(module, str(out), signatures=save_hub(module, inner))
+    rename_variables(out / "saved_model.pb")
+
+
+def stream_signatures(module: HubStyle, inner: Any) -> dict[str, Any]:
+    """Make *module* callable and return its signatures."""
+    arguments = inner.signatures["call"].structured_input_signature[1]
+    specs = {
+        hub_state_name(name): tf.TensorSpec(
+            spec.shape, spec.dtype, name=hub_state_name(name)
+        )
+        for name, spec in arguments.items()
+        if name != "image"
+    }
+    picture = [None, None, None, None, 3]
+    specs["image"] = tf.TensorSpec(picture, tf.float32, name="image")
+
+    @tf.function(input_signature=[tf.TensorSpec([5], tf.int32)])
+    def init_states(input_shape: Any) -> dict[str, Any]:
+        states = inner.signatures["init_states"](input_shape)
+        return {hub_state_name(name): value for name, value in states.items()}
+
+    @tf.function(input_signature=[specs])
+    def call(inputs: dict[str, Any]) -> Any:
+        return module.run(inputs)
+
+    @tf.function
+    def signature(inputs: dict[str, Any]) -> dict[str, Any]:
+        logits, states = module.run(inputs)
+        return {**states, "logits": logits}
+
+    module.init_states = init_states
+    module.__call__ = call
+    HubStyle.__call__ = call
+    return {
+        "call": signature.get_concrete_function(specs),
+        "init_states": init_states.get_concrete_function(),
+    }
+
+
+def base_signatures(module: HubStyle, inner: Any) -> dict[str, Any]:
+    """Return the signatures of a base model."""
+    picture = tf.TensorSpec([None, None, None, None, 3], tf.float32, name="image")
+
+    @tf.function(input_signature=[picture])
+    def serve(image: Any) -> dict[str, Any]:
+        (logits,) = inner.signatures["serving_default"](image=image).values()
+        return {"classifier_head": logits}
+
+    module.serve = serve
+    return {"serving_default": serve}
+
+
+def rename_variables(path: Path) -> None:
+    """Give the variables of a SavedModel the names that they have on TF Hub."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for node in saved.meta_graphs[0].object_graph_def.nodes:
+        if node.WhichOneof("kind") == "variable":
+            name = hub_variable_name(f"{node.variable.name}:0")
+            node.variable.name = name.removesuffix(":0")
+    path.write_bytes(saved.SerializeToString())
+
+
+def save_other_weights(graph: Path, target: Path, model: Any) -> None:
+    """Write the SavedModel at *graph* again, with the weights that *model* has now."""
+    shutil.copytree(graph, target)
+    prefix = target / "variables" / "variables"
+    reader = tf.train.load_checkpoint(str(prefix))
+    names = variable_names(reader)
+    values = {weight.name.removesuffix(":0"): weight.numpy() for weight in model.weights}
+    if len(values) != len(model.weights) or not set(values) <= set(names.values()):
+        raise SystemExit("the variables of this model have no names of their own")
+    keys = sorted(reader.get_variable_to_shape_map())
+    tensors = [
+        values[names[key]] if names.get(key) in values else reader.get_tensor(key)
+        for key in keys
+    ]
+    shutil.rmtree(prefix.parent)
+    prefix.parent.mkdir()
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=keys,
+        shape_and_slices=[""] * len(keys),
+        tensors=tensors,
+    )
+
+
+def variable_names(reader: Any) -> dict[str, str]:
+    """Return the name of the variable behind each key of a checkpoint."""
+    from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+    stored = reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(stored)
+    return {
+        attribute.checkpoint_key: attribute.full_name
+        for node in graph.nodes
+        for attribute in node.attributes
+    }
+
+
+def write_reference(export: Export, garden: Garden, video: np.ndarray, out: Path) -> None:
+    """Write what the model computes."""
+    arrays = {"video": video, "clip_logits": garden.clip_logits(video)}
+    if garden.stream:
+        arrays["frame_logits"], states = garden.frame_logits(video)
+        rename = hub_state_name if export.naming == "hub" else str
+        for name, value in states.items():
+            arrays[f"state:{rename(name)}"] = value.numpy()
+    np.savez_compressed(out, **arrays)
+
+
+def main() -> None:
+    """Write the exports that the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--exports", nargs="+", type=Export.parse, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--classes", type=int, default=600)
+    parser.add_argument("--frames", type=int, default=10)
+    parser.add_argument(
+        "--size", type=int, help="height and width; default: the model's own"
+    )
+    args = parser.parse_args()
+
+    gates = Gates()
+    gardens: dict[tuple[str, str], Garden] = {}
+    graphs: dict[tuple[str, ...], Path] = {}
+    for export in args.exports:
+        start = time.monotonic()
+        out = args.out / export.folder
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        kind = (export.model, export.mode)
+        if kind not in gardens:
+            gardens[kind] = Garden(*kind, args.classes, gates)
+        garden = gardens[kind]
+        size = args.size or FRAME_SIZES[export.model]
+        video = make_video(args.frames, size, export.seed + 1)
+        garden.use(export, video)
+        target = out / "saved_model"
+        if export.graph in graphs:
+            save_other_weights(graphs[export.graph], target, garden.model)
+        else:
+            garden.save(export, target)
+            graphs[export.graph] = target
+        write_reference(export, garden, video, out / "reference.npz")
+        print(f"{out}: {time.monotonic() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
