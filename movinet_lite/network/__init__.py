@@ -1,0 +1,19 @@
+"""The network itself: build it, import its weights, save and load them, export it.
+
+==============  ==================================================================================================
+module          what it holds
+==============  ==================================================================================================
+`model`         `build_movinet`: a MoViNet in Keras 3; `replace_head`, `fold`
+`layers`        the parts it is made of
+`states`        the states of streams, and their published layout (no TensorFlow)
+`memories`      how a forward step reads and writes them
+`weights`       import weights from a SavedModel or a checkpoint
+`sources`       what stands in a SavedModel or a checkpoint
+`files`         our own file: `save_network`, `load_network`
+`export`        write a SavedModel or a LiteRT model
+`litert_file`   what stands beside the graph in a LiteRT model of ours (no TensorFlow)
+`parity`        compare with exports of the Model Garden: ``python -m movinet_lite.network.parity``
+==============  ==================================================================================================
+
+Nothing is imported here, since most of it loads TensorFlow.
+"""

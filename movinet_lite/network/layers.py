@@ -1,0 +1,675 @@
+"""The parts a MoViNet is made of, on 4-D tensors.
+
+Inside the network the frames of all clips stand one after the other in the first axis: ``(batch * frames, height,
+width, channels)``. Runtimes have fast kernels for 4-D tensors and slow ones, or none, for 5-D. A `Timeline` knows
+which frame of which stream each row is, and a `Memory` what the streams had before.
+
+Weights have the shapes and names of the models on TF Hub (``b0/l0/bneck/expansion/conv3d/kernel``), so that importing
+and exporting copy them as they are.
+
+References:
+    [1] D. Kondratyuk et al., "MoViNets: Mobile Video Networks for Efficient Video Recognition", CVPR 2021,
+        arXiv:2103.11511, section 3.2: stream buffers, causal convolutions, cumulative means.
+    [2] TensorFlow Model Garden, ``official/projects/movinet/modeling/movinet_layers.py`` and
+        ``official/vision/modeling/layers/nn_layers.py``: what each layer computes, and its constants.
+    [3] A. Howard et al., "Searching for MobileNetV3", ICCV 2019, arXiv:1905.02244: hard swish.
+    [4] A. Vaswani et al., "Attention Is All You Need", NIPS 2017, arXiv:1706.03762, section 3.5: positional encoding.
+    [5] T. Bachlechner et al., "ReZero is All You Need", arXiv:2003.04887: a residual scale that starts at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+import attrs
+import keras
+import numpy as np
+import tensorflow as tf
+
+from movinet_lite.variants import LayerSpec, Mode
+
+__all__ = [
+    "Bottleneck",
+    "Convolution",
+    "Gate",
+    "Head",
+    "Memory",
+    "Options",
+    "Tensor",
+    "Timeline",
+    "convolve_over_space_and_time",
+    "encode_position",
+    "hard_swish",
+    "swish",
+]
+
+Tensor: TypeAlias = Any
+"""A ``tf.Tensor``; TensorFlow ships no types."""
+
+Gate: TypeAlias = Literal["sigmoid", "hard_sigmoid", "keras2_hard_sigmoid"]
+"""What turns the squeeze into a gate: ``sigmoid`` in base models; in stream models ``hard_sigmoid``, relu6(x + 3) / 6,
+or ``keras2_hard_sigmoid``, clip(0.2 x + 0.5, 0, 1), with which the models on TF Hub were trained."""
+
+NORM_MOMENTUM: Final = 0.99  # [2]
+NORM_EPSILON: Final = 0.001  # [2]
+_LONGEST_WAVE: Final = 10_000.0  # [4]
+
+# clip(0.2 x + 0.5, 0, 1) = relu6(1.2 x + 3) / 6: one expression serves both hard gates.
+GATE_SLOPES: Final = {"hard_sigmoid": 1.0, "keras2_hard_sigmoid": 1.2}
+
+
+def swish(x: Tensor) -> Tensor:
+    """Return x sigmoid(x), written out so that a saved graph needs no custom gradient."""
+    return x * tf.sigmoid(x)
+
+
+def hard_swish(x: Tensor) -> Tensor:
+    """Return x relu6(x + 3) / 6 [3]."""
+    return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
+
+
+@attrs.frozen
+class Options:
+    """What distinguishes networks of one variant.
+
+    Attributes:
+        mode: ``base`` or ``stream``.
+        gate: The gate of the squeeze-excitation.
+        positional_encoding: Whether the squeeze is told the position in time.
+        dropout_rate: Share of the hidden layer's outputs dropped in training, 0 to 1.
+        folded: Whether every batch norm, residual scale and gate factor stands inside the weights of a convolution:
+            the form for inference, which cannot be trained.
+    """
+
+    mode: Mode
+    gate: Gate
+    positional_encoding: bool = False
+    dropout_rate: float = 0.0
+    folded: bool = False
+
+    @property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        """The activation of the backbone; the classifier's is `swish` in both modes [2]."""
+        return hard_swish if self.mode == "stream" else swish
+
+    @property
+    def kernel_rank(self) -> int:
+        """Axes of a convolution's kernel in the published layout: base models keep the axis of time."""
+        return 5 if self.mode == "base" else 4
+
+
+@attrs.frozen(eq=False)
+class Timeline:
+    """Which frame of which stream each row of a folded tensor is.
+
+    Attributes:
+        batch: Number of clips or streams; an int where it is known when the graph is built.
+        frames: Frames of this call, of each stream; an int where it is known.
+        counts: ``(batch * frames, 1, 1, 1)`` float32: how many frames its stream has had with this row, from 1.
+    """
+
+    batch: Any
+    frames: Any
+    counts: Tensor
+
+    @classmethod
+    def after(cls, ages: Tensor, batch: Any, frames: Any) -> Timeline:
+        """Return the timeline of *frames* more frames for streams that have had *ages* frames.
+
+        Args:
+            ages: ``(batch, ...)``, one number a stream: frames before this call.
+            batch: Number of streams.
+            frames: Frames of this call.
+        """
+        ages = tf.cast(tf.reshape(ages, [batch, 1, 1, 1]), tf.float32)
+        if isinstance(frames, int) and frames == 1:
+            return cls(batch, frames, ages + 1.0)
+        steps = tf.cast(tf.range(1, frames + 1), tf.float32)
+        counts = ages + tf.reshape(steps, [1, -1, 1, 1])
+        return cls(batch, frames, tf.reshape(counts, [batch * frames, 1, 1, 1]))
+
+    def by_stream(self, rows: Tensor) -> Tensor:
+        """Return ``(batch, frames, pixels, channels)`` of ``(batch * frames, height, width, channels)``."""
+        height, width = sizes_of(rows)
+        shape = [self.batch, self.frames, height * width, rows.shape[-1]]
+        return tf.reshape(rows, shape)
+
+
+class Memory(Protocol):
+    """What streams remember from earlier calls, and what they take along from this one."""
+
+    timeline: Timeline
+
+    def window(self, path: str, rows: Tensor, length: int) -> Tensor:
+        """Return the frames of this call behind the *length* before them; keep the last *length* of both.
+
+        Args:
+            path: The layer that remembers, such as ``b1/l0``.
+            rows: ``(batch * frames, height, width, channels)``.
+            length: How many frames the layer keeps.
+
+        Returns:
+            ``(batch, length + frames, height * width, channels)``.
+        """
+
+    def running_mean(self, path: str, rows: Tensor) -> Tensor:
+        """Return, for each row, the mean over all frames of its stream up to and with it; keep the sum.
+
+        Args:
+            path: The layer that remembers.
+            rows: ``(batch * frames, 1, 1, channels)``.
+
+        Returns:
+            The same shape.
+        """
+
+
+Convolve: TypeAlias = Callable[[Tensor, Tensor, Timeline], Tensor]
+"""From (rows, kernel, timeline) to rows."""
+
+
+def convolve_over_space(stride: int) -> Convolve:
+    """Return the convolution with a kernel ``(height, width, in, out)``, or with one of time 1 before these axes."""
+
+    def convolve(x: Tensor, kernel: Tensor, _: Timeline) -> Tensor:
+        kernel = kernel[0] if len(kernel.shape) == 5 else kernel
+        return tf.nn.conv2d(x, kernel, stride, "SAME")
+
+    return convolve
+
+
+def convolve_channels_over_space(stride: int) -> Convolve:
+    """Return the depthwise convolution with a kernel ``(height, width, channels, 1)``."""
+
+    def convolve(x: Tensor, kernel: Tensor, _: Timeline) -> Tensor:
+        return tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], "SAME")
+
+    return convolve
+
+
+def convolve_channels_over_time(window: Tensor, kernel: Tensor, _: Timeline) -> Tensor:
+    """Return the causal convolution over time, channel by channel.
+
+    The frames are the rows of a picture and its pixels the columns: then it is a plain depthwise convolution.
+
+    Args:
+        window: ``(batch, k - 1 + frames, pixels, channels)`` float32; see `Memory.window`.
+        kernel: ``(k, 1, channels, 1)``, the oldest frame first.
+
+    Returns:
+        ``(batch, frames, pixels, channels)``.
+    """
+    return tf.nn.depthwise_conv2d(window, kernel, [1, 1, 1, 1], "VALID")
+
+
+def convolve_channels_over_space_and_time(stride: int) -> Convolve:
+    """Return the depthwise 3-D convolution, zero-padded, with a kernel ``(k, height, width, 1, channels)``, k odd.
+
+    It is computed as a sum of 2-D ones: each slice of the kernel in time is a 2-D convolution of all frames, whose
+    result belongs to a frame some places earlier or later. A CPU does that many times faster than a 3-D convolution.
+    """
+
+    def convolve(x: Tensor, kernel: Tensor, timeline: Timeline) -> Tensor:
+        # A 2-D depthwise kernel is (height, width, channels, 1), a 3-D one (..., 1, channels).
+        slices = tf.unstack(tf.transpose(kernel, [0, 1, 2, 4, 3]))
+        strides = [1, stride, stride, 1]
+        centre = len(slices) // 2
+        total = tf.nn.depthwise_conv2d(x, slices[centre], strides, "SAME")
+        if centre == 0:
+            return total
+        clips = timeline.by_stream(x)
+        shape = tf.shape(x) if None in x.shape else x.shape
+        for offset in range(1, centre + 1):
+            # Frames that would come from before the clip's start or after its end are zeros.
+            nothing = tf.zeros_like(clips[:, :offset])
+            earlier = tf.concat([nothing, clips[:, :-offset]], axis=1)
+            later = tf.concat([clips[:, offset:], nothing], axis=1)
+            for moved, piece in (
+                (earlier, slices[centre - offset]),
+                (later, slices[centre + offset]),
+            ):
+                rows = tf.reshape(moved, shape)
+                total += tf.nn.depthwise_conv2d(rows, piece, strides, "SAME")
+        return total
+
+    return convolve
+
+
+class Convolution(keras.layers.Layer):
+    """A convolution, then a batch norm or a bias, then an activation."""
+
+    def __init__(
+        self,
+        name: str,
+        kernel_shape: tuple[int, ...],
+        options: Options,
+        *,
+        convolve: Convolve | None = None,
+        norm: str | None = None,
+        activation: Callable[[Tensor], Tensor] | None = None,
+        stddev: float | None = None,
+    ) -> None:
+        """Create the weights.
+
+        Args:
+            name: The published name of the convolution; its kernel is called this and what *kernel_shape* implies.
+            kernel_shape: ``(height, width, in, out)``, or ``(height, width, channels, 1)`` if depthwise; base models
+                have the axis of time before these, and ``(..., 1, channels)`` if depthwise.
+            options: Of the network.
+            convolve: What to do with the kernel; `None` for a convolution over space with stride 1.
+            norm: The published name of the batch norm; `None` for a bias in its place.
+            activation: What comes last; `None` for nothing.
+            stddev: Standard deviation of the initial kernel; `None` for that of He et al., sqrt(2 / fan-in).
+        """
+        super().__init__(name=name.replace("/", "_"))
+        self._published_name = name
+        self._published_norm = norm
+        self._is_depthwise_2d = kernel_shape[-1] == 1 and len(kernel_shape) == 4
+        self._convolve = convolve or convolve_over_space(1)
+        self._activation = activation
+        channels = kernel_shape[-2 if self._is_depthwise_2d else -1]
+        fan_in = np.prod(kernel_shape[: -2 if self._is_depthwise_2d else -1])
+        self.kernel: Any = None
+        self.bias: Any = None
+        self.norm: Any = None
+        self.built = True
+        if (
+            options.folded
+        ):  # plain arrays, which a graph takes as constants; see fold_into
+            return
+        spread = np.sqrt(2.0 / fan_in) if stddev is None else stddev
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=kernel_shape,
+            initializer=keras.initializers.TruncatedNormal(stddev=float(spread)),
+        )
+        if norm is None:
+            self.bias = self.add_weight(
+                name="bias", shape=(channels,), initializer="zeros"
+            )
+        else:
+            self.norm = keras.layers.BatchNormalization(
+                momentum=NORM_MOMENTUM, epsilon=NORM_EPSILON, name="norm"
+            )
+            self.norm.build((None, None, None, channels))
+
+    def call(self, x: Tensor, timeline: Timeline, training: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - Keras's own signature
+        """Return the rows after convolution, norm or bias, and activation."""
+        x = self._convolve(x, tf.convert_to_tensor(self.kernel), timeline)
+        if self.norm is not None:
+            x = self.norm(x, training=training)
+        else:
+            x = tf.nn.bias_add(x, self.bias)
+        return x if self._activation is None else self._activation(x)
+
+    @property
+    def named_weights(self) -> dict[str, Any]:
+        """The weights under their published names."""
+        kernel = "depthwise_kernel" if self._is_depthwise_2d else "kernel"
+        named = {f"{self._published_name}/{kernel}": self.kernel}
+        if self.bias is not None:
+            named[f"{self._published_name}/bias"] = self.bias
+        if self.norm is not None:
+            for part in ("gamma", "beta", "moving_mean", "moving_variance"):
+                named[f"{self._published_norm}/{part}"] = getattr(self.norm, part)
+        return named
+
+    def fold_into(
+        self,
+        other: Convolution,
+        *,
+        scale: float = 1.0,
+        shift: float = 0.0,
+        input_scale: float = 1.0,
+    ) -> None:
+        """Give *other*, which is of a folded network, a kernel and a bias that compute what this one does.
+
+        The norm is the affine map gamma (x - mean) / sqrt(variance + epsilon) + beta of each channel, so that it can
+        stand inside the kernel and the bias.
+
+        Args:
+            other: A convolution of the same shape in a folded network.
+            scale: *other* gives this many times what this one gives, before the activation,
+            shift: and this much more.
+            input_scale: *other* gets its input divided by this.
+        """
+        kernel = np.asarray(self.kernel, np.float64)
+        if self.norm is None:
+            factor = np.ones(())
+            bias = np.asarray(self.bias, np.float64)
+        else:
+            norm = {
+                part: np.asarray(getattr(self.norm, part), np.float64)
+                for part in ("gamma", "beta", "moving_mean", "moving_variance")
+            }
+            factor = norm["gamma"] / np.sqrt(norm["moving_variance"] + NORM_EPSILON)
+            bias = norm["beta"] - norm["moving_mean"] * factor
+        if self._is_depthwise_2d:
+            factor = factor[..., np.newaxis]
+        other.kernel = (kernel * factor * (scale * input_scale)).astype(np.float32)
+        other.bias = (bias * scale + shift).astype(np.float32)
+
+
+def encode_position(counts: Tensor, channels: int) -> Tensor:
+    """Return the positional encoding [4] of frames, sines in the first half of the channels, cosines in the second.
+
+    Args:
+        counts: ``(rows, 1, 1, 1)`` float32, the number of each frame in its stream, from 1.
+        channels: How many channels to return; even.
+
+    Returns:
+        ``(rows, 1, 1, channels)`` float32; position 0 is that of a stream's first frame.
+    """
+    exponents = np.arange(0, channels, 2, dtype=np.float32) / np.float32(channels)
+    frequencies = 1.0 / np.power(np.float32(_LONGEST_WAVE), exponents)
+    angles = (counts - 1.0) * tf.constant(frequencies.reshape(1, 1, 1, -1))
+    return tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)
+
+
+class SqueezeExcitation(keras.layers.Layer):
+    """Channels weighed by gates, which come from the means over space and time.
+
+    A base model takes the mean over the whole clip. A stream takes two: the mean over all its frames so far, then
+    that of this frame.
+    """
+
+    def __init__(self, path: str, layer: LayerSpec, options: Options) -> None:
+        """Create the weights; *path* is the layer's, such as ``b0/l0``."""
+        super().__init__(name=f"{path}_se".replace("/", "_"))
+        self._path = path
+        self._options = options
+        is_stream = options.mode == "stream"
+        squeezed = layer.squeezed(options.mode)
+        means = layer.expanded * (2 if is_stream else 1)
+        ones = (1,) * (options.kernel_rank - 2)
+        self.reduce = Convolution(
+            f"{path}/bneck/se/se_reduce/"
+            + ("conv2d/conv2d_1" if is_stream else "conv3d"),
+            (*ones, means, squeezed),
+            options,
+            activation=options.activation,
+        )
+        self.expand = Convolution(
+            f"{path}/bneck/se/se_expand/"
+            + ("conv2d/conv2d_2" if is_stream else "conv3d"),
+            (*ones, squeezed, layer.expanded),
+            options,
+            activation=self._gate,
+        )
+        self.position_scale: Any = None
+        if options.positional_encoding and not options.folded:
+            self.position_scale = self.add_weight(
+                name="position_scale", shape=(), initializer="zeros"
+            )
+        self.built = True
+
+    def call(
+        self, x: Tensor, timeline: Timeline, memory: Memory | None = None
+    ) -> Tensor:
+        """Return *x*, weighed."""
+        if memory is None:
+            return self._weigh_clips(x, timeline)
+        mean = tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+        squeeze = tf.concat([memory.running_mean(self._path, mean), mean], axis=-1)
+        if self.position_scale is not None:
+            position = encode_position(timeline.counts, squeeze.shape[-1])
+            squeeze += self.position_scale * position
+        return x * self.expand(
+            self.reduce(squeeze, timeline=timeline), timeline=timeline
+        )
+
+    def _weigh_clips(self, x: Tensor, timeline: Timeline) -> Tensor:
+        if isinstance(timeline.batch, int) and timeline.batch == 1:
+            squeeze = tf.reduce_mean(x, axis=[0, 1, 2], keepdims=True)
+            return x * self._excite(squeeze, timeline)
+        clips = timeline.by_stream(x)
+        squeeze = tf.reduce_mean(clips, axis=[1, 2], keepdims=True)
+        weighed = clips * self._excite(squeeze, timeline)
+        return tf.reshape(weighed, tf.shape(x))
+
+    def _excite(self, squeeze: Tensor, timeline: Timeline) -> Tensor:
+        return self.expand(self.reduce(squeeze, timeline=timeline), timeline=timeline)
+
+    def _gate(self, x: Tensor) -> Tensor:
+        if self._options.gate == "sigmoid":
+            return tf.sigmoid(x)
+        if self._options.folded:  # slope, shift and division stand in the weights
+            return tf.nn.relu6(x)
+        return tf.nn.relu6(GATE_SLOPES[self._options.gate] * x + 3.0) / 6.0
+
+    @property
+    def named_weights(self) -> dict[str, Any]:
+        """The weights under their published names."""
+        named = {**self.reduce.named_weights, **self.expand.named_weights}
+        if self.position_scale is not None:
+            # Published models call this weight of every layer just ``scale``.
+            named[f"{self._path}/bneck/se/pos_encoding/scale"] = self.position_scale
+        return named
+
+    def fold_into(self, other: SqueezeExcitation) -> float:
+        """Give *other*, a folded one, the weights of this one; return the factor its gates lack."""
+        self.reduce.fold_into(other.reduce)
+        if self.position_scale is not None:
+            other.position_scale = np.asarray(self.position_scale)
+        if self._options.gate == "sigmoid":
+            self.expand.fold_into(other.expand)
+            return 1.0
+        slope = GATE_SLOPES[self._options.gate]
+        self.expand.fold_into(other.expand, scale=slope, shift=3.0)
+        return 1.0 / 6.0
+
+
+class Bottleneck(keras.layers.Layer):
+    """One layer of a block: expand, convolve each channel, squeeze and excite, project, add to what came in [1]."""
+
+    def __init__(self, path: str, layer: LayerSpec, options: Options) -> None:
+        """Create the weights; *path* is such as ``b0/l0``."""
+        super().__init__(name=path.replace("/", "_"))
+        self._path = path
+        self._spec = layer
+        below = f"{path}/bneck"
+        is_stream = options.mode == "stream"
+        activation = options.activation
+        ones = (1,) * (options.kernel_rank - 2)
+        length, height, width = layer.kernel
+
+        def pointwise(
+            part: str, op: str, channels: tuple[int, int], **kwargs: Any
+        ) -> Convolution:
+            name = f"{below}/{part}/" + (f"conv2d/{op}" if is_stream else "conv3d")
+            return Convolution(
+                name, (*ones, *channels), options, norm=f"{below}/{part}/bn", **kwargs
+            )
+
+        self.expansion = pointwise(
+            "expansion",
+            "conv2d",
+            (layer.in_channels, layer.expanded),
+            activation=activation,
+        )
+        self.feature_in_time = None
+        if is_stream:
+            self.feature = Convolution(
+                f"{below}/feature/conv2d/depthwise_conv2d",
+                (height, width, layer.expanded, 1),
+                options,
+                convolve=convolve_channels_over_space(layer.stride),
+                norm=f"{below}/feature/bn",
+                activation=activation,
+            )
+            if length > 1:
+                self.feature_in_time = Convolution(
+                    f"{below}/feature/conv2d_temporal/depthwise_conv2d_1",
+                    (length, 1, layer.expanded, 1),
+                    options,
+                    convolve=convolve_channels_over_time,
+                    norm=f"{below}/feature/bn_temporal",
+                    activation=activation,
+                )
+        else:
+            self.feature = Convolution(
+                f"{below}/feature/conv3d",
+                (length, height, width, 1, layer.expanded),
+                options,
+                convolve=convolve_channels_over_space_and_time(layer.stride),
+                norm=f"{below}/feature/bn",
+                activation=activation,
+            )
+        self.squeeze_excitation = SqueezeExcitation(path, layer, options)
+        self.projection = pointwise(
+            "projection", "conv2d_3", (layer.expanded, layer.out_channels)
+        )
+        self.skip = None
+        if layer.has_skip_projection:
+            self.skip = pointwise(
+                "skip/skip_project", "conv2d_4", (layer.in_channels, layer.out_channels)
+            )
+        self.scale = None
+        if not options.folded:
+            self.scale = self.add_weight(name="scale", shape=(), initializer="zeros")
+        self.built = True
+
+    def call(
+        self,
+        x: Tensor,
+        timeline: Timeline,
+        memory: Memory | None = None,
+        training: bool = False,  # noqa: FBT001, FBT002 - Keras's own signature
+    ) -> Tensor:
+        """Return the rows that go out."""
+        y = self.expansion(x, timeline=timeline, training=training)
+        y = self.feature(y, timeline=timeline, training=training)
+        if self.feature_in_time is not None and memory is not None:
+            shape = tf.shape(y) if None in y.shape else y.shape
+            window = memory.window(self._path, y, self._spec.buffered_frames)
+            y = self.feature_in_time(window, timeline=timeline, training=training)
+            y = tf.reshape(y, shape)
+        y = self.squeeze_excitation(y, timeline=timeline, memory=memory)
+        y = self.projection(y, timeline=timeline, training=training)
+        if self.scale is not None:
+            y *= self.scale
+        if self.skip is not None:
+            if self._spec.stride > 1:
+                x = tf.nn.avg_pool2d(x, ksize=3, strides=2, padding="SAME")
+            x = self.skip(x, timeline=timeline, training=training)
+        return x + y
+
+    @property
+    def named_weights(self) -> dict[str, Any]:
+        """The weights under their published names."""
+        named = {}
+        for part in (
+            self.expansion,
+            self.feature,
+            self.feature_in_time,
+            self.squeeze_excitation,
+            self.projection,
+            self.skip,
+        ):
+            if part is not None:
+                named.update(part.named_weights)
+        if self.scale is not None:
+            named[f"{self._path}/scale"] = self.scale
+        return named
+
+    def fold_into(self, other: Bottleneck) -> None:
+        """Give *other*, a folded layer, the weights that compute the same as this one."""
+        self.expansion.fold_into(other.expansion)
+        self.feature.fold_into(other.feature)
+        if self.feature_in_time is not None:
+            self.feature_in_time.fold_into(other.feature_in_time)
+        gate_factor = self.squeeze_excitation.fold_into(other.squeeze_excitation)
+        self.projection.fold_into(
+            other.projection, scale=float(self.scale), input_scale=gate_factor
+        )
+        if self.skip is not None:
+            self.skip.fold_into(other.skip)
+
+
+class Head(keras.layers.Layer):
+    """From the last rows to logits: project, pool, one hidden layer, classify."""
+
+    def __init__(
+        self, channels: tuple[int, int, int], num_classes: int, options: Options
+    ) -> None:
+        """Create the weights.
+
+        Args:
+            channels: That come in, of the projection, of the hidden layer.
+            num_classes: How many logits to give.
+            options: Of the network.
+        """
+        super().__init__(name="head")
+        self._options = options
+        incoming, projected, hidden = channels
+        ones = (1,) * (options.kernel_rank - 2)
+        is_stream = options.mode == "stream"
+        first, second = (
+            ("conv2d/conv2d", "conv2d/conv2d_1") if is_stream else ("conv3d",) * 2
+        )
+        self.project = Convolution(
+            f"head/project/{first}",
+            (*ones, incoming, projected),
+            options,
+            norm="head/project/bn",
+            activation=options.activation,
+        )
+        self.hidden = Convolution(
+            f"classifier_head/head/{first}",
+            (*ones, projected, hidden),
+            options,
+            activation=swish,
+        )
+        self.classifier = Convolution(
+            f"classifier_head/classifier/{second}",
+            (*ones, hidden, num_classes),
+            options,
+            stddev=0.01,  # [2]: a classifier starts undecided
+        )
+        self.dropout = keras.layers.Dropout(options.dropout_rate, name="dropout")
+        self.built = True
+
+    def call(
+        self,
+        x: Tensor,
+        timeline: Timeline,
+        memory: Memory | None = None,
+        training: bool = False,  # noqa: FBT001, FBT002 - Keras's own signature
+    ) -> Tensor:
+        """Return logits: ``(batch, 1, 1, classes)`` of clips, ``(batch * frames, 1, 1, classes)`` of streams."""
+        x = self.project(x, timeline=timeline, training=training)
+        if memory is None:
+            x = tf.reduce_mean(timeline.by_stream(x), axis=[1, 2], keepdims=True)
+        else:
+            x = memory.running_mean(
+                "head", tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+            )
+        x = self.hidden(x, timeline=timeline)
+        x = self.dropout(x, training=training)
+        return self.classifier(x, timeline=timeline)
+
+    @property
+    def named_weights(self) -> dict[str, Any]:
+        """The weights under their published names."""
+        return {
+            **self.project.named_weights,
+            **self.hidden.named_weights,
+            **self.classifier.named_weights,
+        }
+
+    def fold_into(self, other: Head) -> None:
+        """Give *other*, a folded head, the weights that compute the same as this one."""
+        self.project.fold_into(other.project)
+        self.hidden.fold_into(other.hidden)
+        self.classifier.fold_into(other.classifier)
+
+
+def sizes_of(x: Tensor) -> tuple[Any, Any]:
+    """Return height and width of ``(rows, height, width, channels)``, each an int where it is known."""
+    return size_of(x, 1), size_of(x, 2)
+
+
+def size_of(x: Tensor, axis: int) -> Any:
+    """Return the size of one axis, an int where it is known when the graph is built."""
+    return tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]

@@ -1,0 +1,238 @@
+"""What stands beside the graph in a LiteRT model of ours: its facts, and what its states mean.
+
+A ``.tflite`` file of ours is the graph with a zip archive behind it, as TensorFlow Lite's own metadata packs files: a
+runtime reads the first and ignores the second. The archive holds ``movinet_lite.json``. Nothing here needs TensorFlow.
+
+The graph has one signature, ``serving_default``:
+
+- ``image``: ``(batch * frames, height, width, 3)`` float32, 0 to 1, RGB; the frames of the first stream, then those of
+  the second.
+- ``logits``: ``(batch * frames, classes)`` float32, of every frame; of a base model ``(batch, classes)``.
+- The states of a stream model, each as an input and, where the graph computes it, an output of the same name:
+
+  ================================  ================================  ==================================================
+  name                              shape, float32                    what it is
+  ================================  ================================  ==================================================
+  ``state_b1_l0_frame_0`` ...       ``(batch, H, W, C)``              the last k - 1 frames before a convolution over
+                                                                      time, the oldest first
+  ``state_b1_l0_pool_buffer``       ``(batch, 1, 1, C)``              sum over all frames of a layer's mean over space
+  ``state_frame_count``             ``(batch, 1, 1, 1)``              how many frames each stream has had
+  ================================  ================================  ==================================================
+
+  With every call the frames of a layer move up by as many places as there are frames a call. The graph gives only those
+  that it computed; the others are inputs under another name (`LiteRTInfo.moves`), so that no runtime copies them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize, States
+from movinet_lite.errors import ModelError
+from movinet_lite.network.states import FRAME_COUNT
+from movinet_lite.variants import Mode, Variant, get_variant
+
+__all__ = [
+    "LITERT_FRAME_COUNT",
+    "LiteRTInfo",
+    "from_litert_states",
+    "litert_state_shapes",
+    "new_litert_states",
+    "read_litert_info",
+    "to_litert_states",
+]
+
+LITERT_FRAME_COUNT: Final = "state_frame_count"
+_MEMBER: Final = "movinet_lite.json"
+_FORMAT: Final = 1
+
+
+@attrs.frozen
+class LiteRTInfo:
+    """What a LiteRT model of ours says of itself.
+
+    Attributes:
+        variant: ``t0``, ``a0`` ... ``a5``.
+        mode: ``base`` or ``stream``.
+        num_classes: How many logits it gives.
+        frame_size: ``(height, width)``, the only one it takes.
+        num_frames: Frames a call, of each stream.
+        batch: Clips or streams a call.
+        fps: Frames per second it was trained at.
+        positional_encoding: Whether its published states have counts for one.
+        quantize: How the weights are stored: ``"float16"``, ``"dynamic"`` for int8, `None` for float32.
+        labels: Names of the classes in the order of the logits; `None` if unknown.
+        source: Where the weights came from; `None` if unknown.
+    """
+
+    variant: str
+    mode: Mode
+    num_classes: int
+    frame_size: FrameSize
+    num_frames: int
+    batch: int
+    fps: float
+    positional_encoding: bool
+    quantize: str | None = None
+    labels: tuple[str, ...] | None = None
+    source: str | None = None
+
+    @property
+    def moves(self) -> dict[str, str]:
+        """The states that the graph does not give: each is, after a call, the input state named here."""
+        moves = {}
+        for prefix, length in _buffers(get_variant(self.variant)):
+            for index in range(length - self.num_frames):
+                moves[f"{prefix}_frame_{index}"] = (
+                    f"{prefix}_frame_{index + self.num_frames}"
+                )
+        return moves if self.mode == "stream" else {}
+
+
+def litert_state_shapes(info: LiteRTInfo) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each state of a LiteRT model, in order; none for a base model."""
+    from movinet_lite.network.states import state_shapes
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    if info.mode == "base":
+        return shapes
+    own = state_shapes(get_variant(info.variant), info.batch, info.frame_size)
+    for name, shape in own.items():
+        flat = name.replace("/", "_")
+        if name == FRAME_COUNT:
+            shapes[LITERT_FRAME_COUNT] = (info.batch, 1, 1, 1)
+        elif name.endswith("stream_buffer"):
+            prefix = flat.removesuffix("_stream_buffer")
+            batch, length, height, width, channels = shape
+            for index in range(length):
+                shapes[f"{prefix}_frame_{index}"] = (batch, height, width, channels)
+        else:
+            shapes[flat] = (shape[0], 1, 1, shape[-1])
+    return shapes
+
+
+def new_litert_states(
+    outputs: Mapping[str, Any], states: Mapping[str, Any], info: LiteRTInfo
+) -> dict[str, Any]:
+    """Return the states after a call: what the graph gave, and the frames that moved up.
+
+    Args:
+        outputs: What the graph gave, by name; arrays or whatever a runtime holds them in.
+        states: The states it was given.
+        info: Of the model.
+    """
+    moves = info.moves
+    return {
+        name: states[moves[name]] if name in moves else outputs[name] for name in states
+    }
+
+
+def to_litert_states(states: States) -> dict[str, NDArray[Any]]:
+    """Return states of the network's own layout (`movinet_lite.network.states`) as those of a LiteRT model."""
+    flat: dict[str, NDArray[Any]] = {}
+    for name, value in states.items():
+        array = np.asarray(value, np.float32)
+        key = name.replace("/", "_")
+        if name == FRAME_COUNT:
+            flat[LITERT_FRAME_COUNT] = array.reshape(-1, 1, 1, 1)
+        elif name.endswith("stream_buffer"):
+            prefix = key.removesuffix("_stream_buffer")
+            for index in range(array.shape[1]):
+                flat[f"{prefix}_frame_{index}"] = np.ascontiguousarray(array[:, index])
+        else:
+            flat[key] = array.reshape(array.shape[0], 1, 1, -1)
+    return flat
+
+
+def from_litert_states(states: States, info: LiteRTInfo) -> dict[str, NDArray[Any]]:
+    """Return states of a LiteRT model in the network's own layout (`movinet_lite.network.states`)."""
+    own: dict[str, NDArray[Any]] = {}
+    lengths = dict(_buffers(get_variant(info.variant)))
+    for block, index, _ in get_variant(info.variant).layers:
+        prefix = f"state_b{block}_l{index}"
+        path = f"state/b{block}/l{index}"
+        if length := lengths.get(prefix):
+            frames = [np.asarray(states[f"{prefix}_frame_{i}"]) for i in range(length)]
+            own[f"{path}/stream_buffer"] = np.stack(frames, axis=1)
+        pool = np.asarray(states[f"{prefix}_pool_buffer"])
+        own[f"{path}/pool_buffer"] = pool[:, np.newaxis]
+    own["state/head/pool_buffer"] = np.asarray(states["state_head_pool_buffer"])[
+        :, np.newaxis
+    ]
+    counts = np.asarray(states[LITERT_FRAME_COUNT]).reshape(-1)
+    own[FRAME_COUNT] = counts.astype(np.int32)
+    return own
+
+
+def _buffers(variant: Variant) -> list[tuple[str, int]]:
+    """Return the prefix of each layer that keeps frames, and how many it keeps."""
+    return [
+        (f"state_b{block}_l{index}", layer.buffered_frames)
+        for block, index, layer in variant.layers
+        if layer.buffered_frames
+    ]
+
+
+def pack_litert(graph: bytes, info: LiteRTInfo) -> bytes:
+    """Return a LiteRT graph with its facts behind it."""
+    header = {"format": _FORMAT, **attrs.asdict(info)}
+    archive = io.BytesIO(graph)
+    archive.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as members:
+        # A fixed date, so that the same network gives the same bytes.
+        member = zipfile.ZipInfo(_MEMBER, date_time=(1980, 1, 1, 0, 0, 0))
+        members.writestr(member, json.dumps(header, indent=1, ensure_ascii=False))
+    return archive.getvalue()
+
+
+def read_litert_info(path: str | Path) -> LiteRTInfo | None:
+    """Return what a LiteRT model says of itself.
+
+    Args:
+        path: A ``.tflite`` file.
+
+    Returns:
+        `None` if the model is not one of ours.
+
+    Raises:
+        ModelError: If it is one of ours and its facts are damaged or of a later format.
+    """
+    path = Path(path)
+    if not zipfile.is_zipfile(path):
+        return None
+    try:
+        with zipfile.ZipFile(path) as members:
+            if _MEMBER not in members.namelist():
+                return None
+            header = json.loads(members.read(_MEMBER))
+        found = header.pop("format")
+        if found != _FORMAT:
+            raise ModelError(
+                f"a LiteRT model must be of format {_FORMAT}; it is of format {found} (written by a later release?)",
+                path,
+                _FORMAT,
+                found,
+            )
+        header["frame_size"] = tuple(header["frame_size"])
+        header["labels"] = None if header["labels"] is None else tuple(header["labels"])
+        return LiteRTInfo(**header)
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise ModelError(
+            f"the facts behind a LiteRT model must be readable; {_MEMBER} is not: {error}",
+            path,
+        ) from error

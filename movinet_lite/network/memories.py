@@ -1,0 +1,71 @@
+"""How a forward step reads the states of streams and writes the new ones.
+
+A `Memory` is made for one call and thrown away after it: the step around it stays a pure function of frames and
+states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from movinet_lite.network.layers import Tensor, Timeline, size_of
+from movinet_lite.network.states import FRAME_COUNT
+
+__all__ = ["StateMemory"]
+
+
+class StateMemory:
+    """The memory of streams whose states have the network's own layout.
+
+    Attributes:
+        timeline: Of this call.
+        new_states: The states after this call, once the network has run.
+    """
+
+    def __init__(self, states: Mapping[str, Tensor] | None, frames: Tensor) -> None:
+        """Take the states before this call.
+
+        Args:
+            states: In the network's own layout; `None` for streams that have seen no frame.
+            frames: ``(batch, frames, height, width, 3)``, those of this call.
+        """
+        batch, count = size_of(frames, 0), size_of(frames, 1)
+        self._states = states
+        ages = tf.zeros([batch], tf.int32) if states is None else states[FRAME_COUNT]
+        self.timeline = Timeline.after(ages, batch, count)
+        self.new_states: dict[str, Tensor] = {}
+        self._new_ages = tf.convert_to_tensor(ages) + count
+
+    def finish(self) -> dict[str, Tensor]:
+        """Return the states after this call, in the order of those before it."""
+        found = {**self.new_states, FRAME_COUNT: self._new_ages}
+        return (
+            found
+            if self._states is None
+            else {name: found[name] for name in self._states}
+        )
+
+    def window(self, path: str, rows: Tensor, length: int) -> Tensor:
+        """Return the frames of this call behind the *length* before them; see `Memory.window`."""
+        name = f"state/{path}/stream_buffer"
+        present = self.timeline.by_stream(rows)
+        batch, _, pixels, channels = (size_of(present, axis) for axis in range(4))
+        if self._states is None:
+            past = tf.zeros([batch, length, pixels, channels], rows.dtype)
+        else:
+            past = tf.reshape(self._states[name], [batch, length, pixels, channels])
+        window = tf.concat([past, present], axis=1)
+        kept = [batch, length, size_of(rows, 1), size_of(rows, 2), channels]
+        self.new_states[name] = tf.reshape(window[:, -length:], kept)
+        return window
+
+    def running_mean(self, path: str, rows: Tensor) -> Tensor:
+        """Return the mean over all frames so far; see `Memory.running_mean`."""
+        name = f"state/{path}/pool_buffer"
+        sums = tf.cumsum(self.timeline.by_stream(rows), axis=1)
+        if self._states is not None:
+            sums += tf.squeeze(self._states[name], axis=1)
+        self.new_states[name] = sums[:, -1:, :, tf.newaxis]
+        return tf.reshape(sums, tf.shape(rows)) / self.timeline.counts

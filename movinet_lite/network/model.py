@@ -1,0 +1,386 @@
+"""MoViNet in Keras 3: A0 to A5 and T0, for whole clips and for streams.
+
+References:
+    [1] D. Kondratyuk et al., "MoViNets: Mobile Video Networks for Efficient Video Recognition", CVPR 2021,
+        arXiv:2103.11511.
+    [2] TensorFlow Model Garden, ``official/projects/movinet/modeling``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import attrs
+import keras
+import numpy as np
+import tensorflow as tf
+
+from movinet_lite.arrays import FrameSize
+from movinet_lite.errors import LabelsError, ModelError, VariantError
+from movinet_lite.network.layers import (
+    Bottleneck,
+    Convolution,
+    Gate,
+    Head,
+    Memory,
+    Options,
+    Tensor,
+    Timeline,
+    convolve_over_space,
+    size_of,
+)
+from movinet_lite.network.memories import StateMemory
+from movinet_lite.network.states import init_states
+from movinet_lite.variants import Mode, as_mode, get_variant
+
+__all__ = ["Movinet", "NetworkSpec", "build_movinet", "fold", "replace_head"]
+
+
+@attrs.frozen
+class NetworkSpec:
+    """What a network is, apart from its weights; it travels with them.
+
+    Attributes:
+        variant: ``t0``, ``a0`` ... ``a5``.
+        mode: ``base`` or ``stream``.
+        num_classes: How many logits it gives.
+        gate: The gate of its squeeze-excitation, a property of the weights.
+        positional_encoding: Whether the squeeze is told the position in time.
+        frame_size: ``(height, width)`` it was trained at.
+        fps: Frames per second it was trained at.
+        labels: Names of the classes in the order of the logits; `None` if unknown.
+        source: Where the weights came from; `None` if they were made here.
+    """
+
+    variant: str
+    mode: Mode
+    num_classes: int
+    gate: Gate
+    positional_encoding: bool
+    frame_size: FrameSize
+    fps: float
+    labels: tuple[str, ...] | None = None
+    source: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Check that the parts belong together."""
+        as_mode(self.mode)
+        gates = get_args(Gate)
+        if self.gate not in gates or (self.gate == "sigmoid") != (self.mode == "base"):
+            raise VariantError(
+                "gate must be 'sigmoid' in mode 'base', 'hard_sigmoid' or 'keras2_hard_sigmoid' in mode 'stream'; "
+                f"got {self.gate!r} in mode {self.mode!r}",
+                str(self.gate),
+                gates,
+            )
+        if self.positional_encoding and self.mode == "base":
+            raise VariantError(
+                "a network of mode 'base' has no positional encoding", "base"
+            )
+        if self.num_classes < 1:
+            raise ModelError(f"num_classes must be at least 1; got {self.num_classes}")
+        if self.labels is not None and len(self.labels) != self.num_classes:
+            raise LabelsError(
+                f"labels must be as many as num_classes, {self.num_classes}; got {len(self.labels)}"
+            )
+
+
+class Movinet(keras.Model):
+    """A MoViNet with its classifier.
+
+    ``network(clips)`` gives the logits of whole clips, with ``training=True`` in training. A stream's `step` takes any
+    number of frames and the states before them, and gives the logits of every frame and the states after them; it
+    changes nothing.
+
+    Attributes:
+        spec: What it is.
+        variant: The architecture.
+        options: What distinguishes it from others of its variant.
+    """
+
+    def __init__(
+        self, spec: NetworkSpec, *, dropout_rate: float = 0.0, folded: bool = False
+    ) -> None:
+        """Create the weights, at random; prefer `build_movinet`.
+
+        Args:
+            spec: What to build.
+            dropout_rate: Share of the hidden layer's outputs dropped in training, 0 to 1.
+            folded: Whether to build the form for inference that `fold` fills.
+        """
+        super().__init__(name=f"movinet_{spec.variant}_{spec.mode}")
+        self.spec = spec
+        self.variant = get_variant(spec.variant)
+        self.options = Options(
+            spec.mode, spec.gate, spec.positional_encoding, dropout_rate, folded
+        )
+        stem = self.variant.stem_channels
+        ones = (1,) * (self.options.kernel_rank - 4)
+        is_stream = spec.mode == "stream"
+        self.stem = Convolution(
+            "stem/stem/" + ("conv2d/conv2d" if is_stream else "conv3d"),
+            (*ones, 3, 3, 3, stem),
+            self.options,
+            convolve=convolve_over_space(2),
+            norm="stem/stem/bn",
+            activation=self.options.activation,
+        )
+        self.bottlenecks = [
+            Bottleneck(f"b{block}/l{index}", layer, self.options)
+            for block, index, layer in self.variant.layers
+        ]
+        channels = (
+            self.variant.blocks[-1].out_channels,
+            self.variant.head_channels,
+            self.variant.hidden_channels,
+        )
+        self.head = Head(channels, spec.num_classes, self.options)
+        self.built = True
+
+    def call(self, frames: Tensor, training: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - Keras's own signature
+        """Return the logits of whole clips.
+
+        Args:
+            frames: ``(clips, frames, height, width, 3)`` float32, 0 to 1, RGB.
+            training: Whether batch norms use and update the statistics of this batch, and dropout drops.
+
+        Returns:
+            ``(clips, classes)`` float32, not normalised. Those of a stream model are the ones of the last frame.
+        """
+        if self.spec.mode == "stream":
+            logits, _ = self._step(frames, None, training=training)
+            return logits[:, -1]
+        batch, count = size_of(frames, 0), size_of(frames, 1)
+        timeline = Timeline(batch, count, None)
+        rows = self.forward(unroll(frames), timeline, training=training)
+        return tf.reshape(rows, [batch, self.spec.num_classes])
+
+    def step(
+        self, frames: Tensor, states: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the logits of every frame, and the states after the last.
+
+        Args:
+            frames: ``(batch, frames, height, width, 3)`` float32, 0 to 1, RGB: the next frames of each stream.
+            states: What `init_states` or the last step gave.
+
+        Returns:
+            ``(batch, frames, classes)`` float32, where frame *i* counts all frames of its stream up to it; and the
+            states, under the same names.
+
+        Raises:
+            VariantError: If the network is of mode ``base``.
+        """
+        self._check_is_stream()
+        return self._step(frames, states)
+
+    def init_states(self, batch: int, frame_size: FrameSize) -> dict[str, Any]:
+        """Return the states of streams that have seen no frame.
+
+        Args:
+            batch: Number of streams.
+            frame_size: ``(height, width)`` of the frames to come.
+
+        Returns:
+            Numpy arrays in the layout that `movinet_lite.network.states` describes.
+
+        Raises:
+            VariantError: If the network is of mode ``base``.
+        """
+        self._check_is_stream()
+        return dict(init_states(self.variant, batch, frame_size))
+
+    def forward(
+        self,
+        rows: Tensor,
+        timeline: Timeline,
+        memory: Memory | None = None,
+        *,
+        training: bool = False,
+    ) -> Tensor:
+        """Return the logits of rows of frames; `call` and `step` are made of it.
+
+        Args:
+            rows: ``(batch * frames, height, width, 3)`` float32.
+            timeline: Of the rows.
+            memory: Of the streams; `None` in a base model.
+            training: As in `call`.
+
+        Returns:
+            ``(batch, 1, 1, classes)`` in a base model, ``(batch * frames, 1, 1, classes)`` in a stream model.
+        """
+        x = self.stem(rows, timeline=timeline, training=training)
+        for bottleneck in self.bottlenecks:
+            x = bottleneck(x, timeline=timeline, memory=memory, training=training)
+        return self.head(x, timeline=timeline, memory=memory, training=training)
+
+    @property
+    def named_weights(self) -> dict[str, Any]:
+        """Every weight under the name that the models on TF Hub give it, without ``:0``."""
+        named = dict(self.stem.named_weights)
+        for bottleneck in self.bottlenecks:
+            named.update(bottleneck.named_weights)
+        named.update(self.head.named_weights)
+        return named
+
+    def _step(
+        self,
+        frames: Tensor,
+        states: Mapping[str, Tensor] | None,
+        *,
+        training: bool = False,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        frames = tf.convert_to_tensor(frames)
+        memory = StateMemory(states, frames)
+        timeline = memory.timeline
+        logits = self.forward(unroll(frames), timeline, memory, training=training)
+        shape = [timeline.batch, timeline.frames, self.spec.num_classes]
+        return tf.reshape(logits, shape), memory.finish()
+
+    def _check_is_stream(self) -> None:
+        if self.spec.mode != "stream":
+            raise VariantError(
+                "only a network of mode 'stream' has states; this one is 'base' (call it with whole clips)",
+                "base",
+                ("stream",),
+            )
+
+
+def unroll(frames: Tensor) -> Tensor:
+    """Return ``(batch * frames, height, width, channels)`` of ``(batch, frames, height, width, channels)``."""
+    shape = [size_of(frames, axis) for axis in range(5)]
+    return tf.reshape(frames, [shape[0] * shape[1], *shape[2:]])
+
+
+def build_movinet(
+    variant: str,
+    mode: str,
+    num_classes: int,
+    *,
+    gate: Gate | None = None,
+    positional_encoding: bool | None = None,
+    dropout_rate: float = 0.0,
+    labels: Sequence[str] | None = None,
+    frame_size: FrameSize | None = None,
+    fps: float | None = None,
+    source: str | None = None,
+) -> Movinet:
+    """Return a MoViNet with random weights.
+
+    Args:
+        variant: ``t0``, ``a0`` ... ``a5``.
+        mode: ``base`` for whole clips, ``stream`` for frames as they arrive.
+        num_classes: How many logits it gives.
+        gate: The gate of the squeeze-excitation; `None` for ``sigmoid`` in base and ``hard_sigmoid`` in stream models.
+        positional_encoding: Whether the squeeze is told the position in time; `None` for what was published.
+        dropout_rate: Share of the hidden layer's outputs dropped in training, 0 to 1.
+        labels: Names of the classes, in the order of the logits.
+        frame_size: ``(height, width)``; `None` for the variant's.
+        fps: Frames per second; `None` for the variant's.
+        source: Where the weights come from.
+
+    Raises:
+        VariantError: If variant, mode, gate or positional encoding do not exist, or not together.
+        LabelsError: If the labels are not as many as the classes.
+
+    Example:
+        >>> from movinet_lite.network.model import build_movinet
+        >>> network = build_movinet("t0", "stream", num_classes=5)
+        >>> states = network.init_states(1, (32, 32))
+    """
+    table = get_variant(variant)
+    known_mode = as_mode(mode)
+    if positional_encoding is None:
+        positional_encoding = mode == "stream" and table.has_positional_encoding
+    spec = NetworkSpec(
+        variant=table.name,
+        mode=known_mode,
+        num_classes=num_classes,
+        gate=gate or ("sigmoid" if mode == "base" else "hard_sigmoid"),
+        positional_encoding=positional_encoding,
+        frame_size=frame_size or table.frame_size,
+        fps=table.fps if fps is None else fps,
+        labels=None if labels is None else tuple(labels),
+        source=source,
+    )
+    return Movinet(spec, dropout_rate=dropout_rate)
+
+
+def fold(network: Movinet) -> Movinet:
+    """Return the network for inference: the same logits from fewer operations, and nothing to train.
+
+    Every batch norm, residual scale and gate factor goes into the weights of a convolution.
+    """
+    folded = Movinet(network.spec, folded=True)
+    network.stem.fold_into(folded.stem)
+    for source, target in zip(network.bottlenecks, folded.bottlenecks, strict=True):
+        source.fold_into(target)
+    network.head.fold_into(folded.head)
+    return folded
+
+
+def replace_head(
+    network: Movinet,
+    num_classes: int | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    keep: bool = False,
+    dropout_rate: float | None = None,
+) -> Movinet:
+    """Return a network with the same backbone and a classifier for other classes: the first step of fine-tuning.
+
+    The hidden layer before the classifier is kept too; only the classifier starts anew.
+
+    Args:
+        network: Stays as it is.
+        num_classes: How many classes; `None` for as many as *labels*.
+        labels: Names of the new classes.
+        keep: Whether classes that both know by name keep their weights, so that their logits do not change. Needs
+            the labels of both.
+        dropout_rate: Of the new network; `None` for that of the old.
+
+    Raises:
+        LabelsError: If there are neither *labels* nor *num_classes*, if they disagree, or if *keep* is asked for
+            without the labels of both.
+    """
+    names = None if labels is None else tuple(labels)
+    if names is None and num_classes is None:
+        raise LabelsError("replace_head needs labels or num_classes; got neither")
+    spec = attrs.evolve(
+        network.spec,
+        labels=names,
+        num_classes=len(names or ()) if num_classes is None else num_classes,
+    )
+    rate = network.options.dropout_rate if dropout_rate is None else dropout_rate
+    replaced = Movinet(spec, dropout_rate=rate)
+    old_weights = network.named_weights
+    for name, weight in replaced.named_weights.items():
+        if not name.startswith("classifier_head/classifier/"):
+            weight.assign(old_weights[name])
+    if keep:
+        _keep_classes(network, replaced)
+    return replaced
+
+
+def _keep_classes(network: Movinet, replaced: Movinet) -> None:
+    old, new = network.spec.labels, replaced.spec.labels
+    if old is None or new is None:
+        which = "the network" if old is None else "the new head"
+        raise LabelsError(
+            f"to keep classes by name both heads must have labels; {which} has none"
+        )
+    pairs = [(index, old.index(name)) for index, name in enumerate(new) if name in old]
+    if not pairs:
+        raise LabelsError(
+            f"to keep classes by name one at least must be in both heads; none of {list(new[:3])}... is in "
+            f"{list(old[:3])}..."
+        )
+    columns, sources = (list(side) for side in zip(*pairs, strict=True))
+    for part in ("kernel", "bias"):
+        target = getattr(replaced.head.classifier, part)
+        values = np.array(target)
+        values[..., columns] = np.asarray(getattr(network.head.classifier, part))[
+            ..., sources
+        ]
+        target.assign(values)

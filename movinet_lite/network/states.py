@@ -1,0 +1,186 @@
+"""The states of streams: which there are, and how they turn into the published layout and back.
+
+The network's own layout holds any number of streams, each of its own age:
+
+==============================  ================================  ======================================================
+name                            shape                             what it is
+==============================  ================================  ======================================================
+``state/b1/l0/stream_buffer``   ``(batch, k - 1, H, W, C)`` f32   the last frames before a convolution over time
+``state/b1/l0/pool_buffer``     ``(batch, 1, 1, 1, C)`` f32       sum over all frames of a layer's mean over space
+``state/frame_count``           ``(batch,)`` int32                how many frames each stream has had
+==============================  ================================  ======================================================
+
+The published layout (models on TF Hub, exports of the Model Garden) has no ``state/frame_count`` but one count for each
+layer, of shape ``(1,)`` for the whole batch: ``state/b1/l0/pool_frame_count``, ``state/head/pool_frame_count`` and, in
+A3 to A5, ``state/b1/l0/pos_enc_frame_count``. They all hold the same number.
+
+References:
+    [1] TensorFlow Model Garden, ``official/projects/movinet/modeling/movinet.py``, ``_get_initial_state_shapes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize, States
+from movinet_lite.errors import SessionError
+from movinet_lite.states import canonical_state_name
+from movinet_lite.variants import Variant
+
+__all__ = [
+    "FRAME_COUNT",
+    "count_names",
+    "from_published_states",
+    "init_states",
+    "join_streams",
+    "split_streams",
+    "state_shapes",
+    "to_published_states",
+]
+
+FRAME_COUNT: Final = "state/frame_count"
+
+
+def state_shapes(
+    variant: Variant, batch: int, frame_size: FrameSize
+) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each state of the network, in order.
+
+    Args:
+        variant: Of the network.
+        batch: Number of streams.
+        frame_size: ``(height, width)`` of the frames.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    # A convolution of stride 2 with "same" padding halves and rounds up; the stem is the first.
+    height, width = (-(-size // 2) for size in frame_size)
+    for block, index, layer in variant.layers:
+        height, width = -(-height // layer.stride), -(-width // layer.stride)
+        path = f"state/b{block}/l{index}"
+        if layer.buffered_frames:
+            shapes[f"{path}/stream_buffer"] = (
+                batch,
+                layer.buffered_frames,
+                height,
+                width,
+                layer.expanded,
+            )
+        shapes[f"{path}/pool_buffer"] = (batch, 1, 1, 1, layer.expanded)
+    shapes["state/head/pool_buffer"] = (batch, 1, 1, 1, variant.head_channels)
+    shapes[FRAME_COUNT] = (batch,)
+    return shapes
+
+
+def init_states(
+    variant: Variant, batch: int, frame_size: FrameSize
+) -> dict[str, NDArray[Any]]:
+    """Return the states of streams that have seen no frame: zeros.
+
+    Args:
+        variant: Of the network.
+        batch: Number of streams.
+        frame_size: ``(height, width)`` of the frames to come.
+    """
+    return {
+        name: np.zeros(shape, np.int32 if name == FRAME_COUNT else np.float32)
+        for name, shape in state_shapes(variant, batch, frame_size).items()
+    }
+
+
+def count_names(variant: Variant, *, positional_encoding: bool) -> tuple[str, ...]:
+    """Return the names of the counts in the published layout, in its order.
+
+    Args:
+        variant: Of the model.
+        positional_encoding: Whether the model has one; then its counts are among them.
+    """
+    names = []
+    for block, index, _ in variant.layers:
+        names.append(f"state/b{block}/l{index}/pool_frame_count")
+        if positional_encoding:
+            names.append(f"state/b{block}/l{index}/pos_enc_frame_count")
+    return (*names, "state/head/pool_frame_count")
+
+
+def to_published_states(
+    states: States, variant: Variant, *, positional_encoding: bool
+) -> dict[str, NDArray[Any]]:
+    """Return *states* in the published layout.
+
+    Args:
+        states: In the network's own layout, of one stream or of streams of one age.
+        variant: Of the network.
+        positional_encoding: Whether the network has one.
+
+    Returns:
+        Arrays under the names of the models on TF Hub.
+
+    Raises:
+        SessionError: If the streams differ in age: the published layout has one count for all.
+    """
+    ages = np.asarray(states[FRAME_COUNT])
+    if ages.size == 0 or (ages != ages.flat[0]).any():
+        raise SessionError(
+            f"published states hold streams of one age; got ages {ages.tolist()} "
+            "(convert them one by one, see split_streams)"
+        )
+    published = {
+        name: np.asarray(value) for name, value in states.items() if name != FRAME_COUNT
+    }
+    for name in count_names(variant, positional_encoding=positional_encoding):
+        published[name] = np.full((1,), ages.flat[0], np.int32)
+    return published
+
+
+def from_published_states(states: States) -> dict[str, NDArray[Any]]:
+    """Return states of the published layout in the network's own.
+
+    Args:
+        states: Arrays under published names of any form: of TF Hub, of its signatures, of the Model Garden.
+
+    Raises:
+        SessionError: If the counts of the layers differ, or there is none: such states come from no stream.
+    """
+    own: dict[str, NDArray[Any]] = {}
+    counts: dict[str, int] = {}
+    batch = 1
+    for given, value in states.items():
+        name = canonical_state_name(given)
+        array = np.asarray(value)
+        if name.endswith("frame_count"):
+            counts[name] = int(array.reshape(-1)[0])
+        else:
+            own[name] = array.astype(np.float32, copy=False)
+            batch = array.shape[0]
+    if len(set(counts.values())) != 1:
+        raise SessionError(
+            "the frame counts of all layers must be one number; "
+            f"got {sorted(set(counts.values())) or 'none'}"
+        )
+    own[FRAME_COUNT] = np.full((batch,), next(iter(counts.values())), np.int32)
+    return own
+
+
+def join_streams(streams: Sequence[States]) -> dict[str, NDArray[Any]]:
+    """Return the states of several streams as those of one batch, in the network's own layout.
+
+    Args:
+        streams: States of streams of one variant and frame size, of any ages.
+    """
+    return {
+        name: np.concatenate([np.asarray(states[name]) for states in streams])
+        for name in streams[0]
+    }
+
+
+def split_streams(states: States) -> list[Mapping[str, NDArray[Any]]]:
+    """Return the states of each stream of a batch, in the network's own layout, each a batch of one."""
+    batch = len(np.asarray(states[FRAME_COUNT]))
+    return [
+        {name: np.asarray(value)[row : row + 1] for name, value in states.items()}
+        for row in range(batch)
+    ]
