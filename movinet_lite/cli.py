@@ -150,7 +150,7 @@ def _classify(args: argparse.Namespace) -> int:
         if not ranking:
             print("-")
 
-    _check_names(args)
+    _check_usage(args)
     return _for_each_video(args.videos, classify)
 
 
@@ -183,6 +183,8 @@ def _predict_video(
             add_clip()
     if num_new:
         add_clip()
+    if not num_frames:
+        raise ArrayError("a video must have at least one frame; got none")
     with np.errstate(divide="ignore"):  # a class that is nowhere possible
         return Prediction(np.log(total / num_frames), classifier.labels), num_frames
 
@@ -208,7 +210,7 @@ def _stream(args: argparse.Namespace) -> int:
                 if args.every or leading != before:
                     frames.print(_stream_line(args, path, prediction, ranking))
 
-    _check_names(args)
+    _check_usage(args)
     return _for_each_video(args.videos, stream)
 
 
@@ -289,6 +291,7 @@ def _for_each_video(paths: Iterable[str], handle: _Handler) -> int:
     status = 0
     for path in paths:
         try:
+            read_video_info(path)  # before a model is loaded for nothing
             handle(path)
         except (VideoError, ArrayError, SessionError) as error:
             _complain("error", error)
@@ -314,10 +317,14 @@ def _label_filter(args: argparse.Namespace, labels: tuple[str, ...]) -> LabelFil
     )
 
 
-def _check_names(args: argparse.Namespace) -> None:
-    """Refuse a mistyped label before minutes go into fetching and loading a model."""
+def _check_usage(args: argparse.Namespace) -> None:
+    """Refuse what cannot work before time goes into fetching and loading a model."""
     from movinet_lite.handles import MODEL_NAMES
 
+    if args.end is not None and args.end <= (args.start or 0.0):
+        raise _UsageError(
+            f"--end must be later than --start; got --start {args.start or 0:g} --end {args.end:g}"
+        )
     if args.labels:
         _label_filter(args, load_labels(args.labels))
     elif args.model.lower() in MODEL_NAMES:
@@ -362,27 +369,25 @@ def _frames(
             f"{args.model}: the model does not know how many frames a second it was trained on (give them: --fps 5)"
         )
     start_s = args.start or 0.0
-    with (
-        read_frames(
-            path, fps=classifier.fps, start_s=args.start, end_s=args.end
-        ) as frames,
-        _progress(path, start_s, args.end) as progress,
-    ):
-        yield _Frames(frames, progress, start_s)
+    with read_frames(
+        path, fps=classifier.fps, start_s=args.start, end_s=args.end
+    ) as reader:
+        end_s = reader.info.duration_s if args.end is None else args.end
+        length_s = None if end_s is None else max(end_s - start_s, 0.0)
+        with _progress(Path(path).name, length_s) as progress:
+            yield _Frames(reader, progress, start_s)
 
 
 @contextlib.contextmanager
-def _progress(
-    path: str, start_s: float, end_s: float | None
-) -> Iterator[Progress | None]:
+def _progress(name: str, length_s: float | None) -> Iterator[Progress | None]:
     """Draw a bar while the block runs, if the standard error is a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    duration_s = read_video_info(path).duration_s if end_s is None else end_s
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(
         *columns,
@@ -390,15 +395,8 @@ def _progress(
         transient=True,
         redirect_stdout=False,
     ) as progress:
-        total = None if duration_s is None else max(duration_s - start_s, 0.0)
-        progress.add_task(_escape(Path(path).name), total=total)
+        progress.add_task(escape(name), total=length_s)
         yield progress
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def _clock(time_s: float) -> str:

@@ -31,7 +31,7 @@ GATES keras2     as the models published on TF Hub computed them: clip(0.2 x + 0
                  in the names or shapes of the variables tells the two apart.
 
 Building and saving a graph takes minutes, other weights in the same graph a second: exports that differ only in their
-seed share one graph, and exports of one model and mode share what the Model Garden builds.
+seed share one graph, and so do exports of a base model under either naming.
 """
 
 from __future__ import annotations
@@ -90,11 +90,6 @@ class Export:
         return export
 
     @property
-    def graph(self) -> tuple[str, str, str, str]:
-        """What the graph depends on: all but the seed."""
-        return (self.model, self.mode, self.naming, self.gates)
-
-    @property
     def folder(self) -> str:
         """The name of its folder."""
         name = f"{self.model}_{self.mode}_{self.naming}_{self.seed}"
@@ -127,10 +122,13 @@ class Gates:
 class Garden:
     """One model of the Model Garden, which takes the weights of one seed after the other."""
 
-    def __init__(self, model: str, mode: str, classes: int, gates: Gates) -> None:
+    def __init__(
+        self, model: str, mode: str, classes: int, gates: Gates, scratch: Path
+    ) -> None:
         self.stream = mode == "stream"
         self.model = build(model, self.stream, classes)
         self._gates = gates
+        self._scratch = scratch / f"{model}_{mode}"
         self._runs: dict[str, Callable[[Any], Any]] = {}
 
     def use(self, export: Export, video: np.ndarray) -> None:
@@ -165,18 +163,22 @@ class Garden:
 
     def save(self, export: Export, target: Path) -> None:
         """Write a SavedModel of the weights and gates in use."""
-        with tempfile.TemporaryDirectory() as scratch:
-            hub = export.naming == "hub"
-            path = Path(scratch) / "garden" if hub else target
+        # Only a stream model has such gates.
+        gates = export.gates if self.stream else "any"
+        graph = self._scratch / f"garden_{gates}"
+        if not graph.is_dir():
             export_saved_model.export_saved_model(
                 self.model,
                 (None, None, None, None, 3),
-                str(path),
+                str(graph),
                 causal=self.stream,
                 bundle_input_init_states_fn=self.stream,
             )
-            if hub:
-                export_hub_style(path, target, self.stream)
+        if export.naming == "hub":
+            garden, graph = graph, self._scratch / f"hub_{gates}"
+            if not graph.is_dir():
+                export_hub_style(garden, graph, self.stream)
+        copy_graph(graph, target, self.model)
 
 
 def build(model: str, stream: bool, classes: int) -> Any:
@@ -348,8 +350,8 @@ def rename_variables(path: Path) -> None:
     path.write_bytes(saved.SerializeToString())
 
 
-def save_other_weights(graph: Path, target: Path, model: Any) -> None:
-    """Write the SavedModel at *graph* again, with the weights that *model* has now."""
+def copy_graph(graph: Path, target: Path, model: Any) -> None:
+    """Write the SavedModel at *graph* to *target*, with the weights that *model* has now."""
     shutil.copytree(graph, target)
     prefix = target / "variables" / "variables"
     reader = tf.train.load_checkpoint(str(prefix))
@@ -410,9 +412,14 @@ def main() -> None:
     )
     args = parser.parse_args()
 
+    with tempfile.TemporaryDirectory() as scratch:
+        write_exports(args, Path(scratch))
+
+
+def write_exports(args: argparse.Namespace, scratch: Path) -> None:
+    """Write one export after the other."""
     gates = Gates()
     gardens: dict[tuple[str, str], Garden] = {}
-    graphs: dict[tuple[str, ...], Path] = {}
     for export in args.exports:
         start = time.monotonic()
         out = args.out / export.folder
@@ -420,17 +427,12 @@ def main() -> None:
         out.mkdir(parents=True)
         kind = (export.model, export.mode)
         if kind not in gardens:
-            gardens[kind] = Garden(*kind, args.classes, gates)
+            gardens[kind] = Garden(*kind, args.classes, gates, scratch)
         garden = gardens[kind]
         size = args.size or FRAME_SIZES[export.model]
         video = make_video(args.frames, size, export.seed + 1)
         garden.use(export, video)
-        target = out / "saved_model"
-        if export.graph in graphs:
-            save_other_weights(graphs[export.graph], target, garden.model)
-        else:
-            garden.save(export, target)
-            graphs[export.graph] = target
+        garden.save(export, out / "saved_model")
         write_reference(export, garden, video, out / "reference.npz")
         print(f"{out}: {time.monotonic() - start:.0f} s", flush=True)
 

@@ -1,0 +1,55 @@
+"""Find when an action begins and ends in a video.
+
+python examples/find_events.py clip.mp4 "carving ice" --threshold 0.4
+"""
+
+import argparse
+from collections.abc import Iterable, Iterator
+
+from movinet_lite import Prediction, StreamingClassifier, read_frames
+
+CONFIRM_FRAMES = 3
+"""How many frames in a row have to agree that the action has begun, or has ended."""
+
+
+def find_events(
+    predictions: Iterable[Prediction], label: str, threshold: float
+) -> Iterator[tuple[float, float]]:
+    """Yield the start and end of each time that *label* is probable, in seconds."""
+    recent: list[tuple[float, bool]] = []  # the last frames: time, is it probable?
+    start_s = last_s = None
+    for prediction in predictions:
+        time_s = prediction.time_s or 0.0
+        is_probable = dict(prediction.top_k(600)).get(label, 0.0) >= threshold
+        recent = [*recent, (time_s, is_probable)][-CONFIRM_FRAMES:]
+        if is_probable:
+            last_s = time_s
+        agree = len(recent) == CONFIRM_FRAMES and len({flag for _, flag in recent}) == 1
+        if agree and is_probable and start_s is None:
+            start_s = recent[0][0]
+        elif agree and not is_probable and start_s is not None and last_s is not None:
+            yield start_s, last_s
+            start_s = None
+    if start_s is not None and last_s is not None:
+        yield start_s, last_s
+
+
+def main() -> None:
+    """Print a line for each event."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("video")
+    parser.add_argument("label", help="a name that `movinet-lite labels` prints")
+    parser.add_argument("--model", default="a0")
+    parser.add_argument("--threshold", type=float, default=0.5)
+    args = parser.parse_args()
+
+    classifier = StreamingClassifier.load(args.model)
+    if args.label not in classifier.labels:
+        parser.error(f"the model has no action {args.label!r}")
+    predictions = classifier.run(read_frames(args.video, fps=classifier.fps))
+    for start_s, end_s in find_events(predictions, args.label, args.threshold):
+        print(f"{start_s:.1f} s to {end_s:.1f} s: {args.label}")
+
+
+if __name__ == "__main__":
+    main()
