@@ -13,17 +13,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.graphs import Graph, Tensor
-from movinet_lite.errors import ArrayError, ModelError
+from movinet_lite.errors import ModelError
+from movinet_lite.network.litert_file import (
+    LiteRTInfo,
+    from_litert_states,
+    read_litert_info,
+    to_litert_states,
+)
+from movinet_lite.network.states import from_published_states, to_published_states
 from movinet_lite.states import canonical_state_name, pair_names
-from movinet_lite.variants import recognise_variant
+from movinet_lite.variants import get_variant, recognise_variant
 
-__all__ = ["LiteRTStreamModel", "StateLayout", "load_tflite"]
+__all__ = ["LiteRTStreamModel", "load_graphs", "load_tflite"]
 
 
 class StateLayout(Protocol):
@@ -48,20 +56,49 @@ class StoredLayout:
         return dict(shown)
 
 
+class PublishedLayout:
+    """A caller sees the states of the models on TF Hub, whatever the graph of ours stores."""
+
+    def __init__(self, info: LiteRTInfo) -> None:
+        self._info = info
+
+    def show(self, stored: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return *stored* under published names, in published shapes."""
+        return to_published_states(
+            from_litert_states(stored, self._info),
+            get_variant(self._info.variant),
+            positional_encoding=self._info.positional_encoding,
+        )
+
+    def store(self, shown: States) -> dict[str, NDArray[Any]]:
+        """Return what the graph keeps of states that were *shown*."""
+        return to_litert_states(from_published_states(shown))
+
+
+class _Slot:
+    """Memory of one state, which goes back to where it can be used again when nobody holds it any more."""
+
+    __slots__ = ("_free", "buffer")
+
+    def __init__(self, buffer: Any, free: list[Any]) -> None:
+        self.buffer = buffer
+        self._free = free
+
+    def __del__(self) -> None:
+        self._free.append(self.buffer)
+
+
 class BufferStates(Mapping[str, NDArray[Any]]):
     """The states of one stream in LiteRT's memory, copied out when someone looks at one."""
 
-    def __init__(self, model: LiteRTStreamModel, buffers: list[Any]) -> None:
+    def __init__(self, model: LiteRTStreamModel, slots: list[_Slot]) -> None:
         self.model = model
-        self.buffers = buffers
+        self.slots = slots
         self._shown: dict[str, NDArray[Any]] | None = None
-
-    def __del__(self) -> None:
-        self.model.give_back(self.buffers)
 
     def _show(self) -> dict[str, NDArray[Any]]:
         if self._shown is None:
-            self._shown = self.model.show(self.buffers)
+            self._shown = self.model.show(self.slots)
         return self._shown
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -78,40 +115,69 @@ class BufferStates(Mapping[str, NDArray[Any]]):
 
 
 class _StepGraph:
-    """A graph that steps one stream by a fixed number of frames, with its places for frames, logits and states."""
+    """A graph that steps one stream by a fixed number of frames."""
 
-    def __init__(self, graph: Graph, source: str) -> None:
-        self.graph = graph
+    def __init__(
+        self, graph: Graph, source: str, moves: Mapping[str, str] | None = None
+    ) -> None:
+        """Find the places of frames, logits and states.
+
+        Args:
+            graph: The graph.
+            source: The model, for messages.
+            moves: The states that the graph does not give, and which input state each of them is after a call.
+        """
+        self._graph = graph
+        moves = moves or {}
         inputs = {tensor.name: tensor for tensor in graph.inputs}
         outputs = {tensor.name: tensor for tensor in graph.outputs}
         image = _only_image(graph.inputs, source)
         logits = _only_logits(graph, image, source)
         self.image, self.logits = inputs[image], outputs[logits]
-        states = [name for name in inputs if name != image]
-        pairs = pair_names(
-            states,
+        names = [name for name in inputs if name != image]
+        self.states = tuple(inputs[name] for name in names)
+        computed = pair_names(
+            [name for name in names if name not in moves],
             [name for name in outputs if name != logits],
             source=source,
             what="the outputs of the model",
         )
-        self.states = tuple(inputs[name] for name in states)
-        self.new_states = tuple(outputs[pairs[name]] for name in states)
-        self._input_places = [[*states, image].index(name) for name in inputs]
-        new_names = [*pairs.values(), logits]
-        self._output_places = [new_names.index(name) for name in outputs]
+        self.moved = [(names.index(new), names.index(old)) for new, old in moves.items()]
+        self.computed = [
+            (names.index(name), inputs[name], outputs[output])
+            for name, output in computed.items()
+        ]
+        self.requantised = [
+            (place, old, new)
+            for place, old, new in self.computed
+            if (old.scale, old.zero_point) != (new.scale, new.zero_point)
+        ]
+        self._input_places = [[*names, image].index(name) for name in inputs]
+        results = [*computed.values(), logits]
+        self._output_places = [results.index(name) for name in outputs]
         self._image_buffer = graph.input_buffer(image)
         self._logits_buffer = graph.output_buffer(logits)
 
+    def new_buffer(self, place: int) -> Any:
+        """Return new memory for the state at *place*."""
+        return self._graph.input_buffer(self.states[place].name)
+
     def run(
-        self, frames: NDArray[np.float32], states: list[Any], new_states: list[Any]
+        self, frames: NDArray[np.float32], states: list[Any], results: list[Any]
     ) -> NDArray[np.float32]:
-        """Return the logits after *frames*, ``(frames, classes)``, and write *new_states*."""
+        """Return the logits after *frames*, ``(frames, classes)``, and write the states that the graph computes.
+
+        Args:
+            frames: ``(frames, height, width, 3)`` float32.
+            states: Buffers of all states.
+            results: Buffers for the states in `computed`.
+        """
         self._image_buffer.write(self.image.store(frames))
         given = [*states, self._image_buffer]
-        results = [*new_states, self._logits_buffer]
-        self.graph.run(
+        taken = [*results, self._logits_buffer]
+        self._graph.run(
             [given[place] for place in self._input_places],
-            [results[place] for place in self._output_places],
+            [taken[place] for place in self._output_places],
         )
         logits = self._logits_buffer.read(self.logits.size, self.logits.dtype)
         return self.logits.real(logits).reshape(-1, self.logits.shape[-1])
@@ -125,15 +191,15 @@ class LiteRTStreamModel:
         paths: Mapping[int, str | Path],
         info: ModelInfo,
         *,
-        layout: StateLayout | None = None,
+        graph_info: LiteRTInfo | None = None,
         threads: int | None = None,
     ) -> None:
         """Compile a model for the processor.
 
         Args:
             paths: For each number of frames a call, the ``.tflite`` file; one must be for 1. All have the same states.
-            info: What the model says of itself; see `read_info` for a file that others made.
-            layout: How the states that the graphs keep are shown to callers.
+            info: What the model says of itself.
+            graph_info: What a file of ours says of its graph; `None` for a file that others made.
             threads: How many threads to compute with; `None` for one a core.
 
         Raises:
@@ -141,19 +207,19 @@ class LiteRTStreamModel:
         """
         self._info = info
         self._paths = dict(paths)
+        self._graph_info = graph_info
         self._threads = threads or os.cpu_count() or 1
-        self._layout: StateLayout = layout or StoredLayout()
+        self._layout: StateLayout = (
+            PublishedLayout(graph_info) if graph_info else StoredLayout()
+        )
         self._lock = threading.Lock()
-        self._free: list[list[Any]] = []
-        self._steps: dict[int, _StepGraph] = {}
+        self._graphs: dict[int, _StepGraph] = {}
         first = self._step_graph(1)
         self._states = first.states
-        self._requantised = [
-            (place, old, new)
-            for place, (old, new) in enumerate(
-                zip(first.states, first.new_states, strict=True)
-            )
-            if (old.scale, old.zero_point) != (new.scale, new.zero_point)
+        # Memory that is free again, one list a shape: a state's memory may serve any state of its shape.
+        shapes = {(tensor.shape, tensor.dtype): [] for tensor in first.states}
+        self._free: list[list[Any]] = [
+            shapes[tensor.shape, tensor.dtype] for tensor in first.states
         ]
         self._frame_size = _frame_size_of(first.image)
 
@@ -192,59 +258,66 @@ class LiteRTStreamModel:
                 place += count
         return rows[0] if len(rows) == 1 else np.concatenate(rows), states
 
-    def show(self, buffers: Sequence[Any]) -> dict[str, NDArray[Any]]:
-        """Return the states in *buffers* as a caller sees them."""
+    def show(self, slots: Sequence[_Slot]) -> dict[str, NDArray[Any]]:
+        """Return the states in *slots* as a caller sees them."""
         stored = {
-            tensor.name: buffer.read(tensor.size, tensor.dtype).reshape(tensor.shape)
-            for tensor, buffer in zip(self._states, buffers, strict=True)
+            tensor.name: slot.buffer.read(tensor.size, tensor.dtype).reshape(
+                tensor.shape
+            )
+            for tensor, slot in zip(self._states, slots, strict=True)
         }
         return self._layout.show(stored)
-
-    def give_back(self, buffers: list[Any]) -> None:
-        """Take *buffers* that no states live in any more."""
-        self._free.append(buffers)
 
     def _step(
         self, frames: NDArray[np.float32], states: States
     ) -> tuple[NDArray[np.float32], BufferStates]:
         if not isinstance(states, BufferStates) or states.model is not self:
             states = self._fill(self._layout.store(states))
-        new_states = BufferStates(self, self._take())
-        logits = self._step_graph(len(frames)).run(
-            frames, states.buffers, new_states.buffers
+        graph = self._step_graph(len(frames))
+        slots = list(states.slots)
+        for new, old in graph.moved:
+            slots[new] = states.slots[old]
+        for place, _, _ in graph.computed:
+            slots[place] = self._take(place)
+        logits = graph.run(
+            frames,
+            [slot.buffer for slot in states.slots],
+            [slots[place].buffer for place, _, _ in graph.computed],
         )
-        for place, old, new in self._requantised:
-            buffer = new_states.buffers[place]
-            stored = buffer.read(new.size, new.dtype)
-            buffer.write(old.store(new.real(stored)).reshape(old.shape))
-        return logits, new_states
+        for place, old_tensor, new_tensor in graph.requantised:
+            buffer = slots[place].buffer
+            real = new_tensor.real(buffer.read(new_tensor.size, new_tensor.dtype))
+            buffer.write(old_tensor.store(real).reshape(old_tensor.shape))
+        return logits, BufferStates(self, slots)
 
     def _step_graph(self, count: int) -> _StepGraph:
-        if count not in self._steps:
-            graph = Graph(
-                self._paths[count], threads=self._threads, source=self._info.source
-            )
-            self._steps[count] = _StepGraph(graph, self._info.source)
-        return self._steps[count]
+        if count not in self._graphs:
+            source = self._info.source
+            graph = Graph(self._paths[count], threads=self._threads, source=source)
+            moves = None
+            if self._graph_info is not None:
+                moves = attrs.evolve(self._graph_info, num_frames=count).moves
+            self._graphs[count] = _StepGraph(graph, source, moves)
+        return self._graphs[count]
 
     def _largest_call(self, count: int) -> int:
         return max(number for number in self._paths if number <= count)
 
-    def _take(self) -> list[Any]:
-        if self._free:
-            return self._free.pop()
-        graph = self._steps[1].graph
-        return [graph.input_buffer(tensor.name) for tensor in self._states]
+    def _take(self, place: int) -> _Slot:
+        """Return memory for the state at *place*."""
+        free = self._free[place]
+        if free:
+            return _Slot(free.pop(), free)
+        return _Slot(self._graphs[1].new_buffer(place), free)
 
     def _fill(self, stored: Mapping[str, NDArray[Any]]) -> BufferStates:
-        states = BufferStates(self, self._take())
-        for tensor, buffer in zip(self._states, states.buffers, strict=True):
-            buffer.write(
-                np.ascontiguousarray(stored[tensor.name], tensor.dtype).reshape(
-                    tensor.shape
-                )
-            )
-        return states
+        slots = []
+        for place, tensor in enumerate(self._states):
+            slot = self._take(place)
+            array = np.ascontiguousarray(stored[tensor.name], tensor.dtype)
+            slot.buffer.write(array.reshape(tensor.shape))
+            slots.append(slot)
+        return BufferStates(self, slots)
 
 
 def load_tflite(
@@ -252,21 +325,22 @@ def load_tflite(
     *,
     threads: int | None = None,
     source: str | None = None,
-    labels: tuple[str, ...] | None = None,
 ) -> LiteRTStreamModel:
-    """Return the stream model in a ``.tflite`` file that others made.
+    """Return the stream model in a ``.tflite`` file, ours or one that others made.
 
     Args:
-        path: A file with one signature, one frame a call: float32, with float16 weights, or quantised to 8 bits in
-            part or whole.
+        path: A file with one signature: float32, with float16 weights, or quantised to 8 bits in part or whole. Files
+            of others take one frame a call.
         threads: How many threads to compute with; `None` for one a core.
         source: What to call the model in messages; *path* if `None`.
-        labels: The names of the classes, where they are known.
 
     Raises:
         ModelError: If it is no such file.
     """
     source = source or str(path)
+    ours = read_litert_info(path)
+    if ours is not None:
+        return load_graphs({ours.num_frames: path}, threads=threads, source=source)
     step = _StepGraph(Graph(path, threads=1, source=source), source)
     variant = recognise_variant(tensor.name for tensor in step.states)
     info = ModelInfo(
@@ -277,9 +351,50 @@ def load_tflite(
         variant=variant.name if variant else None,
         frame_size=_frame_size_of(step.image),
         fps=variant.fps if variant else None,
-        labels=labels,
     )
     return LiteRTStreamModel({1: path}, info, threads=threads)
+
+
+def load_graphs(
+    paths: Mapping[int, str | Path],
+    *,
+    threads: int | None = None,
+    source: str,
+) -> LiteRTStreamModel:
+    """Return the stream model in files of ours.
+
+    Args:
+        paths: For each number of frames a call, the file; one must be for 1.
+        threads: How many threads to compute with; `None` for one a core.
+        source: What to call the model in messages.
+
+    Raises:
+        ModelError: If they are no stream model for one stream and one frame a call.
+    """
+    if 1 not in paths:
+        raise ModelError(
+            f"a stream model must have a graph of one frame a call; this one takes {sorted(paths)} "
+            "(export it with num_frames=1)",
+            source,
+        )
+    ours = read_litert_info(paths[1])
+    if ours is None or ours.mode != "stream" or ours.batch != 1:
+        raise ModelError(
+            "the file must be a stream model for one stream; "
+            f"this one is {'no model of ours' if ours is None else f'a {ours.mode} model, {ours.batch} a call'}",
+            source,
+        )
+    info = ModelInfo(
+        source=source,
+        mode="stream",
+        engine="litert",
+        num_classes=ours.num_classes,
+        variant=ours.variant,
+        frame_size=ours.frame_size,
+        fps=ours.fps,
+        labels=ours.labels,
+    )
+    return LiteRTStreamModel(paths, info, graph_info=ours, threads=threads)
 
 
 def _only_image(inputs: Sequence[Tensor], source: str) -> str:
@@ -287,7 +402,7 @@ def _only_image(inputs: Sequence[Tensor], source: str) -> str:
     others = [
         tensor
         for tensor in inputs
-        if not canonical_state_name(tensor.name).startswith("state/")
+        if not canonical_state_name(tensor.name).startswith("state")
     ]
     if len(others) != 1 or len(others) == len(inputs):
         what = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in inputs)
@@ -297,7 +412,7 @@ def _only_image(inputs: Sequence[Tensor], source: str) -> str:
             source,
         )
     image = others[0]
-    if len(image.shape) != 5 or image.shape[:2] != (1, 1) or image.shape[-1] != 3:
+    if len(image.shape) == 5 and image.shape[:2] != (1, 1):
         raise ModelError(
             "a streaming MoViNet takes an image of shape (1, 1, height, width, 3); "
             f"this one takes {image.shape}",
@@ -327,4 +442,5 @@ def _only_logits(graph: Graph, image: str, source: str) -> str:
 
 
 def _frame_size_of(image: Tensor) -> FrameSize:
-    return (image.shape[2], image.shape[3])
+    height, width, _ = image.shape[-3:]
+    return height, width

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, get_args, overload
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.base import ClipModel, StreamModel
+from movinet_lite.engines.litert import load_tflite
 from movinet_lite.engines.tensorflow import load_saved_model
 from movinet_lite.errors import ModelError
 from movinet_lite.hub import resolve_model
@@ -70,8 +71,23 @@ def load_model(
     if threads is not None and threads < 1:
         raise ModelError(f"threads must be at least 1, or None; got {threads}", source)
     path = resolve_model(source, mode, offline=offline)
+    if path.suffix == ".tflite":
+        return _load_tflite(path, mode, engine, threads, str(source))
     labels_path = path / "labels.txt"
     labels = load_labels(labels_path) if labels_path.is_file() else None
     return load_saved_model(
         path, mode, threads=threads, source=str(source), labels=labels
     )
+
+
+def _load_tflite(
+    path: Path, mode: Mode, engine: Engine, threads: int | None, source: str
+) -> StreamModel:
+    if mode == "base":
+        raise ModelError(
+            "a .tflite file must be a stream model (load it with StreamingClassifier); whole clips need a SavedModel",
+            source,
+        )
+    if engine == "tensorflow":
+        raise ModelError("TensorFlow runs no .tflite file; use engine='litert'", source)
+    return load_tflite(path, threads=threads, source=source)

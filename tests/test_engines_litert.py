@@ -1,0 +1,205 @@
+"""The LiteRT engine: files that others made, and states that nobody copies and nobody loses."""
+
+import gc
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from movinet_lite import BaseClassifier, StreamingClassifier
+from movinet_lite.engines.litert import load_tflite
+from movinet_lite.errors import ModelError
+from tests.saved_models import COLOURS, STATE_NAMES, expected_stream_logits
+from tests.tflite_models import FRAME_SIZE, write_tflite
+
+
+@pytest.fixture
+def frames():
+    """Five frames that differ."""
+    shape = (5, *FRAME_SIZE, 3)
+    return np.random.default_rng(3).uniform(0, 1, shape).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def tflite(tmp_path_factory):
+    """Return a function that writes each kind of file once."""
+    folder = tmp_path_factory.mktemp("tflite")
+    made = {}
+
+    def get(**options):
+        key = "-".join(str(value) for value in options.values()) or "plain"
+        if key not in made:
+            made[key] = write_tflite(folder / f"{key}.tflite", **options)
+        return made[key]
+
+    return get
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
+@pytest.mark.parametrize("signature", ["serving_default", "call"])
+@pytest.mark.parametrize("naming", ["hub", "garden"])
+@pytest.mark.parametrize(
+    ("quantize", "tolerance"),
+    [(None, 1e-6), ("float16", 1e-3), ("dynamic", 0.02), ("int8", 0.05)],
+)
+def test_files_of_others_stream(
+    tflite, frames, signature, naming, quantize, tolerance
+):
+    """Either signature and naming, and every kind of quantisation, gives the logits of every frame."""
+    path = tflite(signature=signature, naming=naming, quantize=quantize)
+    session = StreamingClassifier.load(path, labels=COLOURS)
+
+    logits = np.stack([session.step(frame).logits for frame in frames])
+
+    expected = expected_stream_logits(frames)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(
+        logits, expected, rtol=0, atol=tolerance * np.abs(expected).max()
+    )
+    assert session.frame_size == FRAME_SIZE
+    assert sorted(session.states) == sorted(STATE_NAMES[naming])
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
+def test_quantised_states_are_shown_as_they_are_stored(tflite, frames):
+    """The states of an 8-bit model can be read and set like any other's."""
+    session = StreamingClassifier.load(tflite(quantize="int8"), labels=COLOURS)
+    buffer = "state_block0_layer0_stream_buffer"
+    empty = session.init_states[buffer]
+    assert empty.dtype == np.int8
+    session.step(frames[0])
+    kept = session.states
+    one = session.step(frames[1])
+    session.states = kept
+    two = session.step(frames[1])
+    np.testing.assert_array_equal(one.logits, two.logits)
+    assert (kept[buffer][0, 0] == empty[0, 0]).all()
+    assert (kept[buffer][0, 1] != empty[0, 1]).any()
+
+
+def test_step_is_pure(tflite, frames):
+    """States that someone holds stay what they are, however many steps follow."""
+    model = load_tflite(tflite())
+    _, early = model.step(frames[:2], model.init_states(FRAME_SIZE))
+    before = {name: value.copy() for name, value in early.items()}
+    one, states = model.step(frames[2:3], early)
+    for _ in range(5):
+        _, states = model.step(frames, states)
+    two, _ = model.step(frames[2:3], early)
+    three, _ = model.step(frames[2:3], before)
+
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one, three)
+
+
+def test_memory_of_states_is_used_again(tflite, frames):
+    """A thousand steps need no more memory than two sets of states."""
+    model = load_tflite(tflite())
+    states = model.init_states(FRAME_SIZE)
+    sets = set()
+    for _ in range(200):
+        _, states = model.step(frames, states)
+        sets.add(id(states.buffers))
+    gc.collect()
+    assert len(sets) <= 3
+
+
+def test_two_sessions_over_one_model_do_not_touch(tflite, frames):
+    """Each of two interleaved sessions gives what it gives alone."""
+    model = load_tflite(tflite())
+    one = StreamingClassifier(model, COLOURS)
+    two = StreamingClassifier(model, COLOURS)
+    pairs = [
+        (one.step(a).logits, two.step(b).logits)
+        for a, b in zip(frames, frames[::-1], strict=True)
+    ]
+    np.testing.assert_allclose(
+        [pair[0] for pair in pairs], expected_stream_logits(frames), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        [pair[1] for pair in pairs], expected_stream_logits(frames[::-1]), atol=1e-5
+    )
+
+
+def test_states_move_between_the_engines(tflite, tmp_path, frames):
+    """A stream begun with TensorFlow goes on with LiteRT, and back."""
+    from tests.saved_models import write_stream_saved_model
+
+    slow = StreamingClassifier.load(
+        write_stream_saved_model(tmp_path / "m", naming="hub"),
+        engine="tensorflow",
+        labels=COLOURS,
+        frame_size=FRAME_SIZE,
+    )
+    fast = StreamingClassifier.load(tflite(naming="garden"), labels=COLOURS)
+    expected = expected_stream_logits(frames)
+
+    slow.step(frames[0])
+    fast.states = slow.states
+    np.testing.assert_allclose(fast.step(frames[1]).logits, expected[1], atol=1e-5)
+    slow.states = fast.states
+    np.testing.assert_allclose(slow.step(frames[2]).logits, expected[2], atol=1e-5)
+
+
+def test_another_frame_size_is_refused(tflite):
+    """A compiled model takes frames of one size, and says which."""
+    with pytest.raises(ModelError, match=r"one size, \(10, 12\); got \(20, 20\)"):
+        StreamingClassifier.load(tflite(), labels=COLOURS, frame_size=(20, 20))
+
+
+@pytest.mark.parametrize("kept", [0, 10, 1000, -2000, -10])
+def test_a_file_that_is_cut_short_is_refused(tflite, tmp_path, kept):
+    """A damaged file is one clear error and no crash."""
+    path = tmp_path / "cut.tflite"
+    path.write_bytes(tflite().read_bytes()[:kept])
+    with pytest.raises(ModelError, match="tflite"):
+        StreamingClassifier.load(path, labels=COLOURS)
+
+
+def test_a_model_of_something_else_is_refused(tmp_path):
+    """A .tflite file without states is no streaming MoViNet."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([1, 4, 4, 3])])
+    def serve(image):
+        return {"scores": tf.reduce_mean(image, axis=(1, 2))}
+
+    module = tf.Module()
+    tf.saved_model.save(module, str(tmp_path / "m"), {"serving_default": serve})
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "m"))
+    path = tmp_path / "other.tflite"
+    path.write_bytes(converter.convert())
+    with pytest.raises(ModelError, match="takes one image and its states"):
+        StreamingClassifier.load(path, labels=["a", "b", "c"])
+
+
+def test_several_frames_a_call_are_refused(tflite):
+    """A file of two frames a call would give one row for two frames."""
+    with pytest.raises(ModelError, match=r"got|takes \(1, 2, 10, 12, 3\)"):
+        load_tflite(tflite(num_frames=2))
+
+
+def test_a_tflite_file_is_no_base_model(tflite):
+    """Whole clips need a SavedModel."""
+    with pytest.raises(ModelError, match="StreamingClassifier"):
+        BaseClassifier.load(tflite(), labels=COLOURS)
+
+
+def test_nothing_reaches_the_terminal(tflite, tmp_path):
+    """LiteRT's start-up notes stay out of sight, from the first line to the end of the process."""
+    code = (
+        "import sys, numpy as np\n"
+        "from movinet_lite import StreamingClassifier\n"
+        "s = StreamingClassifier.load(sys.argv[1], labels=['a', 'b', 'c', 'd'])\n"
+        "s.step(np.zeros((10, 12, 3), np.uint8))\n"
+        "print('tensorflow' in sys.modules)\n"
+        "print('mine', file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tflite())],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "mine\n")
