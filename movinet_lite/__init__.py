@@ -1,6 +1,7 @@
 """Recognise actions in video with MoViNet: whole clips, or frame by frame as they arrive."""
 
 from movinet_lite.arrays import VideoFrame
+from movinet_lite.cache import cached_models, clear_cache
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.errors import (
@@ -15,10 +16,11 @@ from movinet_lite.errors import (
     VideoError,
     VideoNotFoundError,
 )
-from movinet_lite.labels import kinetics_600_labels, load_labels
+from movinet_lite.labels import kinetics_600_labels, load_labels, search_labels
 from movinet_lite.predictions import (
     LabelFilter,
     Prediction,
+    mean_prediction,
     softmax,
     top_k,
     top_k_over_time,
@@ -30,5 +32,38 @@ from movinet_lite.video import (
     read_video_info,
     write_video,
 )
+
+__all__ = [
+    "ArrayError",
+    "BaseClassifier",
+    "ConversionError",
+    "LabelFilter",
+    "LabelsError",
+    "MissingDependencyError",
+    "MoViNetError",
+    "ModelError",
+    "ModelInfo",
+    "Prediction",
+    "SessionError",
+    "StreamingClassifier",
+    "VariantError",
+    "VideoError",
+    "VideoFrame",
+    "VideoInfo",
+    "VideoNotFoundError",
+    "cached_models",
+    "clear_cache",
+    "kinetics_600_labels",
+    "load_clip",
+    "load_labels",
+    "mean_prediction",
+    "read_frames",
+    "read_video_info",
+    "search_labels",
+    "softmax",
+    "top_k",
+    "top_k_over_time",
+    "write_video",
+]
 
 __version__ = "0.1.0"

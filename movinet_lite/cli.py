@@ -53,7 +53,9 @@ _PROGRAM = "movinet-lite"
 
 _FAILED, _WRONG_USAGE, _INTERRUPTED, _PIPE_CLOSED = 1, 2, 130, 141
 
-_DEFAULT_CLIP_FRAMES = 50  # ten seconds at five frames a second, as A0 to A2 were trained on
+_DEFAULT_CLIP_FRAMES = (
+    50  # ten seconds at five frames a second, as A0 to A2 were trained on
+)
 
 _Handler: TypeAlias = Callable[[str], None]
 
@@ -73,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         has gone.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files hold any bytes
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # names of files hold any bytes
     try:
         status = _run(argv)
         sys.stdout.flush()
@@ -274,7 +278,7 @@ def _labels(args: argparse.Namespace) -> int:
     labels = load_labels(args.labels) if args.labels else kinetics_600_labels()
     found = search_labels(args.pattern, labels)
     if not found:
-        raise LabelsError(f"a label must contain the pattern; none contains {args.pattern!r}")
+        raise MoViNetError(f"no name contains {args.pattern!r}")
     for label in found:
         if args.json:
             _print_json(index=labels.index(label), label=label)
@@ -664,7 +668,9 @@ def _count(text: str) -> int:
     with contextlib.suppress(ValueError):
         if (number := int(text)) >= 1:
             return number
-    raise argparse.ArgumentTypeError(f"must be a whole number, at least 1; got {text!r}")
+    raise argparse.ArgumentTypeError(
+        f"must be a whole number, at least 1; got {text!r}"
+    )
 
 
 def _number(text: str, *, low: float, high: float, rule: str) -> float:

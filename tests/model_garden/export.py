@@ -86,7 +86,9 @@ class Export:
             and mode in ("base", "stream")
             and gates in GATES.values()
         ):
-            raise argparse.ArgumentTypeError(f"unknown model, mode or gates in {text!r}")
+            raise argparse.ArgumentTypeError(
+                f"unknown model, mode or gates in {text!r}"
+            )
         return export
 
     @property
@@ -356,7 +358,9 @@ def copy_graph(graph: Path, target: Path, model: Any) -> None:
     prefix = target / "variables" / "variables"
     reader = tf.train.load_checkpoint(str(prefix))
     names = variable_names(reader)
-    values = {weight.name.removesuffix(":0"): weight.numpy() for weight in model.weights}
+    values = {
+        weight.name.removesuffix(":0"): weight.numpy() for weight in model.weights
+    }
     if len(values) != len(model.weights) or not set(values) <= set(names.values()):
         raise SystemExit("the variables of this model have no names of their own")
     keys = sorted(reader.get_variable_to_shape_map())
@@ -387,7 +391,9 @@ def variable_names(reader: Any) -> dict[str, str]:
     }
 
 
-def write_reference(export: Export, garden: Garden, video: np.ndarray, out: Path) -> None:
+def write_reference(
+    export: Export, garden: Garden, video: np.ndarray, out: Path
+) -> None:
     """Write what the model computes."""
     arrays = {"video": video, "clip_logits": garden.clip_logits(video)}
     if garden.stream:

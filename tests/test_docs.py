@@ -1,0 +1,192 @@
+"""What the README, the pages and the examples show is run; what they promise about files is true."""
+
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import attrs
+import numpy as np
+import pytest
+
+from movinet_lite import classifiers, write_video
+from movinet_lite.cli import main
+from movinet_lite.engines.base import ModelInfo
+from tests.saved_models import (
+    COLOURS,
+    write_base_saved_model,
+    write_stream_saved_model,
+)
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+EXAMPLE_ARGUMENTS = {
+    "classify_folder": (".",),
+    "curves_to_csv": ("clip.mp4",),
+    "find_events": ("clip.mp4", "green", "--threshold", "0.2"),
+    "several_streams": ("clip.mp4", "clip.mp4"),
+    "stream_video": ("clip.mp4",),
+}
+"""What each example is run with, and what it must print."""
+
+EXAMPLE_OUTPUT = {
+    "classify_folder": "clip.mp4,green,",
+    "curves_to_csv": "time_s,green,",
+    "find_events": "0.0 s to 1.9 s: green",
+    "several_streams": "clip.mp4: green\nclip.mp4: green\n",
+    "stream_video": "    1.9 s  green 0.",
+}
+
+
+class _KineticsModel:
+    """Stands in for the published models: 600 classes, and logits that depend on the frames."""
+
+    def __init__(self, mode):
+        self.info = ModelInfo(
+            source="a0",
+            mode=mode,
+            engine="fake",
+            num_classes=600,
+            variant="a0",
+            frame_size=(8, 8),
+            fps=5.0,
+        )
+
+    def init_states(self, _frame_size):
+        return {"state/head/pool_buffer": np.zeros((1, 600), np.float32)}
+
+    def step(self, frames, states):
+        total = states["state/head/pool_buffer"]
+        rows = []
+        for frame in frames:
+            total = total + np.resize(frame, 600).astype(np.float32)
+            rows.append(total[0])
+        return np.stack(rows), {"state/head/pool_buffer": total}
+
+    def predict(self, clips):
+        return np.stack([np.resize(clip, 600) for clip in clips]).astype(np.float32)
+
+
+@pytest.fixture
+def clip_folder(tmp_path, monkeypatch):
+    """The folder in which code runs, with a video of two seconds, mostly green."""
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 60, (20, 16, 16, 3), np.uint8)
+    write_video("clip.mp4", noise + np.array([0, 120, 0], np.uint8), fps=10)
+    return tmp_path
+
+
+def _python_blocks(page):
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    return [block for block in blocks if ">>>" not in block]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if _python_blocks(page)],
+    ids=lambda page: page.name,
+)
+@pytest.mark.usefixtures("clip_folder")
+def test_python_on_a_page_runs(page, monkeypatch):
+    """The Python of a page runs from top to bottom as it stands."""
+    monkeypatch.setattr(
+        classifiers, "load_model", lambda _source, mode, **_: _KineticsModel(mode)
+    )
+    namespace = {"__name__": page.stem}
+    for block in _python_blocks(page):
+        exec(compile(block, str(page), "exec"), namespace)  # noqa: S102 - our own page
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Folders with a stream model and a base model, by the name of the class that takes them."""
+    folder = tmp_path_factory.mktemp("models")
+    found = {
+        "StreamingClassifier": write_stream_saved_model(folder / "stream"),
+        "BaseClassifier": write_base_saved_model(folder / "base"),
+    }
+    for path in found.values():
+        (path / "labels.txt").write_text("\n".join(COLOURS))
+    return found
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.usefixtures("clip_folder")
+def test_example_runs(example, models, monkeypatch, capsys):
+    """The example prints what it is meant to, with a real model and a real video."""
+    text = example.read_text("utf-8")
+    kind = next(name for name in models if f"{name}.load" in text)
+    real = classifiers.load_model
+
+    def load_model(source, mode, **options):
+        model = real(source, mode, **{**options, "engine": "tensorflow"})
+        model._info = attrs.evolve(model.info, frame_size=(16, 16), fps=10.0)
+        return model
+
+    monkeypatch.setattr(classifiers, "load_model", load_model)
+    arguments = [*EXAMPLE_ARGUMENTS[example.stem], "--model", str(models[kind])]
+    monkeypatch.setattr(sys, "argv", [str(example), *arguments])
+
+    runpy.run_path(str(example), run_name="__main__")
+
+    assert EXAMPLE_OUTPUT[example.stem] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_says_how_to_run_it(example):
+    """The docstring of an example ends with the command that runs it."""
+    docstring = example.read_text("utf-8").split('"""')[1]
+
+    assert f"python examples/{example.name} " in docstring
+
+
+def _commands():
+    """Return each movinet-lite command that a page shows."""
+    return sorted(
+        {
+            line.removeprefix("$ ").split("movinet-lite ", 1)[1].split(" | ")[0]
+            for page in PAGES
+            for block in re.findall(
+                r"^```(?:console)?\n(.*?)^```",
+                page.read_text("utf-8"),
+                re.MULTILINE | re.DOTALL,
+            )
+            for line in block.splitlines()
+            if line.startswith("$ movinet-lite ")
+        }
+    )
+
+
+@pytest.mark.parametrize("command", _commands())
+def test_command_on_a_page_is_understood(command, tmp_path, monkeypatch, capsys):
+    """Every command that a page shows has options that exist: it fails at most for want of its files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
+    monkeypatch.setenv("MOVINET_LITE_OFFLINE", "1")
+
+    status = main(shlex.split(command))
+
+    assert status in {0, 1}, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page):
+    """A link to a file of the project names one that exists."""
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8"))
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    """What a reader is told to run is what CI runs."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    command = re.search(r"<!-- test command -->\n```console\n(.*)\n```", readme)
+
+    assert command is not None
+    words = command[1].replace("python3 ", '"$python" ', 1)
+    assert words in (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
