@@ -29,7 +29,7 @@ def tracings(model):
     """Return how many graphs the functions of a model have."""
     return sum(
         len(value._list_all_concrete_functions())
-        for value in vars(model._module).values()
+        for value in vars(model.module).values()
         if hasattr(value, "_list_all_concrete_functions")
     )
 

@@ -7,8 +7,10 @@ References:
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from movinet_lite.engines.native import quiet_exit, quiet_start
 from movinet_lite.errors import ModelError
 
-__all__ = ["Graph", "Tensor"]
+__all__ = ["Graph", "Tensor", "open_interpreter"]
 
 
 @attrs.frozen
@@ -88,34 +90,24 @@ class Graph:
             HardwareAccelerator,
             Options,
         )
-        from ai_edge_litert.interpreter import Interpreter
 
-        try:
-            # The interpreter verifies the file; CompiledModel crashes on one that is cut short.
-            declared = Interpreter(str(path))
-            names = tuple(declared.get_signature_list())
-            if len(names) != 1:
-                raise ModelError(
-                    f"a .tflite file must have one signature; this one has {names or 'none'}",
-                    source,
-                )
-            runner = declared.get_signature_runner(names[0])
-            inputs = runner.get_input_details()
-            outputs = runner.get_output_details()
-            options = Options(
-                HardwareAccelerator.CPU, CpuOptions(num_threads=threads)
+        # The interpreter verifies the file; CompiledModel crashes on one that is cut short.
+        declared = open_interpreter(path, threads=1, source=source)
+        names = tuple(declared.get_signature_list())
+        if len(names) != 1:
+            raise ModelError(
+                f"a .tflite file must have one signature; this one has {names or 'none'}",
+                source,
             )
+        runner = declared.get_signature_runner(names[0])
+        inputs = runner.get_input_details()
+        outputs = runner.get_output_details()
+        options = Options(HardwareAccelerator.CPU, CpuOptions(num_threads=threads))
+        with _foreign_errors(source):
             self._model = CompiledModel.from_file(
                 str(path), environment=_environment(), options=options
             )
             self._touch_memory()
-        except (ValueError, RuntimeError) as error:
-            if isinstance(error, ModelError):
-                raise
-            raise ModelError(
-                f"the file must be a .tflite model that LiteRT can run; LiteRT says: {_first_line(error)}",
-                source,
-            ) from error
         quiet_exit()
         self._source = source
         signature = self._model.get_signature_by_index(0)
@@ -154,13 +146,41 @@ class Graph:
             ) from error
 
 
+def open_interpreter(path: str | Path, *, threads: int, source: str) -> Any:
+    """Return LiteRT's interpreter of the file at *path*, which it has verified.
+
+    Raises:
+        ModelError: If it is no ``.tflite`` file that LiteRT can run.
+    """
+    with quiet_start(), _foreign_errors(source):
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter(str(path), num_threads=threads)
+
+
+@contextlib.contextmanager
+def _foreign_errors(source: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"the file must be a .tflite model that LiteRT can run; LiteRT says: {_first_line(error)}",
+            source,
+        ) from error
+
+
 @functools.cache
 def _environment() -> Any:
     """Return the one LiteRT environment of this process: making one loads all accelerators anew."""
     import ai_edge_litert
     from ai_edge_litert.environment import Environment
 
-    return Environment.create(runtime_path=str(Path(ai_edge_litert.__file__).parent))
+    environment = Environment.create(
+        runtime_path=str(Path(ai_edge_litert.__file__).parent)
+    )
+    # Never given back: it would take its leave on the terminal while Python ends.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(environment))
+    return environment
 
 
 def _tensor(name: str, details: dict[str, Any]) -> Tensor:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args, overload
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.base import ClipModel, StreamModel
+from movinet_lite.engines.compiled import load_compiled
 from movinet_lite.engines.litert import load_tflite
 from movinet_lite.engines.tensorflow import load_saved_model
-from movinet_lite.errors import ModelError
+from movinet_lite.errors import ModelError, MoViNetError
 from movinet_lite.hub import resolve_model
 from movinet_lite.labels import load_labels
 from movinet_lite.variants import Mode
@@ -60,7 +62,11 @@ def load_model(
         frame_size: The ``(height, width)`` of the frames to come; `None` for what the model was trained on.
         offline: Whether the network must not be touched.
 
+    Warns:
+        UserWarning: If *engine* is ``"auto"`` and the model does not compile, or the compiled model gives other logits.
+
     Raises:
+        ConversionError: The same with *engine* ``"litert"``.
         ModelError: If the model cannot be found, fetched or read, or is not of this *mode*.
     """
     if engine not in get_args(Engine):
@@ -75,9 +81,32 @@ def load_model(
         return _load_tflite(path, mode, engine, threads, str(source))
     labels_path = path / "labels.txt"
     labels = load_labels(labels_path) if labels_path.is_file() else None
-    return load_saved_model(
-        path, mode, threads=threads, source=str(source), labels=labels
-    )
+    if engine == "tensorflow":
+        return load_saved_model(
+            path, mode, threads=threads, source=str(source), labels=labels
+        )
+    try:
+        return load_compiled(
+            path,
+            mode,
+            source=str(source),
+            threads=threads,
+            frame_size=frame_size,
+            labels=labels,
+        )
+    except (MoViNetError, OSError) as error:
+        if engine == "litert":
+            raise
+        # What is wrong with the model itself, TensorFlow's engine says better.
+        model = load_saved_model(
+            path, mode, threads=threads, source=str(source), labels=labels
+        )
+        warnings.warn(
+            f"TensorFlow runs the model as it is, several times slower, since it did not compile: {error}",
+            UserWarning,
+            stacklevel=3,
+        )
+        return model
 
 
 def _load_tflite(

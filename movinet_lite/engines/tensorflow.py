@@ -81,7 +81,7 @@ class TensorFlowClipModel:
         Raises:
             ModelError: If it is not a base model.
         """
-        self._module = module  # a signature does not keep its variables alive
+        self.module = module  # kept: a signature does not keep its variables alive
         if _is_stream(module):
             raise ModelError(
                 "a base model takes whole clips; this one is a stream model, which takes frames one by one "
@@ -140,7 +140,7 @@ class TensorFlowStreamModel:
         Raises:
             ModelError: If it is not a stream model, or its states do not pair.
         """
-        self._module = module
+        self.module = module
         if not _is_stream(module):
             raise ModelError(
                 "a stream model has a signature init_states and a signature call; this one is a base model, which "
