@@ -84,6 +84,7 @@ def test_a_video_frame_is_an_array_to_numpy():
     assert frame.shape == (4, 6, 3)
     assert np.asarray(frame) is pixels
     assert np.asarray(frame, np.float32).dtype == np.float32
+    assert frame.__array__(np.float32).dtype == np.float32
     assert not np.shares_memory(np.array(frame, copy=True), pixels)
 
 

@@ -111,7 +111,7 @@ def test_errors_are_the_builtin_that_fits(error, builtin, text):
 
 
 def test_fields_hold_what_the_error_is_about():
-    """What an error is about can be read from its fields."""
+    """What an error is about can be read from its fields, and stands in its ``repr``."""
     labels = LabelsError("rule", "labels.txt", 3)
     variant = VariantError("rule", "a9", ("a0", "a1"))
     model = ModelError("rule", "a0", 600, 400)
@@ -120,6 +120,10 @@ def test_fields_hold_what_the_error_is_about():
     assert (variant.name, variant.known) == ("a9", ("a0", "a1"))
     assert (model.source, model.expected, model.received) == ("a0", 600, 400)
     assert VideoError("rule", "clip.mp4").path == "clip.mp4"
+    assert repr(labels) == "LabelsError('rule', 'labels.txt', 3)"
+    assert repr(variant) == "VariantError('rule', 'a9', ('a0', 'a1'))"
+    assert repr(model) == "ModelError('rule', 'a0', 600, 400)"
+    assert repr(VideoError("rule", "a.mp4")) == "VideoError('rule', 'a.mp4')"
 
 
 def test_video_errors_have_no_error_number():

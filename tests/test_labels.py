@@ -207,7 +207,8 @@ def test_indices_lead_back_to_the_names(labels, data):
     [
         ("running", "'running' (nearest: 'Running')"),
         ("skiing", "'skiing' (nearest: 'water skiing', 'skiing slalom')"),
-        ("yogga", "'yogga' (nearest: 'yoga')"),
+        ("YOGGA", "'YOGGA' (nearest: 'yoga')"),
+        ("dog", "'dog' (nearest: 'walking the dog')"),
         ("xylophone", "'xylophone' (nothing near it)"),
     ],
 )
