@@ -16,21 +16,28 @@ def find_events(
     predictions: Iterable[Prediction], label: str, threshold: float
 ) -> Iterator[tuple[float, float]]:
     """Yield the start and end of each time that *label* is probable, in seconds."""
-    recent: list[tuple[float, bool]] = []  # the last frames: time, is it probable?
-    start_s = last_s = None
+    count = 0  # how many frames in a row say otherwise than the ones before
+    start_s: float | None = None
+    first_s = last_s = 0.0
     for prediction in predictions:
         time_s = prediction.time_s or 0.0
-        is_probable = dict(prediction.top_k(600)).get(label, 0.0) >= threshold
-        recent = [*recent, (time_s, is_probable)][-CONFIRM_FRAMES:]
-        if is_probable:
+        probability = prediction.probabilities[prediction.labels.index(label)]
+        if (probability >= threshold) == (start_s is not None):
+            count = 0
             last_s = time_s
-        agree = len(recent) == CONFIRM_FRAMES and len({flag for _, flag in recent}) == 1
-        if agree and is_probable and start_s is None:
-            start_s = recent[0][0]
-        elif agree and not is_probable and start_s is not None and last_s is not None:
+            continue
+        count += 1
+        if count == 1:
+            first_s = time_s
+        if count < CONFIRM_FRAMES:
+            continue
+        if start_s is None:
+            start_s, last_s = first_s, time_s
+        else:
             yield start_s, last_s
             start_s = None
-    if start_s is not None and last_s is not None:
+        count = 0
+    if start_s is not None:
         yield start_s, last_s
 
 

@@ -2,16 +2,16 @@
 
 Every array that crosses the library's border is one of these:
 
-============  =======================================  ===========================================================
-noun          shape                                    dtype and range
-============  =======================================  ===========================================================
-frame         ``(height, width, 3)``                   uint8, 0 to 255, or float32, 0 to 1; RGB
-clip          ``(frames, height, width, 3)``           as a frame
-clips         ``(clips, frames, height, width, 3)``    as a frame
-logits        ``(classes,)``                           float32, any range, no NaN
-probabilities ``(classes,)``                           float32, 0 to 1, sum 1
-states        name to array                            whatever the model declares
-============  =======================================  ===========================================================
+=============  =======================================  ==========================================
+noun           shape                                    dtype and range
+=============  =======================================  ==========================================
+frame          ``(height, width, 3)``                   uint8, 0 to 255, or float32, 0 to 1; RGB
+clip           ``(frames, height, width, 3)``           as a frame
+clips          ``(clips, frames, height, width, 3)``    as a frame
+logits         ``(classes,)``                           float32, any range, no NaN
+probabilities  ``(classes,)``                           float32, 0 to 1, sum 1
+states         name to array                            whatever the model declares
+=============  =======================================  ==========================================
 
 Sizes are always ``(height, width)``.
 """
