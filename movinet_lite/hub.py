@@ -6,6 +6,7 @@ What is not here yet is downloaded once and kept in the cache (`movinet_lite.cac
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import sys
@@ -309,9 +310,15 @@ def _quiet_unless(*, progress: bool) -> Iterator[None]:
     if progress:
         yield
         return
+    notices = logging.getLogger("kagglehub")
+    level = notices.level
+    notices.setLevel(logging.WARNING)
     with (
         Path(os.devnull).open("w", encoding="utf-8") as sink,
         contextlib.redirect_stdout(sink),
         contextlib.redirect_stderr(sink),
     ):
-        yield
+        try:
+            yield
+        finally:
+            notices.setLevel(level)

@@ -176,6 +176,31 @@ def test_lock_of_a_killed_process_is_free(monkeypatch):
     assert names(entry.parent) == ["a"]
 
 
+FORK_UNDER_LOCK = """
+import os, signal, sys, time
+from pathlib import Path
+from movinet_lite.cache import locked
+with locked(Path(sys.argv[1])):
+    child = os.fork()
+    if child == 0:
+        time.sleep(6)
+        os._exit(0)
+try:
+    signal.alarm(3)
+    with locked(Path(sys.argv[1])):
+        print("free")
+finally:
+    os.kill(child, signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_forked_process_keeps_no_lock(tmp_path):
+    """A process forked under a lock, such as a data loader's, does not hold it after its parent let go."""
+    process = start_python(FORK_UNDER_LOCK, tmp_path / "a")
+    assert process.communicate(timeout=20)[0] == "free\n"
+
+
 def test_leftovers_of_other_entries_stay():
     """Making one entry never touches what belongs to another whose name begins alike."""
     models = models_folder()

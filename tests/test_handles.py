@@ -1,5 +1,8 @@
 """Names, handles and addresses: what is asked for, where it is kept, and what is refused at once."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from movinet_lite.errors import ModelError, VariantError
@@ -135,6 +138,21 @@ def test_other_addresses_are_kept_apart():
         assert remote.entry.startswith("models.example.org--my-20net--a0.tar.gz-")
         entries.add(remote.entry)
     assert len(entries) == 3
+
+
+def test_folders_in_the_docs_are_the_real_ones():
+    """The page about models shows the names that folders of the cache really have."""
+    page = Path(__file__).parent.parent / "docs" / "models.md"
+    shown = re.findall(r"^        (\S+--\S+)/$", page.read_text("utf-8"), re.MULTILINE)
+    sources: list[tuple[str, Mode]] = [
+        ("a0", "base"),
+        (
+            "google/movinet/tensorFlow2/a2-stream-kinetics-600-classification/2",
+            "stream",
+        ),
+        ("https://models.example.org/our-a2.tar.gz", "stream"),
+    ]
+    assert shown == [find_remotes(*source)[0].entry for source in sources]
 
 
 @pytest.mark.parametrize(

@@ -374,7 +374,8 @@ def test_failed_download_says_why_and_what_to_do(reply, words, server):
         resolve_model(address, "base")
     message = str(caught.value)
     (remote,) = find_remotes(address, "base")
-    assert message.startswith(address)
+    assert message.startswith(f"{address}: the model could not be fetched; tried:")
+    assert f"\n  {address}: " in message
     assert (
         f"to get it by hand: open {address} in a browser, download and unpack"
         in message
