@@ -79,7 +79,8 @@ def load_compiled(
             f"{source}: the compiled model must be readable where it was written; {entry} is not"
         )
     if mode == "base":
-        return LiteRTClipModel(graphs[1], threads=threads, source=source)
+        (graph,) = graphs.values()
+        return LiteRTClipModel(graph, threads=threads, source=source)
     return load_graphs(graphs, threads=threads, source=source)
 
 
@@ -140,7 +141,9 @@ def _compile(
             name=source,
         ).network
         graphs = {}
-        for num_frames in FRAMES_PER_CALL if mode == "stream" else (1,):
+        # The graph of a base model takes clips of any length, whatever length it is written for.
+        clip_frames = network.variant.clip_frames
+        for num_frames in FRAMES_PER_CALL if mode == "stream" else (clip_frames,):
             graphs[num_frames] = folder / f"frames_{num_frames}.tflite"
             export_litert(network, graphs[num_frames], num_frames=num_frames)
     difference = _difference(graphs, reference, network.spec.frame_size, source)
@@ -169,7 +172,8 @@ def _difference(
     """Return the largest difference between the logits of the graphs and of their source, over the largest of these."""
     frames = _check_frames(frame_size)
     if isinstance(reference, ClipModel):
-        compiled = LiteRTClipModel(graphs[1], source=source)
+        (graph,) = graphs.values()
+        compiled = LiteRTClipModel(graph, source=source)
         expected = reference.predict(frames[np.newaxis])
         actual = compiled.predict(frames[np.newaxis])
     else:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.graphs import open_interpreter
+from movinet_lite.engines.native import quiet_start
 from movinet_lite.errors import ModelError
 from movinet_lite.network.litert_file import read_litert_info
 
@@ -65,6 +66,8 @@ class LiteRTClipModel:
         (logits,) = self._interpreter.get_output_details()
         self._image, self._logits = image["index"], logits["index"]
         self._shape: tuple[int, ...] | None = None
+        with quiet_start():
+            self._lay_out((1, *ours.frame_size, 3))
 
     @property
     def info(self) -> ModelInfo:
