@@ -52,7 +52,7 @@ def softmax(logits: ArrayLike) -> NDArray[np.float32]:
     array = _as_floats(logits, "logits", "(..., classes)")
     peak = array.max(axis=-1, keepdims=True)
     if not np.isfinite(peak).all():
-        raise _not_finite(float(peak[~np.isfinite(peak)][0]))
+        _check_peak(float(peak[~np.isfinite(peak)][0]))
     with np.errstate(over="ignore"):  # minus infinity, whose exponential is 0
         exponentials = np.exp(array - peak)
     total = exponentials.sum(axis=-1, keepdims=True)
@@ -259,11 +259,11 @@ class LabelFilter:
 
 def _own_logits(logits: ArrayLike) -> Scores:
     array = _as_floats(logits, "logits", "(classes,)", ndim=1)
-    with np.errstate(over="ignore"):  # to infinity, which is refused
-        own = np.array(array, np.float32)
-    peak = float(own.max())  # NaN if there is one
-    if not math.isfinite(peak):
-        raise _not_finite(peak)
+    if array.dtype != np.float32:
+        with np.errstate(over="ignore"):  # to infinity, which is refused
+            array = array.astype(np.float32)
+    own = np.array(array, np.float32)
+    _check_peak(float(own.max()))
     return _read_only(own)
 
 
@@ -443,13 +443,16 @@ def _as_floats(
     return array.astype(np.float64)
 
 
-def _not_finite(peak: float) -> ArrayError:
+def _check_peak(peak: float) -> None:
+    # The largest of some logits is NaN if any of them is.
+    if math.isfinite(peak):
+        return
     if peak == -math.inf:
-        return ArrayError(
+        raise ArrayError(
             "logits must leave a class possible; got minus infinity for every class"
         )
     got = "NaN" if math.isnan(peak) else "plus infinity"
-    return ArrayError(
+    raise ArrayError(
         f"logits must be numbers; got {got} (NaN in the frames or the weights?)"
     )
 
