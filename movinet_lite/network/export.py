@@ -1,21 +1,24 @@
-"""Write a network as a LiteRT model.
+"""Write a network as a SavedModel with the calling conventions of TF Hub, or as a LiteRT model.
 
 References:
-    [1] What XNNPACK, LiteRT's CPU back end, takes: ``tensorflow/lite/delegates/xnnpack/README.md``.
+    [1] The pages of the models on TF Hub, "Usage": ``init_states``, ``model({**states, "image": frames})``.
+    [2] What XNNPACK, LiteRT's CPU back end, takes: ``tensorflow/lite/delegates/xnnpack/README.md``.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import attrs
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from movinet_lite.arrays import FrameSize
-from movinet_lite.errors import ConversionError
+from movinet_lite.errors import ConversionError, ModelError
+from movinet_lite.network.atomic import new_directory, write_atomically
 from movinet_lite.network.layers import Tensor, Timeline
 from movinet_lite.network.litert_file import (
     LITERT_FRAME_COUNT,
@@ -24,8 +27,9 @@ from movinet_lite.network.litert_file import (
     pack_litert,
 )
 from movinet_lite.network.model import Movinet, fold
+from movinet_lite.network.states import FRAME_COUNT, count_names, state_shapes
 
-__all__ = ["Quantize", "export_litert"]
+__all__ = ["Quantize", "export_litert", "export_saved_model"]
 
 Quantize: TypeAlias = Literal["float16", "dynamic"]
 """How weights are stored: as float16, or as int8 with activations quantised as they come."""
@@ -133,28 +137,30 @@ def export_litert(
         source=spec.source,
     )
     graph = _convert(_traced(network, info), quantize)
-    _write_atomically(Path(path), pack_litert(graph, info))
+    write_atomically(Path(path), pack_litert(graph, info))
     return info
 
 
 def _traced(network: Movinet, info: LiteRTInfo) -> Any:
     folded = network if network.options.folded else fold(network)
-    image = (info.batch * info.num_frames, *info.frame_size, 3)
-    shapes = {"image": image, **litert_state_shapes(info)}
+    rows: int | None = info.batch * info.num_frames
+    if info.mode == "base" and info.batch == 1:
+        rows = None  # nothing but the first axis depends on the number of frames
+    shapes = {"image": (rows, *info.frame_size, 3), **litert_state_shapes(info)}
     specs = {
         name: tf.TensorSpec(shape, tf.float32, name=name)
         for name, shape in shapes.items()
     }
 
     def run(**inputs: Tensor) -> dict[str, Tensor]:
-        rows = inputs.pop("image")
+        image = inputs.pop("image")
         if info.mode == "base":
             timeline = Timeline(info.batch, info.num_frames, None)
-            logits = folded.forward(rows, timeline)
+            logits = folded.forward(image, timeline)
             return {"logits": tf.reshape(logits, [info.batch, info.num_classes])}
         memory = FlatMemory(inputs, info)
-        logits = folded.forward(rows, memory.timeline, memory)
-        flat = tf.reshape(logits, [image[0], info.num_classes])
+        logits = folded.forward(image, memory.timeline, memory)
+        flat = tf.reshape(logits, [rows, info.num_classes])
         return {"logits": flat, **memory.new_states}
 
     module = tf.Module()
@@ -172,22 +178,150 @@ def _convert(traced: Any, quantize: Quantize | None) -> bytes:
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     try:
-        return bytes(converter.convert())
+        graph = bytes(converter.convert())
     except Exception as error:  # the converter raises a class of its own, and bare ones
         raise ConversionError(
             f"LiteRT could not convert the network: {error}"
         ) from error
+    _check_signature(graph)
+    return graph
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+def _check_signature(graph: bytes) -> None:
+    """Raise if the graph has lost its names: the converter then falls back, silently, to a graph without any."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    found = list(Interpreter(model_content=graph).get_signature_list())
+    if found != ["serving_default"]:
+        raise ConversionError(
+            f"a LiteRT model must have one signature, 'serving_default'; the converter gave {found or 'none'} "
+            "(is the disk of temporary files full?)"
+        )
+
+
+def export_saved_model(network: Movinet, path: str | Path) -> None:
+    """Write *network* as a SavedModel that code written for the models on TF Hub [1] runs unchanged.
+
+    A stream model has the signatures ``init_states(input_shape)`` and ``call``, and is callable: ``logits, states =
+    model({**states, "image": frames})``, where the logits are those of the last frame. A base model has the signature
+    ``serving_default(image)``, which gives ``classifier_head``, and is callable: ``model({"image": clips})``. Frames,
+    their number and their size are free.
+
+    Beside them stand ``labels.txt``, one label a line, if the network has labels, and ``movinet_lite.json``: what the
+    network is.
+
+    Args:
+        network: A `Movinet` that is not folded.
+        path: The directory; one that is there is replaced, once the new one is whole.
+
+    Raises:
+        ModelError: If the network is folded: its variables are no longer those of a MoViNet.
+    """
+    if network.options.folded:
+        raise ModelError(
+            "a network to export as a SavedModel must not be folded; this one is (export the one it was folded from)",
+            path,
+        )
+    names, variables = zip(*network.named_weights.items(), strict=True)
+    root = tf.__internal__.tracking.AutoTrackable()
+    root.variables = [variable.value for variable in variables]
+    if network.spec.mode == "stream":
+        signatures = _add_stream_functions(root, network)
+    else:
+        signatures = _add_base_functions(root, network)
+    with new_directory(Path(path)) as directory:
+        tf.saved_model.save(root, str(directory), signatures=signatures)
+        _rename_variables(directory / "saved_model.pb", names)
+        spec = network.spec
+        facts = json.dumps(attrs.asdict(spec), indent=1, ensure_ascii=False)
+        (directory / "movinet_lite.json").write_text(facts, encoding="utf-8")
+        if spec.labels is not None:
+            text = "".join(f"{label}\n" for label in spec.labels)
+            (directory / "labels.txt").write_text(text, encoding="utf-8")
+
+
+_IMAGE = tf.TensorSpec([None, None, None, None, 3], tf.float32, name="image")
+
+
+def _add_base_functions(root: Any, network: Movinet) -> dict[str, Any]:
+    def call(inputs: dict[str, Tensor]) -> Tensor:
+        return network(inputs["image"])
+
+    def serve(image: Tensor) -> dict[str, Tensor]:
+        return {"classifier_head": network(image)}
+
+    root.__call__ = _as_graph(call, {"image": _IMAGE})
+    return {"serving_default": _as_graph(serve, _IMAGE)}
+
+
+def _add_stream_functions(root: Any, network: Movinet) -> dict[str, Any]:
+    variant = network.variant
+    counts = count_names(variant, positional_encoding=network.spec.positional_encoding)
+    specs = {"image": _IMAGE, **_published_specs(network)}
+
+    def call(inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        states = {
+            name: inputs[name]
+            for name in specs
+            if name != "image" and name not in counts
+        }
+        # One count for the whole batch in the published layout, and the same in every layer.
+        batch = tf.shape(inputs["image"])[0]
+        states[FRAME_COUNT] = tf.repeat(inputs[counts[-1]], batch)
+        logits, new_states = network.step(inputs["image"], states)
+        new_count = inputs[counts[-1]] + tf.shape(inputs["image"])[1]
+        del new_states[FRAME_COUNT]
+        return logits[:, -1], {**new_states, **dict.fromkeys(counts, new_count)}
+
+    def init_states(input_shape: Tensor) -> dict[str, Tensor]:
+        size = (input_shape[2], input_shape[3])
+        shapes = state_shapes(variant, input_shape[0], size)  # tensors in place of ints
+        del shapes[FRAME_COUNT]
+        states = {name: tf.zeros(tf.stack(shape)) for name, shape in shapes.items()}
+        return {**states, **{name: tf.zeros([1], tf.int32) for name in counts}}
+
+    def serve(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        logits, states = call(inputs)
+        return {**states, "logits": logits}
+
+    root.__call__ = _as_graph(call, specs)
+    root.init_states = _as_graph(
+        init_states, tf.TensorSpec([5], tf.int32, name="input_shape")
+    )
+    return {"call": _as_graph(serve, specs), "init_states": root.init_states}
+
+
+def _as_graph(function: Callable[[Any], Any], spec: Any) -> Any:
+    return tf.function(function, input_signature=[spec], autograph=False)
+
+
+def _published_specs(network: Movinet) -> dict[str, tf.TensorSpec]:
+    """Return the type of each state in the published layout, for any batch and frame size."""
+    variant = network.variant
+    specs = {}
+    for name, (_, *rest) in state_shapes(variant, 1, (1, 1)).items():
+        if name == FRAME_COUNT:
+            continue
+        shape: list[int | None] = list(rest)
+        if name.endswith("stream_buffer"):
+            shape[1:3] = [None, None]
+        specs[name] = tf.TensorSpec(
+            [None, *shape], tf.float32, name=name.replace("/", "_")
+        )
+    for name in count_names(
+        variant, positional_encoding=network.spec.positional_encoding
+    ):
+        specs[name] = tf.TensorSpec([1], tf.int32, name=name.replace("/", "_"))
+    return specs
+
+
+def _rename_variables(path: Path, names: tuple[str, ...]) -> None:
+    """Give the variables of a SavedModel their published names; Keras calls every kernel ``kernel``."""
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    nodes = saved.meta_graphs[0].object_graph_def.nodes
+    (listed,) = (
+        child.node_id for child in nodes[0].children if child.local_name == "variables"
+    )
+    for child in nodes[listed].children:
+        nodes[child.node_id].variable.name = names[int(child.local_name)]
+    path.write_bytes(saved.SerializeToString())

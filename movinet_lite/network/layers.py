@@ -19,26 +19,30 @@ References:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 import keras
 import numpy as np
 import tensorflow as tf
 
+from movinet_lite.network.spec import Gate
 from movinet_lite.variants import LayerSpec, Mode
 
 __all__ = [
     "Bottleneck",
     "Convolution",
-    "Gate",
     "Head",
     "Memory",
     "Options",
     "Tensor",
     "Timeline",
-    "convolve_over_space_and_time",
+    "convolve_channels_over_space",
+    "convolve_channels_over_space_and_time",
+    "convolve_channels_over_time",
+    "convolve_over_space",
     "encode_position",
     "hard_swish",
     "swish",
@@ -47,16 +51,16 @@ __all__ = [
 Tensor: TypeAlias = Any
 """A ``tf.Tensor``; TensorFlow ships no types."""
 
-Gate: TypeAlias = Literal["sigmoid", "hard_sigmoid", "keras2_hard_sigmoid"]
-"""What turns the squeeze into a gate: ``sigmoid`` in base models; in stream models ``hard_sigmoid``, relu6(x + 3) / 6,
-or ``keras2_hard_sigmoid``, clip(0.2 x + 0.5, 0, 1), with which the models on TF Hub were trained."""
-
 NORM_MOMENTUM: Final = 0.99  # [2]
 NORM_EPSILON: Final = 0.001  # [2]
 _LONGEST_WAVE: Final = 10_000.0  # [4]
 
-# clip(0.2 x + 0.5, 0, 1) = relu6(1.2 x + 3) / 6: one expression serves both hard gates.
-GATE_SLOPES: Final = {"hard_sigmoid": 1.0, "keras2_hard_sigmoid": 1.2}
+# Both hard gates are factor * relu6(slope * x + 3), since clip(0.2 x + 0.5, 0, 1) = relu6(1.2 x + 3) / 6. The Model
+# Garden writes 1 / 6 as 0.16667 [2, ``hard_sigmoid``], which shows in the logits: 1e-4 of the largest.
+_HARD_GATES: Final = {
+    "hard_sigmoid": (1.0, 0.16667),
+    "keras2_hard_sigmoid": (1.2, 1.0 / 6.0),
+}
 
 
 def swish(x: Tensor) -> Tensor:
@@ -131,9 +135,38 @@ class Timeline:
 
     def by_stream(self, rows: Tensor) -> Tensor:
         """Return ``(batch, frames, pixels, channels)`` of ``(batch * frames, height, width, channels)``."""
-        height, width = sizes_of(rows)
-        shape = [self.batch, self.frames, height * width, rows.shape[-1]]
-        return tf.reshape(rows, shape)
+        pixels = size_of(rows, 1) * size_of(rows, 2)
+        return tf.reshape(rows, [self.batch, self.frames, pixels, rows.shape[-1]])
+
+    def mean_of_clips(self, rows: Tensor) -> Tensor:
+        """Return the mean over all frames and pixels of each clip, ``(batch, 1, 1, channels)``."""
+        if self._is_one_clip:
+            return tf.reduce_mean(rows, axis=[0, 1, 2], keepdims=True)
+        return tf.reduce_mean(self.by_stream(rows), axis=[1, 2], keepdims=True)
+
+    def neighbours(self, rows: Tensor, reach: int) -> list[Tensor]:
+        """Return the rows of the frames from *reach* places earlier to *reach* later, in this order.
+
+        Frames before the start and after the end of a clip are zeros.
+        """
+        moved = []
+        if self._is_one_clip:
+            # The first axis is time: no reshape, and so a LiteRT graph in which the number of frames stays free.
+            padded = tf.pad(rows, [[reach, reach], [0, 0], [0, 0], [0, 0]])
+            for place in range(2 * reach + 1):
+                piece = padded[place : place - 2 * reach or None]
+                moved.append(rows if place == reach else piece)
+            return moved
+        padded = tf.pad(self.by_stream(rows), [[0, 0], [reach, reach], [0, 0], [0, 0]])
+        shape = tf.shape(rows) if None in rows.shape else rows.shape
+        for place in range(2 * reach + 1):
+            piece = padded[:, place : place - 2 * reach or None]
+            moved.append(rows if place == reach else tf.reshape(piece, shape))
+        return moved
+
+    @property
+    def _is_one_clip(self) -> bool:
+        return isinstance(self.batch, int) and self.batch == 1
 
 
 class Memory(Protocol):
@@ -213,25 +246,12 @@ def convolve_channels_over_space_and_time(stride: int) -> Convolve:
     def convolve(x: Tensor, kernel: Tensor, timeline: Timeline) -> Tensor:
         # A 2-D depthwise kernel is (height, width, channels, 1), a 3-D one (..., 1, channels).
         slices = tf.unstack(tf.transpose(kernel, [0, 1, 2, 4, 3]))
-        strides = [1, stride, stride, 1]
-        centre = len(slices) // 2
-        total = tf.nn.depthwise_conv2d(x, slices[centre], strides, "SAME")
-        if centre == 0:
-            return total
-        clips = timeline.by_stream(x)
-        shape = tf.shape(x) if None in x.shape else x.shape
-        for offset in range(1, centre + 1):
-            # Frames that would come from before the clip's start or after its end are zeros.
-            nothing = tf.zeros_like(clips[:, :offset])
-            earlier = tf.concat([nothing, clips[:, :-offset]], axis=1)
-            later = tf.concat([clips[:, offset:], nothing], axis=1)
-            for moved, piece in (
-                (earlier, slices[centre - offset]),
-                (later, slices[centre + offset]),
-            ):
-                rows = tf.reshape(moved, shape)
-                total += tf.nn.depthwise_conv2d(rows, piece, strides, "SAME")
-        return total
+        moved = timeline.neighbours(x, len(slices) // 2) if len(slices) > 1 else [x]
+        parts = [
+            tf.nn.depthwise_conv2d(rows, piece, [1, stride, stride, 1], "SAME")
+            for rows, piece in zip(moved, slices, strict=True)
+        ]
+        return functools.reduce(tf.add, parts)
 
     return convolve
 
@@ -378,7 +398,8 @@ class SqueezeExcitation(keras.layers.Layer):
         """Create the weights; *path* is the layer's, such as ``b0/l0``."""
         super().__init__(name=f"{path}_se".replace("/", "_"))
         self._path = path
-        self._options = options
+        self._is_folded = options.folded
+        self.gate: Gate = options.gate
         is_stream = options.mode == "stream"
         squeezed = layer.squeezed(options.mode)
         means = layer.expanded * (2 if is_stream else 1)
@@ -415,28 +436,24 @@ class SqueezeExcitation(keras.layers.Layer):
         if self.position_scale is not None:
             position = encode_position(timeline.counts, squeeze.shape[-1])
             squeeze += self.position_scale * position
-        return x * self.expand(
-            self.reduce(squeeze, timeline=timeline), timeline=timeline
-        )
+        return x * self._excite(squeeze, timeline)
 
     def _weigh_clips(self, x: Tensor, timeline: Timeline) -> Tensor:
+        gates = self._excite(timeline.mean_of_clips(x), timeline)
         if isinstance(timeline.batch, int) and timeline.batch == 1:
-            squeeze = tf.reduce_mean(x, axis=[0, 1, 2], keepdims=True)
-            return x * self._excite(squeeze, timeline)
-        clips = timeline.by_stream(x)
-        squeeze = tf.reduce_mean(clips, axis=[1, 2], keepdims=True)
-        weighed = clips * self._excite(squeeze, timeline)
-        return tf.reshape(weighed, tf.shape(x))
+            return x * gates
+        return tf.reshape(timeline.by_stream(x) * gates, tf.shape(x))
 
     def _excite(self, squeeze: Tensor, timeline: Timeline) -> Tensor:
         return self.expand(self.reduce(squeeze, timeline=timeline), timeline=timeline)
 
     def _gate(self, x: Tensor) -> Tensor:
-        if self._options.gate == "sigmoid":
+        if self.gate == "sigmoid":
             return tf.sigmoid(x)
-        if self._options.folded:  # slope, shift and division stand in the weights
+        if self._is_folded:  # slope, shift and factor stand in the weights
             return tf.nn.relu6(x)
-        return tf.nn.relu6(GATE_SLOPES[self._options.gate] * x + 3.0) / 6.0
+        slope, factor = _HARD_GATES[self.gate]
+        return tf.nn.relu6(slope * x + 3.0) * factor
 
     @property
     def named_weights(self) -> dict[str, Any]:
@@ -452,12 +469,12 @@ class SqueezeExcitation(keras.layers.Layer):
         self.reduce.fold_into(other.reduce)
         if self.position_scale is not None:
             other.position_scale = np.asarray(self.position_scale)
-        if self._options.gate == "sigmoid":
+        if self.gate == "sigmoid":
             self.expand.fold_into(other.expand)
             return 1.0
-        slope = GATE_SLOPES[self._options.gate]
+        slope, factor = _HARD_GATES[self.gate]
         self.expand.fold_into(other.expand, scale=slope, shift=3.0)
-        return 1.0 / 6.0
+        return factor
 
 
 class Bottleneck(keras.layers.Layer):
@@ -488,7 +505,7 @@ class Bottleneck(keras.layers.Layer):
             (layer.in_channels, layer.expanded),
             activation=activation,
         )
-        self.feature_in_time = None
+        self.feature_in_time: Any = None
         if is_stream:
             self.feature = Convolution(
                 f"{below}/feature/conv2d/depthwise_conv2d",
@@ -520,12 +537,12 @@ class Bottleneck(keras.layers.Layer):
         self.projection = pointwise(
             "projection", "conv2d_3", (layer.expanded, layer.out_channels)
         )
-        self.skip = None
+        self.skip: Any = None
         if layer.has_skip_projection:
             self.skip = pointwise(
                 "skip/skip_project", "conv2d_4", (layer.in_channels, layer.out_channels)
             )
-        self.scale = None
+        self.scale: Any = None
         if not options.folded:
             self.scale = self.add_weight(name="scale", shape=(), initializer="zeros")
         self.built = True
@@ -558,7 +575,7 @@ class Bottleneck(keras.layers.Layer):
     @property
     def named_weights(self) -> dict[str, Any]:
         """The weights under their published names."""
-        named = {}
+        named: dict[str, Any] = {}
         for part in (
             self.expansion,
             self.feature,
@@ -640,7 +657,7 @@ class Head(keras.layers.Layer):
         """Return logits: ``(batch, 1, 1, classes)`` of clips, ``(batch * frames, 1, 1, classes)`` of streams."""
         x = self.project(x, timeline=timeline, training=training)
         if memory is None:
-            x = tf.reduce_mean(timeline.by_stream(x), axis=[1, 2], keepdims=True)
+            x = _mean_of_clips(x, timeline)
         else:
             x = memory.running_mean(
                 "head", tf.reduce_mean(x, axis=[1, 2], keepdims=True)
@@ -665,9 +682,11 @@ class Head(keras.layers.Layer):
         self.classifier.fold_into(other.classifier)
 
 
-def sizes_of(x: Tensor) -> tuple[Any, Any]:
-    """Return height and width of ``(rows, height, width, channels)``, each an int where it is known."""
-    return size_of(x, 1), size_of(x, 2)
+def _mean_of_clips(x: Tensor, timeline: Timeline) -> Tensor:
+    """Return the mean of each clip over time and space, ``(batch, 1, 1, channels)``."""
+    if isinstance(timeline.batch, int) and timeline.batch == 1:
+        return tf.reduce_mean(x, axis=[0, 1, 2], keepdims=True)
+    return tf.reduce_mean(timeline.by_stream(x), axis=[1, 2], keepdims=True)
 
 
 def size_of(x: Tensor, axis: int) -> Any:

@@ -9,7 +9,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import attrs
 import keras
@@ -17,11 +17,10 @@ import numpy as np
 import tensorflow as tf
 
 from movinet_lite.arrays import FrameSize
-from movinet_lite.errors import LabelsError, ModelError, VariantError
+from movinet_lite.errors import LabelsError, VariantError
 from movinet_lite.network.layers import (
     Bottleneck,
     Convolution,
-    Gate,
     Head,
     Memory,
     Options,
@@ -31,59 +30,11 @@ from movinet_lite.network.layers import (
     size_of,
 )
 from movinet_lite.network.memories import StateMemory
+from movinet_lite.network.spec import Gate, NetworkSpec
 from movinet_lite.network.states import init_states
-from movinet_lite.variants import Mode, as_mode, get_variant
+from movinet_lite.variants import as_mode, get_variant
 
-__all__ = ["Movinet", "NetworkSpec", "build_movinet", "fold", "replace_head"]
-
-
-@attrs.frozen
-class NetworkSpec:
-    """What a network is, apart from its weights; it travels with them.
-
-    Attributes:
-        variant: ``t0``, ``a0`` ... ``a5``.
-        mode: ``base`` or ``stream``.
-        num_classes: How many logits it gives.
-        gate: The gate of its squeeze-excitation, a property of the weights.
-        positional_encoding: Whether the squeeze is told the position in time.
-        frame_size: ``(height, width)`` it was trained at.
-        fps: Frames per second it was trained at.
-        labels: Names of the classes in the order of the logits; `None` if unknown.
-        source: Where the weights came from; `None` if they were made here.
-    """
-
-    variant: str
-    mode: Mode
-    num_classes: int
-    gate: Gate
-    positional_encoding: bool
-    frame_size: FrameSize
-    fps: float
-    labels: tuple[str, ...] | None = None
-    source: str | None = None
-
-    def __attrs_post_init__(self) -> None:
-        """Check that the parts belong together."""
-        as_mode(self.mode)
-        gates = get_args(Gate)
-        if self.gate not in gates or (self.gate == "sigmoid") != (self.mode == "base"):
-            raise VariantError(
-                "gate must be 'sigmoid' in mode 'base', 'hard_sigmoid' or 'keras2_hard_sigmoid' in mode 'stream'; "
-                f"got {self.gate!r} in mode {self.mode!r}",
-                str(self.gate),
-                gates,
-            )
-        if self.positional_encoding and self.mode == "base":
-            raise VariantError(
-                "a network of mode 'base' has no positional encoding", "base"
-            )
-        if self.num_classes < 1:
-            raise ModelError(f"num_classes must be at least 1; got {self.num_classes}")
-        if self.labels is not None and len(self.labels) != self.num_classes:
-            raise LabelsError(
-                f"labels must be as many as num_classes, {self.num_classes}; got {len(self.labels)}"
-            )
+__all__ = ["Movinet", "build_movinet", "fold", "replace_head"]
 
 
 class Movinet(keras.Model):
@@ -223,6 +174,20 @@ class Movinet(keras.Model):
             named.update(bottleneck.named_weights)
         named.update(self.head.named_weights)
         return named
+
+    def set_gate(self, gate: Gate) -> None:
+        """Change the gate of every squeeze-excitation, for an importer that finds out which one the weights have.
+
+        Args:
+            gate: As in `NetworkSpec`.
+
+        Raises:
+            VariantError: If the mode has no such gate.
+        """
+        self.spec = attrs.evolve(self.spec, gate=gate)
+        self.options = attrs.evolve(self.options, gate=gate)
+        for bottleneck in self.bottlenecks:
+            bottleneck.squeeze_excitation.gate = gate
 
     def _step(
         self,

@@ -1,26 +1,29 @@
 """What stands in a SavedModel or a TensorFlow checkpoint: its variables, with their names and places.
 
-Neither is loaded as a program: the variables are read from the checkpoint, their names and the objects that own them
-from the object graph. That takes a fraction of a second where loading the graph takes ten.
+Neither is loaded as a program: values come from the checkpoint, names and owners from the object graph. That takes a
+second where loading the program takes ten.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
-import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 
 from movinet_lite.errors import ModelError
 
 __all__ = ["Source", "Variable", "read_source"]
 
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_INDEX_SUFFIX = ".index"
+_OBJECT_GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_INDEX_SUFFIX: Final = ".index"
 
 
 @attrs.frozen(eq=False)
@@ -31,39 +34,87 @@ class Variable:
         name: As its model called it, without ``:0``. Names need not be unique.
         key: Where its value stands in the checkpoint, which is unique.
         shape: Its shape.
-        neighbours: Names of the variables that the nearest objects around it own, the nearest object first: what
-            tells variables of one name apart.
+        read: Reads its value.
+        names_around: Gives the names of all variables below each object above this variable, the nearest object
+            first: what tells variables of one name apart.
     """
 
     name: str
     key: str
     shape: tuple[int, ...]
-    neighbours: Callable[[], list[frozenset[str]]] = attrs.field(repr=False)
+    read: Callable[[], NDArray[Any]] = attrs.field(repr=False)
+    names_around: Callable[[], Iterator[frozenset[str]]] = attrs.field(repr=False)
 
 
 @attrs.frozen(eq=False)
 class Source:
-    """The variables of a SavedModel or a checkpoint.
+    """The variables of a SavedModel or a checkpoint, without those of an optimizer.
 
     Attributes:
         path: Where it stands.
         is_saved_model: Whether it is a SavedModel, which can also be run.
         variables: All of them.
-        read: From a variable to its value.
     """
 
     path: Path
     is_saved_model: bool
     variables: tuple[Variable, ...]
-    read: Callable[[Variable], NDArray[Any]] = attrs.field(repr=False)
+
+
+@attrs.frozen(eq=False)
+class _Graph:
+    """Objects and which owns which.
+
+    Attributes:
+        children: For each object, the objects it owns.
+        names: Of those objects that are variables.
+    """
+
+    children: list[list[int]]
+    names: Mapping[int, str]
+
+    def names_around(self, start: int) -> Iterator[frozenset[str]]:
+        """Yield the names of the variables below each object above *start*, the nearest objects first."""
+        parents = self._parents()
+        seen = {start}
+        level = [start]
+        while level:
+            above = [parent for node in level for parent in parents[node]]
+            level = [node for node in dict.fromkeys(above) if node not in seen]
+            seen.update(level)
+            for node in level:
+                below = self.reachable(node)
+                yield frozenset(
+                    self.names[index] for index in below if index in self.names
+                )
+
+    def reachable(
+        self, start: int, *, without: frozenset[int] = frozenset()
+    ) -> set[int]:
+        """Return the objects that *start* owns, or what it owns does, and itself; not beyond those in *without*."""
+        seen = {start}
+        waiting = [start]
+        while waiting:
+            for child in self.children[waiting.pop()]:
+                if child not in seen and child not in without:
+                    seen.add(child)
+                    waiting.append(child)
+        return seen
+
+    def _parents(self) -> list[list[int]]:
+        parents: list[list[int]] = [[] for _ in self.children]
+        for index, below in enumerate(self.children):
+            for child in below:
+                parents[child].append(index)
+        return parents
 
 
 def read_source(path: str | Path) -> Source:
     """Return the variables of the SavedModel or the checkpoint at *path*.
 
     Args:
-        path: The directory of a SavedModel; or a checkpoint: its prefix (``ckpt-1``), its ``.index`` file, or the
-            directory of checkpoints, of which the latest is taken.
+        path: The directory of a SavedModel; or an object-based checkpoint: its prefix (``ckpt-1``), its ``.index``
+            file, or the directory of checkpoints, of which the latest is taken.
 
     Raises:
         ModelError: If there is neither, or it cannot be read.
@@ -72,61 +123,67 @@ def read_source(path: str | Path) -> Source:
     if (path / "saved_model.pb").is_file():
         return _read_saved_model(path)
     prefix = _find_checkpoint(path)
-    reader, graph = _open_checkpoint(path, prefix)
-    if graph is None:
-        raise ModelError(
-            "a checkpoint must be object-based (written by tf.train.Checkpoint), so that its variables can be told "
-            "apart; this one has no object graph",
-            path,
-        )
+    reader, nodes = _open_checkpoint(path, prefix)
     names = {
         index: attribute.full_name
-        for index, node in enumerate(graph.nodes)
+        for index, node in enumerate(nodes)
         for attribute in node.attributes
         if attribute.name == "VARIABLE_VALUE"
     }
-    keys = _checkpoint_keys(graph)
-    children = [[child.node_id for child in node.children] for node in graph.nodes]
-    return _as_source(path, False, names, keys, children, reader)
+    graph = _Graph(
+        [[child.node_id for child in node.children] for node in nodes], names
+    )
+    # A training checkpoint owns the optimizer too, whose variables bear the names of the weights.
+    optimizer = frozenset(
+        child.node_id for child in nodes[0].children if child.local_name == "optimizer"
+    ) | frozenset(
+        slot.slot_variable_node_id for node in nodes for slot in node.slot_variables
+    )
+    wanted = graph.reachable(0, without=optimizer)
+    keys = {index: key for index, key in _keys(nodes).items() if index in wanted}
+    return Source(path, False, _variables(path, graph, keys, reader))  # noqa: FBT003 - is_saved_model
 
 
 def _read_saved_model(path: Path) -> Source:
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
-
     try:
-        saved = saved_model_pb2.SavedModel.FromString(
-            (path / "saved_model.pb").read_bytes()
+        content = (path / "saved_model.pb").read_bytes()
+        nodes = (
+            saved_model_pb2.SavedModel.FromString(content)
+            .meta_graphs[0]
+            .object_graph_def.nodes
         )
-        nodes = saved.meta_graphs[0].object_graph_def.nodes
     except (DecodeError, IndexError) as error:
         raise ModelError(
-            "saved_model.pb must be a SavedModel of TensorFlow 2; it cannot be read (damaged, or cut short?)",
+            "saved_model.pb must be a SavedModel; it cannot be read (damaged, or cut short?)",
             path,
         ) from error
     if not nodes:
         raise ModelError(
-            "a SavedModel must have an object graph; this one has none (written by TensorFlow 1?)",
+            "a SavedModel must be of TensorFlow 2, with an object graph; this one has none",
             path,
         )
-    reader, graph = _open_checkpoint(path, path / "variables" / "variables")
-    if graph is None:
-        raise ModelError(
-            "the variables of a SavedModel must have an object graph", path
-        )
+    reader, stored = _open_checkpoint(path, path / "variables" / "variables")
     names = {
         index: node.variable.name
         for index, node in enumerate(nodes)
         if node.WhichOneof("kind") == "variable"
     }
-    children = [[child.node_id for child in node.children] for node in nodes]
-    keys = _match_nodes(nodes, graph)
-    return _as_source(path, True, names, keys, children, reader)
+    graph = _Graph(
+        [[child.node_id for child in node.children] for node in nodes], names
+    )
+    keys = _match_nodes(nodes, stored)
+    for index, name in names.items():
+        if index not in keys:
+            raise ModelError(
+                f"every variable of a SavedModel must have a value; {name!r} has none "
+                "(variables of another model?)",
+                path,
+            )
+    wanted = {index: key for index, key in keys.items() if index in names}
+    return Source(path, True, _variables(path, graph, wanted, reader))  # noqa: FBT003 - is_saved_model
 
 
 def _find_checkpoint(path: Path) -> Path:
-    import tensorflow as tf
-
     if path.is_dir():
         latest = tf.train.latest_checkpoint(str(path))
         if latest is not None:
@@ -141,47 +198,40 @@ def _find_checkpoint(path: Path) -> Path:
     )
 
 
-def _open_checkpoint(path: Path, prefix: Path) -> tuple[Any, Any | None]:
-    """Return a reader and the object graph of the checkpoint with this prefix."""
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import trackable_object_graph_pb2
-
+def _open_checkpoint(path: Path, prefix: Path) -> tuple[Any, Any]:
+    """Return a reader and the nodes of the object graph of the checkpoint with this prefix."""
     try:
         reader = tf.train.load_checkpoint(str(prefix))
-        if not reader.has_tensor(_OBJECT_GRAPH):
-            return reader, None
-        graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-            reader.get_tensor(_OBJECT_GRAPH)
-        )
+        graph = reader.get_tensor(_OBJECT_GRAPH)
+        nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(graph).nodes
     except (tf.errors.OpError, RuntimeError, ValueError, DecodeError) as error:
         raise ModelError(
-            f"the variables must be a TensorFlow checkpoint; {prefix.name!r} cannot be read "
-            f"(damaged, or cut short?): {error}",
+            f"the variables must be an object-based TensorFlow checkpoint; {prefix.name!r} cannot be read as one "
+            f"(damaged, cut short, or written without tf.train.Checkpoint?): {str(error)[:300]}",
             path,
         ) from error
-    return reader, graph
+    return reader, nodes
 
 
-def _checkpoint_keys(graph: Any) -> dict[int, str]:
+def _keys(nodes: Any) -> dict[int, str]:
+    """Return where the checkpoint keeps the value of each node that is a variable."""
     return {
         index: attribute.checkpoint_key
-        for index, node in enumerate(graph.nodes)
+        for index, node in enumerate(nodes)
         for attribute in node.attributes
         if attribute.name == "VARIABLE_VALUE"
     }
 
 
-def _match_nodes(nodes: Any, graph: Any) -> dict[int, str]:
-    """Return the checkpoint key of each node of a SavedModel, walking both object graphs by the children's names."""
-    keys = _checkpoint_keys(graph)
+def _match_nodes(nodes: Any, stored: Any) -> dict[int, str]:
+    """Return the checkpoint's key of each node of a SavedModel, walking both object graphs by the children's names."""
+    keys = _keys(stored)
     partner = {0: 0}
     waiting = deque([0])
     while waiting:
         index = waiting.popleft()
         theirs = {
-            child.local_name: child.node_id
-            for child in graph.nodes[partner[index]].children
+            child.local_name: child.node_id for child in stored[partner[index]].children
         }
         for child in nodes[index].children:
             if child.node_id not in partner and child.local_name in theirs:
@@ -190,72 +240,24 @@ def _match_nodes(nodes: Any, graph: Any) -> dict[int, str]:
     return {index: keys[other] for index, other in partner.items() if other in keys}
 
 
-def _as_source(
-    path: Path,
-    is_saved_model: bool,  # noqa: FBT001 - private
-    names: Mapping[int, str],
-    keys: Mapping[int, str],
-    children: list[list[int]],
-    reader: Any,
-) -> Source:
-    parents: list[list[int]] = [[] for _ in children]
-    for index, below in enumerate(children):
-        for child in below:
-            parents[child].append(index)
+def _variables(
+    path: Path, graph: _Graph, keys: Mapping[int, str], reader: Any
+) -> tuple[Variable, ...]:
     shapes = reader.get_variable_to_shape_map()
-    variables: dict[str, Variable] = {}
-    for index, name in names.items():
-        if index not in keys or keys[index] not in shapes:
+    found = {}
+    for index, key in keys.items():
+        if key not in shapes:
             raise ModelError(
-                f"every variable must have a value; {name!r} has none (a file of the model is missing?)",
+                f"every variable must have a value; the checkpoint has none called {key!r}",
                 path,
             )
-
-        def neighbours(start: int = index) -> list[frozenset[str]]:
-            return _names_around(start, names, children, parents)
-
-        key = keys[index]
-        variables[key] = Variable(
-            name.removesuffix(":0"), key, tuple(shapes[key]), neighbours
+        found[key] = Variable(
+            name=graph.names[index].removesuffix(":0"),
+            key=key,
+            shape=tuple(shapes[key]),
+            read=partial(reader.get_tensor, key),
+            names_around=partial(graph.names_around, index),
         )
-    if not variables:
+    if not found:
         raise ModelError("weights must hold variables; there are none", path)
-
-    def read(variable: Variable) -> NDArray[Any]:
-        return np.asarray(reader.get_tensor(variable.key))
-
-    return Source(path, is_saved_model, tuple(variables.values()), read)
-
-
-def _names_around(
-    start: int,
-    names: Mapping[int, str],
-    children: list[list[int]],
-    parents: list[list[int]],
-) -> list[frozenset[str]]:
-    """Return the names of the variables below each object above *start*, the nearest objects first."""
-    found = []
-    seen = {start}
-    level = [start]
-    while level:
-        level = [parent for parent in _unique(parents, level) if parent not in seen]
-        seen.update(level)
-        found.extend(_names_below(node, names, children) for node in level)
-    return found
-
-
-def _unique(links: list[list[int]], nodes: list[int]) -> list[int]:
-    return list(dict.fromkeys(other for node in nodes for other in links[node]))
-
-
-def _names_below(
-    node: int, names: Mapping[int, str], children: list[list[int]]
-) -> frozenset[str]:
-    seen = {node}
-    waiting = [node]
-    while waiting:
-        for child in children[waiting.pop()]:
-            if child not in seen:
-                seen.add(child)
-                waiting.append(child)
-    return frozenset(names[index] for index in seen if index in names)
+    return tuple(found.values())

@@ -1,0 +1,444 @@
+"""Import the weights of a published or exported MoViNet.
+
+What a file holds is recognised from the names and shapes of its variables; nothing is taken by order. Every variable
+is used exactly once, every weight set exactly once, and what comes out must compute what the source computes.
+
+Names come in generations. ``P`` is ``b{i}/l{j}`` or ``block{i}_layer{j}``:
+
+==============  =====================================================  ==============  =================================
+generation      made by                                                ``P``           batch norms of (2+1)D convolutions
+==============  =====================================================  ==============  =================================
+``A``           Model Garden up to 2.6: the models on TF Hub           ``b0/l0``       ``.../bn/gamma``
+``B``           Model Garden 2.7 and 2.8                               ``block0_...``  ``.../bn/gamma``
+``C``           Model Garden since 2.9                                 ``block0_...``  ``.../conv2d/bn/gamma``
+``training``    any, before ``convert_3d_2plus1d``: 3-D kernels        either          ``.../bn/gamma``
+==============  =====================================================  ==============  =================================
+
+Base models of B and C have the same names; they are called ``C``.
+
+References:
+    [1] TensorFlow Model Garden, ``official/projects/movinet``: ``modeling`` and ``tools`` of the releases named above.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize
+from movinet_lite.errors import ModelError
+from movinet_lite.network.model import Movinet, build_movinet
+from movinet_lite.network.probes import largest_difference, probe_clip, run_saved_model
+from movinet_lite.network.sources import Source, Variable, read_source
+from movinet_lite.network.spec import Gate
+from movinet_lite.variants import (
+    Mode,
+    Variant,
+    as_mode,
+    get_variant,
+    known_variants,
+    recognise_variant,
+)
+
+__all__ = ["Generation", "Imported", "Recognised", "import_weights", "recognise"]
+
+Generation: TypeAlias = Literal["A", "B", "C", "training"]
+"""Whose names a file has; see the module."""
+
+_TOLERANCE: Final = 1e-3  # of the largest logit of the source
+_BOTH_GATES: Final[tuple[Gate, ...]] = ("keras2_hard_sigmoid", "hard_sigmoid")
+# What training leaves in an export beside the weights.
+_BOOKKEEPING: Final = re.compile(
+    r"^(?:.*/)?(?:iterations?|iter|learning_rate|current_learning_rate|decay|momentum|rho|epsilon|beta_[12]|global_step"
+    r"|save_counter|total|count)$"
+)
+_PLACE: Final = re.compile(
+    r"^(?:.*?/)?(?:block(\d+)_layer(\d+)|b(\d+)/l(\d+)|(stem|head|classifier_head)(?:_\d+)?)/(.+)$"
+)
+_OPERATION: Final = re.compile(r"^(?:depthwise_)?conv[23]d(?:_\d+)?$")
+_TIME_OPERATIONS: Final = frozenset({"conv2d_temporal", "conv3d_temporal"})
+
+
+@attrs.frozen(eq=False)
+class Recognised:
+    """What a file of weights turned out to hold.
+
+    Attributes:
+        variant: Its variant.
+        mode: Its mode.
+        generation: Whose names it has.
+        num_classes: How many classes its classifier has.
+        positional_encoding: Whether it has a positional encoding.
+        by_role: Its variables by what each is in the network, the same in all generations.
+    """
+
+    variant: Variant
+    mode: Mode
+    generation: Generation
+    num_classes: int
+    positional_encoding: bool
+    by_role: Mapping[str, Variable] = attrs.field(repr=False)
+
+
+@attrs.frozen(eq=False)
+class Imported:
+    """A network with the weights of a file.
+
+    Attributes:
+        network: The network; its ``spec`` tells what it is.
+        generation: Whose names the file has.
+        difference: Largest difference between the logits of the source and of the network on a short clip, over the
+            source's largest; `None` if the source could not be run.
+    """
+
+    network: Movinet
+    generation: Generation
+    difference: float | None
+
+
+def import_weights(
+    path: str | Path,
+    *,
+    variant: str | None = None,
+    mode: str | None = None,
+    gate: Gate | None = None,
+    labels: Sequence[str] | None = None,
+    frame_size: FrameSize | None = None,
+    fps: float | None = None,
+    loaded: Any = None,
+    name: str | None = None,
+) -> Imported:
+    """Return a network with the weights of a SavedModel or a checkpoint.
+
+    A SavedModel is also run, on a short clip, and must give the same logits; that is how the gate of a stream model is
+    found, which its names and shapes do not tell.
+
+    Args:
+        path: The directory of a SavedModel; or an object-based checkpoint, see `read_source`.
+        variant: What it must be; `None` to take what it is.
+        mode: What it must be; `None` to take what it is.
+        gate: Its gate; `None` to find it out. A stream model's checkpoint cannot be run, so it needs one.
+        labels: Names of its classes, in the order of the logits.
+        frame_size: ``(height, width)`` it was trained at; `None` for the variant's.
+        fps: Frames per second it was trained at; `None` for the variant's.
+        loaded: The SavedModel as ``tf.saved_model.load`` or ``tensorflow_hub.load`` gives it, if it is loaded
+            already; or a function from ``(1, frames, height, width, 3)`` float32 to logits ``(1, classes)``.
+        name: What to call the source; `None` for *path*.
+
+    Raises:
+        ModelError: If the file cannot be read, holds something else than asked for, does not fit the network exactly,
+            or its logits are not reproduced.
+        VariantError: If *variant* or *mode* does not exist.
+        LabelsError: If the labels are not as many as the classes.
+    """
+    source = read_source(path)
+    found = recognise(source)
+    _check_wanted(source, found, variant, mode)
+    gates = _gates_to_try(
+        source, found, gate, can_run=source.is_saved_model or loaded is not None
+    )
+    network = build_movinet(
+        found.variant.name,
+        found.mode,
+        found.num_classes,
+        gate=gates[0],
+        positional_encoding=found.positional_encoding,
+        labels=labels,
+        frame_size=frame_size,
+        fps=fps,
+        source=str(path) if name is None else name,
+    )
+    _assign(network, source, found)
+    if loaded is None and not source.is_saved_model:
+        return Imported(network, found.generation, None)
+    network, difference = _check_logits(network, source, gates, loaded)
+    return Imported(network, found.generation, difference)
+
+
+def recognise(source: Source) -> Recognised:
+    """Return what *source* holds, from the names and shapes of its variables.
+
+    Raises:
+        ModelError: If it is no MoViNet, or its variables cannot be told apart.
+    """
+    by_role: dict[str, Variable] = {}
+    for variable in source.variables:
+        role = _role(variable.name) or _role_from_owner(source, variable)
+        if role is None:
+            continue
+        if role in by_role:
+            raise ModelError(
+                f"every weight must stand in the file once; {by_role[role].name!r} and {variable.name!r} are the same",
+                source.path,
+            )
+        by_role[role] = variable
+    names = [variable.name for variable in source.variables]
+    variant = _known_variant(source, by_role)
+    is_stream = any(
+        part in name
+        for name in names
+        for part in ("conv2d", "temporal", "pos_encoding")
+    )
+    classifier = by_role.get("classifier_head/classifier/bias")
+    if classifier is None:
+        raise ModelError(
+            "weights must hold a classifier, 'classifier_head/classifier'; these do not (the backbone alone?)",
+            source.path,
+        )
+    return Recognised(
+        variant=variant,
+        mode="stream" if is_stream else "base",
+        generation=_generation(names),
+        num_classes=classifier.shape[-1],
+        positional_encoding=any("/pos_encoding/" in role for role in by_role),
+        by_role=by_role,
+    )
+
+
+def _role(name: str) -> str | None:
+    """Return what a variable is in the network, the same for all generations; `None` if the name does not tell.
+
+    Example:
+        >>> _role("block1_layer0/bneck/feature/conv2d_temporal/bn_temporal/gamma")
+        'b1/l0/bneck/feature/bn_temporal/gamma'
+        >>> _role("b1/l0/bneck/feature/conv3d_temporal/kernel")
+        'b1/l0/bneck/feature/temporal/kernel'
+        >>> _role("classifier_head_1/head/conv3d/bias")
+        'classifier_head/head/bias'
+    """
+    place = _PLACE.match(name)
+    if place is None:
+        return None
+    block, layer = place[1] or place[3], place[2] or place[4]
+    where = place[5] if block is None else f"b{block}/l{layer}"
+    *scopes, leaf = place[6].split("/")
+    parts = []
+    for scope in scopes:
+        if scope in _TIME_OPERATIONS:
+            parts.append("temporal")
+        elif not _OPERATION.match(scope):
+            parts.append(scope)
+    if parts[-2:] == ["temporal", "bn_temporal"]:
+        del parts[-2]
+    return "/".join([where, *parts, leaf.removeprefix("depthwise_")])
+
+
+def _role_from_owner(source: Source, variable: Variable) -> str | None:
+    """Return what a variable is whose name does not tell, from the object that owns it; `None` for no weight."""
+    if _BOOKKEEPING.match(variable.name):
+        return None
+    if variable.name != "scale":
+        raise ModelError(
+            f"every variable must be a weight of a MoViNet; {variable.name!r} is not",
+            source.path,
+        )
+    # The scale of a positional encoding: the squeeze-excitation around it owns other weights, which tell the layer.
+    for names in variable.names_around():
+        layers = {
+            role.split("/bneck/")[0] for role in map(_role, names) if role is not None
+        }
+        if len(layers) == 1:
+            return f"{layers.pop()}/bneck/se/pos_encoding/scale"
+        if layers:
+            break
+    raise ModelError(
+        f"the layer of each positional encoding must be told by the objects around it; that of {variable.key!r} is not",
+        source.path,
+    )
+
+
+def _known_variant(source: Source, roles: Iterable[str]) -> Variant:
+    roles = list(roles)
+    variant = recognise_variant(roles)
+    if variant is not None:
+        return variant
+    layers: dict[int, int] = {}
+    for block, _ in {
+        (int(match[1]), match[2])
+        for role in roles
+        if (match := re.match(r"b(\d+)/l(\d+)/", role))
+    }:
+        layers[block] = layers.get(block, 0) + 1
+    counts = tuple(layers[block] for block in sorted(layers))
+    known = {name: get_variant(name).layer_counts for name in known_variants()}
+    listed = ", ".join(f"{name} {value}" for name, value in known.items())
+    raise ModelError(
+        f"the layers in each block must be those of a variant ({listed}); got {counts or 'none'}",
+        source.path,
+        known,
+        counts,
+    )
+
+
+def _generation(names: list[str]) -> Generation:
+    if any("conv3d_temporal" in name for name in names):
+        return "training"
+    if any(re.search(r"(?:^|/)b\d+/l\d+/", name) for name in names):
+        return "A"
+    is_stream = any("conv2d" in name for name in names)
+    if is_stream and not any("/conv2d/bn/" in name for name in names):
+        return "B"
+    return "C"
+
+
+def _check_wanted(
+    source: Source, found: Recognised, variant: str | None, mode: str | None
+) -> None:
+    if variant is not None and get_variant(variant).name != found.variant.name:
+        raise ModelError(
+            f"weights must be of variant {variant!r}, as asked for; they are of {found.variant.name!r}",
+            source.path,
+            variant,
+            found.variant.name,
+        )
+    if mode is not None and as_mode(mode) != found.mode:
+        raise ModelError(
+            f"weights must be of mode {mode!r}, as asked for; they are of {found.mode!r} (base and stream models have "
+            "different weights, and one cannot become the other)",
+            source.path,
+            mode,
+            found.mode,
+        )
+
+
+def _gates_to_try(
+    source: Source, found: Recognised, gate: Gate | None, *, can_run: bool
+) -> tuple[Gate, ...]:
+    if found.mode == "base":
+        return ("sigmoid",)
+    if gate is not None:
+        return (gate,)
+    if can_run:
+        return _BOTH_GATES
+    raise ModelError(
+        "the gate of a stream model cannot be found in a checkpoint; say gate='hard_sigmoid' (trained with Model Garden "
+        "2.8 or later) or gate='keras2_hard_sigmoid' (before, as all published ones)",
+        source.path,
+        _BOTH_GATES,
+    )
+
+
+def _assign(network: Movinet, source: Source, found: Recognised) -> None:
+    """Set every weight of *network* from exactly one variable, and use every variable."""
+    weights = {
+        str(_role(name)): (name, weight)
+        for name, weight in network.named_weights.items()
+    }
+    missing = [role for role in weights if role not in found.by_role]
+    left_over = [role for role in found.by_role if role not in weights]
+    if missing or left_over:
+        raise ModelError(
+            _explain_misfit(found, missing, left_over),
+            source.path,
+            tuple(missing),
+            tuple(left_over),
+        )
+    values = {}
+    for role, (name, weight) in weights.items():
+        variable = found.by_role[role]
+        values[name] = _fit(variable, tuple(weight.shape), source, found)
+    for name, weight in network.named_weights.items():
+        weight.assign(values[name])
+
+
+def _explain_misfit(found: Recognised, missing: list[str], left_over: list[str]) -> str:
+    told = f"{found.variant.name} {found.mode}"
+    message = f"the file must hold each weight of {told} exactly once"
+    if missing:
+        message += f"; missing are {len(missing)}: {', '.join(missing[:3])}" + _dots(
+            missing
+        )
+    if left_over:
+        message += (
+            f"; left over are {len(left_over)}: {', '.join(left_over[:3])}"
+            + _dots(left_over)
+        )
+    return message + f" ({_likely_cause(missing, left_over)})"
+
+
+def _dots(names: list[str]) -> str:
+    return ", ..." if len(names) > 3 else ""
+
+
+def _likely_cause(missing: list[str], left_over: list[str]) -> str:
+    text = " ".join([*missing, *left_over])
+    if "pos_encoding" in text:
+        return "only some layers have a positional encoding; a file cut short?"
+    if missing and any("/se/" in role for role in missing) and not left_over:
+        return "a model without squeeze-excitation, as the published int8 TFLite files are?"
+    if "temporal" in text:
+        return "a stream model must have (2+1)D convolutions, conv_type 2plus1d or 3d_2plus1d"
+    return "a changed network, or a file cut short?"
+
+
+def _fit(
+    variable: Variable, shape: tuple[int, ...], source: Source, found: Recognised
+) -> NDArray[Any]:
+    value = variable.read()
+    if value.shape == shape:
+        return value
+    # A 3-D kernel of a (2+1)D convolution has the same numbers in the same order, and ones in its shape besides.
+    if (
+        found.generation == "training"
+        and value.ndim == 5
+        and [size for size in value.shape if size > 1]
+        == [size for size in shape if size > 1]
+    ):
+        return value.reshape(shape)
+    raise ModelError(
+        f"the weight {variable.name!r} of {found.variant.name} {found.mode} must have shape {shape}; got {value.shape}"
+        f"{_shape_hint(variable, value.shape, shape)}",
+        source.path,
+        shape,
+        value.shape,
+    )
+
+
+def _shape_hint(
+    variable: Variable, got: tuple[int, ...], wanted: tuple[int, ...]
+) -> str:
+    if "se_reduce" in variable.name and got[-2:-1] == (2 * wanted[-2],):
+        return " (a causal model with 3-D convolutions, conv_type 3d and se_type 2plus3d? convert it to 2plus1d first)"
+    if "se_reduce" in variable.name and 2 * got[-2] == wanted[-2]:
+        return " (a model with se_type 3d? stream models have se_type 2plus3d)"
+    return " (another variant, or a changed network?)"
+
+
+def _check_logits(
+    network: Movinet, source: Source, gates: tuple[Gate, ...], loaded: Any
+) -> tuple[Movinet, float]:
+    """Return the network with the gate that reproduces the source's logits best, and how well it does."""
+    import tensorflow as tf
+
+    if loaded is None:
+        loaded = tf.saved_model.load(str(source.path))
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    clip, run = probe_clip(), loaded
+    if hasattr(loaded, "signatures"):
+        clip, expected = run_saved_model(loaded, clip, source=source.path)
+    else:
+        expected = np.asarray(run(clip))
+    differences = {}
+    for gate in gates:
+        network.set_gate(gate)
+        differences[gate] = largest_difference(np.asarray(network(clip)), expected)
+    best = min(differences, key=lambda gate: differences[gate])
+    network.set_gate(best)
+    if not differences[best] <= _TOLERANCE:  # also false for NaN
+        listed = ", ".join(
+            f"{value:.1e} with gate {gate!r}" for gate, value in differences.items()
+        )
+        raise ModelError(
+            f"the logits of the source must be reproduced to {_TOLERANCE:g} of the largest; they differ by {listed} "
+            "(weights mixed up, the other gate, or a changed network?)",
+            source.path,
+            _TOLERANCE,
+            differences[best],
+        )
+    return network, differences[best]
