@@ -61,9 +61,6 @@ def to_float01(pictures: ArrayLike) -> NDArray[np.float32]:
         ArrayError: If *pictures* is neither a frame nor a clip.
 
     Example:
-        >>> to_float01([[[0, 51, 255]]]).tolist()
-        Traceback (most recent call last):
-        movinet_lite.errors.ArrayError: frame must be an RGB array of shape (height, width, 3), uint8 in 0 to 255 or float32 in 0 to 1; got int64 of shape (1, 1, 3) (convert whole numbers from 0 to 255 with .astype('uint8'))
         >>> to_float01(np.array([[[0, 255, 0]]], np.uint8)).tolist()
         [[[0.0, 1.0, 0.0]]]
     """
@@ -298,10 +295,11 @@ _ROUNDING_S = 1e-6
 
 
 def _as_pictures(value: ArrayLike) -> NDArray[np.uint8] | NDArray[np.float32]:
-    is_frame = not isinstance(value, (list, tuple)) and np.ndim(value) <= 3
-    if is_frame or np.ndim(value) == 3:
-        return as_frame(value)
-    return as_clip(value)
+    if isinstance(value, (list, tuple)) and value:
+        depth = 1 + np.ndim(value[0])  # the others may be of another size
+    else:
+        depth = np.ndim(value)
+    return as_frame(value) if depth <= 3 else as_clip(value)
 
 
 def _check_fit(fit: str) -> None:

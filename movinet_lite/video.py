@@ -125,10 +125,11 @@ def load_clip(
         raise ArrayError(
             f"max_frames must be a whole number, at least 1; got {max_frames!r}"
         )
+    limit = None if max_frames is None else int(max_frames)
     with read_frames(
         path, fps=fps, frame_size=frame_size, start_s=start_s, end_s=end_s
     ) as reader:
-        frames = [frame.pixels for frame in itertools.islice(reader, max_frames)]
+        frames = [frame.pixels for frame in itertools.islice(reader, limit)]
     if not frames:
         raise VideoError(f"no frame lies from {start_s} s to {end_s} s", path)
     return np.stack(frames)

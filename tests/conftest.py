@@ -35,3 +35,20 @@ def oracle_export():
         return folder
 
     return find
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Return a function from the name of a real video to its path; it skips the test where there is none."""
+    beside = Path(__file__).parents[2] / "shared"
+    root = Path(os.environ.get("MOVINET_LITE_SHARED") or beside)
+
+    def find(name: str) -> Path:
+        path = root / "data" / name
+        if not path.is_file():
+            pytest.skip(
+                f"no data/{name} in the folder MOVINET_LITE_SHARED, or in shared/ beside the repository"
+            )
+        return path
+
+    return find
