@@ -28,7 +28,12 @@ from movinet_lite.arrays import (
     as_frame,
 )
 from movinet_lite.engines import Engine, load_model
-from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
+from movinet_lite.engines.base import (
+    BatchStreamModel,
+    ClipModel,
+    ModelInfo,
+    StreamModel,
+)
 from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.labels import check_labels, kinetics_600_labels, load_labels
 from movinet_lite.predictions import Prediction
@@ -36,7 +41,7 @@ from movinet_lite.preprocess import Fit, prepare_clip, prepare_frame
 from movinet_lite.states import fit_states
 from movinet_lite.variants import Mode
 
-__all__ = ["BaseClassifier", "StreamingClassifier"]
+__all__ = ["BaseClassifier", "StreamingClassifier", "step_many"]
 
 _FRAMES_PER_CALL = 8  # what `run` gives the model at once: beyond it, a call gains little and a result waits longer
 
@@ -277,8 +282,8 @@ class BaseClassifier(_Session):
 class StreamingClassifier(_Session):
     """Recognises actions frame by frame, as the frames arrive.
 
-    The session owns the states of one stream. For another stream at the same time open another session over the same
-    model: ``StreamingClassifier(classifier.model, classifier.labels)``.
+    The session owns the states of one stream. For another stream at the same time open a `new_session`, which shares the
+    model; `step_many` steps many sessions at once.
 
     Example:
         ::
@@ -328,6 +333,7 @@ class StreamingClassifier(_Session):
         frame_size: FrameSize | None = None,
         fps: float | None = None,
         fit: Fit = "stretch",
+        streams: int = 1,
         offline: bool = False,
     ) -> Self:
         """Return a classifier for the stream model at *source*.
@@ -342,6 +348,7 @@ class StreamingClassifier(_Session):
             frame_size: The ``(height, width)`` to scale frames to; `None` for what the model was trained on.
             fps: The frames per second that the model was trained on, where it does not know.
             fit: How a frame of another size is scaled; see `prepare_frame`.
+            streams: How many streams `step_many` shall step in one call; for the others see `new_session`.
             offline: Whether the network must not be touched; the environment variable
                 ``MOVINET_LITE_OFFLINE=1`` says so for all calls.
 
@@ -355,6 +362,7 @@ class StreamingClassifier(_Session):
             engine=engine,
             threads=threads,
             frame_size=frame_size,
+            streams=streams,
             offline=offline,
         )
         return cls(model, labels, frame_size=frame_size, fps=fps, fit=fit)
@@ -363,6 +371,16 @@ class StreamingClassifier(_Session):
     def model(self) -> StreamModel:
         """The engine's model, which other sessions may share."""
         return self._model
+
+    def new_session(self) -> Self:
+        """Return another session over the same model, for another stream: it has seen no frame."""
+        return type(self)(
+            self._model,
+            self._labels,
+            frame_size=self._frame_size,
+            fps=self._fps,
+            fit=self._fit,
+        )
 
     @property
     def num_frames(self) -> int:
@@ -429,19 +447,10 @@ class StreamingClassifier(_Session):
         """
         with self._alone():
             prepared, shape = self._prepare(frame)
-            self._settle()
-            logits, states = self._model.step(prepared[np.newaxis], self._states)
-            prediction = Prediction(
-                logits[0],
-                self._labels,
-                frame_index=self._num_frames,
-                time_s=_time_of(frame, time_s),
+            logits, states = self._model.step(
+                prepared[np.newaxis], self._current_states()
             )
-            self._states = states
-            self._given_size = shape
-            self._num_frames += 1
-            self._changes += 1
-            return prediction
+            return self._advance(logits[0], states, shape, _time_of(frame, time_s))
 
     def run(
         self, frames: Iterable[Frame | VideoFrame], *, frames_per_call: int = _FRAMES_PER_CALL
@@ -549,6 +558,24 @@ class StreamingClassifier(_Session):
             else:
                 self._settle()
 
+    def _advance(
+        self,
+        logits: NDArray[np.float32],
+        states: States,
+        shape: tuple[int, ...],
+        time_s: float | None,
+    ) -> Prediction:
+        """Take one frame as seen, and return its prediction."""
+        self._settle()
+        prediction = Prediction(
+            logits, self._labels, frame_index=self._num_frames, time_s=time_s
+        )
+        self._states = states
+        self._given_size = shape
+        self._num_frames += 1
+        self._changes += 1
+        return prediction
+
     def _current_states(self) -> States:
         """Return the states just after the last prediction that a run has handed out, or the last step."""
         if self._handed_out is None:
@@ -577,6 +604,78 @@ class StreamingClassifier(_Session):
                 f"every frame of a session must have shape {first}, as the first had; got {shape} "
                 "(call reset() before another video)"
             )
+
+
+def step_many(
+    sessions: Sequence[StreamingClassifier], frames: Sequence[Frame | VideoFrame]
+) -> list[Prediction]:
+    """Step each of *sessions* by its frame, all in one call, and return the prediction of each.
+
+    The predictions are those of `StreamingClassifier.step`. The sessions may be of any age, and need not be the same
+    from call to call: a stream that has no frame yet is left out. If a frame is refused, no session has moved.
+
+    It gains time over single steps where the model was loaded for as many *streams*; see `StreamingClassifier.load`.
+
+    Args:
+        sessions: Different sessions over one model.
+        frames: One frame for each, as `StreamingClassifier.step` takes it.
+
+    Returns:
+        The predictions, in the order of *sessions*.
+
+    Raises:
+        ArrayError: If a frame is not one RGB picture.
+        SessionError: If the sessions are not of one model and frame size, if one stands there twice, or has no frame,
+            or as in `StreamingClassifier.step`.
+    """
+    _check_sessions(sessions, frames)
+    if not sessions:
+        return []
+    model = sessions[0].model
+    with contextlib.ExitStack() as stack:
+        for session in sessions:
+            stack.enter_context(session._alone())
+        pairs = [
+            session._prepare(frame)
+            for session, frame in zip(sessions, frames, strict=True)
+        ]
+        batch = np.stack([prepared for prepared, _ in pairs])
+        states = [session._current_states() for session in sessions]
+        if isinstance(model, BatchStreamModel):
+            logits, after = model.step_many(batch, states)
+        else:
+            steps = [
+                model.step(frame[np.newaxis], state)
+                for frame, state in zip(batch, states, strict=True)
+            ]
+            logits = np.concatenate([rows for rows, _ in steps])
+            after = [state for _, state in steps]
+        return [
+            session._advance(row, state, shape, _time_of(frame, None))
+            for session, row, state, (_, shape), frame in zip(
+                sessions, logits, after, pairs, frames, strict=True
+            )
+        ]
+
+
+def _check_sessions(
+    sessions: Sequence[StreamingClassifier], frames: Sequence[Frame | VideoFrame]
+) -> None:
+    if len(sessions) != len(frames):
+        raise SessionError(
+            f"each session must have one frame; got {len(sessions)} sessions and {len(frames)} frames"
+        )
+    if len({id(session) for session in sessions}) < len(sessions):
+        raise SessionError("a session must be given once a call; got one twice")
+    if len({id(session.model) for session in sessions}) > 1:
+        raise SessionError(
+            "sessions that are stepped together must share one model; got several (open them with new_session())"
+        )
+    if len({session.frame_size for session in sessions}) > 1:
+        raise SessionError(
+            "sessions that are stepped together must have one frame size; "
+            f"got {sorted({session.frame_size for session in sessions})}"
+        )
 
 
 def _choose_labels(

@@ -8,10 +8,11 @@ made anew. Loading from the cache imports no TensorFlow.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,21 +24,28 @@ from movinet_lite.cache import (
     read_note,
     write_note,
 )
-from movinet_lite.engines.base import ClipModel, StreamModel
-from movinet_lite.engines.litert import LiteRTStreamModel, load_graphs
+from movinet_lite.engines.litert import (
+    ONE_FRAME,
+    Call,
+    LiteRTStreamModel,
+    load_graphs,
+)
 from movinet_lite.engines.litert_clips import LiteRTClipModel
 from movinet_lite.engines.native import quiet_start
-from movinet_lite.errors import ConversionError, MoViNetError
+from movinet_lite.engines.tensorflow import (
+    TensorFlowClipModel,
+    TensorFlowStreamModel,
+    load_saved_model,
+)
+from movinet_lite.errors import ConversionError
 from movinet_lite.variants import Mode
 
-__all__ = ["FRAMES_PER_CALL", "TOLERANCE", "load_compiled"]
-
-FRAMES_PER_CALL: Final = (1, 8)
-"""For how many frames a call a stream model is compiled: one for `step`, eight for `run`."""
+__all__ = ["TOLERANCE", "load_compiled"]
 
 TOLERANCE: Final = 1e-4
 """How far the logits of a compiled model may be from its source's, over the largest of the source."""
 
+_FRAMES_PER_CALL: Final = 8  # for `run`; beyond it a call gains little
 _FORMAT: Final = 1  # raise it when what is compiled changes, so that old entries are made anew
 _CHECKED_FRAMES: Final = 10  # a call of eight, and two of one
 
@@ -49,6 +57,7 @@ def load_compiled(
     source: str,
     threads: int | None = None,
     frame_size: FrameSize | None = None,
+    streams: int = 1,
     labels: tuple[str, ...] | None = None,
 ) -> LiteRTClipModel | LiteRTStreamModel:
     """Return the SavedModel at *path* as a compiled model, from the cache if it was compiled before.
@@ -59,40 +68,67 @@ def load_compiled(
         source: What to call the model in `ModelInfo` and messages.
         threads: How many threads to compute with; `None` for one a core.
         frame_size: The ``(height, width)`` to compile for; `None` for what the model was trained on.
+        streams: How many streams to compile a common call for; 1 for none.
         labels: The names of the classes, where they are known.
 
     Raises:
         ConversionError: If it does not compile, or the compiled model gives other logits.
         ModelError: If it cannot be read, or is not of this *mode*.
     """
-    entry = compiled_folder() / _entry_name(path, mode, frame_size, labels)
+    job = _Job(path, mode, source, frame_size, streams, labels)
+    entry = compiled_folder() / job.entry_name()
     graphs = _kept_graphs(entry)
     if graphs is None:
         with locked(entry):
             graphs = _kept_graphs(entry)
             if graphs is None:
                 with new_folder(entry) as folder:
-                    _compile(path, folder, mode, source, frame_size, labels)
+                    _compile(job, folder)
                 graphs = _kept_graphs(entry)
     if graphs is None:
         raise ConversionError(
             f"{source}: the compiled model must be readable where it was written; {entry} is not"
         )
+    return _load(graphs, mode, threads, source)
+
+
+@attrs.frozen
+class _Job:
+    """What to compile; see `load_compiled`."""
+
+    path: Path
+    mode: Mode
+    source: str
+    frame_size: FrameSize | None
+    streams: int
+    labels: tuple[str, ...] | None
+
+    def entry_name(self) -> str:
+        """Return the name of its entry in the cache, which differs where anything that is compiled differs."""
+        facts = (_FORMAT, self.mode, self.frame_size, self.streams, self.labels)
+        digest = hashlib.sha256(repr(facts).encode())
+        for file in sorted(self.path.rglob("*")):
+            if file.is_file() and file.suffix != ".json":
+                digest.update(str(file.relative_to(self.path)).encode())
+                digest.update(_checksum(file).encode())
+        return f"{self.path.name[:40]}-{self.mode}-{digest.hexdigest()[:16]}"
+
+    def calls(self, clip_frames: int) -> list[Call]:
+        """Return what graphs to write."""
+        if self.mode == "base":
+            # The graph of a base model takes clips of any length, whatever length it is written for.
+            return [Call(1, clip_frames)]
+        calls = [ONE_FRAME, Call(1, _FRAMES_PER_CALL)]
+        return calls if self.streams == 1 else [*calls, Call(self.streams, 1)]
+
+
+def _load(
+    graphs: Sequence[Path], mode: Mode, threads: int | None, source: str
+) -> LiteRTClipModel | LiteRTStreamModel:
     if mode == "base":
-        (graph,) = graphs.values()
+        (graph,) = graphs
         return LiteRTClipModel(graph, threads=threads, source=source)
     return load_graphs(graphs, threads=threads, source=source)
-
-
-def _entry_name(
-    path: Path, mode: Mode, frame_size: FrameSize | None, labels: tuple[str, ...] | None
-) -> str:
-    digest = hashlib.sha256(repr((_FORMAT, mode, frame_size, labels)).encode())
-    for file in sorted(path.rglob("*")):
-        if file.is_file() and file.suffix != ".json":
-            digest.update(str(file.relative_to(path)).encode())
-            digest.update(_checksum(file).encode())
-    return f"{path.name[:40]}-{mode}-{digest.hexdigest()[:16]}"
 
 
 def _checksum(path: Path) -> str:
@@ -100,87 +136,94 @@ def _checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _kept_graphs(entry: Path) -> dict[int, Path] | None:
-    """Return the graphs of an entry by frames a call; `None` if it is missing or damaged."""
+def _kept_graphs(entry: Path) -> list[Path] | None:
+    """Return the graphs of an entry; `None` if one is missing or damaged."""
     note = read_note(entry)
-    if note is None or note.get("format") != _FORMAT:
-        return None
-    checksums = note.get("graphs")
+    checksums = None if note is None else note.get("graphs")
     if not isinstance(checksums, dict) or not checksums:
         return None
-    graphs = {}
     for name, expected in checksums.items():
         path = entry / str(name)
         if not path.is_file() or _checksum(path) != expected:
             return None
-        graphs[int(path.stem.removeprefix("frames_"))] = path
-    return graphs
+    return [entry / str(name) for name in checksums]
 
 
-def _compile(
-    path: Path,
-    folder: Path,
-    mode: Mode,
-    source: str,
-    frame_size: FrameSize | None,
-    labels: tuple[str, ...] | None,
-) -> None:
+def _compile(job: _Job, folder: Path) -> None:
     """Write the graphs of a SavedModel and their note into *folder*."""
     with quiet_start():
-        from movinet_lite.engines.tensorflow import load_saved_model
         from movinet_lite.network.export import export_litert
         from movinet_lite.network.weights import import_weights
 
-        reference = load_saved_model(path, mode, source=source, labels=labels)
+        reference = load_saved_model(
+            job.path, job.mode, source=job.source, labels=job.labels
+        )
         network = import_weights(
-            path,
-            mode=mode,
-            labels=labels,
-            frame_size=frame_size,
+            job.path,
+            mode=job.mode,
+            labels=job.labels,
+            frame_size=job.frame_size,
             loaded=reference.module,
-            name=source,
+            name=job.source,
         ).network
-        graphs = {}
-        # The graph of a base model takes clips of any length, whatever length it is written for.
-        clip_frames = network.variant.clip_frames
-        for num_frames in FRAMES_PER_CALL if mode == "stream" else (clip_frames,):
-            graphs[num_frames] = folder / f"frames_{num_frames}.tflite"
-            export_litert(network, graphs[num_frames], num_frames=num_frames)
-    difference = _difference(graphs, reference, network.spec.frame_size, source)
+        graphs = []
+        for call in job.calls(network.variant.clip_frames):
+            graph = folder / f"streams_{call.streams}_frames_{call.frames}.tflite"
+            export_litert(network, graph, num_frames=call.frames, batch=call.streams)
+            graphs.append(graph)
+    compiled = _load(graphs, job.mode, None, job.source)
+    difference = _difference(compiled, reference, job.streams, network.spec.frame_size)
     if not difference <= TOLERANCE:  # also false for NaN
         raise ConversionError(
-            f"{source}: a compiled model must give the logits of its source to {TOLERANCE:g} of the largest; "
+            f"{job.source}: a compiled model must give the logits of its source to {TOLERANCE:g} of the largest; "
             f"this one differs by {difference:.1e}"
         )
     write_note(
         folder,
-        format=_FORMAT,
-        source=source,
-        mode=mode,
+        source=job.source,
+        mode=job.mode,
         frame_size=network.spec.frame_size,
-        difference=float(difference),
-        graphs={graph.name: _checksum(graph) for graph in graphs.values()},
+        difference=difference,
+        graphs={graph.name: _checksum(graph) for graph in graphs},
     )
 
 
 def _difference(
-    graphs: Mapping[int, Path],
-    reference: ClipModel | StreamModel,
+    compiled: LiteRTClipModel | LiteRTStreamModel,
+    reference: TensorFlowClipModel | TensorFlowStreamModel,
+    streams: int,
     frame_size: FrameSize,
-    source: str,
 ) -> float:
-    """Return the largest difference between the logits of the graphs and of their source, over the largest of these."""
+    """Return the largest difference between the logits of a model and of its source, over the largest of these."""
     frames = _check_frames(frame_size)
-    if isinstance(reference, ClipModel):
-        (graph,) = graphs.values()
-        compiled = LiteRTClipModel(graph, source=source)
+    if isinstance(reference, TensorFlowClipModel):
         expected = reference.predict(frames[np.newaxis])
-        actual = compiled.predict(frames[np.newaxis])
     else:
-        stream = load_graphs(graphs, source=source)
         expected, _ = reference.step(frames, reference.init_states(frame_size))
-        actual, _ = stream.step(frames, stream.init_states(frame_size))
-    return float(np.abs(actual - expected).max() / np.abs(expected).max())
+    if isinstance(compiled, LiteRTClipModel):
+        answers = [compiled.predict(frames[np.newaxis])]
+    else:
+        together, _ = compiled.step(frames, compiled.init_states(frame_size))
+        answers = [together]
+        if streams > 1:
+            answers += _answers_of_many(compiled, streams, frames, frame_size)
+    largest = np.abs(expected).max()
+    return float(max(np.abs(answer - expected).max() for answer in answers) / largest)
+
+
+def _answers_of_many(
+    compiled: LiteRTStreamModel,
+    streams: int,
+    frames: NDArray[np.float32],
+    frame_size: FrameSize,
+) -> list[NDArray[np.float32]]:
+    """Return the logits of each stream when all see the same frames, in one call."""
+    states = [compiled.init_states(frame_size) for _ in range(streams)]
+    rows = []
+    for frame in frames:
+        logits, states = compiled.step_many(np.stack([frame] * streams), states)
+        rows.append(logits)
+    return [np.stack([row[lane] for row in rows]) for lane in range(streams)]
 
 
 def _check_frames(frame_size: FrameSize) -> NDArray[np.float32]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -89,16 +90,27 @@ class _Slot:
 
 
 class BufferStates(Mapping[str, NDArray[Any]]):
-    """The states of one stream in LiteRT's memory, copied out when someone looks at one."""
+    """The states of one stream in LiteRT's memory, copied out when someone looks at one.
 
-    def __init__(self, model: LiteRTStreamModel, slots: list[_Slot]) -> None:
+    Attributes:
+        model: Whose states they are.
+        slots: Where they are: memory for one stream, or for all streams of a batch, which its streams share.
+        lane: Which stream of the batch it is.
+        batch: How many streams the memory is for.
+    """
+
+    def __init__(
+        self, model: LiteRTStreamModel, slots: list[_Slot], *, lane: int = 0, batch: int = 1
+    ) -> None:
         self.model = model
         self.slots = slots
+        self.lane = lane
+        self.batch = batch
         self._shown: dict[str, NDArray[Any]] | None = None
 
     def _show(self) -> dict[str, NDArray[Any]]:
         if self._shown is None:
-            self._shown = self.model.show(self.slots)
+            self._shown = self.model.show(self)
         return self._shown
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -114,27 +126,51 @@ class BufferStates(Mapping[str, NDArray[Any]]):
         return len(self._show())
 
 
+@attrs.frozen
+class Call:
+    """What a graph takes in one call.
+
+    Attributes:
+        streams: How many streams.
+        frames: How many frames of each.
+    """
+
+    streams: int
+    frames: int
+
+
+ONE_FRAME = Call(streams=1, frames=1)
+
+
 class _StepGraph:
-    """A graph that steps one stream by a fixed number of frames."""
+    """A graph that steps streams by a fixed number of frames."""
 
     def __init__(
-        self, graph: Graph, source: str, moves: Mapping[str, str] | None = None
+        self,
+        graph: Graph,
+        call: Call,
+        source: str,
+        moves: Mapping[str, str] | None = None,
+        order: Sequence[str] | None = None,
     ) -> None:
         """Find the places of frames, logits and states.
 
         Args:
             graph: The graph.
+            call: What it takes.
             source: The model, for messages.
             moves: The states that the graph does not give, and which input state each of them is after a call.
+            order: The names of the states in the order to hold them; `None` for the graph's own.
         """
         self._graph = graph
+        self.call = call
         moves = moves or {}
         inputs = {tensor.name: tensor for tensor in graph.inputs}
         outputs = {tensor.name: tensor for tensor in graph.outputs}
         image = _only_image(graph.inputs, source)
         logits = _only_logits(graph, image, source)
         self.image, self.logits = inputs[image], outputs[logits]
-        names = [name for name in inputs if name != image]
+        names = list(order or (name for name in inputs if name != image))
         self.states = tuple(inputs[name] for name in names)
         computed = pair_names(
             [name for name in names if name not in moves],
@@ -188,7 +224,7 @@ class LiteRTStreamModel:
 
     def __init__(
         self,
-        paths: Mapping[int, str | Path],
+        paths: Mapping[Call, str | Path],
         info: ModelInfo,
         *,
         graph_info: LiteRTInfo | None = None,
@@ -197,7 +233,7 @@ class LiteRTStreamModel:
         """Compile a model for the processor.
 
         Args:
-            paths: For each number of frames a call, the ``.tflite`` file; one must be for 1. All have the same states.
+            paths: The ``.tflite`` file of each call; one must be for one stream and one frame. All are of one model.
             info: What the model says of itself.
             graph_info: What a file of ours says of its graph; `None` for a file that others made.
             threads: How many threads to compute with; `None` for one a core.
@@ -213,15 +249,12 @@ class LiteRTStreamModel:
             PublishedLayout(graph_info) if graph_info else StoredLayout()
         )
         self._lock = threading.Lock()
-        self._graphs: dict[int, _StepGraph] = {}
-        first = self._step_graph(1)
-        self._states = first.states
-        # Memory that is free again, one list a shape: a state's memory may serve any state of its shape.
-        shapes = {(tensor.shape, tensor.dtype): [] for tensor in first.states}
-        self._free: list[list[Any]] = [
-            shapes[tensor.shape, tensor.dtype] for tensor in first.states
-        ]
-        self._frame_size = _frame_size_of(first.image)
+        self._graphs: dict[Call, _StepGraph] = {}
+        # Memory that is free again, by shape and dtype: it may serve any state of these.
+        self._free: defaultdict[tuple[object, ...], list[Any]] = defaultdict(list)
+        self._single = self._graph(ONE_FRAME)
+        self._frame_size = _frame_size_of(self._single.image)
+        self._streams = max(call.streams for call in self._paths)
 
     @property
     def info(self) -> ModelInfo:
@@ -242,82 +275,195 @@ class LiteRTStreamModel:
                 tuple(frame_size),
             )
         with self._lock:
-            return self._fill({tensor.name: tensor.empty() for tensor in self._states})
+            empty = {tensor.name: tensor.empty() for tensor in self._single.states}
+            return BufferStates(self, self._fill(self._single, empty))
 
     def step(
         self, frames: NDArray[np.float32], states: States
     ) -> tuple[NDArray[np.float32], States]:
         """Return the logits of each frame, and the states after the last; see `StreamModel.step`."""
+        states = self._without_other_models(states)
         with self._lock:
             rows = []
             place = 0
+            slots = self._slots_of(states)
             while place < len(frames):
-                count = self._largest_call(len(frames) - place)
-                logits, states = self._step(frames[place : place + count], states)
+                graph = self._largest_call(len(frames) - place)
+                piece = frames[place : place + graph.call.frames]
+                logits, slots = self._run(graph, piece, slots)
                 rows.append(logits)
-                place += count
-        return rows[0] if len(rows) == 1 else np.concatenate(rows), states
-
-    def show(self, slots: Sequence[_Slot]) -> dict[str, NDArray[Any]]:
-        """Return the states in *slots* as a caller sees them."""
-        stored = {
-            tensor.name: slot.buffer.read(tensor.size, tensor.dtype).reshape(
-                tensor.shape
-            )
-            for tensor, slot in zip(self._states, slots, strict=True)
-        }
-        return self._layout.show(stored)
-
-    def _step(
-        self, frames: NDArray[np.float32], states: States
-    ) -> tuple[NDArray[np.float32], BufferStates]:
-        if not isinstance(states, BufferStates) or states.model is not self:
-            states = self._fill(self._layout.store(states))
-        graph = self._step_graph(len(frames))
-        slots = list(states.slots)
-        for new, old in graph.moved:
-            slots[new] = states.slots[old]
-        for place, _, _ in graph.computed:
-            slots[place] = self._take(place)
-        logits = graph.run(
-            frames,
-            [slot.buffer for slot in states.slots],
-            [slots[place].buffer for place, _, _ in graph.computed],
-        )
-        for place, old_tensor, new_tensor in graph.requantised:
-            buffer = slots[place].buffer
-            real = new_tensor.real(buffer.read(new_tensor.size, new_tensor.dtype))
-            buffer.write(old_tensor.store(real).reshape(old_tensor.shape))
+                place += len(piece)
+        logits = rows[0] if len(rows) == 1 else np.concatenate(rows)
         return logits, BufferStates(self, slots)
 
-    def _step_graph(self, count: int) -> _StepGraph:
-        if count not in self._graphs:
+    def step_many(
+        self, frames: NDArray[np.float32], states: Sequence[States]
+    ) -> tuple[NDArray[np.float32], list[States]]:
+        """Return the logits and the states of each stream after its frame; see `BatchStreamModel.step_many`.
+
+        Streams that were in one call before need no copying of states, and the fewer of them come together again, the
+        less a call is worth it: less than half go one by one.
+        """
+        rows = np.empty((len(frames), self._info.num_classes), np.float32)
+        states = [self._without_other_models(one) for one in states]
+        after: list[States] = list(states)
+        with self._lock:
+            for places in self._calls(states):
+                given = [states[place] for place in places]
+                if len(places) == 1:
+                    graph, slots = self._single, self._slots_of(given[0])
+                    lanes = [0]
+                else:
+                    graph = self._graph(Call(self._streams, 1))
+                    slots, lanes = self._batch_slots(graph, given)
+                batch = np.zeros((graph.call.streams, *frames.shape[1:]), np.float32)
+                batch[lanes] = frames[places]
+                logits, slots = self._run(graph, batch, slots)
+                rows[places] = logits[lanes]
+                for place, lane in zip(places, lanes, strict=True):
+                    after[place] = BufferStates(
+                        self, slots, lane=lane, batch=graph.call.streams
+                    )
+        return rows, after
+
+    def show(self, states: BufferStates) -> dict[str, NDArray[Any]]:
+        """Return *states* as a caller sees them."""
+        with self._lock:
+            stored = self._read(states)
+        return self._layout.show(stored)
+
+    def _without_other_models(self, states: States) -> States:
+        """Return *states*, read out if another model has the memory: its lock must not be waited for under ours."""
+        if isinstance(states, BufferStates) and states.model is not self:
+            return dict(states)
+        return states
+
+    def _read(self, states: BufferStates) -> dict[str, NDArray[Any]]:
+        stored = {}
+        for tensor, slot in zip(self._single.states, states.slots, strict=True):
+            numbers = slot.buffer.read(tensor.size * states.batch, tensor.dtype)
+            if states.batch == 1:
+                stored[tensor.name] = numbers.reshape(tensor.shape)
+            else:
+                lanes = numbers.reshape(states.batch, *tensor.shape)
+                stored[tensor.name] = lanes[states.lane]
+        return stored
+
+    def _slots_of(self, states: States) -> list[_Slot]:
+        """Return memory for one stream with *states* in it: the very memory, or a copy."""
+        if isinstance(states, BufferStates):
+            if states.batch == 1:
+                return states.slots
+            return self._fill(self._single, self._read(states))
+        return self._fill(self._single, self._layout.store(states))
+
+    def _calls(self, states: Sequence[States]) -> list[list[int]]:
+        """Return which streams to step together: places in *states*."""
+        if self._streams == 1:
+            return [[place] for place in range(len(states))]
+        together: defaultdict[int, list[int]] = defaultdict(list)
+        for place, state in enumerate(states):
+            shared = isinstance(state, BufferStates) and state.batch > 1
+            together[id(state.slots) if shared else 0].append(place)
+        calls: list[list[int]] = []
+        loose = together.pop(0, [])
+        for places in together.values():
+            if 2 * len(places) >= self._streams:
+                calls.append(places)
+            else:
+                loose += places
+        for start in range(0, len(loose), self._streams):
+            places = loose[start : start + self._streams]
+            if 2 * len(places) >= self._streams:
+                calls.append(places)
+            else:
+                calls += [[place] for place in places]
+        return calls
+
+    def _batch_slots(
+        self, graph: _StepGraph, states: Sequence[States]
+    ) -> tuple[list[_Slot], list[int]]:
+        """Return memory for a batch with *states* in it, and the lane of each."""
+        first = states[0]
+        if isinstance(first, BufferStates) and first.batch > 1:
+            lanes = [
+                state.lane
+                for state in states
+                if isinstance(state, BufferStates) and state.slots is first.slots
+            ]
+            if len(set(lanes)) == len(states):
+                return first.slots, lanes
+        stored = [
+            self._read(state)
+            if isinstance(state, BufferStates)
+            else self._layout.store(state)
+            for state in states
+        ]
+        idle = {tensor.name: tensor.empty() for tensor in self._single.states}
+        stored += [idle] * (graph.call.streams - len(stored))
+        joined = {
+            tensor.name: np.concatenate([one[tensor.name] for one in stored])
+            for tensor in self._single.states
+        }
+        return self._fill(graph, joined), list(range(len(states)))
+
+    def _run(
+        self, graph: _StepGraph, frames: NDArray[np.float32], slots: list[_Slot]
+    ) -> tuple[NDArray[np.float32], list[_Slot]]:
+        new_slots = list(slots)
+        for new, old in graph.moved:
+            new_slots[new] = slots[old]
+        for place, _, _ in graph.computed:
+            new_slots[place] = self._take(graph, place)
+        logits = graph.run(
+            frames,
+            [slot.buffer for slot in slots],
+            [new_slots[place].buffer for place, _, _ in graph.computed],
+        )
+        for place, old_tensor, new_tensor in graph.requantised:
+            buffer = new_slots[place].buffer
+            real = new_tensor.real(buffer.read(new_tensor.size, new_tensor.dtype))
+            buffer.write(old_tensor.store(real).reshape(old_tensor.shape))
+        return logits, new_slots
+
+    def _graph(self, call: Call) -> _StepGraph:
+        if call not in self._graphs:
             source = self._info.source
-            graph = Graph(self._paths[count], threads=self._threads, source=source)
+            graph = Graph(self._paths[call], threads=self._threads, source=source)
             moves = None
             if self._graph_info is not None:
-                moves = attrs.evolve(self._graph_info, num_frames=count).moves
-            self._graphs[count] = _StepGraph(graph, source, moves)
-        return self._graphs[count]
+                moves = attrs.evolve(self._graph_info, num_frames=call.frames).moves
+            order = [tensor.name for tensor in self._single.states] if self._graphs else None
+            self._graphs[call] = _StepGraph(graph, call, source, moves, order)
+        return self._graphs[call]
 
-    def _largest_call(self, count: int) -> int:
-        return max(number for number in self._paths if number <= count)
+    def _largest_call(self, count: int) -> _StepGraph:
+        """Return the graph of one stream that takes the most of *count* frames."""
+        return self._graph(
+            max(
+                (call for call in self._paths if call.streams == 1 and call.frames <= count),
+                key=lambda call: call.frames,
+            )
+        )
 
-    def _take(self, place: int) -> _Slot:
+    def _take(self, graph: _StepGraph, place: int) -> _Slot:
         """Return memory for the state at *place*."""
-        free = self._free[place]
+        tensor = graph.states[place]
+        free = self._free[tensor.shape, tensor.dtype]
         if free:
             return _Slot(free.pop(), free)
-        return _Slot(self._graphs[1].new_buffer(place), free)
+        return _Slot(graph.new_buffer(place), free)
 
-    def _fill(self, stored: Mapping[str, NDArray[Any]]) -> BufferStates:
+    def _fill(
+        self, graph: _StepGraph, stored: Mapping[str, NDArray[Any]]
+    ) -> list[_Slot]:
         slots = []
-        for place, tensor in enumerate(self._states):
-            slot = self._take(place)
+        for place, tensor in enumerate(graph.states):
+            slot = self._take(graph, place)
             array = np.ascontiguousarray(stored[tensor.name], tensor.dtype)
             slot.buffer.write(array.reshape(tensor.shape))
             slots.append(slot)
-        return BufferStates(self, slots)
+        return slots
 
 
 def load_tflite(
@@ -340,8 +486,8 @@ def load_tflite(
     source = source or str(path)
     ours = read_litert_info(path)
     if ours is not None:
-        return load_graphs({ours.num_frames: path}, threads=threads, source=source)
-    step = _StepGraph(Graph(path, threads=1, source=source), source)
+        return load_graphs([path], threads=threads, source=source)
+    step = _StepGraph(Graph(path, threads=1, source=source), ONE_FRAME, source)
     variant = recognise_variant(tensor.name for tensor in step.states)
     info = ModelInfo(
         source=source,
@@ -352,11 +498,11 @@ def load_tflite(
         frame_size=_frame_size_of(step.image),
         fps=variant.fps if variant else None,
     )
-    return LiteRTStreamModel({1: path}, info, threads=threads)
+    return LiteRTStreamModel({ONE_FRAME: path}, info, threads=threads)
 
 
 def load_graphs(
-    paths: Mapping[int, str | Path],
+    paths: Iterable[str | Path],
     *,
     threads: int | None = None,
     source: str,
@@ -364,26 +510,33 @@ def load_graphs(
     """Return the stream model in files of ours.
 
     Args:
-        paths: For each number of frames a call, the file; one must be for 1.
+        paths: The files, one a kind of call; one must be for one stream and one frame.
         threads: How many threads to compute with; `None` for one a core.
         source: What to call the model in messages.
 
     Raises:
-        ModelError: If they are no stream model for one stream and one frame a call.
+        ModelError: If they are no stream model.
     """
-    if 1 not in paths:
+    by_call: dict[Call, Path] = {}
+    infos: dict[Call, LiteRTInfo] = {}
+    for path in paths:
+        found = read_litert_info(path)
+        if found is None or found.mode != "stream":
+            raise ModelError(
+                "the file must be a stream model that this library wrote; it is "
+                f"{'none' if found is None else 'a base model (load it with BaseClassifier)'}",
+                source,
+            )
+        call = Call(found.batch, found.num_frames)
+        by_call[call], infos[call] = Path(path), found
+    if ONE_FRAME not in infos:
         raise ModelError(
-            f"a stream model must have a graph of one frame a call; this one takes {sorted(paths)} "
-            "(export it with num_frames=1)",
+            "a stream model must have a graph for one stream and one frame a call; "
+            f"this one takes {', '.join(f'{call.streams} streams and {call.frames} frames' for call in infos)} "
+            "(export it with num_frames=1 and batch=1)",
             source,
         )
-    ours = read_litert_info(paths[1])
-    if ours is None or ours.mode != "stream" or ours.batch != 1:
-        raise ModelError(
-            "the file must be a stream model for one stream; "
-            f"this one is {'no model of ours' if ours is None else f'a {ours.mode} model, {ours.batch} a call'}",
-            source,
-        )
+    ours = infos[ONE_FRAME]
     info = ModelInfo(
         source=source,
         mode="stream",
@@ -394,7 +547,7 @@ def load_graphs(
         fps=ours.fps,
         labels=ours.labels,
     )
-    return LiteRTStreamModel(paths, info, graph_info=ours, threads=threads)
+    return LiteRTStreamModel(by_call, info, graph_info=ours, threads=threads)
 
 
 def _only_image(inputs: Sequence[Tensor], source: str) -> str:

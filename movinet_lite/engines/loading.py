@@ -31,6 +31,7 @@ def load_model(
     engine: Engine = ...,
     threads: int | None = ...,
     frame_size: FrameSize | None = ...,
+    streams: int = ...,
     offline: bool = ...,
 ) -> ClipModel: ...
 @overload
@@ -41,6 +42,7 @@ def load_model(
     engine: Engine = ...,
     threads: int | None = ...,
     frame_size: FrameSize | None = ...,
+    streams: int = ...,
     offline: bool = ...,
 ) -> StreamModel: ...
 def load_model(
@@ -50,6 +52,7 @@ def load_model(
     engine: Engine = "auto",
     threads: int | None = None,
     frame_size: FrameSize | None = None,
+    streams: int = 1,
     offline: bool = False,
 ) -> ClipModel | StreamModel:
     """Return the model at *source*, fetched first if need be.
@@ -60,6 +63,7 @@ def load_model(
         engine: What computes; see `Engine`.
         threads: How many threads it may use; `None` for one a core.
         frame_size: The ``(height, width)`` of the frames to come; `None` for what the model was trained on.
+        streams: How many streams shall be stepped in one call; only a compiled model gains by it.
         offline: Whether the network must not be touched.
 
     Warns:
@@ -76,6 +80,8 @@ def load_model(
         )
     if threads is not None and threads < 1:
         raise ModelError(f"threads must be at least 1, or None; got {threads}", source)
+    if streams < 1:
+        raise ModelError(f"streams must be at least 1; got {streams}", source)
     path = resolve_model(source, mode, offline=offline)
     if path.suffix == ".tflite":
         return _load_tflite(path, mode, engine, threads, str(source))
@@ -92,6 +98,7 @@ def load_model(
             source=str(source),
             threads=threads,
             frame_size=frame_size,
+            streams=streams,
             labels=labels,
         )
     except (MoViNetError, OSError) as error:
