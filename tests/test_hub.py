@@ -266,7 +266,7 @@ def test_folder_that_looks_like_a_handle_is_a_folder(tmp_path, monkeypatch):
         ),
         ("a.tflite", b"version https://git-lfs", "this is something else, .*Git LFS"),
         ("saved_model.pb", b"", "pass the folder"),
-        ("a0.tar.gz", ARCHIVE, "this is an archive, unpack it and pass the folder"),
+        ("a0.tar.gz", b"\x1f\x8b", "this is an archive, unpack it and pass the folder"),
         ("a0.zip", b"PK\3\4", "this is an archive, unpack it"),
         ("a0.keras", b"PK\3\4", "got the file 'a0.keras'"),
     ],
@@ -327,7 +327,7 @@ def test_find_model_looks_at_one_folder(tmp_path):
         (Reply(status=404), r"the server answered 404 \(Not Found\)"),
         (Reply(status=403), r"403 \(Forbidden\); the model may need a login"),
         (Reply(status=500), r"500 \(Internal Server Error\)"),
-        (Reply(ARCHIVE, cut_after=50), f"cut short: 50 of {len(ARCHIVE)} bytes came"),
+        (Reply(ARCHIVE, cut_after=50), r"cut short: 50 of \d+ bytes came"),
         (
             Reply(ARCHIVE[:50], headers={"Content-Length": ""}),
             "the archive is damaged or cut short",
