@@ -190,3 +190,15 @@ def test_ci_runs_the_test_command_of_the_readme():
     assert command is not None
     words = command[1].replace("python3 ", '"$python" ', 1)
     assert words in (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
+
+
+def test_the_picture_of_the_package_is_true():
+    """The page on the design shows each module and sub-package of the package, and no other."""
+    page = (ROOT / "docs" / "design.md").read_text("utf-8")
+    picture = page.split("```text\nmovinet_lite/\n")[1].split("\ntests/")[0]
+    shown = {line.split()[0].rstrip("/") for line in picture.splitlines()}
+    package = ROOT / "movinet_lite"
+    modules = {path.name for path in package.glob("*.py")}
+    folders = {path.parent.name for path in package.glob("*/__init__.py")}
+
+    assert shown | {"__main__.py"} == modules | folders

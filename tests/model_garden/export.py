@@ -5,7 +5,7 @@ environment of its own, never in the project's:
 
     python3 -m venv garden
     garden/bin/pip install tf-models-official
-    garden/bin/python tests/model_garden/export.py --out exports --exports a0:stream:hub:7 a0:base:garden:8
+    garden/bin/python tests/model_garden/export.py --out exports --exports a0:stream:hub:7 a0:base:garden:10
     MOVINET_LITE_ORACLE=exports python -m pytest -m oracle
 
 An export is called MODEL:MODE:NAMING:SEED or MODEL:MODE:NAMING:SEED:GATES and is written to a folder of that name with
