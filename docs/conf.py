@@ -65,8 +65,10 @@ def edit_docstring(*event: Any) -> None:
         lines[number] = line.replace("    ", "    - " if is_item else "      ", 1)
 
 
-def edit_signature(*event: Any) -> tuple[str, str]:
+def edit_signature(*event: Any) -> tuple[str, str] | None:
     """Write the alias of a type as its name alone."""
+    if event[-2] is None:  # a module has none
+        return None
     alias = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
     signature, result = (alias.sub(r"\1", text or "") for text in event[-2:])
     return signature, result
