@@ -566,13 +566,14 @@ class StreamingClassifier(_Session):
         time_s: float | None,
     ) -> Prediction:
         """Take one frame as seen, and return its prediction."""
-        self._settle()
+        before = self.num_frames
         prediction = Prediction(
-            logits, self._labels, frame_index=self._num_frames, time_s=time_s
+            logits, self._labels, frame_index=before, time_s=time_s
         )
         self._states = states
         self._given_size = shape
-        self._num_frames += 1
+        self._num_frames = before + 1
+        self._handed_out = None
         self._changes += 1
         return prediction
 

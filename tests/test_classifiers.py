@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from movinet_lite import BaseClassifier, StreamingClassifier, VideoFrame
+from movinet_lite.classifiers import step_many
 from movinet_lite.errors import (
     ArrayError,
     LabelsError,
@@ -400,6 +401,66 @@ def test_a_closed_session_refuses_to_work(use):
         session.step(make_frames(1)[0])
     with pytest.raises(SessionError, match="has been closed"):
         use(session)
+
+
+# --- many sessions at once
+
+
+def test_step_many_gives_what_single_steps_give():
+    """Streams of different ages, some without a frame now and then, each get their own prediction."""
+    first = StreamingClassifier(FakeStreamModel())
+    sessions = [first, first.new_session(), first.new_session()]
+    streams = [make_frames(6, seed=seed) for seed in range(3)]
+    got = [[], [], []]
+    calls = [(0,), (0, 1), (2, 0), (0, 1, 2), (1, 2), (2, 1, 0), (2,), (1,)]
+    for places in calls:
+        frames = [streams[place][len(got[place])] for place in places]
+        predictions = step_many([sessions[place] for place in places], frames)
+        for place, prediction in zip(places, predictions, strict=True):
+            assert prediction.frame_index == len(got[place])
+            got[place].append(prediction)
+    for predictions, frames in zip(got, streams, strict=True):
+        assert_logits(predictions, frames[: len(predictions)])
+
+
+def test_step_many_moves_no_session_if_a_frame_is_refused():
+    """One bad frame costs the other streams nothing."""
+    first = StreamingClassifier(FakeStreamModel())
+    sessions = [first, first.new_session()]
+    good = make_frames(2)
+    with pytest.raises(ArrayError, match="grey"):
+        step_many(sessions, [good[0], np.zeros((8, 6), np.uint8)])
+    assert [session.num_frames for session in sessions] == [0, 0]
+    assert_logits(step_many(sessions, good)[:1], good[:1])
+
+
+def test_step_many_refuses_sessions_that_do_not_belong_together():
+    """The sessions are different ones, over one model, with a frame each."""
+    frame = make_frames(1)[0]
+    one, other = (StreamingClassifier(FakeStreamModel()) for _ in range(2))
+    with pytest.raises(SessionError, match="must share one model"):
+        step_many([one, other], [frame, frame])
+    with pytest.raises(SessionError, match="got one twice"):
+        step_many([one, one], [frame, frame])
+    with pytest.raises(SessionError, match="2 sessions and 1 frames"):
+        step_many([one, one.new_session()], [frame])
+    assert step_many([], []) == []
+
+
+def test_a_new_session_is_like_the_first_and_has_seen_nothing():
+    """Options are shared, states are not."""
+    first = StreamingClassifier(
+        FakeStreamModel(), frame_size=(4, 4), fps=7, labels=list("abcdef")
+    )
+    first.step(make_frames(1)[0])
+    second = first.new_session()
+    assert second.model is first.model
+    assert (second.labels, second.fps, second.frame_size) == (
+        first.labels,
+        7,
+        (4, 4),
+    )
+    assert second.num_frames == 0
 
 
 # --- what a session is made of
