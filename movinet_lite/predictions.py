@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from movinet_lite.arrays import Scores
 from movinet_lite.errors import ArrayError, LabelsError
+from movinet_lite.html_table import score_table
 from movinet_lite.labels import as_names, check_labels, label_indices
 
 __all__ = [
@@ -376,6 +377,16 @@ class Prediction:
         place = "" if self.frame_index is None else f", frame {self.frame_index}"
         time = "" if self.time_s is None else f", {round(self.time_s, 3)} s"
         return f"Prediction({self.label!r}, {self.score:.2f}{place}{time})"
+
+    def _repr_html_(self) -> str:
+        """Return the five most probable classes as a table, for notebooks."""
+        parts = []
+        if self.frame_index is not None:
+            parts.append(f"frame {self.frame_index}")
+        if self.time_s is not None:
+            parts.append(f"{round(self.time_s, 3)} s")
+        rows = [((label,), score) for label, score in self.top_k(5)]
+        return score_table(rows, caption=", ".join(parts))
 
     def __reduce__(self) -> tuple[Callable[..., Prediction], tuple[Any, ...]]:
         # Through the constructor, since pickle forgets that an array is read-only.
