@@ -8,6 +8,7 @@ that ``--help``, ``labels``, ``models`` and mistakes are answered at once.
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import functools
 import io
@@ -18,7 +19,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 import movinet_lite
 from movinet_lite.arrays import FrameSize, VideoFrame
 from movinet_lite.classifiers import BaseClassifier, Engine, StreamingClassifier
+from movinet_lite.curves import check_matplotlib
 from movinet_lite.errors import (
     ArrayError,
     LabelsError,
@@ -39,10 +41,12 @@ from movinet_lite.labels import (
     load_labels,
     search_labels,
 )
+from movinet_lite.overlay import OverlaidFrame, overlay_video
 from movinet_lite.predictions import LabelFilter, Prediction, Ranking
 from movinet_lite.preprocess import Fit, prepare_frame
 from movinet_lite.variants import get_variant
-from movinet_lite.video import read_frames, read_video_info
+from movinet_lite.video import VideoInfo, read_frames, read_video_info, write_video
+from movinet_lite.window import Window
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -57,7 +61,11 @@ _DEFAULT_CLIP_FRAMES = (
     50  # ten seconds at five frames a second, as A0 to A2 were trained on
 )
 
+_OUTPUT_ENDINGS = (".mp4", ".gif")
+_OVERLAY_TOP_K = 3
+
 _Handler: TypeAlias = Callable[[str], None]
+_AnyFrame = TypeVar("_AnyFrame", bound=VideoFrame)
 
 
 class _UsageError(Exception):
@@ -207,15 +215,85 @@ def _stream(args: argparse.Namespace) -> int:
         if len(args.videos) > 1 and not args.json:
             print(path, flush=True)
         leading = None
+
+        def say(frames: _Frames[Any], prediction: Prediction) -> None:
+            nonlocal leading
+            ranking = prediction.top_k(args.top_k or 1, label_filter=label_filter)
+            before, leading = leading, ranking[0][0] if ranking else None
+            if args.every or leading != before:
+                frames.print(_stream_line(args, path, prediction, ranking))
+
+        if args.output or window:
+            _stream_overlaid(
+                args, path, classifier, label_filter, window=window, say=say
+            )
+            return
         with _frames(args, path, classifier) as frames:
             for prediction in classifier.run(frames):
-                ranking = prediction.top_k(args.top_k, label_filter=label_filter)
-                before, leading = leading, ranking[0][0] if ranking else None
-                if args.every or leading != before:
-                    frames.print(_stream_line(args, path, prediction, ranking))
+                say(frames, prediction)
 
     _check_usage(args)
-    return _for_each_video(args.videos, stream)
+    _check_overlay(args)
+    with contextlib.ExitStack() as stack:
+        window = stack.enter_context(Window(_PROGRAM)) if args.show else None
+        return _for_each_video(args.videos, stream)
+
+
+def _check_overlay(args: argparse.Namespace) -> None:
+    """Refuse what cannot be drawn or written before time goes into loading a model."""
+    if args.output or args.show:
+        check_matplotlib()
+    if args.output is None:
+        return
+    if len(args.videos) > 1:
+        raise _UsageError(
+            f"--output takes one video; got {len(args.videos)} (run the command for each)"
+        )
+    if args.output.resolve() == Path(args.videos[0]).resolve():
+        raise _UsageError(
+            f"--output must be another file than the video; got {args.output} for both"
+        )
+
+
+def _stream_overlaid(
+    args: argparse.Namespace,
+    path: str,
+    classifier: StreamingClassifier,
+    label_filter: LabelFilter,
+    *,
+    window: Window | None,
+    say: Callable[[_Frames[Any], Prediction], None],
+) -> None:
+    """Draw what is predicted onto every frame of a video, and write and show the frames."""
+    _fps(args, classifier)
+    info = read_video_info(path)
+    if info.fps is None:
+        raise VideoError("the file does not tell its frame rate", path)
+    overlaid = overlay_video(
+        path,
+        classifier,
+        k=args.top_k or _OVERLAY_TOP_K,
+        label_filter=label_filter,
+        start_s=args.start,
+        end_s=args.end,
+    )
+
+    def frames(watched: _Frames[OverlaidFrame]) -> Iterator[OverlaidFrame]:
+        for frame in watched:
+            for prediction in frame.predictions:
+                say(watched, prediction)
+            if window:
+                window.show(frame.pixels, frame.time_s)
+            if args.output or (window and window.is_open):
+                yield frame
+            else:
+                return
+
+    with _watch(args, path, info, overlaid) as watched:
+        if args.output:
+            write_video(args.output, frames(watched), fps=info.fps)
+        else:
+            collections.deque(frames(watched), maxlen=0)
 
 
 def _stream_line(
@@ -335,17 +413,17 @@ def _check_usage(args: argparse.Namespace) -> None:
         _label_filter(args, kinetics_600_labels())
 
 
-class _Frames:
+class _Frames(Generic[_AnyFrame]):
     """The frames of a video, with a bar on the standard error where someone watches it."""
 
     def __init__(
-        self, frames: Iterable[VideoFrame], progress: Progress | None, start_s: float
+        self, frames: Iterable[_AnyFrame], progress: Progress | None, start_s: float
     ) -> None:
         self._frames = frames
         self._progress = progress
         self._start_s = start_s
 
-    def __iter__(self) -> Iterator[VideoFrame]:
+    def __iter__(self) -> Iterator[_AnyFrame]:
         for frame in self._frames:
             if self._progress is not None:
                 for task in self._progress.task_ids:
@@ -367,19 +445,38 @@ def _frames(
     args: argparse.Namespace,
     path: str,
     classifier: BaseClassifier | StreamingClassifier,
-) -> Iterator[_Frames]:
+) -> Iterator[_Frames[VideoFrame]]:
+    with (
+        read_frames(
+            path, fps=_fps(args, classifier), start_s=args.start, end_s=args.end
+        ) as reader,
+        _watch(args, path, reader.info, reader) as frames,
+    ):
+        yield frames
+
+
+@contextlib.contextmanager
+def _watch(
+    args: argparse.Namespace,
+    path: str,
+    info: VideoInfo,
+    frames: Iterable[_AnyFrame],
+) -> Iterator[_Frames[_AnyFrame]]:
+    start_s = args.start or 0.0
+    end_s = info.duration_s if args.end is None else args.end
+    length_s = None if end_s is None else max(end_s - start_s, 0.0)
+    with _progress(Path(path).name, length_s) as progress:
+        yield _Frames(frames, progress, start_s)
+
+
+def _fps(
+    args: argparse.Namespace, classifier: BaseClassifier | StreamingClassifier
+) -> float:
     if classifier.fps is None:
         raise _UsageError(
             f"{args.model}: the model does not know how many frames a second it was trained on (give them: --fps 5)"
         )
-    start_s = args.start or 0.0
-    with read_frames(
-        path, fps=classifier.fps, start_s=args.start, end_s=args.end
-    ) as reader:
-        end_s = reader.info.duration_s if args.end is None else args.end
-        length_s = None if end_s is None else max(end_s - start_s, 0.0)
-        with _progress(Path(path).name, length_s) as progress:
-            yield _Frames(reader, progress, start_s)
+    return classifier.fps
 
 
 @contextlib.contextmanager
@@ -524,12 +621,26 @@ def _add_stream(commands: Any) -> None:
             "stream clip.mp4",
             "stream clip.mp4 --every --top-k 3",
             "stream clip.mp4 --threshold 0.5",
+            "stream clip.mp4 --output shown.mp4",
             "stream clip.mp4 --model my_model/ --labels my_labels.txt --fps 8",
         ),
     )
     _add_video_options(parser, top_k=1)
+    # The lines name one action by default, and pictures have room for more.
+    parser.set_defaults(top_k=None)
     parser.add_argument(
         "--every", action="store_true", help="print a line for each frame"
+    )
+    parser.add_argument(
+        "--output",
+        type=_output,
+        metavar="FILE",
+        help="write the video with the actions drawn onto it, to an .mp4 or .gif (needs the extra 'plot')",
+    )
+    parser.add_argument(
+        "--show",
+        action="store_true",
+        help="play the video with the actions drawn onto it in a window (needs the extra 'plot')",
     )
 
 
@@ -686,6 +797,15 @@ _positive = functools.partial(
 )
 _seconds = functools.partial(_number, low=0, high=_LARGEST, rule="0 seconds or more")
 _probability = functools.partial(_number, low=0, high=1, rule="from 0 to 1")
+
+
+def _output(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() not in _OUTPUT_ENDINGS:
+        raise argparse.ArgumentTypeError(
+            f"must end in one of {', '.join(_OUTPUT_ENDINGS)}; got {text!r}"
+        )
+    return path
 
 
 def _frame_size(text: str) -> FrameSize:
