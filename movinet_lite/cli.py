@@ -382,6 +382,8 @@ def _for_each_video(paths: Iterable[str], handle: _Handler) -> int:
 
 
 def _load_options(args: argparse.Namespace) -> dict[str, Any]:
+    if sys.stderr.isatty():
+        print(f"loading {args.model} ...", file=sys.stderr)
     return {
         "labels": args.labels,
         "engine": args.engine,
@@ -683,7 +685,7 @@ def _add_video_options(parser: argparse.ArgumentParser, *, top_k: int) -> None:
         "--model",
         default="a0",
         metavar="MODEL",
-        help="a0 to a5, an address on TF Hub or Kaggle, or the path of a SavedModel (default: a0)",
+        help="a0 to a5, an address on TF Hub or Kaggle, or the path of a model (default: a0)",
     )
     _add_labels_file(model)
     model.add_argument(

@@ -547,3 +547,33 @@ def test_quick_commands_load_nothing_heavy(arguments):
     assert not {"tensorflow", "keras", "ai_edge_litert", "av", "matplotlib"} & set(
         found.stderr.split()
     )
+
+
+# Against the Model Garden
+
+
+@pytest.mark.oracle
+def test_a_real_model_streams_a_video(run_json, oracle_export, tmp_path, monkeypatch):
+    """A model of the Model Garden gives in two runs the scores of feeding the same frames by hand."""
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path / "cache"))
+    model = oracle_export("a0_stream_hub_7") / "saved_model"
+    frames = np.random.default_rng(5).integers(0, 255, (30, 9, 12, 3), np.uint8)
+    path = tmp_path / "noise.mp4"
+    write_video(
+        path,
+        [np.kron(frame, np.ones((20, 20, 1), np.uint8)) for frame in frames],
+        fps=15,
+    )
+    options = ("--model", model, "--every", "--top-k", "600")
+
+    first = run_json("stream", path, *options)
+    second = run_json("stream", path, *options)
+
+    classifier = StreamingClassifier.load(model)
+    by_hand = [
+        {"video": str(path), **classifier.step(frame).to_dict(600)}
+        for frame in read_frames(path, fps=5)
+    ]
+    assert len(first) == 10
+    assert first == second
+    assert first == by_hand
