@@ -222,7 +222,8 @@ def _panel(ranking: Ranking, frame_size: FrameSize) -> _Panel:
     padding = min(round(0.5 * font_size), width // 12)
     margin = min(round(0.6 * font_size), width // 24)
     row_height = line_height + bar_height + gap
-    num_rows = int((_MAX_PANEL_SHARE * height - 2 * padding + gap) // row_height)
+    room = _MAX_PANEL_SHARE * height - margin - 2 * padding + gap
+    num_rows = int(room // row_height)
     rows = ranking[: max(1, num_rows)]
 
     panel_width = min(_PANEL_WIDTH * font_size, width - 2 * margin)

@@ -27,6 +27,7 @@ EXAMPLE_ARGUMENTS = {
     "classify_folder": (".",),
     "curves_to_csv": ("clip.mp4",),
     "find_events": ("clip.mp4", "green", "--threshold", "0.2"),
+    "plot_video": ("clip.mp4", "curves.gif"),
     "several_streams": ("clip.mp4", "clip.mp4"),
     "stream_video": ("clip.mp4",),
 }
@@ -36,6 +37,7 @@ EXAMPLE_OUTPUT = {
     "classify_folder": "clip.mp4,green,",
     "curves_to_csv": "time_s,green,",
     "find_events": "0.0 s to 1.9 s: green",
+    "plot_video": "curves.gif: 20 pictures\n",
     "several_streams": "clip.mp4: green\nclip.mp4: green\n",
     "stream_video": "    1.9 s  green 0.",
 }
