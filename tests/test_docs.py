@@ -190,8 +190,8 @@ def test_ci_runs_the_test_command_of_the_readme():
     command = re.search(r"<!-- test command -->\n```console\n(.*)\n```", readme)
 
     assert command is not None
-    words = command[1].replace("python3 ", '"$python" ', 1)
-    assert words in (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
+    line = command[1].replace("python3 ", '"$python" ', 1) + " || exit 1"
+    assert line in (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
 
 
 def test_the_picture_of_the_package_is_true():
