@@ -123,7 +123,9 @@ def _stream_specs(
     pool, count = [None, 1, 1, 1, 3], [1]
     buffer = [None, _BUFFERED_FRAMES, *pixels, 3]
     specs = {
-        name: tf.TensorSpec(shape, tf.int32 if shape == count else tf.float32, name=name)
+        name: tf.TensorSpec(
+            shape, tf.int32 if shape == count else tf.float32, name=name
+        )
         for name, shape in zip(names, (buffer, pool, count, pool, count), strict=True)
     }
     image = tf.TensorSpec([None, None, *pixels, 3], tf.float32, name="image")
