@@ -43,14 +43,14 @@ from movinet_lite.variants import Mode
 
 __all__ = ["BaseClassifier", "StreamingClassifier", "step_many"]
 
-_FRAMES_PER_CALL = 8  # what `run` gives the model at once: beyond it, a call gains little and a result waits longer
+_FRAMES_PER_CALL = 16  # what `run` gives the model at once: beyond it, a call gains little and a result waits longer
 
 
 @attrs.define
 class _Chunk:
     """Frames for one call: prepared, with their times and the shape they came in, and what stopped it short."""
 
-    frames: list[NDArray[np.float32]] = attrs.Factory(list)
+    frames: NDArray[np.float32]
     times: list[float | None] = attrs.Factory(list)
     shape: tuple[int, ...] | None = None
     failure: Exception | None = None
@@ -321,6 +321,8 @@ class StreamingClassifier(_Session):
         # the frames of it whose predictions the caller has.
         self._handed_out: NDArray[np.float32] | None = None
         self._changes = 0
+        # Where frames are prepared, taken once: new memory for each frame costs more than the preparing.
+        self._room = np.empty((1, *self._frame_size, 3), np.float32)
 
     @classmethod
     def load(
@@ -446,10 +448,8 @@ class StreamingClassifier(_Session):
                 thread.
         """
         with self._alone():
-            prepared, shape = self._prepare(frame)
-            logits, states = self._model.step(
-                prepared[np.newaxis], self._current_states()
-            )
+            shape = self._prepare(frame, self._room[0])
+            logits, states = self._model.step(self._room, self._current_states())
             return self._advance(logits[0], states, shape, _time_of(frame, time_s))
 
     def run(
@@ -495,30 +495,33 @@ class StreamingClassifier(_Session):
     def _run(
         self, frames: Iterator[Frame | VideoFrame], frames_per_call: int
     ) -> Iterator[Prediction]:
+        room = np.empty((frames_per_call, *self._frame_size, 3), np.float32)
         while True:
-            chunk = self._take(frames, frames_per_call)
-            if chunk.frames:
+            chunk = self._take(frames, room)
+            if chunk.times:
                 yield from self._run_chunk(chunk)
             if chunk.failure is not None:
                 raise chunk.failure
-            if len(chunk.frames) < frames_per_call:
+            if len(chunk.times) < frames_per_call:
                 return
 
-    def _take(self, frames: Iterator[Frame | VideoFrame], count: int) -> _Chunk:
-        chunk = _Chunk()
+    def _take(
+        self, frames: Iterator[Frame | VideoFrame], room: NDArray[np.float32]
+    ) -> _Chunk:
+        """Return as many frames as there is *room* for, or as come."""
+        chunk = _Chunk(room)
         try:
-            for frame in itertools.islice(frames, count):
-                prepared, shape = self._prepare(frame)
+            for place, frame in enumerate(itertools.islice(frames, len(room))):
+                shape = self._prepare(frame, room[place])
                 self._check_size(shape, chunk.shape)
                 chunk.shape = shape
-                chunk.frames.append(prepared)
                 chunk.times.append(_time_of(frame, None))
         except Exception as error:  # noqa: BLE001 - raised once the frames before it are answered
             chunk.failure = error
         return chunk
 
     def _run_chunk(self, chunk: _Chunk) -> Iterator[Prediction]:
-        frames = np.stack(chunk.frames)
+        frames = chunk.frames[: len(chunk.times)]
         with self._alone():
             self._settle()
             logits, states = self._model.step(frames, self._states)
@@ -591,12 +594,13 @@ class StreamingClassifier(_Session):
             self._handed_out = None
 
     def _prepare(
-        self, frame: Frame | VideoFrame
-    ) -> tuple[NDArray[np.float32], tuple[int, ...]]:
-        """Return *frame* as the model takes it, and the shape it came in."""
+        self, frame: Frame | VideoFrame, room: NDArray[np.float32]
+    ) -> tuple[int, ...]:
+        """Write *frame* into *room* as the model takes it, and return the shape it came in."""
         pixels = as_frame(frame)
         self._check_size(pixels.shape, self._given_size)
-        return prepare_frame(pixels, self._frame_size, fit=self._fit), pixels.shape
+        prepare_frame(pixels, self._frame_size, fit=self._fit, out=room)
+        return pixels.shape
 
     @staticmethod
     def _check_size(shape: tuple[int, ...], first: tuple[int, ...] | None) -> None:
@@ -636,11 +640,11 @@ def step_many(
     with contextlib.ExitStack() as stack:
         for session in sessions:
             stack.enter_context(session._alone())
-        pairs = [
-            session._prepare(frame)
-            for session, frame in zip(sessions, frames, strict=True)
+        batch = np.empty((len(frames), *sessions[0].frame_size, 3), np.float32)
+        shapes = [
+            session._prepare(frame, room)
+            for session, frame, room in zip(sessions, frames, batch, strict=True)
         ]
-        batch = np.stack([prepared for prepared, _ in pairs])
         states = [session._current_states() for session in sessions]
         if isinstance(model, BatchStreamModel):
             logits, after = model.step_many(batch, states)
@@ -653,8 +657,8 @@ def step_many(
             after = [state for _, state in steps]
         return [
             session._advance(row, state, shape, _time_of(frame, None))
-            for session, row, state, (_, shape), frame in zip(
-                sessions, logits, after, pairs, frames, strict=True
+            for session, row, state, shape, frame in zip(
+                sessions, logits, after, shapes, frames, strict=True
             )
         ]
 

@@ -87,7 +87,8 @@ class StreamModel(Protocol):
         A pure function: *states* stays as it is, and can be stepped from again.
 
         Args:
-            frames: ``(frames, height, width, 3)``, float32, 0 to 1, RGB; at least one.
+            frames: ``(frames, height, width, 3)``, float32, 0 to 1, RGB; at least one. The caller may use this memory
+                for other frames after the call.
             states: What `init_states` or the last `step` of this stream returned, or a dict of arrays with the same
                 names and shapes.
 

@@ -38,16 +38,18 @@ from movinet_lite.engines.tensorflow import (
     load_saved_model,
 )
 from movinet_lite.errors import ConversionError
-from movinet_lite.variants import Mode
+from movinet_lite.variants import Mode, Variant
 
 __all__ = ["TOLERANCE", "load_compiled"]
 
 TOLERANCE: Final = 1e-4
 """How far the logits of a compiled model may be from its source's, over the largest of the source."""
 
-_FRAMES_PER_CALL: Final = 8  # for `run`; beyond it a call gains little
+# For `run`. More frames a call share the weights, fewer stay in the processor's caches; see docs/performance.
+_FRAMES_PER_CALL: Final = {"t0": 16, "a0": 16}
+_FRAMES_PER_CALL_OF_LARGER: Final = 8
 _FORMAT: Final = 1  # raise it when what is compiled changes, so that old entries are made anew
-_CHECKED_FRAMES: Final = 10  # a call of eight, and two of one
+_CHECKED_FRAMES: Final = 18  # a call of sixteen, or two of eight, and two of one
 
 
 def load_compiled(
@@ -113,12 +115,13 @@ class _Job:
                 digest.update(_checksum(file).encode())
         return f"{self.path.name[:40]}-{self.mode}-{digest.hexdigest()[:16]}"
 
-    def calls(self, clip_frames: int) -> list[Call]:
+    def calls(self, variant: Variant) -> list[Call]:
         """Return what graphs to write."""
         if self.mode == "base":
             # The graph of a base model takes clips of any length, whatever length it is written for.
-            return [Call(1, clip_frames)]
-        calls = [ONE_FRAME, Call(1, _FRAMES_PER_CALL)]
+            return [Call(1, variant.clip_frames)]
+        many = _FRAMES_PER_CALL.get(variant.name, _FRAMES_PER_CALL_OF_LARGER)
+        calls = [ONE_FRAME, Call(1, many)]
         return calls if self.streams == 1 else [*calls, Call(self.streams, 1)]
 
 
@@ -167,7 +170,7 @@ def _compile(job: _Job, folder: Path) -> None:
             name=job.source,
         ).network
         graphs = []
-        for call in job.calls(network.variant.clip_frames):
+        for call in job.calls(network.variant):
             graph = folder / f"streams_{call.streams}_frames_{call.frames}.tflite"
             export_litert(network, graph, num_frames=call.frames, batch=call.streams)
             graphs.append(graph)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,12 @@ class Graph:
 
     It holds no memory of a call: inputs and outputs are buffers that the caller makes and passes, so that the output
     buffers of one call can be the input buffers of the next and nothing is copied. It runs one call at a time.
+
+    Attributes:
+        signature: The name of its signature.
+        inputs: What it takes.
+        outputs: What it gives.
+        last_call_s: Seconds that LiteRT took for the last call.
     """
 
     def __init__(self, path: str | Path, *, threads: int, source: str) -> None:
@@ -80,6 +87,7 @@ class Graph:
         Raises:
             ModelError: If it is no ``.tflite`` file that LiteRT can compile.
         """
+        self.last_call_s = 0.0
         with quiet_start():
             self._compile(Path(path), threads, source)
 
@@ -137,6 +145,7 @@ class Graph:
         Raises:
             ModelError: If LiteRT fails.
         """
+        start = time.perf_counter()
         try:
             self._model.run_by_index(0, inputs, outputs)
         except RuntimeError as error:
@@ -144,6 +153,7 @@ class Graph:
                 f"LiteRT must be able to run the model; it says: {_first_line(error)}",
                 self._source,
             ) from error
+        self.last_call_s = time.perf_counter() - start
 
 
 def open_interpreter(path: str | Path, *, threads: int, source: str) -> Any:

@@ -162,7 +162,7 @@ class _StepGraph:
             moves: The states that the graph does not give, and which input state each of them is after a call.
             order: The names of the states in the order to hold them; `None` for the graph's own.
         """
-        self._graph = graph
+        self.graph = graph
         self.call = call
         moves = moves or {}
         inputs = {tensor.name: tensor for tensor in graph.inputs}
@@ -196,7 +196,17 @@ class _StepGraph:
 
     def new_buffer(self, place: int) -> Any:
         """Return new memory for the state at *place*."""
-        return self._graph.input_buffer(self.states[place].name)
+        return self.graph.input_buffer(self.states[place].name)
+
+    def _in_order(
+        self, states: list[Any], results: list[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        given = [*states, self._image_buffer]
+        taken = [*results, self._logits_buffer]
+        return (
+            [given[place] for place in self._input_places],
+            [taken[place] for place in self._output_places],
+        )
 
     def run(
         self, frames: NDArray[np.float32], states: list[Any], results: list[Any]
@@ -209,12 +219,7 @@ class _StepGraph:
             results: Buffers for the states in `computed`.
         """
         self._image_buffer.write(self.image.store(frames))
-        given = [*states, self._image_buffer]
-        taken = [*results, self._logits_buffer]
-        self._graph.run(
-            [given[place] for place in self._input_places],
-            [taken[place] for place in self._output_places],
-        )
+        self.graph.run(*self._in_order(states, results))
         logits = self._logits_buffer.read(self.logits.size, self.logits.dtype)
         return self.logits.real(logits).reshape(-1, self.logits.shape[-1])
 
@@ -316,8 +321,7 @@ class LiteRTStreamModel:
                 else:
                     graph = self._graph(Call(self._streams, 1))
                     slots, lanes = self._batch_slots(graph, given)
-                batch = np.zeros((graph.call.streams, *frames.shape[1:]), np.float32)
-                batch[lanes] = frames[places]
+                batch = _in_lanes(frames, places, lanes, graph.call.streams)
                 logits, slots = self._run(graph, batch, slots)
                 rows[places] = logits[lanes]
                 for place, lane in zip(places, lanes, strict=True):
@@ -325,6 +329,11 @@ class LiteRTStreamModel:
                         self, slots, lane=lane, batch=graph.call.streams
                     )
         return rows, after
+
+    @property
+    def last_call_s(self) -> float:
+        """Seconds that LiteRT itself took in the last step of one frame; the rest of that step was Python's."""
+        return self._single.graph.last_call_s
 
     def show(self, states: BufferStates) -> dict[str, NDArray[Any]]:
         """Return *states* as a caller sees them."""
@@ -548,6 +557,18 @@ def load_graphs(
         labels=ours.labels,
     )
     return LiteRTStreamModel(by_call, info, graph_info=ours, threads=threads)
+
+
+def _in_lanes(
+    frames: NDArray[np.float32], places: list[int], lanes: list[int], streams: int
+) -> NDArray[np.float32]:
+    """Return the frames at *places* in their *lanes* of a batch; the other lanes compute what nobody reads."""
+    everyone = list(range(streams))
+    if places == everyone == lanes:
+        return frames
+    batch = np.zeros((streams, *frames.shape[1:]), np.float32)
+    batch[lanes] = frames[places]
+    return batch
 
 
 def _only_image(inputs: Sequence[Tensor], source: str) -> str:

@@ -1,0 +1,493 @@
+"""Measures a model on this machine: every way to run it, side by side in one process, in turns.
+
+Machines differ and are noisy, so ratios of ways measured in turns say more than milliseconds. Each way gets the same
+frames; the arithmetic limit is what the multiply-adds of a frame would take at the speed of a large matrix product.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize
+from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
+from movinet_lite.engines.litert import LiteRTStreamModel
+from movinet_lite.engines.native import quiet_start
+from movinet_lite.errors import ModelError
+from movinet_lite.hub import resolve_model
+from movinet_lite.variants import get_variant
+
+__all__ = ["BenchmarkReport", "Measurement", "benchmark"]
+
+_WARM_UP: Final = 5
+_MATRIX_SIZE: Final = 1536  # a float32 product of this size keeps every core busy and fits in no cache by chance
+_RUN_FRAMES: Final = 48
+
+
+@attrs.frozen
+class Measurement:
+    """How long one way takes.
+
+    Attributes:
+        way: What was measured.
+        unit: What one unit is: ``"frame"`` or ``"clip"``.
+        median_ms: Milliseconds a unit, the median of all calls.
+        p95_ms: Milliseconds a unit, the 95th percentile.
+        calls: How many calls were measured.
+        times_baseline: How many times faster than the plain loop on the SavedModel; `None` if that was not measured.
+        share_of_limit: Which share of the arithmetic limit it reaches, 0 to 1; `None` if the multiply-adds are unknown.
+    """
+
+    way: str
+    unit: str
+    median_ms: float
+    p95_ms: float
+    calls: int
+    times_baseline: float | None = None
+    share_of_limit: float | None = None
+
+    @property
+    def per_second(self) -> float:
+        """Units a second, at the median."""
+        return 1000.0 / self.median_ms
+
+
+@attrs.frozen
+class Start:
+    """What it takes a fresh process to the first prediction.
+
+    Attributes:
+        way: What was measured.
+        load_s: Seconds from the start of loading to the first prediction; Python's own start is not counted.
+        peak_mb: The most memory the process held, in megabytes of 10^6 bytes.
+    """
+
+    way: str
+    load_s: float
+    peak_mb: float
+
+
+@attrs.frozen
+class BenchmarkReport:
+    """All that was measured, with what it was measured on.
+
+    Attributes:
+        model: The model.
+        frame_size: ``(height, width)`` of the frames.
+        threads: How many threads every way was given.
+        machine: What it ran on: processor, cores, versions.
+        gflops: Speed of a large float32 matrix product, in 10^9 multiply-adds a second, with these threads.
+        limit_ms: The arithmetic limit of a frame, in milliseconds; `None` if the multiply-adds are unknown.
+        measurements: One a way.
+        starts: One a way to start.
+    """
+
+    model: str
+    frame_size: FrameSize
+    threads: int
+    machine: dict[str, str]
+    gflops: float
+    limit_ms: float | None
+    measurements: tuple[Measurement, ...]
+    starts: tuple[Start, ...]
+
+    def to_json(self) -> str:
+        """Return all of it as JSON, on one line."""
+        facts = attrs.asdict(self)
+        for found, measurement in zip(
+            facts["measurements"], self.measurements, strict=True
+        ):
+            found["per_second"] = measurement.per_second
+        return json.dumps(facts, ensure_ascii=False)
+
+
+@attrs.define(slots=False)
+class _Way:
+    """One way to run a model: a function to call in turns, and how many units a call does."""
+
+    name: str
+    call: Callable[[], object]
+    units: int = 1
+    unit: str = "frame"
+    baseline: str | None = None
+    times: list[float] = attrs.Factory(list)
+
+    def measure(self) -> None:
+        start = time.perf_counter()
+        self.call()
+        self.times.append((time.perf_counter() - start) * 1000.0 / self.units)
+
+
+class _Inside(_Way):
+    """What the runtime took of each call of another way, which is measured in its own turn."""
+
+    def __init__(self, name: str, step: _Way, classifier: StreamingClassifier) -> None:
+        super().__init__(name, lambda: None, baseline=step.baseline)
+        if not isinstance(classifier.model, LiteRTStreamModel):
+            raise ModelError("a compiled model is needed", classifier.info.source)
+        model, call = classifier.model, step.call
+
+        def call_and_note() -> object:
+            result = call()
+            self.times.append(model.last_call_s * 1000.0)
+            return result
+
+        step.call = call_and_note
+
+    def measure(self) -> None:
+        """Do nothing: the step that is measured notes it."""
+
+
+def benchmark(
+    stream: str | Path | None = None,
+    *,
+    base: str | Path | None = None,
+    stock_tflite: str | Path | None = None,
+    threads: int | None = None,
+    streams: int = 8,
+    calls: int = 30,
+    measure_starts: bool = True,
+    offline: bool = False,
+) -> BenchmarkReport:
+    """Measure a model on this machine.
+
+    Args:
+        stream: The stream model, as `StreamingClassifier.load` takes it; a SavedModel, so that the plain loop on it
+            can be measured too.
+        base: The base model, as `BaseClassifier.load` takes it.
+        stock_tflite: A ``.tflite`` file of the same stream model that others made, to be run with LiteRT's own
+            signature runner.
+        threads: How many threads each way may use; `None` for one a core.
+        streams: How many streams to step in one call.
+        calls: How many calls of each way to measure, after a warm-up; at least 1.
+        measure_starts: Whether to measure the time to load and the memory too, in processes of their own.
+        offline: Whether the network must not be touched.
+
+    Raises:
+        ModelError: If a model cannot be loaded, or there is none to measure.
+    """
+    if stream is None and base is None:
+        raise ModelError(
+            "a benchmark needs a stream model or a base model; got neither"
+        )
+    if calls < 1:
+        raise ModelError(f"calls must be at least 1; got {calls}")
+    threads = threads or os.cpu_count() or 1
+    with quiet_start():
+        import tensorflow as tf
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    gflops = _matrix_speed(tf)
+    ways: list[_Way] = []
+    starts: list[Start] = []
+    info = None
+    if stream is not None:
+        path = resolve_model(stream, "stream", offline=offline)
+        classifier = StreamingClassifier.load(
+            path, engine="litert", threads=threads, streams=streams
+        )
+        info = classifier.info
+        ways += _stream_ways(tf, path, classifier, threads, streams, stock_tflite)
+        if measure_starts:
+            starts += _starts("stream", path)
+    if base is not None:
+        path = resolve_model(base, "base", offline=offline)
+        clip_classifier = BaseClassifier.load(path, engine="litert", threads=threads)
+        info = info or clip_classifier.info
+        ways += _base_ways(tf, path, clip_classifier)
+        if measure_starts:
+            starts += _starts("base", path)
+    assert info is not None  # noqa: S101 - one of the two is there
+    for way in ways:
+        for _ in range(_WARM_UP if way.unit == "frame" else 1):
+            way.call()
+    for way in ways:
+        way.times.clear()
+    _measure_in_turns(ways, calls)
+    variant = get_variant(info.variant) if info.variant else None
+    multiply_adds = variant.frame_multiply_adds if variant else None
+    limit_ms = multiply_adds / gflops if multiply_adds else None  # millions over 10^9 a second
+    size = info.frame_size or (0, 0)
+    return BenchmarkReport(
+        model=info.source,
+        frame_size=size,
+        threads=threads,
+        machine=_machine(),
+        gflops=gflops,
+        limit_ms=limit_ms,
+        measurements=tuple(_measurement(way, ways, limit_ms) for way in ways),
+        starts=tuple(starts),
+    )
+
+
+def _measure_in_turns(ways: Sequence[_Way], calls: int) -> None:
+    """Call each way a few times, then the next, until all have their calls: what disturbs one disturbs all."""
+    rounds = 5
+    done = 0
+    for index in range(1, rounds + 1):
+        until = calls * index // rounds
+        for way in ways:
+            for _ in range(until - done):
+                way.measure()
+        done = until
+
+
+def _measurement(
+    way: _Way, ways: Sequence[_Way], limit_ms: float | None
+) -> Measurement:
+    median = float(np.median(way.times))
+    baseline = next((other for other in ways if other.name == way.baseline), None)
+    frames = _CLIP_FRAMES if way.unit == "clip" else 1
+    return Measurement(
+        way=way.name,
+        unit=way.unit,
+        median_ms=median,
+        p95_ms=float(np.quantile(way.times, 0.95)),
+        calls=len(way.times),
+        times_baseline=(
+            float(np.median(baseline.times)) / median if baseline else None
+        ),
+        share_of_limit=limit_ms * frames / median if limit_ms else None,
+    )
+
+
+_HUB_LOOP: Final = "SavedModel, states carried in a loop"
+_HUB_CLIP: Final = "SavedModel, whole clip"
+_CLIP_FRAMES: Final = 50
+
+
+def _stream_ways(
+    tf: Any,
+    path: Path,
+    classifier: StreamingClassifier,
+    threads: int,
+    streams: int,
+    stock_tflite: str | Path | None,
+) -> list[_Way]:
+    height, width = classifier.frame_size
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (_RUN_FRAMES, height, width, 3), np.uint8)
+    ways = [_Way(_HUB_LOOP, _hub_loop(tf, path, frames))]
+    if stock_tflite is not None:
+        ways.append(
+            _Way(
+                "LiteRT signature runner, stock file",
+                _signature_runner(stock_tflite, frames, threads),
+                baseline=_HUB_LOOP,
+            )
+        )
+    stepping = classifier.new_session()
+    number = iter(range(10**9))
+    ways.append(
+        _Way(
+            "step, one frame a call",
+            lambda: stepping.step(frames[next(number) % _RUN_FRAMES]),
+            baseline=_HUB_LOOP,
+        )
+    )
+    ways.append(_Inside("LiteRT's own call inside step", ways[-1], classifier))
+    running = classifier.new_session()
+    ways.append(
+        _Way(
+            "run over a clip",
+            lambda: list(running.run(frames)),
+            units=_RUN_FRAMES,
+            baseline=_HUB_LOOP,
+        )
+    )
+    sessions = [classifier.new_session() for _ in range(streams)]
+    ways.append(
+        _Way(
+            f"step_many, {streams} streams",
+            lambda: step_many(sessions, list(frames[:streams])),
+            units=streams,
+            baseline=_HUB_LOOP,
+        )
+    )
+    return ways
+
+
+def _hub_loop(tf: Any, path: Path, frames: NDArray[np.uint8]) -> Callable[[], object]:
+    """Return one turn of the loop that people copy from the tutorial of the models on TF Hub."""
+    import tensorflow_hub
+
+    with quiet_start():
+        model = tensorflow_hub.load(str(path))
+    images = tf.constant(frames[:, np.newaxis, np.newaxis], tf.float32) / 255.0
+    shape = tf.constant([1, 1, *frames.shape[1:]], tf.int32)
+    if callable(model) and hasattr(model, "init_states"):
+        kept = {"states": dict(model.init_states(shape)), "at": 0}
+
+        def turn() -> object:
+            image = images[kept["at"] % len(frames)]
+            logits, kept["states"] = model({**kept["states"], "image": image})
+            kept["at"] += 1
+            return logits
+
+        return turn
+    call, init = model.signatures["call"], model.signatures["init_states"]
+    kept = {"states": dict(init(input_shape=shape)), "at": 0}
+
+    def turn_by_signature() -> object:
+        image = images[kept["at"] % len(frames)]
+        outputs = dict(call(image=image, **kept["states"]))
+        logits = outputs.pop("logits")
+        kept["states"] = outputs
+        kept["at"] += 1
+        return logits
+
+    return turn_by_signature
+
+
+def _signature_runner(
+    path: str | Path, frames: NDArray[np.uint8], threads: int
+) -> Callable[[], object]:
+    with quiet_start():
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(str(path), num_threads=threads)
+        runner = interpreter.get_signature_runner()
+    states = {
+        name: np.zeros(details["shape"], details["dtype"])
+        for name, details in runner.get_input_details().items()
+        if name != "image"
+    }
+    images = (frames[:, np.newaxis, np.newaxis] / np.float32(255)).astype(np.float32)
+    kept: dict[str, Any] = {"states": states, "at": 0}
+
+    def turn() -> object:
+        image = images[kept["at"] % len(frames)]
+        outputs = dict(runner(image=image, **kept["states"]))
+        kept["states"] = {name: outputs.pop(name) for name in states}
+        kept["at"] += 1
+        return outputs
+
+    return turn
+
+
+def _base_ways(tf: Any, path: Path, classifier: BaseClassifier) -> list[_Way]:
+    import tensorflow_hub
+
+    height, width = classifier.frame_size
+    rng = np.random.default_rng(0)
+    clip = rng.integers(0, 256, (_CLIP_FRAMES, height, width, 3), np.uint8)
+    with quiet_start():
+        model = tensorflow_hub.load(str(path))
+    serve = model.signatures["serving_default"]
+    images = tf.constant(clip[np.newaxis], tf.float32) / 255.0
+    return [
+        _Way(_HUB_CLIP, lambda: (model, serve(image=images)), unit="clip"),
+        _Way(
+            "predict, whole clip",
+            lambda: classifier.predict(clip),
+            unit="clip",
+            baseline=_HUB_CLIP,
+        ),
+    ]
+
+
+def _matrix_speed(tf: Any) -> float:
+    """Return 10^9 multiply-adds a second of a float32 matrix product, the best of several."""
+    one = tf.random.stateless_normal((_MATRIX_SIZE, _MATRIX_SIZE), (0, 0))
+    best = 0.0
+    for _ in range(8):
+        start = time.perf_counter()
+        tf.linalg.matmul(one, one).numpy()
+        best = max(best, _MATRIX_SIZE**3 / (time.perf_counter() - start))
+    return best / 1e9
+
+
+_START_STREAM = """
+import sys, time
+start = time.perf_counter()
+import numpy as np
+from movinet_lite import {cls}
+classifier = {cls}.load(sys.argv[1], engine="litert")
+height, width = classifier.frame_size
+{use}
+print(time.perf_counter() - start)
+"""
+_START_HUB = """
+import os, sys, time
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+start = time.perf_counter()
+import tensorflow_hub
+model = tensorflow_hub.load(sys.argv[1])
+print(time.perf_counter() - start)
+"""
+_USES = {
+    "stream": (
+        "StreamingClassifier",
+        "classifier.step(np.zeros((height, width, 3), np.uint8))",
+    ),
+    "base": (
+        "BaseClassifier",
+        f"classifier.predict(np.zeros(({_CLIP_FRAMES}, height, width, 3), np.uint8))",
+    ),
+}
+
+
+def _starts(mode: str, path: Path) -> list[Start]:
+    import tempfile
+
+    cls, use = _USES[mode]
+    ours = _START_STREAM.format(cls=cls, use=use)
+    with tempfile.TemporaryDirectory() as empty:
+        first = {**os.environ, "MOVINET_LITE_CACHE": empty}
+        return [
+            _start(f"{mode}: tensorflow_hub.load alone", _START_HUB, path, None),
+            _start(f"{mode}: first load, compiled and checked", ours, path, first),
+            _start(f"{mode}: load from the cache, first prediction", ours, path, first),
+        ]
+
+
+def _start(
+    way: str, code: str, path: Path, environment: dict[str, str] | None
+) -> Start:
+    code += (
+        "import resource\n"
+        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print(peak / 1e6 if sys.platform == 'darwin' else peak * 1024 / 1e6)\n"
+    )
+    done = subprocess.run(  # noqa: S603 - this Python, with code of our own
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ModelError(f"a fresh process could not load the model: {last}", path)
+    load_s, peak_mb = done.stdout.split()
+    return Start(way=way, load_s=float(load_s), peak_mb=float(peak_mb))
+
+
+def _machine() -> dict[str, str]:
+    from importlib.metadata import version
+
+    processor = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                processor = line.split(":", 1)[1].strip()
+                break
+    return {
+        "processor": processor or platform.machine(),
+        "cores": str(os.cpu_count()),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "tensorflow": version("tensorflow"),
+        "ai-edge-litert": version("ai-edge-litert"),
+    }
