@@ -249,13 +249,22 @@ def assert_same_predictions(ours, theirs):
 
 @pytest.mark.parametrize(
     "span",
-    [{}, {"start_s": 0.51}, {"end_s": 1.3}, {"start_s": 0.4, "end_s": 0.42}],
+    [
+        {},
+        {"start_s": 0.51},
+        {"end_s": 1.3},
+        {"start_s": 0.4, "end_s": 0.42},
+        {"start_s": 2 / 3},
+    ],
     ids=str,
 )
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
 @pytest.mark.parametrize("rate", [2, 5, 24, Fraction(30000, 1001)], ids=str)
-def test_predictions_are_those_of_the_frames_at_the_models_rate(tmp_path, rate, span):
+def test_predictions_are_those_of_the_frames_at_the_models_rate(
+    tmp_path, rate, span, ending
+):
     """At whatever rate the video comes, the model sees the same frames as without the overlay."""
-    path = tmp_path / "video.mp4"
+    path = tmp_path / f"video.{ending}"
     write_numbered(path, round(2 * rate), rate=rate)
 
     overlaid = list(overlay_video(path, stream(), **span))
@@ -275,15 +284,19 @@ def test_every_frame_is_given_once(video):
     assert {f.pixels.shape for f in given_frames} == {frames[0].pixels.shape}
 
 
-def test_a_prediction_stays_until_the_next(video):
-    """Each frame shows the latest prediction, drawn as `draw_overlay` draws it."""
-    shown = prediction_of(1.0)
+@pytest.mark.parametrize("rate", [2, 24])
+def test_a_prediction_stays_until_the_next(tmp_path, rate):
+    """Each frame shows the latest prediction, also where it lasts for several, drawn as `draw_overlay` draws it."""
+    path = tmp_path / "video.mp4"
+    write_numbered(path, 2 * rate, rate=rate)
+    predictions = plain_predictions(path)
+
     for frame, plain in zip(
-        overlay_video(video, stream(), k=2), read_frames(video), strict=True
+        overlay_video(path, stream(), k=2), read_frames(path), strict=True
     ):
-        if frame.predictions:
-            shown = frame.predictions[-1]
-        np.testing.assert_array_equal(frame.pixels, draw_overlay(plain, shown, k=2))
+        until_s = frame.time_s + 1 / rate - 1e-3
+        latest = [p for p in predictions if p.time_s < until_s][-1]
+        np.testing.assert_array_equal(frame.pixels, draw_overlay(plain, latest, k=2))
 
 
 def test_it_begins_with_the_frame_shown_at_the_start(video):
