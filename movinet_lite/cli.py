@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 import movinet_lite
 from movinet_lite.arrays import FrameSize, VideoFrame
-from movinet_lite.classifiers import BaseClassifier, Engine, StreamingClassifier
+from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
 from movinet_lite.curves import check_matplotlib
+from movinet_lite.engines.loading import Engine
 from movinet_lite.errors import (
     ArrayError,
     LabelsError,
@@ -83,9 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         has gone.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="backslashreplace"
-        )  # names of files hold any bytes
+        # The names of files hold any bytes.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = _run(argv)
         sys.stdout.flush()
@@ -316,7 +316,7 @@ def _models(args: argparse.Namespace) -> int:
     from movinet_lite.handles import MODEL_NAMES, find_remotes
 
     in_cache = {entry.path for entry in cached_models()}
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("model", "frames", "fps", "clip", "base top-1", "stream top-1", "in the cache")
     ]
     for name in MODEL_NAMES:

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 import pytest
 
-from movinet_lite import classifiers, write_video
+from movinet_lite import classifiers, engines, write_video
 from movinet_lite.cli import main
 from movinet_lite.engines.base import ModelInfo
 from tests.saved_models import (
@@ -123,14 +123,13 @@ def test_example_runs(example, models, monkeypatch, capsys):
     """The example prints what it is meant to, with a real model and a real video."""
     text = example.read_text("utf-8")
     kind = next(name for name in models if f"{name}.load" in text)
-    real = classifiers.load_model
 
-    def load_model(source, mode, **options):
-        model = real(source, mode, **{**options, "engine": "tensorflow"})
+    def load(source, mode, **options):
+        model = engines.load_model(source, mode, **{**options, "engine": "tensorflow"})
         model._info = attrs.evolve(model.info, frame_size=(16, 16), fps=10.0)
         return model
 
-    monkeypatch.setattr(classifiers, "load_model", load_model)
+    monkeypatch.setattr(classifiers, "load_model", load)
     arguments = [*EXAMPLE_ARGUMENTS[example.stem], "--model", str(models[kind])]
     monkeypatch.setattr(sys, "argv", [str(example), *arguments])
 

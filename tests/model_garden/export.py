@@ -401,7 +401,7 @@ def write_reference(
         rename = hub_state_name if export.naming == "hub" else str
         for name, value in states.items():
             arrays[f"state:{rename(name)}"] = value.numpy()
-    np.savez_compressed(out, **arrays)
+    np.savez_compressed(out, allow_pickle=True, **arrays)
 
 
 def main() -> None:
