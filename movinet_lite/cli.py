@@ -112,7 +112,11 @@ def _run(argv: Sequence[str] | None) -> int:
         _complain("error", error)
         return _WRONG_USAGE
     except MoViNetError as error:
-        _complain("error", error)
+        # What was tried to fetch a model takes several lines.
+        first, *rest = str(error).splitlines()
+        _complain("error", first)
+        for line in rest:
+            print(f"  {line.strip()}", file=sys.stderr)
         return _FAILED
 
 
