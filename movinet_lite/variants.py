@@ -109,7 +109,6 @@ class Variant:
         base_accuracy: Top-1 and top-5 in per cent on Kinetics-600 of the base model; `None` if never published.
         stream_accuracy: The same of the stream model.
         gflops: Multiply-adds a clip in units of 1e9, as published; `None` if never published.
-        frame_multiply_adds: Multiply-adds a frame at *frame_size*, in units of 1e6, counted from the blocks.
         stem_channels: Channels of the stem, a 1 x 3 x 3 convolution of stride 2.
         blocks: The five blocks.
         head_channels: Channels of the projection before the pool.
@@ -124,7 +123,6 @@ class Variant:
     base_accuracy: tuple[float, float] | None
     stream_accuracy: tuple[float, float] | None
     gflops: float | None
-    frame_multiply_adds: float | None
     stem_channels: int
     blocks: tuple[BlockSpec, ...]
     head_channels: int
@@ -150,6 +148,28 @@ class Variant:
                 found.append((block_index, index, layer))
                 channels = block.out_channels
         return tuple(found)
+
+    @property
+    def frame_multiply_adds(self) -> float:
+        """Multiply-adds of the convolutions of the stream model, a frame at *frame_size*, 600 classes; in millions."""
+        pixels = [-(-size // 2) for size in self.frame_size]
+        total = pixels[0] * pixels[1] * 9 * 3 * self.stem_channels
+        for _, _, layer in self.layers:
+            before = pixels[0] * pixels[1]
+            pixels = [-(-size // layer.stride) for size in pixels]
+            after = pixels[0] * pixels[1]
+            frames, height, width = layer.kernel
+            taps = height * width + (frames if layer.buffered_frames else 0)
+            total += before * layer.in_channels * layer.expanded
+            total += after * layer.expanded * (taps + layer.out_channels)
+            total += 3 * layer.expanded * layer.squeezed("stream")
+            if layer.has_skip_projection:
+                total += after * layer.in_channels * layer.out_channels
+        total += (
+            pixels[0] * pixels[1] * self.blocks[-1].out_channels * self.head_channels
+        )
+        total += self.hidden_channels * (self.head_channels + 600)
+        return total / 1e6
 
     @property
     def num_states(self) -> int:
@@ -259,7 +279,6 @@ _VARIANTS = {
             base_accuracy=None,
             stream_accuracy=None,
             gflops=None,
-            frame_multiply_adds=None,
             stem_channels=8,
             head_channels=240,
             hidden_channels=1024,
@@ -280,7 +299,6 @@ _VARIANTS = {
             base_accuracy=(72.28, 90.92),
             stream_accuracy=(72.05, 90.63),
             gflops=2.7,
-            frame_multiply_adds=50.2,
             stem_channels=8,
             head_channels=480,
             hidden_channels=2048,
@@ -301,7 +319,6 @@ _VARIANTS = {
             base_accuracy=(76.69, 93.4),
             stream_accuracy=(76.45, 93.25),
             gflops=6.0,
-            frame_multiply_adds=111.8,
             stem_channels=16,
             head_channels=600,
             hidden_channels=2048,
@@ -334,7 +351,6 @@ _VARIANTS = {
             base_accuracy=(78.62, 94.17),
             stream_accuracy=(78.4, 94.05),
             gflops=10.0,
-            frame_multiply_adds=214.9,
             stem_channels=16,
             head_channels=640,
             hidden_channels=2048,
@@ -369,7 +385,6 @@ _VARIANTS = {
             base_accuracy=(81.79, 95.67),
             stream_accuracy=(80.09, 94.84),
             gflops=57.0,
-            frame_multiply_adds=434.0,
             stem_channels=16,
             head_channels=744,
             hidden_channels=2048,
@@ -407,7 +422,6 @@ _VARIANTS = {
             base_accuracy=(83.48, 96.16),
             stream_accuracy=(81.49, 95.66),
             gflops=110.0,
-            frame_multiply_adds=1207.0,
             stem_channels=24,
             head_channels=856,
             hidden_channels=2048,
@@ -467,7 +481,6 @@ _VARIANTS = {
             base_accuracy=(84.27, 96.39),
             stream_accuracy=(82.37, 95.79),
             gflops=280.0,
-            frame_multiply_adds=2174.0,
             stem_channels=24,
             head_channels=992,
             hidden_channels=2048,

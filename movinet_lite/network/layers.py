@@ -55,8 +55,9 @@ NORM_MOMENTUM: Final = 0.99  # [2]
 NORM_EPSILON: Final = 0.001  # [2]
 _LONGEST_WAVE: Final = 10_000.0  # [4]
 
-# Both hard gates are factor * relu6(slope * x + 3), since clip(0.2 x + 0.5, 0, 1) = relu6(1.2 x + 3) / 6. The Model
-# Garden writes 1 / 6 as 0.16667 [2, ``hard_sigmoid``], which shows in the logits: 1e-4 of the largest.
+# Each hard gate is also factor * relu6(slope * x + 3), since clip(0.2 x + 0.5, 0, 1) = relu6(1.2 x + 3) / 6: so slope,
+# 3 and factor can stand in the weights around it. The Model Garden writes 1 / 6 as 0.16667 [2, ``hard_sigmoid``], which
+# shows in the logits: 1e-4 of the largest.
 _HARD_GATES: Final = {
     "hard_sigmoid": (1.0, 0.16667),
     "keras2_hard_sigmoid": (1.2, 1.0 / 6.0),
@@ -452,8 +453,9 @@ class SqueezeExcitation(keras.layers.Layer):
             return tf.sigmoid(x)
         if self._is_folded:  # slope, shift and factor stand in the weights
             return tf.nn.relu6(x)
-        slope, factor = _HARD_GATES[self.gate]
-        return tf.nn.relu6(slope * x + 3.0) * factor
+        if self.gate == "keras2_hard_sigmoid":
+            return tf.clip_by_value(0.2 * x + 0.5, 0.0, 1.0)
+        return tf.nn.relu6(x + 3.0) * _HARD_GATES[self.gate][1]
 
     @property
     def named_weights(self) -> dict[str, Any]:

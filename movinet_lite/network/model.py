@@ -344,7 +344,7 @@ def _keep_classes(network: Movinet, replaced: Movinet) -> None:
     columns, sources = (list(side) for side in zip(*pairs, strict=True))
     for part in ("kernel", "bias"):
         target = getattr(replaced.head.classifier, part)
-        values = np.array(target)
+        values = np.asarray(target).copy()
         values[..., columns] = np.asarray(getattr(network.head.classifier, part))[
             ..., sources
         ]

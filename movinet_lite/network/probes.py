@@ -14,7 +14,7 @@ from movinet_lite.network.states import count_names, state_shapes
 from movinet_lite.states import canonical_state_name
 from movinet_lite.variants import recognise_variant
 
-__all__ = ["largest_difference", "probe_clip", "run_saved_model"]
+__all__ = ["SavedModelRun", "largest_difference", "probe_clip"]
 
 # Odd and not square, since padding shows its mistakes there; more frames than the longest kernel in time, which is 5.
 _PROBE_FRAMES: Final = 6
@@ -47,39 +47,58 @@ def largest_difference(got: NDArray[Any], expected: NDArray[Any]) -> float:
     return float(np.abs(got - expected).max() / np.abs(expected).max())
 
 
-def run_saved_model(
-    loaded: Any, clip: NDArray[np.float32], *, source: str | Path = ""
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the logits a SavedModel gives for a clip, and the clip it was given.
+class SavedModelRun:
+    """A SavedModel of any generation, base or stream, that can be run on clips."""
 
-    Args:
-        loaded: What ``tf.saved_model.load`` gave, of any generation, base or stream.
-        clip: ``(1, frames, height, width, 3)`` float32. A model with a fixed frame size gets `probe_clip` of that size.
-        source: For the messages.
+    def __init__(self, loaded: Any, source: str | Path = "") -> None:
+        """Find out how to call it.
 
-    Returns:
-        The clip, and ``(1, classes)``.
+        Args:
+            loaded: What ``tf.saved_model.load`` or ``tensorflow_hub.load`` gave.
+            source: What to call it in messages.
 
-    Raises:
-        ModelError: If no signature takes an image, or it has an input that is no state.
-    """
-    function = _image_signature(loaded, source)
-    inputs = dict(function.structured_input_signature[1])
-    image = inputs.pop("image")
-    clip = _resized(clip, image.shape)
-    if not inputs:
-        return clip, _only_output(function(image=tf.constant(clip)))
-    states = _empty_states(inputs, clip, source)
-    pieces = [clip] if image.shape[1] is None else np.split(clip, clip.shape[1], axis=1)
-    logits = None
-    for piece in pieces:
-        outputs = dict(function(image=tf.constant(piece), **states))
-        logits = outputs.pop("logits").numpy()
-        by_meaning = {
-            canonical_state_name(name): value for name, value in outputs.items()
-        }
-        states = {name: by_meaning[canonical_state_name(name)] for name in states}
-    return clip, np.asarray(logits)
+        Raises:
+            ModelError: If no signature takes an image.
+        """
+        self._source = source
+        self._function = _image_signature(loaded, source)
+        self._states = dict(self._function.structured_input_signature[1])
+        self._image_shape = tuple(self._states.pop("image").shape)
+
+    def probe_clip(self) -> NDArray[np.float32]:
+        """Return a clip as `probe_clip` gives it, of a size that the model takes."""
+        _, frames, height, width, _ = self._image_shape
+        return probe_clip(
+            _PROBE_FRAMES if frames in {None, 1} else frames,
+            height or _PROBE_SIZE[0],
+            width or _PROBE_SIZE[1],
+        )
+
+    def logits(self, clip: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits of a whole clip, ``(1, classes)``, in one call if the model takes as many frames."""
+        if not self._states:
+            outputs = self._function(image=tf.constant(clip))
+            (logits,) = outputs.values()  # whatever its name
+            return np.asarray(logits)
+        if self._image_shape[1] == 1:
+            return self.frame_logits(clip)[-1:]
+        return self._step_through([clip])
+
+    def frame_logits(self, clip: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits of a stream after each frame, ``(frames, classes)``, from one call a frame."""
+        return self._step_through(np.split(clip, clip.shape[1], axis=1))
+
+    def _step_through(self, pieces: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        states = _empty_states(self._states, pieces[0], self._source)
+        found = []
+        for piece in pieces:
+            outputs = dict(self._function(image=tf.constant(piece), **states))
+            found.append(np.asarray(outputs.pop("logits")))
+            by_meaning = {
+                canonical_state_name(name): value for name, value in outputs.items()
+            }
+            states = {name: by_meaning[canonical_state_name(name)] for name in states}
+        return np.concatenate(found)
 
 
 def _image_signature(loaded: Any, source: str | Path) -> Any:
@@ -90,18 +109,6 @@ def _image_signature(loaded: Any, source: str | Path) -> Any:
     raise ModelError(
         f"a signature must take 'image'; there are {sorted(loaded.signatures)}", source
     )
-
-
-def _resized(clip: NDArray[np.float32], shape: Any) -> NDArray[np.float32]:
-    _, frames, height, width, _ = shape
-    frames = clip.shape[1] if frames is None or frames == 1 else frames
-    wanted = (frames, height or clip.shape[2], width or clip.shape[3])
-    return clip if clip.shape[1:4] == wanted else probe_clip(*wanted)
-
-
-def _only_output(outputs: Any) -> NDArray[np.float32]:
-    (logits,) = outputs.values()  # whatever its name
-    return np.asarray(logits)
 
 
 def _empty_states(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -35,15 +36,15 @@ class Variable:
         key: Where its value stands in the checkpoint, which is unique.
         shape: Its shape.
         read: Reads its value.
-        names_around: Gives the names of all variables below each object above this variable, the nearest object
-            first: what tells variables of one name apart.
+        names_around: Gives, for each object that owns it directly or through others, the names of all variables
+            that this object owns: what tells variables of one name apart.
     """
 
     name: str
     key: str
     shape: tuple[int, ...]
     read: Callable[[], NDArray[Any]] = attrs.field(repr=False)
-    names_around: Callable[[], Iterator[frozenset[str]]] = attrs.field(repr=False)
+    names_around: Callable[[], Iterator[Iterator[str]]] = attrs.field(repr=False)
 
 
 @attrs.frozen(eq=False)
@@ -61,52 +62,46 @@ class Source:
     variables: tuple[Variable, ...]
 
 
-@attrs.frozen(eq=False)
 class _Graph:
-    """Objects and which owns which.
+    """Objects and which owns which."""
 
-    Attributes:
-        children: For each object, the objects it owns.
-        names: Of those objects that are variables.
-    """
-
-    children: list[list[int]]
-    names: Mapping[int, str]
-
-    def names_around(self, start: int) -> Iterator[frozenset[str]]:
-        """Yield the names of the variables below each object above *start*, the nearest objects first."""
-        parents = self._parents()
-        seen = {start}
-        level = [start]
-        while level:
-            above = [parent for node in level for parent in parents[node]]
-            level = [node for node in dict.fromkeys(above) if node not in seen]
-            seen.update(level)
-            for node in level:
-                below = self.reachable(node)
-                yield frozenset(
-                    self.names[index] for index in below if index in self.names
-                )
-
-    def reachable(
-        self, start: int, *, without: frozenset[int] = frozenset()
-    ) -> set[int]:
-        """Return the objects that *start* owns, or what it owns does, and itself; not beyond those in *without*."""
-        seen = {start}
-        waiting = [start]
-        while waiting:
-            for child in self.children[waiting.pop()]:
-                if child not in seen and child not in without:
-                    seen.add(child)
-                    waiting.append(child)
-        return seen
-
-    def _parents(self) -> list[list[int]]:
-        parents: list[list[int]] = [[] for _ in self.children]
-        for index, below in enumerate(self.children):
+    def __init__(self, nodes: Any, names: Mapping[int, str]) -> None:
+        """Take the nodes of an object graph, and the names of those that are variables."""
+        self.names = names
+        self._children = [[child.node_id for child in node.children] for node in nodes]
+        self._parents: list[list[int]] = [[] for _ in self._children]
+        for index, below in enumerate(self._children):
             for child in below:
-                parents[child].append(index)
-        return parents
+                self._parents[child].append(index)
+
+    def names_around(self, start: int) -> Iterator[Iterator[str]]:
+        """Yield, for each object above *start*, the names of the variables below it."""
+        for node in self._walk(start, self._parents):
+            if node != start:
+                yield self._names_below(node)
+
+    def below(self, start: int, *, without: frozenset[int]) -> set[int]:
+        """Return *start* and what it owns, directly or through others, but not through those in *without*."""
+        return set(self._walk(start, self._children, without))
+
+    def _names_below(self, start: int) -> Iterator[str]:
+        for node in self._walk(start, self._children):
+            if node in self.names:
+                yield self.names[node]
+
+    @staticmethod
+    def _walk(
+        start: int, links: list[list[int]], without: frozenset[int] = frozenset()
+    ) -> Iterator[int]:
+        seen = {start}
+        waiting = deque([start])
+        while waiting:
+            node = waiting.popleft()
+            yield node
+            for other in links[node]:
+                if other not in seen and other not in without:
+                    seen.add(other)
+                    waiting.append(other)
 
 
 def read_source(path: str | Path) -> Source:
@@ -130,16 +125,14 @@ def read_source(path: str | Path) -> Source:
         for attribute in node.attributes
         if attribute.name == "VARIABLE_VALUE"
     }
-    graph = _Graph(
-        [[child.node_id for child in node.children] for node in nodes], names
-    )
+    graph = _Graph(nodes, names)
     # A training checkpoint owns the optimizer too, whose variables bear the names of the weights.
     optimizer = frozenset(
         child.node_id for child in nodes[0].children if child.local_name == "optimizer"
     ) | frozenset(
         slot.slot_variable_node_id for node in nodes for slot in node.slot_variables
     )
-    wanted = graph.reachable(0, without=optimizer)
+    wanted = graph.below(0, without=optimizer)
     keys = {index: key for index, key in _keys(nodes).items() if index in wanted}
     return Source(path, False, _variables(path, graph, keys, reader))  # noqa: FBT003 - is_saved_model
 
@@ -168,9 +161,7 @@ def _read_saved_model(path: Path) -> Source:
         for index, node in enumerate(nodes)
         if node.WhichOneof("kind") == "variable"
     }
-    graph = _Graph(
-        [[child.node_id for child in node.children] for node in nodes], names
-    )
+    graph = _Graph(nodes, names)
     keys = _match_nodes(nodes, stored)
     for index, name in names.items():
         if index not in keys:
@@ -200,17 +191,36 @@ def _find_checkpoint(path: Path) -> Path:
 
 def _open_checkpoint(path: Path, prefix: Path) -> tuple[Any, Any]:
     """Return a reader and the nodes of the object graph of the checkpoint with this prefix."""
-    try:
+    with _reading(path):
         reader = tf.train.load_checkpoint(str(prefix))
-        graph = reader.get_tensor(_OBJECT_GRAPH)
+    graph = _read_tensor(path, reader, _OBJECT_GRAPH)
+    with _reading(path):
         nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(graph).nodes
-    except (tf.errors.OpError, RuntimeError, ValueError, DecodeError) as error:
+    return reader, nodes
+
+
+def _read_tensor(path: Path, reader: Any, key: str) -> Any:
+    with _reading(path):
+        return reader.get_tensor(key)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what TensorFlow raises over an unreadable checkpoint into one error of ours."""
+    try:
+        yield
+    except (
+        tf.errors.OpError,
+        RuntimeError,
+        ValueError,
+        IndexError,
+        DecodeError,
+    ) as error:
         raise ModelError(
-            f"the variables must be an object-based TensorFlow checkpoint; {prefix.name!r} cannot be read as one "
+            "the variables must be an object-based TensorFlow checkpoint; they cannot be read as one "
             f"(damaged, cut short, or written without tf.train.Checkpoint?): {str(error)[:300]}",
             path,
         ) from error
-    return reader, nodes
 
 
 def _keys(nodes: Any) -> dict[int, str]:
@@ -255,7 +265,7 @@ def _variables(
             name=graph.names[index].removesuffix(":0"),
             key=key,
             shape=tuple(shapes[key]),
-            read=partial(reader.get_tensor, key),
+            read=partial(_read_tensor, path, reader, key),
             names_around=partial(graph.names_around, index),
         )
     if not found:

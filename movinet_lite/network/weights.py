@@ -23,7 +23,7 @@ References:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import ModelError
 from movinet_lite.network.model import Movinet, build_movinet
-from movinet_lite.network.probes import largest_difference, probe_clip, run_saved_model
+from movinet_lite.network.probes import SavedModelRun, largest_difference, probe_clip
 from movinet_lite.network.sources import Source, Variable, read_source
 from movinet_lite.network.spec import Gate
 from movinet_lite.variants import (
@@ -238,19 +238,25 @@ def _role_from_owner(source: Source, variable: Variable) -> str | None:
             f"every variable must be a weight of a MoViNet; {variable.name!r} is not",
             source.path,
         )
-    # The scale of a positional encoding: the squeeze-excitation around it owns other weights, which tell the layer.
-    for names in variable.names_around():
-        layers = {
-            role.split("/bneck/")[0] for role in map(_role, names) if role is not None
-        }
-        if len(layers) == 1:
-            return f"{layers.pop()}/bneck/se/pos_encoding/scale"
-        if layers:
-            break
+    # The scale of a positional encoding: what owns it and the weights of one layer alone belongs to that layer.
+    layers = {_only_layer(names) for names in variable.names_around()} - {None}
+    if len(layers) == 1:
+        return f"{layers.pop()}/bneck/se/pos_encoding/scale"
     raise ModelError(
         f"the layer of each positional encoding must be told by the objects around it; that of {variable.key!r} is not",
         source.path,
     )
+
+
+def _only_layer(names: Iterable[str]) -> str | None:
+    """Return the layer whose weights *names* are; `None` if they are of several, of other parts, or of nothing."""
+    found = None
+    for role in filter(None, map(_role, names)):
+        layer = role.split("/bneck/")[0].removesuffix("/scale")
+        if found is not None and layer != found:
+            return None
+        found = layer
+    return found
 
 
 def _known_variant(source: Source, roles: Iterable[str]) -> Variant:
@@ -418,12 +424,13 @@ def _check_logits(
 
     if loaded is None:
         loaded = tf.saved_model.load(str(source.path))
-    run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    clip, run = probe_clip(), loaded
     if hasattr(loaded, "signatures"):
-        clip, expected = run_saved_model(loaded, clip, source=source.path)
+        run = SavedModelRun(loaded, source.path)
+        clip = run.probe_clip()
+        expected = run.logits(clip)
     else:
-        expected = np.asarray(run(clip))
+        clip = probe_clip()
+        expected = np.asarray(loaded(clip))
     differences = {}
     for gate in gates:
         network.set_gate(gate)

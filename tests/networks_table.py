@@ -1,0 +1,23 @@
+"""A variant for tests; apart from the other helpers, since it needs no TensorFlow."""
+
+from movinet_lite.variants import BlockSpec, Variant
+
+TINY = Variant(
+    name="tiny",
+    frame_size=(32, 32),
+    fps=5.0,
+    clip_frames=6,
+    base_accuracy=None,
+    stream_accuracy=None,
+    gflops=None,
+    stem_channels=8,
+    blocks=(
+        BlockSpec(8, (16,), ((1, 5, 5),), 2),
+        BlockSpec(16, (24,), ((3, 3, 3),), 2),
+        BlockSpec(16, (32, 24), ((5, 3, 3), (3, 3, 3)), 2),
+        BlockSpec(24, (32,), ((5, 3, 3),), 1),
+        BlockSpec(32, (40,), ((1, 5, 5),), 2),
+    ),
+    head_channels=40,
+    hidden_channels=640,
+)
