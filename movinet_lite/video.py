@@ -270,7 +270,7 @@ def _check_damage(decoder: VideoDecoder, num_given: int) -> None:
     if decoder.damage is not None:
         raise decoder.error(
             f"the file is damaged or was cut short; {num_given} frames were given, "
-            f"the last good picture ends at {decoder.end_s:.2f} s ({decoder.damage})"
+            f"the last one ends at {decoder.end_s:.2f} s ({decoder.damage})"
         )
 
 

@@ -31,7 +31,15 @@ __all__ = ["VideoDecoder", "VideoInfo"]
 _NO_VIDEOS = frozenset({"concat", "dash", "hls", "tty"})
 """File formats of FFmpeg that are text: play lists, and .txt files, which it would draw as a terminal does."""
 
-_SEEK_MARGINS_S = (0.0, 10.0)
+_SAME_SIZE = 0x20 | 0x80000
+"""How FFmpeg converts colours where nothing is scaled: its own fast way, SWS_AREA without SWS_ACCURATE_RND.
+
+It is 20 times faster than the accurate way (0.8 ms for 1920 x 1080 in place of 15 ms), about one level of 255 darker,
+and draws the edges of colours, which videos store at half the resolution, in blocks of 2 by 2. Most programs show
+videos like this.
+"""
+
+_SEEK_MARGINS_S = (0.0, 1.0, 10.0)
 """How far before the time wanted to look for a place to start, in seconds; then from the beginning."""
 
 _MISSING_S = 1.0
@@ -139,13 +147,15 @@ class VideoDecoder:
         from av import FFmpegError
 
         height, width = self._turn.swap(frame_size or self.info.frame_size)
+        same_size = (height, width) == (picture.height, picture.width)
         try:
             rgb = self._scaler.reformat(
                 picture,
                 width=width,
                 height=height,
                 format="rgb24",
-                interpolation=SCALING,
+                interpolation=_SAME_SIZE if same_size else SCALING,
+                threads=1,
             )
         except FFmpegError as error:
             raise VideoError(
