@@ -46,7 +46,8 @@ class Measurement:
         p95_ms: Milliseconds a unit, the 95th percentile.
         calls: How many calls were measured.
         times_baseline: How many times faster than the plain loop on the SavedModel; `None` if that was not measured.
-        share_of_limit: Which share of the arithmetic limit it reaches, 0 to 1; `None` if the multiply-adds are unknown.
+        share_of_limit: Which share of the arithmetic limit it reaches, 0 to 1; `None` for base models, or if the
+            multiply-adds are unknown.
     """
 
     way: str
@@ -101,6 +102,33 @@ class BenchmarkReport:
     limit_ms: float | None
     measurements: tuple[Measurement, ...]
     starts: tuple[Start, ...]
+
+    def to_text(self) -> str:
+        """Return all of it as a table to read."""
+        height, width = self.frame_size
+        facts = ", ".join(f"{key} {value}" for key, value in self.machine.items())
+        lines = [
+            f"{self.model}, frames of {height} x {width}, {self.threads} threads",
+            facts,
+            f"large matrix product: {self.gflops:.0f} GFLOP/s (multiply-adds)",
+        ]
+        if self.limit_ms is not None:
+            lines.append(
+                f"arithmetic limit of a stream model: {self.limit_ms:.2f} ms a frame"
+            )
+        lines += ["", f"{'way':38} {'median ms':>10} {'95 %':>9} {'a second':>9} {'x':>6} {'limit':>6}"]
+        for found in self.measurements:
+            times = "" if found.times_baseline is None else f"{found.times_baseline:.1f}"
+            share = "" if found.share_of_limit is None else f"{found.share_of_limit:.0%}"
+            lines.append(
+                f"{found.way:38} {found.median_ms:10.3f} {found.p95_ms:9.3f} "
+                f"{found.per_second:9.1f} {times:>6} {share:>6}"
+            )
+        if self.starts:
+            lines += ["", f"{'start, in a process of its own':48} {'seconds':>8} {'peak MB':>8}"]
+        for start in self.starts:
+            lines.append(f"{start.way:48} {start.load_s:8.2f} {start.peak_mb:8.0f}")
+        return "\n".join(lines)
 
     def to_json(self) -> str:
         """Return all of it as JSON, on one line."""
@@ -247,7 +275,6 @@ def _measurement(
 ) -> Measurement:
     median = float(np.median(way.times))
     baseline = next((other for other in ways if other.name == way.baseline), None)
-    frames = _CLIP_FRAMES if way.unit == "clip" else 1
     return Measurement(
         way=way.name,
         unit=way.unit,
@@ -257,7 +284,7 @@ def _measurement(
         times_baseline=(
             float(np.median(baseline.times)) / median if baseline else None
         ),
-        share_of_limit=limit_ms * frames / median if limit_ms else None,
+        share_of_limit=limit_ms / median if limit_ms and way.unit == "frame" else None,
     )
 
 

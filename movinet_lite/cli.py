@@ -369,6 +369,56 @@ def _labels(args: argparse.Namespace) -> int:
     return 0
 
 
+def _export(args: argparse.Namespace) -> int:
+    """Write a model in another form."""
+    from movinet_lite.exporting import export_model
+
+    if sys.stderr.isatty():
+        print(f"exporting {args.model} ...", file=sys.stderr)
+    written = export_model(
+        args.model,
+        args.path,
+        to=args.to,
+        mode=args.mode,
+        quantize=args.quantize,
+        frame_size=args.frame_size,
+        labels=args.labels,
+        offline=args.offline,
+    )
+    if args.json:
+        _print_json(
+            path=str(written.path),
+            num_bytes=written.num_bytes,
+            difference=written.difference,
+        )
+        return 0
+    print(
+        f"{written.path}: {written.num_bytes / 1e6:.1f} MB, logits within "
+        f"{written.difference:.1e} of the largest"
+    )
+    return 0
+
+
+def _benchmark(args: argparse.Namespace) -> int:
+    """Measure models on this machine."""
+    from movinet_lite.benchmark import benchmark
+
+    if sys.stderr.isatty():
+        print("measuring; this takes some minutes ...", file=sys.stderr)
+    report = benchmark(
+        args.stream,
+        base=args.base,
+        stock_tflite=args.stock_tflite,
+        threads=args.threads,
+        streams=args.streams,
+        calls=args.calls,
+        measure_starts=not args.no_starts,
+        offline=args.offline,
+    )
+    print(report.to_json() if args.json else report.to_text())
+    return 0
+
+
 # What the commands for videos share
 
 
@@ -551,6 +601,7 @@ def _parser() -> argparse.ArgumentParser:
             "classify *.mp4 --json        what each video shows as a whole",
             "labels dancing               the names that contain 'dancing'",
             "models                       the models, and what is in the cache",
+            "benchmark --stream a0        how fast they are on this machine",
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -563,6 +614,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_stream(commands)
     _add_models(commands)
     _add_labels(commands)
+    _add_export(commands)
+    _add_benchmark(commands)
     return parser
 
 
@@ -682,6 +735,96 @@ def _add_labels(commands: Any) -> None:
     _add_json(parser)
 
 
+def _add_export(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "export",
+        _export,
+        summary="write a model as a LiteRT file or a SavedModel",
+        description="Write a model as a LiteRT file or a SavedModel, and check that it computes the same.",
+        examples=(
+            "export a0.tflite --model a0",
+            "export a0_small.tflite --model a0 --quantize float16",
+            "export a0_base.tflite --model a0 --mode base",
+            "export my_model --to saved_model --model downloads/a2",
+        ),
+    )
+    parser.add_argument("path", type=Path, help="the file or folder to write")
+    parser.add_argument("--model", default="a0", help="the model (default: %(default)s)")
+    parser.add_argument(
+        "--to",
+        choices=("litert", "saved_model"),
+        default="litert",
+        help="the form (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("stream", "base"),
+        default="stream",
+        help="which model of the name (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--quantize",
+        choices=("float16", "dynamic"),
+        help="store the weights as float16, or as 8-bit integers",
+    )
+    parser.add_argument(
+        "--frame-size",
+        type=_frame_size,
+        metavar="HxW",
+        help="the size of the frames it will take (default: what the model was trained on)",
+    )
+    _add_labels_file(parser)
+    _add_offline(parser)
+    _add_json(parser)
+
+
+def _add_benchmark(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "benchmark",
+        _benchmark,
+        summary="measure every way to run a model on this machine",
+        description="Measure every way to run a model on this machine, side by side.",
+        examples=(
+            "benchmark --stream a0 --base a0",
+            "benchmark --stream a2 --threads 1 --stock-tflite a2.tflite",
+        ),
+    )
+    parser.add_argument("--stream", metavar="MODEL", help="the stream model")
+    parser.add_argument("--base", metavar="MODEL", help="the base model")
+    parser.add_argument(
+        "--stock-tflite",
+        type=Path,
+        metavar="FILE",
+        help="the same stream model as a file that others made, for LiteRT's own signature runner",
+    )
+    parser.add_argument(
+        "--threads", type=_count, metavar="N", help="threads (default: one a core)"
+    )
+    parser.add_argument(
+        "--streams",
+        type=_count,
+        default=8,
+        metavar="N",
+        help="streams to step in one call (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--calls",
+        type=_count,
+        default=30,
+        metavar="N",
+        help="calls of each way to measure (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no-starts",
+        action="store_true",
+        help="leave out the time to load and the memory",
+    )
+    _add_offline(parser)
+    _add_json(parser)
+
+
 def _add_video_options(parser: argparse.ArgumentParser, *, top_k: int) -> None:
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a video file")
     model = parser.add_argument_group("model")
@@ -704,12 +847,7 @@ def _add_video_options(parser: argparse.ArgumentParser, *, top_k: int) -> None:
         metavar="N",
         help="how many threads may compute (default: one for each core)",
     )
-    model.add_argument(
-        "--offline",
-        action="store_true",
-        default=None,
-        help="never touch the network; the model must be in the cache",
-    )
+    _add_offline(model)
     frames = parser.add_argument_group("frames")
     frames.add_argument(
         "--fps",
@@ -772,6 +910,14 @@ def _add_labels_file(parser: argparse._ActionsContainer) -> None:
         type=Path,
         metavar="FILE",
         help="the names of the model's classes, one a line (default: the model's own, or Kinetics-600)",
+    )
+
+
+def _add_offline(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        help="never touch the network; the model must be in the cache",
     )
 
 
