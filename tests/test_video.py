@@ -434,10 +434,10 @@ def test_all_frames_have_the_size_of_the_first(tmp_path):
 def test_frames_can_be_painted_on(tmp_path):
     """What is done to a frame does no harm to the next one, though its codec keeps the pixels it gave."""
     path = tmp_path / "clip.mov"
-    picture = picture_of(5)
+    picture = picture_of(5, 32, 64)  # 64 pixels are stored without padding
     with av.open(path, "w") as file:
         stream = file.add_stream("qtrle", rate=10)
-        stream.height, stream.width, stream.pix_fmt = 32, 48, "rgb24"
+        stream.height, stream.width, stream.pix_fmt = 32, 64, "rgb24"
         for _ in range(4):
             file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         file.mux(stream.encode())
