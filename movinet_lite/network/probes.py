@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import ModelError
 from movinet_lite.network.states import count_names, state_shapes
 from movinet_lite.states import canonical_state_name
@@ -65,22 +66,25 @@ class SavedModelRun:
         self._states = dict(self._function.structured_input_signature[1])
         self._image_shape = tuple(self._states.pop("image").shape)
 
-    def probe_clip(self) -> NDArray[np.float32]:
-        """Return a clip as `probe_clip` gives it, of a size that the model takes."""
+    def probe_clip(self, frame_size: FrameSize = _PROBE_SIZE) -> NDArray[np.float32]:
+        """Return a clip as `probe_clip` gives it, of *frame_size* where the model takes any."""
         _, frames, height, width, _ = self._image_shape
         return probe_clip(
             _PROBE_FRAMES if frames in {None, 1} else frames,
-            height or _PROBE_SIZE[0],
-            width or _PROBE_SIZE[1],
+            height or frame_size[0],
+            width or frame_size[1],
         )
 
     def logits(self, clip: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits of a whole clip, ``(1, classes)``, in one call if the model takes as many frames."""
+        """Return the logits of a whole clip, ``(1, classes)``; a stream model gets it frame by frame.
+
+        TensorFlow takes seconds for the first call with inputs of new shapes, and streams go frame by frame later.
+        """
         if not self._states:
             outputs = self._function(image=tf.constant(clip))
             (logits,) = outputs.values()  # whatever its name
             return np.asarray(logits)
-        if self._image_shape[1] == 1:
+        if self._image_shape[1] in {None, 1}:
             return self.frame_logits(clip)[-1:]
         return self._step_through([clip])
 

@@ -426,7 +426,7 @@ def _check_logits(
         loaded = tf.saved_model.load(str(source.path))
     if hasattr(loaded, "signatures"):
         run = SavedModelRun(loaded, source.path)
-        clip = run.probe_clip()
+        clip = run.probe_clip(network.spec.frame_size)
         expected = run.logits(clip)
     else:
         clip = probe_clip()
