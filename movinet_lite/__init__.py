@@ -2,7 +2,7 @@
 
 from movinet_lite.arrays import VideoFrame
 from movinet_lite.cache import cached_models, clear_cache
-from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
+from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.errors import (
     ArrayError,
@@ -61,6 +61,7 @@ __all__ = [
     "read_video_info",
     "search_labels",
     "softmax",
+    "step_many",
     "top_k",
     "top_k_over_time",
     "write_video",

@@ -46,6 +46,7 @@ LAYERS = (
         "training",
         "demo",
         "benchmark",
+        "exporting",
     },
     {"__init__"},
     {"cli"},
