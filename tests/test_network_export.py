@@ -222,32 +222,34 @@ def test_a_batch_of_clips_compiles(base, tmp_path):
     assert_same_logits(run(image=clips.reshape(-1, *SIZE, 3))["logits"], base(clips))
 
 
-@pytest.mark.parametrize(("mode", "num_frames"), [("stream", 1), ("base", 4)])
+@pytest.mark.parametrize(
+    ("mode", "num_frames"), [("stream", 1), ("stream", 8), ("base", 4)]
+)
 def test_compiled_graphs_are_made_of_fast_operations(tmp_path, mode, num_frames):
-    """Convolutions stay 2-D, norms are gone, and every tensor has at most four axes."""
-    network = small_network(mode)
+    """Norms are gone, no tensor has more than four axes, and XNNPACK takes the graph as a whole."""
+    network = small_network(mode, positional_encoding=mode == "stream")
     path = tmp_path / "model.tflite"
     export_litert(network, path, num_frames=num_frames)
     interpreter = Interpreter(str(path))
-
     operations = collections.Counter(
         one["op_name"] for one in interpreter._get_ops_details()
     )
-    allowed = {
-        "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DIV", "HARD_SWISH", "LOGISTIC",
-        "MEAN", "MUL", "PAD", "RESHAPE", "SPLIT", "STRIDED_SLICE", "DELEGATE",
-    }  # fmt: skip
-    assert operations.keys() <= allowed
-    # One for each convolution of the network: 6 layers of expand, squeeze, excite, project; skips; stem; head.
+
+    # One for each convolution of the network: 6 layers of expand, squeeze, excite, project; 5 skips; stem; head.
     assert operations["CONV_2D"] == 6 * 4 + 5 + 1 + 3
-    # One multiplication a layer, by the gates, and the last swish: no norm, no residual scale is left.
-    swishes = operations["LOGISTIC"]
-    assert (
-        operations["MUL"] - swishes == 6
-        if mode == "stream"
-        else operations["MUL"] == swishes
-    )
+    if mode == "stream":
+        # The gates of 6 layers, the last swish, scales and angles of positions, of 4 widths: no norm is left.
+        assert operations["MUL"] == 6 + 1 + 6 + 4
     assert max(len(one["shape"]) for one in interpreter.get_tensor_details()) <= 4
+
+    interpreter.allocate_tensors()
+    (delegate,) = (
+        one for one in interpreter._get_ops_details() if one["op_name"] == "DELEGATE"
+    )
+    inputs = {one["index"] for one in interpreter.get_input_details()}
+    outputs = {one["index"] for one in interpreter.get_output_details()}
+    assert inputs <= set(delegate["inputs"])
+    assert outputs <= set(delegate["outputs"])
 
 
 @pytest.mark.parametrize(
@@ -266,7 +268,7 @@ def test_quantized_weights_take_less_room(base, tmp_path, quantize, kept, tolera
     run, _ = run_litert(path)
 
     # Small tensors stay as they are.
-    assert sizes[0] - sizes[1] > 0.7 * (1 - kept) * weights
+    assert sizes[0] - sizes[1] > 0.5 * (1 - kept) * weights
     assert_same_logits(run(image=clips[0])["logits"], base(clips), tolerance)
 
 

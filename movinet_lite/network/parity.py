@@ -102,7 +102,7 @@ def _compare_stream(
 ) -> Iterator[tuple[str, float]]:
     expected = source.frame_logits(clip)
     yield "itself", largest_difference(source.logits(clip), expected[-1:])
-    step = tf.function(network.step, autograph=False)
+    step = tf.function(network.step, autograph=False, reduce_retracing=True)
     yield "frames", largest_difference(_step_through(step, network, clip, 1), expected)
     yield (
         "clip",
