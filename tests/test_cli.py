@@ -95,8 +95,13 @@ def run_json(run):
 
 def in_a_process(*arguments, **options):
     """Return a command line that runs in a process of its own, its output in pipes."""
+    # What runs the tests may have told its children to ignore interrupts.
+    code = (
+        "import signal, sys; from movinet_lite.cli import main; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main())"
+    )
     return subprocess.Popen(
-        [sys.executable, "-m", "movinet_lite", *arguments],
+        [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -468,6 +473,18 @@ def test_help_shows_examples(run, command):
 def test_version(run):
     """--version prints the version of the package."""
     assert run("--version") == (0, [f"movinet-lite {movinet_lite.__version__}"], "")
+
+
+def test_python_runs_the_package():
+    """`python -m movinet_lite` is the command line."""
+    found = subprocess.run(
+        [sys.executable, "-m", "movinet_lite", "labels", "ice cream"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (found.stdout, found.stderr) == ("eating ice cream\n", "")
 
 
 def test_json_is_documented():
