@@ -563,8 +563,8 @@ def _in_lanes(
     frames: NDArray[np.float32], places: list[int], lanes: list[int], streams: int
 ) -> NDArray[np.float32]:
     """Return the frames at *places* in their *lanes* of a batch; the other lanes compute what nobody reads."""
-    everyone = list(range(streams))
-    if places == everyone == lanes:
+    everyone = list(range(len(frames)))
+    if len(frames) == streams and places == everyone == lanes:
         return frames
     batch = np.zeros((streams, *frames.shape[1:]), np.float32)
     batch[lanes] = frames[places]
