@@ -47,6 +47,7 @@ python_use_unqualified_type_names = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_use_rtype = False
 
 # Names from elsewhere (Python, numpy) and aliases of types have no page here to link to.
 nitpick_ignore_regex = [("py:(class|obj|data|func|exc|meth|attr|mod)", ".*")]
