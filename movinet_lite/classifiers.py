@@ -37,7 +37,14 @@ from movinet_lite.engines.base import (
 from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.labels import check_labels, kinetics_600_labels, load_labels
 from movinet_lite.predictions import Prediction
-from movinet_lite.preprocess import Fit, prepare_clip, prepare_frame
+from movinet_lite.preprocess import (
+    Fit,
+    check_fit,
+    check_frame_size,
+    check_positive,
+    prepare_clip,
+    prepare_frame,
+)
 from movinet_lite.states import fit_states
 from movinet_lite.variants import Mode
 
@@ -83,8 +90,8 @@ class _Session:
         self._info = info
         self._labels = _choose_labels(labels, info)
         self._frame_size = _choose_frame_size(frame_size, info)
-        self._fps = fps if fps is not None else info.fps
-        self._fit: Fit = fit
+        self._fps = check_positive(fps, "fps") if fps is not None else info.fps
+        self._fit: Fit = check_fit(fit)
         self._closed = False
         self._in_use = threading.Lock()
 
@@ -472,9 +479,9 @@ class StreamingClassifier(_Session):
             SessionError: As `step`; also if the session was used otherwise between two predictions.
             ValueError: If *frames_per_call* is less than 1.
         """
-        if frames_per_call < 1:
+        if not isinstance(frames_per_call, int) or frames_per_call < 1:
             raise ValueError(
-                f"frames_per_call must be at least 1; got {frames_per_call}"
+                f"frames_per_call must be a whole number, at least 1; got {frames_per_call!r}"
             )
         return self._run(iter(frames), frames_per_call)
 
@@ -510,8 +517,10 @@ class StreamingClassifier(_Session):
     ) -> _Chunk:
         """Return as many frames as there is *room* for, or as come."""
         chunk = _Chunk(room)
+        changes = self._changes
         try:
             for place, frame in enumerate(itertools.islice(frames, len(room))):
+                self._check_unchanged(changes)
                 shape = self._prepare(frame, room[place])
                 self._check_size(shape, chunk.shape)
                 chunk.shape = shape
@@ -526,6 +535,7 @@ class StreamingClassifier(_Session):
             self._settle()
             logits, states = self._model.step(frames, self._states)
             self._given_size = chunk.shape
+            self._changes += 1  # another run that is still going on must not
             changes = self._changes
         try:
             for place, (row, time_s) in enumerate(
@@ -539,11 +549,7 @@ class StreamingClassifier(_Session):
                     frame_index=self._num_frames + place,
                     time_s=time_s,
                 )
-                if self._changes != changes:
-                    raise SessionError(
-                        "a session must not be used otherwise while it runs over frames; it was stepped, reset or "
-                        "given other states between two predictions"
-                    )
+                self._check_unchanged(changes)
         finally:
             self._end_chunk(frames, states, changes)
 
@@ -579,6 +585,14 @@ class StreamingClassifier(_Session):
         self._handed_out = None
         self._changes += 1
         return prediction
+
+    def _check_unchanged(self, changes: int) -> None:
+        """Refuse to go on with a run where the session was used otherwise since *changes* were counted."""
+        if self._changes != changes:
+            raise SessionError(
+                "a session must not be used otherwise while it runs over frames; it was stepped, reset, given other "
+                "states or run a second time between two predictions (at a cut, end the run, call reset(), run again)"
+            )
 
     def _current_states(self) -> States:
         """Return the states just after the last prediction that a run has handed out, or the last step."""
@@ -707,8 +721,7 @@ def _choose_frame_size(frame_size: FrameSize | None, info: ModelInfo) -> FrameSi
             "the model must know the size of its frames; it does not (give it: frame_size=(height, width))",
             info.source,
         )
-    height, width = chosen
-    return (int(height), int(width))
+    return check_frame_size(chosen)
 
 
 def _time_of(frame: Frame | VideoFrame, time_s: float | None) -> float | None:

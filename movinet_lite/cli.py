@@ -88,14 +88,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = _run(argv)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever started the command
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
         # Python flushes the standard output once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return _PIPE_CLOSED
+    except OSError as error:
+        _complain("error", f"the output cannot be written: {error}")
+        _give_up_output()
+        return _FAILED
     return status
+
+
+def _give_up_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -122,6 +131,8 @@ def _run(argv: Sequence[str] | None) -> int:
 
 def _complain(kind: str, message: object) -> None:
     """Say *message* in one line of the standard error."""
+    if sys.stderr is None:  # print would take the standard output for it
+        return
     text = " ".join(str(message).split())
     print(f"{_PROGRAM}: {kind}: {text}", file=sys.stderr, flush=True)
 

@@ -22,6 +22,7 @@ __all__ = [
     "SCALING",
     "Fit",
     "as_number",
+    "check_fit",
     "check_frame_size",
     "check_positive",
     "frames_shown_at",
@@ -131,7 +132,7 @@ def prepare_frame(
     """
     pixels = as_frame(frame)
     size = check_frame_size(frame_size)
-    _check_fit(fit)
+    check_fit(fit)
     result = _check_out(out, (*size, 3))
     if pixels.shape[:2] == size:
         return _to_float01(pixels, result)
@@ -167,7 +168,7 @@ def prepare_clip(
     """
     pixels = as_clip(clip)
     size = check_frame_size(frame_size)
-    _check_fit(fit)
+    check_fit(fit)
     result = _check_out(out, (len(pixels), *size, 3))
     if pixels.shape[1:3] == size:
         return _to_float01(pixels, result)
@@ -302,9 +303,15 @@ def _as_pictures(value: ArrayLike) -> NDArray[np.uint8] | NDArray[np.float32]:
     return as_frame(value) if depth <= 3 else as_clip(value)
 
 
-def _check_fit(fit: str) -> None:
+def check_fit(fit: Fit) -> Fit:
+    """Return *fit* if it is a way to fit frames.
+
+    Raises:
+        ArrayError: If it is none.
+    """
     if fit not in get_args(Fit):
         raise ArrayError(f"fit must be one of {', '.join(get_args(Fit))}; got {fit!r}")
+    return fit
 
 
 def _check_out(
@@ -366,7 +373,7 @@ def _covering_size(size: FrameSize, frame_size: FrameSize) -> FrameSize:
 def _scale(
     frame: Frame, frame_size: FrameSize, scaler: VideoReformatter
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    from av import VideoFrame
+    from av import FFmpegError, VideoFrame
 
     pixels: NDArray[Any] = frame
     pixel_format = "rgb24"
@@ -374,13 +381,19 @@ def _scale(
         # FFmpeg's own floating-point formats are no choice: gbrpf32 comes out wrong by up to one half.
         pixels = np.rint(frame * np.float32(65535)).astype(np.uint16)
         pixel_format = "rgb48le"
-    picture = VideoFrame.from_ndarray(pixels, pixel_format)
     height, width = frame_size
-    scaled: NDArray[Any] = scaler.reformat(
-        picture,
-        width=width,
-        height=height,
-        interpolation=SCALING,
-        threads=1,  # to start more takes longer than most frames
-    ).to_ndarray()
+    try:
+        picture = VideoFrame.from_ndarray(pixels, pixel_format)
+        scaled: NDArray[Any] = scaler.reformat(
+            picture,
+            width=width,
+            height=height,
+            interpolation=SCALING,
+            threads=1,  # to start more takes longer than most frames
+        ).to_ndarray()
+    except FFmpegError as error:
+        raise ArrayError(
+            f"a frame must be of a size that FFmpeg can scale to {frame_size}; got {frame.shape[:2]} "
+            f"({error.strerror})"
+        ) from error
     return scaled

@@ -313,7 +313,7 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     _check_file(path)
     try:
         # With "file:" no name is taken for a URL, not even "12:30.mp4".
-        container = av.open(f"file:{path}")
+        container = av.open(f"file:{path}", metadata_errors="replace")
     except av.FFmpegError as error:
         raise VideoError(
             f"it cannot be opened as a video: {error.strerror} "

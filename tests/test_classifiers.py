@@ -209,6 +209,38 @@ def test_run_refuses_to_go_on_where_the_session_was_used_otherwise(disturb):
         next(run)
 
 
+def test_run_refuses_a_reset_by_whoever_gives_the_frames():
+    """A reset between two frames cannot come into effect in the middle of a call, so it is refused."""
+    session = StreamingClassifier(FakeStreamModel())
+
+    def frames_of_two_videos():
+        for index, frame in enumerate(make_frames(8)):
+            if index == 4:
+                session.reset()
+            yield frame
+
+    with pytest.raises(SessionError, match="at a cut, end the run"):
+        list(session.run(frames_of_two_videos()))
+
+
+def test_two_runs_of_one_session_are_refused():
+    """The second run takes over; the first one, asked again, says so, and no frame counts twice."""
+    frames = make_frames(9)
+    session = StreamingClassifier(FakeStreamModel())
+    first = session.run(frames[:4])
+    next(first)
+    second = session.run(frames[4:])
+    next(second)
+    with pytest.raises(SessionError, match="run a second time"):
+        next(first)
+    del first
+    next(second)
+    assert session.num_frames == 3
+    expected = expected_logits([frames[0], *frames[4:7]])[-1]
+    second.close()
+    np.testing.assert_allclose(session.step(frames[6]).logits, expected, atol=1e-5)
+
+
 def test_run_gives_all_predictions_before_a_frame_that_fails():
     """A bad frame costs none of the good ones before it."""
     frames = [*make_frames(5), np.zeros((8, 6), np.uint8), *make_frames(2)]
@@ -493,6 +525,22 @@ def test_a_model_of_the_other_kind_is_refused():
         StreamingClassifier(FakeStreamModel(mode="base"))
     with pytest.raises(ModelError, match="give it to StreamingClassifier"):
         BaseClassifier(FakeClipModel(mode="stream"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frame_size": 172}, "frame_size"),
+        ({"frame_size": (172.9, 172)}, "frame_size"),
+        ({"fps": 0}, "fps"),
+        ({"fps": float("nan")}, "fps"),
+        ({"fit": "foo"}, "stretch"),
+    ],
+)
+def test_options_are_checked_when_a_session_is_opened(options, message):
+    """Nonsense is refused before the first frame."""
+    with pytest.raises(ArrayError, match=message):
+        StreamingClassifier(FakeStreamModel(), **options)
 
 
 def test_frames_are_scaled_to_the_size_of_the_session():

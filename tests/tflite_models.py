@@ -45,6 +45,8 @@ def write_tflite(
 
     @tf.function(input_signature=[specs])
     def call(inputs: dict[str, Any]) -> dict[str, Any]:
+        mean = tf.reduce_mean(inputs["image"], axis=1, keepdims=True)
+        inputs = {**inputs, "image": mean}
         logits, states = _stream_step(tf, inputs, names, module.kernel)
         return {**states, "logits": logits}
 

@@ -11,7 +11,7 @@ from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.compiled import load_compiled
 from movinet_lite.engines.litert import load_tflite
 from movinet_lite.engines.tensorflow import load_saved_model
-from movinet_lite.errors import ModelError, MoViNetError
+from movinet_lite.errors import ConversionError, ModelError, MoViNetError
 from movinet_lite.hub import resolve_model
 from movinet_lite.labels import load_labels
 from movinet_lite.variants import Mode
@@ -78,10 +78,8 @@ def load_model(
             f"engine must be one of {', '.join(get_args(Engine))}; got {engine!r}",
             source,
         )
-    if threads is not None and threads < 1:
-        raise ModelError(f"threads must be at least 1, or None; got {threads}", source)
-    if streams < 1:
-        raise ModelError(f"streams must be at least 1; got {streams}", source)
+    _check_count("threads", 1 if threads is None else threads, source)
+    _check_count("streams", streams, source)
     path = resolve_model(source, mode, offline=offline)
     if path.suffix == ".tflite":
         return _load_tflite(path, mode, engine, threads, str(source))
@@ -102,8 +100,15 @@ def load_model(
             labels=labels,
         )
     except (MoViNetError, OSError) as error:
+        if isinstance(error, ModelError) and error.received in get_args(Mode):
+            raise  # a model of the other mode: no engine takes it
         if engine == "litert":
-            raise
+            if isinstance(error, MoViNetError):
+                raise
+            raise ConversionError(
+                f"{source}: a compiled model is kept in the cache, which must be a folder that can be written to; "
+                f"{error} (MOVINET_LITE_CACHE names another one)"
+            ) from error
         # What is wrong with the model itself, TensorFlow's engine says better.
         model = load_saved_model(
             path, mode, threads=threads, source=str(source), labels=labels
@@ -114,6 +119,13 @@ def load_model(
             stacklevel=3,
         )
         return model
+
+
+def _check_count(name: str, value: object, source: str | Path) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ModelError(
+            f"{name} must be a whole number, at least 1; got {value!r}", source
+        )
 
 
 def _load_tflite(

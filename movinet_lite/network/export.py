@@ -78,7 +78,11 @@ class FlatMemory:
 
     def _sums(self, total: Tensor, rows: Tensor) -> Tensor:
         """Return, for each row, *total* plus the rows of its stream up to and with it."""
-        batch, frames, channels = self._info.batch, self._info.num_frames, rows.shape[-1]
+        batch, frames, channels = (
+            self._info.batch,
+            self._info.num_frames,
+            rows.shape[-1],
+        )
         if frames == 1:
             return total + rows
         # Neither CUMSUM nor a SPLIT into more than 4 has a fast kernel [2]; a convolution with ones, reaching from each

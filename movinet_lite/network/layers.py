@@ -53,6 +53,12 @@ Tensor: TypeAlias = Any
 
 NORM_MOMENTUM: Final = 0.99  # [2]
 NORM_EPSILON: Final = 0.001  # [2]
+_NORM_PARTS: Final = {  # of a batch norm, with how each starts
+    "gamma": "ones",
+    "beta": "zeros",
+    "moving_mean": "zeros",
+    "moving_variance": "ones",
+}
 _LONGEST_WAVE: Final = 10_000.0  # [4]
 
 # Each hard gate is also factor * relu6(slope * x + 3), since clip(0.2 x + 0.5, 0, 1) = relu6(1.2 x + 3) / 6: so slope,
@@ -293,7 +299,7 @@ class Convolution(keras.layers.Layer):
         fan_in = np.prod(kernel_shape[: -2 if self._is_depthwise_2d else -1])
         self.kernel: Any = None
         self.bias: Any = None
-        self.norm: Any = None
+        self.norm: dict[str, Any] = {}
         self.built = True
         if (
             options.folded
@@ -309,20 +315,48 @@ class Convolution(keras.layers.Layer):
             self.bias = self.add_weight(
                 name="bias", shape=(channels,), initializer="zeros"
             )
-        else:
-            self.norm = keras.layers.BatchNormalization(
-                momentum=NORM_MOMENTUM, epsilon=NORM_EPSILON, name="norm"
+            return
+        self.norm = {
+            part: self.add_weight(
+                name=part,
+                shape=(channels,),
+                initializer=initializer,
+                trainable=part in {"gamma", "beta"},
             )
-            self.norm.build((None, None, None, channels))
+            for part, initializer in _NORM_PARTS.items()
+        }
 
     def call(self, x: Tensor, timeline: Timeline, training: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - Keras's own signature
         """Return the rows after convolution, norm or bias, and activation."""
         x = self._convolve(x, tf.convert_to_tensor(self.kernel), timeline)
-        if self.norm is not None:
-            x = self.norm(x, training=training)
+        if self.norm:
+            # As in Keras, a norm that is frozen keeps its statistics in training too.
+            x = self._normalise(x, learn=training and self.trainable)
         else:
             x = tf.nn.bias_add(x, self.bias)
         return x if self._activation is None else self._activation(x)
+
+    def _normalise(self, x: Tensor, *, learn: bool) -> Tensor:
+        """Return *x* after the batch norm: by the statistics of this batch, which it learns from, or by those learnt."""
+        gamma, beta, mean, variance = (
+            tf.convert_to_tensor(self.norm[part]) for part in _NORM_PARTS
+        )
+        normalise = tf.compat.v1.nn.fused_batch_norm
+        if not learn:
+            x, _, _ = normalise(
+                x, gamma, beta, mean, variance, NORM_EPSILON, is_training=False
+            )
+            return x
+        x, batch_mean, batch_variance = normalise(
+            x, gamma, beta, epsilon=NORM_EPSILON, is_training=True
+        )
+        for part, value in (
+            ("moving_mean", batch_mean),
+            ("moving_variance", batch_variance),
+        ):
+            learnt = self.norm[part]
+            learnt.assign(learnt * NORM_MOMENTUM + value * (1.0 - NORM_MOMENTUM))
+        return x
 
     @property
     def named_weights(self) -> dict[str, Any]:
@@ -331,9 +365,8 @@ class Convolution(keras.layers.Layer):
         named = {f"{self._published_name}/{kernel}": self.kernel}
         if self.bias is not None:
             named[f"{self._published_name}/bias"] = self.bias
-        if self.norm is not None:
-            for part in ("gamma", "beta", "moving_mean", "moving_variance"):
-                named[f"{self._published_norm}/{part}"] = getattr(self.norm, part)
+        for part, weight in self.norm.items():
+            named[f"{self._published_norm}/{part}"] = weight
         return named
 
     def fold_into(
@@ -356,13 +389,13 @@ class Convolution(keras.layers.Layer):
             input_scale: *other* gets its input divided by this.
         """
         kernel = np.asarray(self.kernel, np.float64)
-        if self.norm is None:
+        if not self.norm:
             factor = np.ones(())
             bias = np.asarray(self.bias, np.float64)
         else:
             norm = {
-                part: np.asarray(getattr(self.norm, part), np.float64)
-                for part in ("gamma", "beta", "moving_mean", "moving_variance")
+                part: np.asarray(weight, np.float64)
+                for part, weight in self.norm.items()
             }
             factor = norm["gamma"] / np.sqrt(norm["moving_variance"] + NORM_EPSILON)
             bias = norm["beta"] - norm["moving_mean"] * factor
