@@ -116,16 +116,26 @@ class BenchmarkReport:
             lines.append(
                 f"arithmetic limit of a stream model: {self.limit_ms:.2f} ms a frame"
             )
-        lines += ["", f"{'way':38} {'median ms':>10} {'95 %':>9} {'a second':>9} {'x':>6} {'limit':>6}"]
+        lines += [
+            "",
+            f"{'way':38} {'median ms':>10} {'95 %':>9} {'a second':>9} {'x':>6} {'limit':>6}",
+        ]
         for found in self.measurements:
-            times = "" if found.times_baseline is None else f"{found.times_baseline:.1f}"
-            share = "" if found.share_of_limit is None else f"{found.share_of_limit:.0%}"
+            times = (
+                "" if found.times_baseline is None else f"{found.times_baseline:.1f}"
+            )
+            share = (
+                "" if found.share_of_limit is None else f"{found.share_of_limit:.0%}"
+            )
             lines.append(
                 f"{found.way:38} {found.median_ms:10.3f} {found.p95_ms:9.3f} "
                 f"{found.per_second:9.1f} {times:>6} {share:>6}"
             )
         if self.starts:
-            lines += ["", f"{'start, in a process of its own':48} {'seconds':>8} {'peak MB':>8}"]
+            lines += [
+                "",
+                f"{'start, in a process of its own':48} {'seconds':>8} {'peak MB':>8}",
+            ]
         for start in self.starts:
             lines.append(f"{start.way:48} {start.load_s:8.2f} {start.peak_mb:8.0f}")
         return "\n".join(lines)
@@ -205,12 +215,7 @@ def benchmark(
     Raises:
         ModelError: If a model cannot be loaded, or there is none to measure.
     """
-    if stream is None and base is None:
-        raise ModelError(
-            "a benchmark needs a stream model or a base model; got neither"
-        )
-    if calls < 1:
-        raise ModelError(f"calls must be at least 1; got {calls}")
+    _check_request(stream, base, calls)
     threads = threads or os.cpu_count() or 1
     with quiet_start():
         import tensorflow as tf
@@ -225,7 +230,14 @@ def benchmark(
             path, engine="litert", threads=threads, streams=streams
         )
         info = classifier.info
-        ways += _stream_ways(tf, path, classifier, threads, streams, stock_tflite)
+        ways += _stream_ways(
+            tf,
+            path,
+            classifier,
+            threads=threads,
+            streams=streams,
+            stock_tflite=stock_tflite,
+        )
         if measure_starts:
             starts += _starts("stream", path)
     if base is not None:
@@ -236,19 +248,11 @@ def benchmark(
         if measure_starts:
             starts += _starts("base", path)
     assert info is not None  # noqa: S101 - one of the two is there
-    for way in ways:
-        for _ in range(_WARM_UP if way.unit == "frame" else 1):
-            way.call()
-    for way in ways:
-        way.times.clear()
     _measure_in_turns(ways, calls)
-    variant = get_variant(info.variant) if info.variant else None
-    multiply_adds = variant.frame_multiply_adds if variant else None
-    limit_ms = multiply_adds / gflops if multiply_adds else None  # millions over 10^9 a second
-    size = info.frame_size or (0, 0)
+    limit_ms = _limit_ms(info.variant, gflops)
     return BenchmarkReport(
         model=info.source,
-        frame_size=size,
+        frame_size=info.frame_size or (0, 0),
         threads=threads,
         machine=_machine(),
         gflops=gflops,
@@ -258,8 +262,31 @@ def benchmark(
     )
 
 
+def _check_request(
+    stream: str | Path | None, base: str | Path | None, calls: int
+) -> None:
+    if stream is None and base is None:
+        raise ModelError(
+            "a benchmark needs a stream model or a base model; got neither"
+        )
+    if calls < 1:
+        raise ModelError(f"calls must be at least 1; got {calls}")
+
+
+def _limit_ms(variant: str | None, gflops: float) -> float | None:
+    """Return what the multiply-adds of a frame would take at *gflops* 10^9 a second."""
+    if variant is None:
+        return None
+    return get_variant(variant).frame_multiply_adds / gflops  # millions over 10^9
+
+
 def _measure_in_turns(ways: Sequence[_Way], calls: int) -> None:
     """Call each way a few times, then the next, until all have their calls: what disturbs one disturbs all."""
+    for way in ways:
+        for _ in range(_WARM_UP if way.unit == "frame" else 1):
+            way.call()
+    for way in ways:
+        way.times.clear()
     rounds = 5
     done = 0
     for index in range(1, rounds + 1):
@@ -297,6 +324,7 @@ def _stream_ways(
     tf: Any,
     path: Path,
     classifier: StreamingClassifier,
+    *,
     threads: int,
     streams: int,
     stock_tflite: str | Path | None,
@@ -352,6 +380,7 @@ def _hub_loop(tf: Any, path: Path, frames: NDArray[np.uint8]) -> Callable[[], ob
         model = tensorflow_hub.load(str(path))
     images = tf.constant(frames[:, np.newaxis, np.newaxis], tf.float32) / 255.0
     shape = tf.constant([1, 1, *frames.shape[1:]], tf.int32)
+    kept: dict[str, Any]
     if callable(model) and hasattr(model, "init_states"):
         kept = {"states": dict(model.init_states(shape)), "at": 0}
 

@@ -277,9 +277,7 @@ class BaseClassifier(_Session):
         predictions: dict[int, Prediction] = {}
         with self._alone():
             for length in sorted({len(clip) for clip in prepared}):
-                places = [
-                    i for i, clip in enumerate(prepared) if len(clip) == length
-                ]
+                places = [i for i, clip in enumerate(prepared) if len(clip) == length]
                 logits = self._model.predict(np.stack([prepared[i] for i in places]))
                 for place, row in zip(places, logits, strict=True):
                     predictions[place] = Prediction(row, self._labels)
@@ -460,7 +458,10 @@ class StreamingClassifier(_Session):
             return self._advance(logits[0], states, shape, _time_of(frame, time_s))
 
     def run(
-        self, frames: Iterable[Frame | VideoFrame], *, frames_per_call: int = _FRAMES_PER_CALL
+        self,
+        frames: Iterable[Frame | VideoFrame],
+        *,
+        frames_per_call: int = _FRAMES_PER_CALL,
     ) -> Iterator[Prediction]:
         """Yield the prediction after each of *frames*, as `step` would give it, and faster.
 
@@ -479,9 +480,9 @@ class StreamingClassifier(_Session):
             SessionError: As `step`; also if the session was used otherwise between two predictions.
             ValueError: If *frames_per_call* is less than 1.
         """
-        if not isinstance(frames_per_call, int) or frames_per_call < 1:
+        if frames_per_call < 1:
             raise ValueError(
-                f"frames_per_call must be a whole number, at least 1; got {frames_per_call!r}"
+                f"frames_per_call must be at least 1; got {frames_per_call}"
             )
         return self._run(iter(frames), frames_per_call)
 
@@ -576,9 +577,7 @@ class StreamingClassifier(_Session):
     ) -> Prediction:
         """Take one frame as seen, and return its prediction."""
         before = self.num_frames
-        prediction = Prediction(
-            logits, self._labels, frame_index=before, time_s=time_s
-        )
+        prediction = Prediction(logits, self._labels, frame_index=before, time_s=time_s)
         self._states = states
         self._given_size = shape
         self._num_frames = before + 1
@@ -653,13 +652,13 @@ def step_many(
     model = sessions[0].model
     with contextlib.ExitStack() as stack:
         for session in sessions:
-            stack.enter_context(session._alone())
+            stack.enter_context(session._alone())  # noqa: SLF001
         batch = np.empty((len(frames), *sessions[0].frame_size, 3), np.float32)
         shapes = [
-            session._prepare(frame, room)
+            session._prepare(frame, room)  # noqa: SLF001
             for session, frame, room in zip(sessions, frames, batch, strict=True)
         ]
-        states = [session._current_states() for session in sessions]
+        states = [session._current_states() for session in sessions]  # noqa: SLF001
         if isinstance(model, BatchStreamModel):
             logits, after = model.step_many(batch, states)
         else:
@@ -670,7 +669,7 @@ def step_many(
             logits = np.concatenate([rows for rows, _ in steps])
             after = [state for _, state in steps]
         return [
-            session._advance(row, state, shape, _time_of(frame, None))
+            session._advance(row, state, shape, _time_of(frame, None))  # noqa: SLF001
             for session, row, state, shape, frame in zip(
                 sessions, logits, after, shapes, frames, strict=True
             )

@@ -761,7 +761,9 @@ def _add_export(commands: Any) -> None:
         ),
     )
     parser.add_argument("path", type=Path, help="the file or folder to write")
-    parser.add_argument("--model", default="a0", help="the model (default: %(default)s)")
+    parser.add_argument(
+        "--model", default="a0", help="the model (default: %(default)s)"
+    )
     parser.add_argument(
         "--to",
         choices=("litert", "saved_model"),

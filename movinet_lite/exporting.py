@@ -93,7 +93,9 @@ def export_model(
         if to == "saved_model":
             export_saved_model(network, path)
         else:
-            export_litert(network, path, quantize=quantize, num_frames=_num_frames(network))
+            export_litert(
+                network, path, quantize=quantize, num_frames=_num_frames(network)
+            )
     difference = _difference(path, to, network)
     if quantize is None and not difference <= _TOLERANCE:  # also false for NaN
         raise ConversionError(

@@ -80,7 +80,7 @@ def pair_names(
         pairs[name] = by_meaning.pop(meaning)
     if by_meaning:
         raise ModelError(
-            f"{what} must be the states alone; got also {sorted(by_meaning.values())[0]!r}",
+            f"{what} must be the states alone; got also {min(by_meaning.values())!r}",
             str(source),
         )
     return pairs
@@ -101,7 +101,9 @@ def fit_states(given: object, expected: States) -> dict[str, NDArray[Any]]:
         raise SessionError(
             f"states must be a mapping of names to arrays; got {type(given).__name__}"
         )
-    by_meaning = {canonical_state_name(str(name)): value for name, value in given.items()}
+    by_meaning = {
+        canonical_state_name(str(name)): value for name, value in given.items()
+    }
     if len(by_meaning) < len(given):
         raise SessionError("states must name each state once; got one under two names")
     fitted: dict[str, NDArray[Any]] = {}
@@ -131,9 +133,7 @@ def _fit_state(name: str, value: object, pattern: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "fiu" or not np.can_cast(
         array.dtype, pattern.dtype, "same_kind"
     ):
-        raise SessionError(
-            f"state {name!r} must be {pattern.dtype}; got {array.dtype}"
-        )
+        raise SessionError(f"state {name!r} must be {pattern.dtype}; got {array.dtype}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise SessionError(f"state {name!r} must be finite; got NaN or infinity")
     return array.astype(pattern.dtype, copy=True)

@@ -29,6 +29,7 @@ class FakeStreamModel:
         self.calls = 0
 
     def init_states(self, frame_size):
+        """Return the states of a stream that has seen no frame."""
         height, width = frame_size
         return {
             "state/b0/l0/stream_buffer": np.zeros((1, 1, height, width, 3), np.float32),
@@ -37,6 +38,7 @@ class FakeStreamModel:
         }
 
     def step(self, frames, states):
+        """Return the logits of each frame, and the states after the last."""
         self.calls += 1
         last = np.array(states["state/b0/l0/stream_buffer"])
         total = np.array(states["state/head/pool_buffer"])
@@ -75,6 +77,7 @@ class FakeClipModel:
         self.calls = 0
 
     def predict(self, clips):
+        """Return the logits of each clip."""
         self.calls += 1
         colours = clips.mean(axis=(2, 3))  # (clips, frames, 3)
         weights = np.arange(1, colours.shape[1] + 1, dtype=np.float32)[:, np.newaxis]

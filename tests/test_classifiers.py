@@ -30,13 +30,12 @@ def expected_logits(frames):
     floats = np.asarray(frames, np.float32) / 255
     colours = floats.mean(axis=(1, 2))
     rising = np.diff(colours, axis=0, prepend=np.zeros((1, 3), np.float32))
-    means = (
-        np.cumsum(colours, axis=0) / np.arange(1, len(frames) + 1)[:, np.newaxis]
-    )
+    means = np.cumsum(colours, axis=0) / np.arange(1, len(frames) + 1)[:, np.newaxis]
     return np.concatenate([rising, means], axis=1)
 
 
 def assert_logits(predictions, frames):
+    """Compare predictions with what the frames alone say."""
     actual = np.stack([prediction.logits for prediction in predictions])
     np.testing.assert_allclose(actual, expected_logits(frames), atol=1e-5)
 
@@ -301,11 +300,11 @@ def test_states_are_copies():
     session.step(frames[0])
     for states in (session.states, session.init_states):
         for value in states.values():
-            value += 1
+            np.add(value, 1, out=value)
     given = session.states
     session.states = given
     for value in given.values():
-        value += 1
+        np.add(value, 1, out=value)
 
     np.testing.assert_allclose(
         session.step(frames[1]).logits, expected_logits(frames)[1], atol=1e-5
@@ -330,7 +329,10 @@ def test_states_may_have_the_names_of_another_export():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.pop("state/head/pool_buffer"), "'state/head/pool_buffer' is missing"),
+        (
+            lambda s: s.pop("state/head/pool_buffer"),
+            "'state/head/pool_buffer' is missing",
+        ),
         (lambda s: s.update(other=np.zeros(1)), "has none called 'other'"),
         (
             lambda s: s.update({"state/head/pool_buffer": np.zeros((1, 3))}),
@@ -380,6 +382,7 @@ class SlowStreamModel(FakeStreamModel):
         self.go_on = threading.Event()
 
     def step(self, frames, states):
+        """Wait, then step."""
         self.inside.set()
         assert self.go_on.wait(10)
         return super().step(frames, states)
@@ -410,9 +413,7 @@ def test_two_sessions_over_one_model_do_not_touch():
     model = FakeStreamModel()
     one, two = StreamingClassifier(model), StreamingClassifier(model)
     left, right = make_frames(5, seed=1), make_frames(5, seed=2)
-    pairs = [
-        (one.step(a), two.step(b)) for a, b in zip(left, right, strict=True)
-    ]
+    pairs = [(one.step(a), two.step(b)) for a, b in zip(left, right, strict=True)]
     assert_logits([pair[0] for pair in pairs], left)
     assert_logits([pair[1] for pair in pairs], right)
 
@@ -624,10 +625,12 @@ class SessionMachine(RuleBasedStateMachine):
         self.seed = itertools.count()
 
     def new_frames(self, count):
+        """Return frames that no rule had before."""
         return list(make_frames(count, seed=next(self.seed)))
 
     @rule(which=st.integers(0, 1))
     def step(self, which):
+        """One frame in one session."""
         frame = self.new_frames(1)[0]
         self.frames[which].append(frame)
         prediction = self.sessions[which].step(frame)
@@ -635,6 +638,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1), count=st.integers(0, 11), take=st.integers(0, 11))
     def run(self, which, count, take):
+        """A run of which only some predictions are taken."""
         frames = self.new_frames(count)
         run = self.sessions[which].run(frames, frames_per_call=4)
         for frame, prediction in zip(frames[:take], run, strict=False):
@@ -644,26 +648,31 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1))
     def reset(self, which):
+        """Begin anew."""
         self.frames[which] = []
         self.kept[which] = None
         self.sessions[which].reset()
 
     @rule(which=st.integers(0, 1))
     def keep(self, which):
+        """Keep the states."""
         self.kept[which] = (self.sessions[which].states, list(self.frames[which]))
 
     @rule(which=st.integers(0, 1))
     def go_back(self, which):
+        """Go back to the states that were kept."""
         if self.kept[which] is not None:
             self.sessions[which].states, frames = self.kept[which]
             self.frames[which] = list(frames)
 
     def check(self, prediction, which):
+        """Compare with what the frames so far say."""
         expected = expected_logits(self.frames[which])[-1]
         np.testing.assert_allclose(prediction.logits, expected, atol=1e-5)
 
     @invariant()
     def counts(self):
+        """The states count the frames that the session was given."""
         for session, frames in zip(self.sessions, self.frames, strict=True):
             assert session.states["state/head/pool_frame_count"] == [len(frames)]
 

@@ -65,16 +65,19 @@ def frames():
 
 
 def load(path, engine, **options):
+    """Load a stream model for small frames."""
     return StreamingClassifier.load(
         path, engine=engine, frame_size=FRAME_SIZE, **options
     )
 
 
 def logits_of(predictions):
+    """Return ``(frames, classes)``."""
     return np.stack([prediction.logits for prediction in predictions])
 
 
 def assert_close(actual, expected):
+    """Compare logits to what is promised: 1e-4 of the largest."""
     np.testing.assert_allclose(
         actual, expected, rtol=0, atol=1e-4 * np.abs(expected).max()
     )
@@ -236,7 +239,9 @@ def test_a_damaged_entry_is_made_anew(saved_models, tmp_path, monkeypatch, frame
         shutil.copytree(kept / job.entry_name(), folder, dirs_exist_ok=True)
 
     monkeypatch.setattr(compiled_module, "_compile", compile_again)
-    model = load_compiled(path, "stream", source=str(path), frame_size=FRAME_SIZE, labels=LABELS)
+    model = load_compiled(
+        path, "stream", source=str(path), frame_size=FRAME_SIZE, labels=LABELS
+    )
     assert compiled == []
     graph = model._paths[ONE_FRAME]
     whole = graph.read_bytes()
@@ -248,7 +253,9 @@ def test_a_damaged_entry_is_made_anew(saved_models, tmp_path, monkeypatch, frame
     ):
         damage()
         compiled.clear()
-        model = load_compiled(path, "stream", source=str(path), frame_size=FRAME_SIZE, labels=LABELS)
+        model = load_compiled(
+            path, "stream", source=str(path), frame_size=FRAME_SIZE, labels=LABELS
+        )
         assert len(compiled) == 1
         assert graph.read_bytes() == whole
     model.step(frames[:2], model.init_states(FRAME_SIZE))
@@ -265,7 +272,7 @@ def test_a_compiled_model_that_computes_something_else_is_refused(
 
     real_export = export_module.export_litert
 
-    def export_another(network, path, **options):
+    def export_another(_network, path, **options):
         other = build_movinet("t0", "stream", len(LABELS), labels=LABELS)
         return real_export(other, path, frame_size=FRAME_SIZE, **options)
 

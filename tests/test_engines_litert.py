@@ -36,13 +36,20 @@ def tflite(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
-@pytest.mark.parametrize("signature", ["serving_default", "call"])
-@pytest.mark.parametrize("naming", ["hub", "garden"])
+@pytest.mark.parametrize(
+    ("signature", "naming"),
+    [
+        ("serving_default", "hub"),
+        ("call", "hub"),
+        ("serving_default", "garden"),
+        ("call", "garden"),
+    ],
+)
 @pytest.mark.parametrize(
     ("quantize", "tolerance"),
     [(None, 1e-6), ("float16", 1e-3), ("dynamic", 0.02), ("int8", 0.05)],
 )
-def test_files_of_others_stream(
+def test_files_of_others_stream(  # noqa: PLR0917 - one argument a parameter
     tflite, frames, signature, naming, quantize, tolerance
 ):
     """Either signature and naming, and every kind of quantisation, gives the logits of every frame."""
@@ -184,7 +191,7 @@ def test_a_tflite_file_is_no_base_model(tflite):
         BaseClassifier.load(tflite(), labels=COLOURS)
 
 
-def test_nothing_reaches_the_terminal(tflite, tmp_path):
+def test_nothing_reaches_the_terminal(tflite):
     """LiteRT's start-up notes stay out of sight, from the first line to the end of the process."""
     code = (
         "import sys, numpy as np\n"

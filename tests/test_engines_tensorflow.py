@@ -135,9 +135,7 @@ def test_labels_beside_a_model_are_its_labels(tmp_path):
     """A file labels.txt in the folder of a model names its classes."""
     path = write_stream_saved_model(tmp_path / "m")
     (path / "labels.txt").write_text("a\nb\nc\nd\n", encoding="utf-8")
-    session = StreamingClassifier.load(
-        path, engine="tensorflow", frame_size=FRAME_SIZE
-    )
+    session = StreamingClassifier.load(path, engine="tensorflow", frame_size=FRAME_SIZE)
     assert session.labels == ("a", "b", "c", "d")
 
     (path / "labels.txt").write_text("a\nb\n", encoding="utf-8")

@@ -5,6 +5,7 @@ of the models on TF Hub, with their gate, and ``garden`` those of today's Model 
 """
 
 import functools
+from typing import Any
 
 import attrs
 import numpy as np
@@ -45,7 +46,7 @@ class Export:
     network: Movinet
     generation: str
     difference: float
-    reference: dict
+    reference: dict[str, Any]
 
     @property
     def tolerance(self):

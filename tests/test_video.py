@@ -416,7 +416,8 @@ def test_all_frames_have_the_size_of_the_first(tmp_path):
         stream.height, stream.width, stream.pix_fmt = 32, 48, "yuvj420p"
         for number, size in enumerate([(32, 48), (64, 32)]):
             encoder = av.CodecContext.create("mjpeg", "w")
-            encoder.height, encoder.width, encoder.pix_fmt = *size, "yuvj420p"
+            encoder.height, encoder.width = size
+            encoder.pix_fmt = "yuvj420p"
             encoder.time_base = Fraction(1, 10)
             frame = av.VideoFrame.from_ndarray(picture_of(number, *size), "rgb24")
             for packet in [

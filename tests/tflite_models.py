@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.saved_models import COLOURS, STATE_NAMES, _kernel, _stream_step
+from tests.saved_models import COLOURS, STATE_NAMES, Naming, _kernel, _stream_step
 
 FRAME_SIZE = (10, 12)
 
@@ -15,7 +15,7 @@ FRAME_SIZE = (10, 12)
 def write_tflite(
     path: Path,
     *,
-    naming: str = "garden",
+    naming: Naming = "garden",
     signature: str = "serving_default",
     quantize: str | None = None,
     num_frames: int = 1,
@@ -77,8 +77,8 @@ def _examples(tf: Any, specs: dict[str, Any]) -> Any:
         yield {
             name: rng.integers(count, count + 1, spec.shape, np.int32)
             if spec.dtype == tf.int32
-            else rng.uniform(0, max(1, count if "pool" in name else 1), spec.shape).astype(
-                np.float32
-            )
+            else rng.uniform(
+                0, max(1, count if "pool" in name else 1), spec.shape
+            ).astype(np.float32)
             for name, spec in specs.items()
         }

@@ -17,6 +17,7 @@ from movinet_lite.variants import Mode
 
 __all__ = ["BatchStreamModel", "ClipModel", "ModelInfo", "StreamModel"]
 
+
 @attrs.frozen
 class ModelInfo:
     """What a model says of itself.

@@ -48,7 +48,9 @@ TOLERANCE: Final = 1e-4
 # For `run`. More frames a call share the weights, fewer stay in the processor's caches; see docs/performance.
 _FRAMES_PER_CALL: Final = {"t0": 16, "a0": 16}
 _FRAMES_PER_CALL_OF_LARGER: Final = 8
-_FORMAT: Final = 1  # raise it when what is compiled changes, so that old entries are made anew
+_FORMAT: Final = (
+    1  # raise it when what is compiled changes, so that old entries are made anew
+)
 _CHECKED_FRAMES: Final = 18  # a call of sixteen, or two of eight, and two of one
 # What rounding does to the logits grows with the frames, in models that are not trained to much more than the tolerance.
 _FRAMES_AGAINST_SOURCE: Final = 6

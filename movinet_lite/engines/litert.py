@@ -100,7 +100,12 @@ class BufferStates(Mapping[str, NDArray[Any]]):
     """
 
     def __init__(
-        self, model: LiteRTStreamModel, slots: list[_Slot], *, lane: int = 0, batch: int = 1
+        self,
+        model: LiteRTStreamModel,
+        slots: list[_Slot],
+        *,
+        lane: int = 0,
+        batch: int = 1,
     ) -> None:
         self.model = model
         self.slots = slots
@@ -178,7 +183,9 @@ class _StepGraph:
             source=source,
             what="the outputs of the model",
         )
-        self.moved = [(names.index(new), names.index(old)) for new, old in moves.items()]
+        self.moved = [
+            (names.index(new), names.index(old)) for new, old in moves.items()
+        ]
         self.computed = [
             (names.index(name), inputs[name], outputs[output])
             for name, output in computed.items()
@@ -372,8 +379,10 @@ class LiteRTStreamModel:
             return [[place] for place in range(len(states))]
         together: defaultdict[int, list[int]] = defaultdict(list)
         for place, state in enumerate(states):
-            shared = isinstance(state, BufferStates) and state.batch > 1
-            together[id(state.slots) if shared else 0].append(place)
+            memory = 0
+            if isinstance(state, BufferStates) and state.batch > 1:
+                memory = id(state.slots)
+            together[memory].append(place)
         calls: list[list[int]] = []
         loose = together.pop(0, [])
         for places in together.values():
@@ -442,7 +451,11 @@ class LiteRTStreamModel:
             moves = None
             if self._graph_info is not None:
                 moves = attrs.evolve(self._graph_info, num_frames=call.frames).moves
-            order = [tensor.name for tensor in self._single.states] if self._graphs else None
+            order = (
+                [tensor.name for tensor in self._single.states]
+                if self._graphs
+                else None
+            )
             self._graphs[call] = _StepGraph(graph, call, source, moves, order)
         return self._graphs[call]
 
@@ -450,7 +463,11 @@ class LiteRTStreamModel:
         """Return the graph of one stream that takes the most of *count* frames."""
         return self._graph(
             max(
-                (call for call in self._paths if call.streams == 1 and call.frames <= count),
+                (
+                    call
+                    for call in self._paths
+                    if call.streams == 1 and call.frames <= count
+                ),
                 key=lambda call: call.frames,
             )
         )

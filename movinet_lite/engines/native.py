@@ -76,4 +76,4 @@ def quiet_exit() -> None:
         libc = ctypes.CDLL(None)
         close = ctypes.cast(libc.close, ctypes.c_void_p)
         # The C library runs these last in, first out, so this one comes before LiteRT's, which registered earlier.
-        libc.__cxa_atexit(close, ctypes.c_void_p(_STANDARD_ERROR), None)
+        libc.__cxa_atexit(close, ctypes.c_void_p(_STANDARD_ERROR), None)  # noqa: SLF001 - the C library's name

@@ -113,7 +113,9 @@ class TensorFlowClipModel:
                 **{self._input: np.zeros((1, 8, 64, 64, 3), np.float32)}
             )[self._output].shape[-1]
         names = [variable.name for variable in self._run.variables]
-        self._info = _model_info("base", source, int(num_classes), names, spec, labels)
+        self._info = _model_info(
+            "base", source, int(num_classes), names=names, image=spec, labels=labels
+        )
 
     @property
     def info(self) -> ModelInfo:
@@ -160,7 +162,12 @@ class TensorFlowStreamModel:
         if logits is None:
             logits = self._call(np.zeros((1, 1, 32, 32, 3), np.float32), probe)[0]
         self._info = _model_info(
-            "stream", source, int(logits.shape[-1]), names, spec, labels
+            "stream",
+            source,
+            int(logits.shape[-1]),
+            names=names,
+            image=spec,
+            labels=labels,
         )
 
     @property
@@ -268,9 +275,7 @@ def _signature_call(
         what="the outputs of the signature call",
     )
 
-    def call(
-        frames: Any, tensors: dict[str, Any]
-    ) -> tuple[Any, dict[str, Any]]:
+    def call(frames: Any, tensors: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         given = {into[name]: value for name, value in tensors.items()}
         results = signature(**{image: frames}, **given)
         return results[logits], {name: results[out[name]] for name in tensors}
@@ -281,9 +286,7 @@ def _signature_call(
 def _object_call(module: Any) -> _Call:
     """Return the step through the object itself, which takes and gives the names of `init_states`."""
 
-    def call(
-        frames: Any, tensors: dict[str, Any]
-    ) -> tuple[Any, dict[str, Any]]:
+    def call(frames: Any, tensors: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         logits, states = module({**tensors, "image": frames})
         return logits, {name: states[name] for name in tensors}
 
@@ -320,6 +323,7 @@ def _model_info(
     mode: Mode,
     source: str,
     num_classes: int,
+    *,
     names: Iterable[str],
     image: Any,
     labels: tuple[str, ...] | None,
