@@ -59,7 +59,7 @@ _BOOKKEEPING: Final = re.compile(
     r"|save_counter|total|count)$"
 )
 _PLACE: Final = re.compile(
-    r"^(?:.*?/)?(?:block(\d+)_layer(\d+)|b(\d+)/l(\d+)|(stem|head|classifier_head)(?:_\d+)?)/(.+)$"
+    r"^(?:.*?/)??(?:block(\d+)_layer(\d+)|b(\d+)/l(\d+)|(stem|head|classifier_head)(?:_\d+)?)/(.+)$"
 )
 _OPERATION: Final = re.compile(r"^(?:depthwise_)?conv[23]d(?:_\d+)?$")
 _TIME_OPERATIONS: Final = frozenset({"conv2d_temporal", "conv3d_temporal"})
