@@ -200,6 +200,8 @@ def main(
         "--size", type=int, help="height and width; default: the variant's"
     )
     options = parser.parse_args(arguments)
+    if options.frames <= max(_AGES):
+        parser.error(f"--frames must be more than {max(_AGES)}; got {options.frames}")
     line = print if write is None else write
     line(f"| export | gate | {' | '.join(COLUMNS)} |")
     line("|---|---|" + "---|" * len(COLUMNS))
