@@ -7,6 +7,7 @@ from movinet_lite.engines.base import ModelInfo
 from movinet_lite.errors import (
     ArrayError,
     ConversionError,
+    DataError,
     LabelsError,
     MissingDependencyError,
     ModelError,
@@ -37,6 +38,7 @@ __all__ = [
     "ArrayError",
     "BaseClassifier",
     "ConversionError",
+    "DataError",
     "LabelFilter",
     "LabelsError",
     "MissingDependencyError",

@@ -5,6 +5,7 @@
     MoViNetError(Exception)                  one except clause for all of them
     ├── ArrayError(ValueError)               a frame, clip, logits or states of the wrong shape, dtype or range
     ├── LabelsError(ValueError)              labels empty, repeated, unknown, or not as many as classes
+    ├── DataError(ValueError)                examples to learn from or to evaluate on are missing or do not fit
     ├── VariantError(ValueError)             an unknown variant, or a combination that does not exist
     ├── VideoError(OSError)                  a video cannot be opened, decoded or written
     │   └── VideoNotFoundError(FileNotFoundError)
@@ -24,6 +25,7 @@ from pathlib import Path
 __all__ = [
     "ArrayError",
     "ConversionError",
+    "DataError",
     "LabelsError",
     "MissingDependencyError",
     "MoViNetError",
@@ -76,6 +78,22 @@ class LabelsError(MoViNetError, ValueError):
             return self.message
         where = str(self.path) if self.line is None else f"{self.path}:{self.line}"
         return f"{where}: {self.message}"
+
+
+class DataError(MoViNetError, ValueError):
+    """Examples to learn from or to evaluate on are missing, or do not fit the model or the options.
+
+    Attributes:
+        path: The folder or file they came from; empty if from none.
+    """
+
+    def __init__(self, message: str, path: str | Path = "") -> None:
+        super().__init__(message, path)
+        self.path = path
+
+    def __str__(self) -> str:
+        """Return the message behind the path."""
+        return f"{self.path}: {self.message}" if str(self.path) else self.message
 
 
 class VariantError(MoViNetError, ValueError):

@@ -100,12 +100,28 @@ class Movinet(keras.Model):
             ``(clips, classes)`` float32, not normalised. Those of a stream model are the ones of the last frame.
         """
         if self.spec.mode == "stream":
-            logits, _ = self._step(frames, None, training=training)
-            return logits[:, -1]
+            return self.call_by_frame(frames, training=training)[:, -1]
         batch, count = size_of(frames, 0), size_of(frames, 1)
         timeline = Timeline(batch, count, None)
         rows = self.forward(unroll(frames), timeline, training=training)
         return tf.reshape(rows, [batch, self.spec.num_classes])
+
+    def call_by_frame(self, clips: Tensor, *, training: bool = False) -> Tensor:
+        """Return the logits after each frame of whole clips, as a stream would see them from its first frame.
+
+        Args:
+            clips: ``(clips, frames, height, width, 3)`` float32, 0 to 1, RGB.
+            training: As in `call`.
+
+        Returns:
+            ``(clips, frames, classes)`` float32, not normalised.
+
+        Raises:
+            VariantError: If the network is of mode ``base``.
+        """
+        self._check_is_stream()
+        logits, _ = self._step(clips, None, training=training)
+        return logits
 
     def step(
         self, frames: Tensor, states: Mapping[str, Tensor]
@@ -206,7 +222,7 @@ class Movinet(keras.Model):
     def _check_is_stream(self) -> None:
         if self.spec.mode != "stream":
             raise VariantError(
-                "only a network of mode 'stream' has states; this one is 'base' (call it with whole clips)",
+                "only a network of mode 'stream' goes frame by frame; this one is 'base' (call it with whole clips)",
                 "base",
                 ("stream",),
             )

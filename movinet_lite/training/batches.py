@@ -1,0 +1,240 @@
+"""From examples to batches of clips: decoded by time, augmented, and made ready ahead of the step that takes them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import Clip, FrameSize
+from movinet_lite.errors import ArrayError, MoViNetError, VideoError
+from movinet_lite.preprocess import prepare_clip, to_uint8
+from movinet_lite.training.augmentation import Augmentation, augment, frame_size_before
+from movinet_lite.training.examples import Example, Skipped
+from movinet_lite.video import load_clip, read_video_info
+
+__all__ = ["Batch", "Batches", "ClipSpec"]
+
+_AHEAD = 2  # batches to have ready: more would only take memory
+
+
+@attrs.frozen
+class ClipSpec:
+    """What every clip of a training is.
+
+    Attributes:
+        num_frames: Its length. A video that is shorter is continued by its last frame.
+        fps: Frames per second to take.
+        frame_size: ``(height, width)``.
+    """
+
+    num_frames: int
+    fps: float
+    frame_size: FrameSize
+
+
+@attrs.frozen(eq=False)
+class Batch:
+    """Clips for one step.
+
+    Attributes:
+        clips: ``(clips, frames, height, width, 3)`` float32, 0 to 1, RGB; a ``tf.Tensor``.
+        targets: ``(clips,)`` int32, the class of each; a ``tf.Tensor``.
+    """
+
+    clips: Any
+    targets: Any
+
+
+class Batches:
+    """Batches of clips, epoch after epoch, and what had to be left out of them.
+
+    A video that cannot be decoded is left out, and not tried again.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        labels: Sequence[str],
+        spec: ClipSpec,
+        *,
+        batch_size: int,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Take the examples; nothing is read yet.
+
+        Args:
+            examples: Each with a label that is among *labels*.
+            labels: The names of the classes, in the order of the logits.
+            spec: Of the clips.
+            batch_size: Clips in a batch; the last one of an epoch may have fewer.
+            augmentation: How much to change clips, which are then also shuffled; `None` takes the middle of each video as
+                it is, in the order given.
+            seed: Of every choice: the same epoch of the same seed gives the same batches.
+        """
+        places = {label: place for place, label in enumerate(labels)}
+        self._examples = tuple(examples)
+        self._targets = np.array([places[one.label] for one in examples], np.int32)
+        self._spec = spec
+        self._batch_size = batch_size
+        self._augmentation = augmentation
+        self._seed = seed
+        self._skipped: dict[int, Skipped] = {}
+        self._durations: dict[int, float | None] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The videos that were left out so far, in the order of the examples."""
+        with self._lock:
+            return tuple(self._skipped[index] for index in sorted(self._skipped))
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """The examples, without those left out so far."""
+        with self._lock:
+            return tuple(
+                example
+                for index, example in enumerate(self._examples)
+                if index not in self._skipped
+            )
+
+    @property
+    def num_examples(self) -> int:
+        """How many examples there are, without those left out so far."""
+        return len(self._examples) - len(self.skipped)
+
+    def check(self) -> None:
+        """Open every video, and leave out those that are none."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._check_one, range(len(self._examples))))
+
+    def _check_one(self, index: int) -> None:
+        source = self._examples[index].source
+        if not isinstance(source, Path):
+            return
+        try:
+            self._duration(index, source)
+        except (VideoError, ArrayError) as error:
+            self._skip(index, error)
+
+    @property
+    def num_batches(self) -> int:
+        """How many batches an epoch has, if no more videos have to be left out."""
+        return -(-self.num_examples // self._batch_size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch.
+
+        Args:
+            number: Which one; it decides the order and every change of a clip.
+        """
+        order = self._order(number)
+        spec = self._spec
+        signature = (
+            tf.TensorSpec((spec.num_frames, *spec.frame_size, 3), tf.float32),
+            tf.TensorSpec((), tf.int32),
+        )
+
+        def read(index: Any) -> tuple[Any, Any]:
+            clip, target = tf.numpy_function(
+                lambda place: self._read(int(place), number),
+                [index],
+                [tf.float32, tf.int32],
+                stateful=False,
+            )
+            return clip, target
+
+        def fix_shape(clip: Any, target: Any) -> tuple[Any, Any]:
+            return tf.ensure_shape(clip, signature[0].shape), tf.ensure_shape(
+                target, ()
+            )
+
+        dataset = (
+            tf.data.Dataset.from_tensor_slices(order)
+            .map(read, num_parallel_calls=os.cpu_count() or 1, deterministic=True)
+            .filter(lambda _, target: target >= 0)
+            .map(fix_shape)
+            .batch(self._batch_size)
+            .prefetch(_AHEAD)
+        )
+        for clips, targets in dataset:
+            yield Batch(clips, targets)
+
+    def _order(self, number: int) -> NDArray[np.int64]:
+        with self._lock:
+            order = np.array(
+                [i for i in range(len(self._examples)) if i not in self._skipped],
+                np.int64,
+            )
+        if self._augmentation is not None:
+            np.random.default_rng([self._seed, number]).shuffle(order)
+        return order
+
+    def _read(
+        self, index: int, epoch: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return a clip and its class; a class of -1 where the video cannot be used."""
+        rng = np.random.default_rng([self._seed, epoch, index])
+        try:
+            clip = self._prepare(index, rng)
+        except (VideoError, ArrayError) as error:
+            self._skip(index, error)
+            nothing = np.zeros((0, 0, 0, 3), np.float32)
+            return nothing, np.array(-1, np.int32)
+        return clip, np.array(self._targets[index], np.int32)
+
+    def _skip(self, index: int, error: MoViNetError) -> None:
+        example = self._examples[index]
+        with self._lock:
+            self._skipped[index] = Skipped(example.name, example.label, error.message)
+
+    def _prepare(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        spec, augmentation = self._spec, self._augmentation
+        if augmentation is None:
+            clip = self._take(index, spec.frame_size, place=0.5)
+            return prepare_clip(clip, spec.frame_size)
+        place = rng.random() if augmentation.shift else 0.5
+        clip = self._take(
+            index, frame_size_before(spec.frame_size, augmentation), place
+        )
+        return augment(to_uint8(clip), spec.frame_size, augmentation, rng)
+
+    def _take(self, index: int, frame_size: FrameSize, place: float) -> Clip:
+        """Return the frames of an example from its start (*place* 0) to its end (1), as many as asked for."""
+        source = self._examples[index].source
+        length = self._spec.num_frames
+        if not isinstance(source, Path):
+            start = round(place * max(0, len(source) - length))
+            return _hold_last(source[start : start + length], length)
+        duration_s = self._duration(index, source)
+        spare_s = max(0.0, (duration_s or 0.0) - length / self._spec.fps)
+        clip = load_clip(
+            source,
+            fps=self._spec.fps,
+            frame_size=frame_size,
+            start_s=place * spare_s,
+            max_frames=length,
+        )
+        return _hold_last(clip, length)
+
+    def _duration(self, index: int, path: Path) -> float | None:
+        if index not in self._durations:
+            self._durations[index] = read_video_info(path).duration_s
+        return self._durations[index]
+
+
+def _hold_last(clip: NDArray[np.uint8], num_frames: int) -> NDArray[np.uint8]:
+    missing = num_frames - len(clip)
+    if missing <= 0:
+        return clip
+    return np.concatenate([clip, np.repeat(clip[-1:], missing, axis=0)])

@@ -1,0 +1,87 @@
+"""What a training needs to go on after its process has ended: one file, replaced whole after every epoch.
+
+The file is a ``.safetensors``: weights as ``weight/NAME``, what the optimiser keeps as ``optimizer/NUMBER``; how far the
+training had come, and with which settings, stands in its metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from movinet_lite.errors import DataError
+from movinet_lite.network.atomic import write_atomically
+
+__all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
+
+_KEY: Final = "movinet_lite_training"
+_FORMAT: Final = 1
+
+
+@attrs.frozen(eq=False)
+class Checkpoint:
+    """How far a training had come.
+
+    Attributes:
+        settings: What must be the same for it to go on.
+        history: What was measured after each epoch.
+        weights: Of the network, by published name.
+        optimizer: What the optimiser keeps.
+    """
+
+    settings: Mapping[str, Any]
+    history: list[dict[str, Any]]
+    weights: Mapping[str, NDArray[Any]]
+    optimizer: list[NDArray[Any]]
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write *checkpoint*; a file that is there is replaced, once the new one is whole."""
+    arrays = {f"weight/{name}": value for name, value in checkpoint.weights.items()}
+    for number, value in enumerate(checkpoint.optimizer):
+        arrays[f"optimizer/{number:05}"] = value
+    header = {
+        "format": _FORMAT,
+        "settings": dict(checkpoint.settings),
+        "history": checkpoint.history,
+    }
+    write_atomically(path, to_bytes(arrays, {_KEY: json.dumps(header)}))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return what `write_checkpoint` wrote.
+
+    Raises:
+        DataError: If the file cannot be read, or is of another kind or a later format.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {})[_KEY])
+            arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"what a training left to go on from must be readable; it is not: {error} (train anew, without resume)",
+            path,
+        ) from error
+    if header["format"] != _FORMAT:
+        raise DataError(
+            f"what a training left must be of format {_FORMAT}; it is of format {header['format']} "
+            "(written by another release?)",
+            path,
+        )
+    weights = {
+        name.removeprefix("weight/"): value
+        for name, value in arrays.items()
+        if name.startswith("weight/")
+    }
+    optimizer = [
+        value for name, value in arrays.items() if name.startswith("optimizer/")
+    ]
+    return Checkpoint(header["settings"], header["history"], weights, optimizer)

@@ -1,0 +1,154 @@
+"""Fine-tune a MoViNet on other classes, on an ordinary computer.
+
+A stream network is trained as it will be used: causal, on whole clips that start at an empty stream, with a prediction
+after every frame. Its weights then run frame by frame, with states, as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import keras
+
+from movinet_lite.arrays import FrameSize
+from movinet_lite.errors import DataError
+from movinet_lite.network.model import Movinet, replace_head
+from movinet_lite.training.checkpoint import Checkpoint, read_checkpoint
+from movinet_lite.training.examples import ExampleSet
+from movinet_lite.training.records import EpochRecord
+from movinet_lite.training.settings import Settings
+from movinet_lite.training.starts import load_start
+from movinet_lite.training.trainer import CHECKPOINT_NAME, FineTuned, Trainer
+from movinet_lite.variants import Mode
+
+__all__ = ["fine_tune"]
+
+
+def fine_tune(
+    model: str | Path | Movinet,
+    data: ExampleSet,
+    output: str | Path,
+    *,
+    settings: Settings | None = None,
+    mode: Mode = "stream",
+    keep_head: bool = False,
+    frame_size: FrameSize | None = None,
+    fps: float | None = None,
+    resume: bool = False,
+    offline: bool = False,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> FineTuned:
+    """Train a model on the classes of *data*, and keep the best weights in a folder.
+
+    The best epoch is the one with the highest top-1 on the examples to validate with, and of these the one with the
+    smallest loss there; without such examples, the one with the smallest training loss. After each epoch the folder
+    holds
+
+    - ``network.safetensors``: the best weights so far, which the classifiers load and `export_model` exports,
+    - ``metrics.csv``, and ``tensorboard/`` for TensorBoard: what was measured,
+    - ``checkpoint/``: what *resume* goes on from.
+
+    Ctrl-C ends the training with the best weights so far, once there is a first epoch.
+
+    Args:
+        model: What to start from: a name, an address or a path, as the classifiers load them, ``"demo"`` among them; or a
+            network, which stays as it is.
+        data: The examples. Classes that the model knows by name keep their weights.
+        output: The folder to write; a new one, unless *resume*.
+        settings: How to train; `None` for the defaults.
+        mode: Whether a name stands for its stream model or its base model.
+        keep_head: Whether the model keeps all its classes, in their order; each label must be among them.
+        frame_size: ``(height, width)`` to train at; `None` for the model's own. Smaller is faster.
+        fps: Frames per second to train at; `None` for the model's own.
+        resume: Whether to go on where an earlier call with this *output* ended.
+        offline: Whether the network must not be touched to find *model*.
+        on_epoch: Called after each epoch.
+        on_step: Called after each step, with the number of steps done in this epoch, and of all steps in it.
+
+    Raises:
+        DataError: If the examples or options cannot be trained with, *output* is taken, or there is nothing to resume.
+        ModelError: If *model* cannot be found, read, or trained.
+        KeyboardInterrupt: After Ctrl-C within the first epoch.
+    """
+    settings = settings or Settings()
+    output = Path(output)
+    checkpoint = _find_checkpoint(output, resume=resume)
+    keras.utils.set_random_seed(settings.seed)
+    network = _start(model, data, mode, keep_head, settings, offline=offline)
+    network.spec = attrs.evolve(
+        network.spec,
+        frame_size=frame_size or network.spec.frame_size,
+        fps=fps or network.spec.fps,
+    )
+    trainer = Trainer(network, data, settings, output)
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
+    return trainer.run(on_epoch, on_step)
+
+
+def _find_checkpoint(output: Path, *, resume: bool) -> Checkpoint | None:
+    path = output / CHECKPOINT_NAME
+    if resume:
+        if not path.is_file():
+            raise DataError(
+                f"there must be a training to resume; {CHECKPOINT_NAME} is not there (train without resume)",
+                output,
+            )
+        return read_checkpoint(path)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        hint = " (or go on with the training in it: resume)" if path.is_file() else ""
+        raise DataError(
+            f"the output must be a new folder; this one is taken{hint}", output
+        )
+    return None
+
+
+def _start(
+    model: str | Path | Movinet,
+    data: ExampleSet,
+    mode: Mode,
+    keep_head: bool,  # noqa: FBT001 - handed on
+    settings: Settings,
+    *,
+    offline: bool,
+) -> Movinet:
+    """Return a network of its own for the training, with the classes to learn."""
+    start = (
+        model
+        if isinstance(model, Movinet)
+        else load_start(model, mode, offline=offline)
+    )
+    labels = start.spec.labels
+    if keep_head:
+        if labels is None:
+            raise DataError(
+                "to keep its head the model must know its labels; it does not"
+            )
+        unknown = [label for label in data.labels if label not in labels]
+        if unknown:
+            raise DataError(
+                f"to keep its head the model must know every label; it does not know {unknown[0]!r}"
+                f"{f' and {len(unknown) - 1} more' if len(unknown) > 1 else ''}"
+            )
+    else:
+        labels = data.labels
+    known = start.spec.labels or ()
+    network = replace_head(
+        start,
+        labels=labels,
+        keep=any(label in known for label in labels),
+        dropout_rate=settings.dropout_rate,
+    )
+    if settings.freeze_backbone:
+        frozen: tuple[Any, ...] = (
+            network.stem,
+            *network.bottlenecks,
+            network.head.project,
+        )
+        for layer in frozen:
+            layer.trainable = False
+    return network

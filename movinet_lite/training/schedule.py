@@ -1,0 +1,73 @@
+"""How large a step of the optimiser is, and how much each class counts (pure)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["balanced_weights", "frame_weights", "learning_rate_at"]
+
+
+def learning_rate_at(
+    step: int, *, peak: float, warmup_steps: int, num_steps: int
+) -> float:
+    """Return the learning rate of a step: it rises linearly to *peak*, then falls to 0 along half a cosine [1].
+
+    Args:
+        step: Which one, from 0.
+        peak: The largest learning rate.
+        warmup_steps: How many steps it rises.
+        num_steps: How many steps the training takes.
+
+    Example:
+        >>> [round(learning_rate_at(i, peak=1.0, warmup_steps=2, num_steps=6), 2) for i in range(6)]
+        [0.5, 1.0, 1.0, 0.85, 0.5, 0.15]
+
+    References:
+        [1] I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017,
+            arXiv:1608.03983, equation 5, with one period.
+    """
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    done = (step - warmup_steps) / max(1, num_steps - warmup_steps)
+    return peak * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+
+
+def balanced_weights(counts: Sequence[int]) -> NDArray[np.float32]:
+    """Return how much an example of each class counts, so that all classes count the same together.
+
+    Args:
+        counts: How many examples each class has, at least 1.
+
+    Returns:
+        ``(classes,)`` float32; the mean over all examples is 1.
+
+    Example:
+        >>> balanced_weights([30, 10]).round(2).tolist()
+        [0.67, 2.0]
+    """
+    numbers = np.asarray(counts, np.float64)
+    return (numbers.sum() / (len(numbers) * numbers)).astype(np.float32)
+
+
+def frame_weights(num_frames: int) -> NDArray[np.float32]:
+    """Return how much the prediction after each frame of a stream counts in training: the more, the more it has seen.
+
+    A stream is asked after every frame, so every frame is trained; the first one of a clip knows next to nothing, and
+    counts little.
+
+    Args:
+        num_frames: Frames of a clip.
+
+    Returns:
+        ``(frames,)`` float32; the sum is 1.
+
+    Example:
+        >>> frame_weights(4).round(2).tolist()
+        [0.1, 0.2, 0.3, 0.4]
+    """
+    rising = np.arange(1, num_frames + 1, dtype=np.float64)
+    return (rising / rising.sum()).astype(np.float32)

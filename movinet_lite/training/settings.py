@@ -1,0 +1,78 @@
+"""How to train: every choice that `fine_tune` leaves to its caller, checked (no TensorFlow)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from movinet_lite.errors import DataError
+from movinet_lite.training.augmentation import Augmentation
+
+__all__ = ["Settings"]
+
+
+@attrs.frozen
+class Settings:
+    """How to train.
+
+    Attributes:
+        num_frames: Frames of a clip.
+        epochs: How often to go through all examples.
+        batch_size: Clips a step.
+        learning_rate: The largest one, of AdamW.
+        warmup_epochs: How many epochs the learning rate rises to it; then it falls along a cosine to 0.
+        weight_decay: Of AdamW, for kernels alone.
+        label_smoothing: Share of the target that is spread over all classes, 0 to below 1.
+        dropout_rate: Share of the hidden layer's outputs dropped, 0 to below 1.
+        freeze_backbone: Whether only the two last layers learn: faster, and enough for few videos of actions like those
+            the backbone knows.
+        balance_classes: Whether a class with few videos counts as much as one with many.
+        patience: How many epochs in a row may be no better than the best before the training ends early; `None` for
+            any number.
+        augmentation: How much to change the clips.
+        seed: Of every choice: of clips, of their order and of new weights.
+    """
+
+    num_frames: int = 16
+    epochs: int = 20
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    warmup_epochs: float = 1.0
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.1
+    dropout_rate: float = 0.2
+    freeze_backbone: bool = False
+    balance_classes: bool = True
+    patience: int | None = None
+    augmentation: Augmentation = attrs.field(factory=Augmentation)
+    seed: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("num_frames", "epochs", "batch_size"):
+            _check(name, getattr(self, name), "at least 1", lambda value: value >= 1)
+        if self.patience is not None:
+            _check("patience", self.patience, "at least 1", lambda value: value >= 1)
+        _check(
+            "learning_rate",
+            self.learning_rate,
+            "above 0",
+            lambda value: 0 < value < 1e6,
+        )
+        for name in ("warmup_epochs", "weight_decay"):
+            _check(
+                name, getattr(self, name), "0 or more", lambda value: 0 <= value < 1e6
+            )
+        for name in ("label_smoothing", "dropout_rate"):
+            _check(
+                name,
+                getattr(self, name),
+                "at least 0 and below 1",
+                lambda value: 0 <= value < 1,
+            )
+
+
+def _check(name: str, value: float, rule: str, holds: Callable[[float], bool]) -> None:
+    if not holds(value):  # also false for NaN
+        raise DataError(f"{name} must be {rule}; got {value!r}")

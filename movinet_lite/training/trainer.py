@@ -1,0 +1,331 @@
+"""The loop of a training: epochs of steps, what is measured after each, and what is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import keras
+import numpy as np
+import tensorflow as tf
+
+from movinet_lite.errors import DataError
+from movinet_lite.network.files import save_network
+from movinet_lite.network.model import Movinet
+from movinet_lite.training.batches import Batches, ClipSpec
+from movinet_lite.training.checkpoint import (
+    Checkpoint,
+    write_checkpoint,
+)
+from movinet_lite.training.examples import ExampleSet, Skipped, count_labels
+from movinet_lite.training.records import EpochRecord, Recorder
+from movinet_lite.training.schedule import (
+    balanced_weights,
+    frame_weights,
+    learning_rate_at,
+)
+from movinet_lite.training.settings import Settings
+
+__all__ = ["CHECKPOINT_NAME", "NETWORK_NAME", "FineTuned", "Trainer"]
+
+NETWORK_NAME: Final = "network.safetensors"
+"""The file of the output folder that holds the best weights so far."""
+
+CHECKPOINT_NAME: Final = "checkpoint/training.safetensors"
+"""The file of the output folder that a training goes on from."""
+
+_LARGEST_GRADIENT: Final = 1.0  # norm over all weights; a larger one is scaled down
+
+
+@attrs.frozen(eq=False)
+class FineTuned:
+    """What a training gave.
+
+    Attributes:
+        path: The folder with the best weights; `StreamingClassifier.load` or `BaseClassifier.load` takes it.
+        history: What was measured after each epoch.
+        best: The epoch whose weights were kept.
+        skipped: The videos that could not be used.
+        ended_early: Why it ended before its last epoch: ``"patience"``, ``"interrupted"``; `None` if it did not.
+    """
+
+    path: Path
+    history: tuple[EpochRecord, ...]
+    best: EpochRecord
+    skipped: tuple[Skipped, ...]
+    ended_early: str | None = None
+
+
+class Trainer:
+    """A training that is going on: the network, its optimiser, the examples, and what was measured so far."""
+
+    def __init__(
+        self, network: Movinet, data: ExampleSet, settings: Settings, output: Path
+    ) -> None:
+        """Take what to train and what with; videos that cannot be opened are left out at once.
+
+        Args:
+            network: Its weights change.
+            data: The examples.
+            settings: How to train.
+            output: The folder to write.
+
+        Raises:
+            DataError: If no video of a class can be opened.
+        """
+        spec = network.spec
+        labels = spec.labels or ()
+        clips = ClipSpec(settings.num_frames, spec.fps, spec.frame_size)
+        self._network = network
+        self._settings = settings
+        self._output = output
+        self._batches = Batches(
+            data.training,
+            labels,
+            clips,
+            batch_size=settings.batch_size,
+            augmentation=settings.augmentation,
+            seed=settings.seed,
+        )
+        self._validation = Batches(
+            data.validation, labels, clips, batch_size=settings.batch_size
+        )
+        self._check_readable(data)
+        self._class_weights = tf.constant(
+            _class_weights(self._batches, labels, settings)
+        )
+        self._frame_weights = tf.constant(
+            frame_weights(settings.num_frames) if spec.mode == "stream" else [1.0]
+        )
+        self._optimizer = _optimizer(network, settings)
+        self._recorder = Recorder(output)
+        self._learn, self._judge = self._as_graphs(clips)
+
+    def _check_readable(self, data: ExampleSet) -> None:
+        """Leave out the videos that cannot be opened, before time goes into a first step."""
+        self._batches.check()
+        self._validation.check()
+        usable = count_labels(self._batches.examples, data.labels)
+        for label, count in usable.items():
+            if not count:
+                first = next(one for one in self._batches.skipped if one.label == label)
+                raise DataError(
+                    f"each class must have a video that can be read; {label!r} has none ({first.reason})",
+                    first.name,
+                )
+
+    @property
+    def _fingerprint(self) -> dict[str, Any]:
+        """What must be the same where a training goes on."""
+        spec = self._network.spec
+        return {
+            "variant": spec.variant,
+            "mode": spec.mode,
+            "labels": list(spec.labels or ()),
+            "frame_size": list(spec.frame_size),
+            "fps": spec.fps,
+            "num_frames": self._settings.num_frames,
+            "freeze_backbone": self._settings.freeze_backbone,
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on where *checkpoint* was written.
+
+        Raises:
+            DataError: If it was another training.
+        """
+        path = self._output / CHECKPOINT_NAME
+        for name, now in self._fingerprint.items():
+            before = checkpoint.settings.get(name)
+            if before != now:
+                raise DataError(
+                    f"a training must go on as it began; {name} was {before} and is now {now}",
+                    path,
+                )
+        for name, weight in self._network.named_weights.items():
+            weight.assign(checkpoint.weights[name])
+        for variable, value in zip(
+            self._optimizer.variables, checkpoint.optimizer, strict=True
+        ):
+            variable.assign(value)
+        self._recorder.restore(checkpoint.history)
+
+    def run(
+        self,
+        on_epoch: Callable[[EpochRecord], None] | None,
+        on_step: Callable[[int, int], None] | None,
+    ) -> FineTuned:
+        """Train to the end, and return what came of it."""
+        ended_early = None
+        try:
+            for epoch in range(len(self._recorder.history), self._settings.epochs):
+                record = self._run_epoch(epoch, on_step)
+                if on_epoch is not None:
+                    on_epoch(record)
+                if self._is_patience_over():
+                    ended_early = "patience"
+                    break
+        except KeyboardInterrupt:
+            if not self._recorder.history:
+                raise
+            ended_early = "interrupted"
+        finally:
+            self._recorder.close()
+        return FineTuned(
+            self._output,
+            tuple(self._recorder.history),
+            self._recorder.best,
+            (*self._batches.skipped, *self._validation.skipped),
+            ended_early,
+        )
+
+    def _run_epoch(
+        self, epoch: int, on_step: Callable[[int, int], None] | None
+    ) -> EpochRecord:
+        started = time.monotonic()
+        loss, top_1 = _means(self._train(epoch, on_step))
+        if loss is None:
+            raise DataError("there must be videos to train on; none could be read")
+        validation_loss, validation_top_1 = _means(self._validate())
+        record = self._recorder.add(
+            EpochRecord(
+                epoch=epoch + 1,
+                num_epochs=self._settings.epochs,
+                loss=loss,
+                top_1=top_1 or 0.0,
+                validation_loss=validation_loss,
+                validation_top_1=validation_top_1,
+                learning_rate=float(self._optimizer.learning_rate),
+                seconds=time.monotonic() - started,
+                num_skipped=len(self._batches.skipped) + len(self._validation.skipped),
+            )
+        )
+        if record is self._recorder.best:
+            save_network(self._network, self._output / NETWORK_NAME)
+        write_checkpoint(
+            self._output / CHECKPOINT_NAME,
+            Checkpoint(
+                settings=self._fingerprint,
+                history=[attrs.asdict(one) for one in self._recorder.history],
+                weights={
+                    name: np.asarray(weight)
+                    for name, weight in self._network.named_weights.items()
+                },
+                optimizer=[np.asarray(one) for one in self._optimizer.variables],
+            ),
+        )
+        self._recorder.write()
+        return record
+
+    def _train(
+        self, epoch: int, on_step: Callable[[int, int], None] | None
+    ) -> Iterator[tuple[float, float, int]]:
+        """Yield the loss, the share that is right, and the number of clips of each step."""
+        settings = self._settings
+        num_batches = self._batches.num_batches
+        for number, batch in enumerate(self._batches.epoch(epoch)):
+            self._optimizer.learning_rate.assign(
+                learning_rate_at(
+                    epoch * num_batches + number,
+                    peak=settings.learning_rate,
+                    warmup_steps=round(settings.warmup_epochs * num_batches),
+                    num_steps=settings.epochs * num_batches,
+                )
+            )
+            loss, right = self._learn(batch.clips, batch.targets)
+            yield float(loss), float(right), len(batch.targets)
+            if on_step is not None:
+                on_step(number + 1, num_batches)
+
+    def _validate(self) -> Iterator[tuple[float, float, int]]:
+        for batch in self._validation.epoch(0) if self._validation.num_examples else ():
+            loss, right = self._judge(batch.clips, batch.targets)
+            yield float(loss), float(right), len(batch.targets)
+
+    def _is_patience_over(self) -> bool:
+        patience = self._settings.patience
+        since_best = self._recorder.history[-1].epoch - self._recorder.best.epoch
+        return patience is not None and since_best >= patience
+
+    def _as_graphs(self, clips: ClipSpec) -> tuple[Any, Any]:
+        """Return the functions that learn from a batch and that judge one, each giving the loss and the share right."""
+        network, variables = self._network, self._network.trainable_variables
+        signature = (
+            tf.TensorSpec((None, clips.num_frames, *clips.frame_size, 3), tf.float32),
+            tf.TensorSpec((None,), tf.int32),
+        )
+
+        def judge(frames: Any, targets: Any, *, training: bool) -> tuple[Any, Any]:
+            if network.spec.mode == "stream":
+                logits = network.call_by_frame(frames, training=training)
+            else:
+                logits = network(frames, training=training)[:, tf.newaxis]
+            right = tf.argmax(logits[:, -1], axis=-1, output_type=tf.int32) == targets
+            return self._loss(logits, targets), tf.reduce_mean(
+                tf.cast(right, tf.float32)
+            )
+
+        def learn(frames: Any, targets: Any) -> tuple[Any, Any]:
+            with tf.GradientTape() as tape:
+                loss, right = judge(frames, targets, training=True)
+            self._optimizer.apply(tape.gradient(loss, variables), variables)
+            return loss, right
+
+        def judge_only(frames: Any, targets: Any) -> tuple[Any, Any]:
+            return judge(frames, targets, training=False)
+
+        as_graph = tf.function(input_signature=signature, autograph=False)
+        return as_graph(learn), as_graph(judge_only)
+
+    def _loss(self, logits: Any, targets: Any) -> Any:
+        """Return the cross-entropy, the mean over clips and, weighted, over the frames of each."""
+        classes = logits.shape[-1]
+        smoothing = self._settings.label_smoothing
+        wanted = tf.one_hot(targets, classes) * (1.0 - smoothing) + smoothing / classes
+        by_frame = tf.nn.softmax_cross_entropy_with_logits(
+            tf.broadcast_to(wanted[:, tf.newaxis], tf.shape(logits)), logits
+        )
+        by_clip = tf.reduce_sum(by_frame * self._frame_weights, axis=1)
+        return tf.reduce_mean(by_clip * tf.gather(self._class_weights, targets))
+
+
+def _class_weights(
+    batches: Batches, labels: tuple[str, ...], settings: Settings
+) -> Any:
+    counts = count_labels(batches.examples, labels)
+    if not settings.balance_classes:
+        return np.ones(len(labels), np.float32)
+    used = [label for label in labels if counts[label]]
+    found = dict(
+        zip(used, balanced_weights([counts[label] for label in used]), strict=True)
+    )
+    return np.array([found.get(label, 1.0) for label in labels], np.float32)
+
+
+def _optimizer(network: Movinet, settings: Settings) -> Any:
+    optimizer = keras.optimizers.AdamW(
+        settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        global_clipnorm=_LARGEST_GRADIENT,
+    )
+    variables = network.trainable_variables
+    optimizer.exclude_from_weight_decay(
+        var_list=[one for one in variables if not one.name.endswith("kernel")]
+    )
+    optimizer.build(variables)
+    return optimizer
+
+
+def _means(
+    steps: Iterator[tuple[float, float, int]],
+) -> tuple[float | None, float | None]:
+    """Return the mean loss and the share right over all clips; `None` if there were none."""
+    losses = rights = clips = 0.0
+    for loss, right, count in steps:
+        losses += loss * count
+        rights += right * count
+        clips += count
+    return (losses / clips, rights / clips) if clips else (None, None)
