@@ -5,8 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from movinet_lite import StreamingClassifier, classifiers, cli, read_frames
-from movinet_lite.cli import main
+from movinet_lite import StreamingClassifier, classifiers, read_frames
+from movinet_lite.cli import main, stream
+from movinet_lite.cli.arguments import OUTPUT_ENDINGS
 from movinet_lite.errors import MoViNetError
 from movinet_lite.overlay import draw_overlay
 from movinet_lite.video import load_clip, read_video_info, write_video
@@ -84,7 +85,7 @@ def windows(monkeypatch):
         opened.append(FakeWindow(title))
         return opened[-1]
 
-    monkeypatch.setattr(cli, "Window", open_window)
+    monkeypatch.setattr(stream, "Window", open_window)
     return opened
 
 
@@ -198,7 +199,7 @@ def test_without_a_screen_show_fails_before_a_model_is_loaded(
     def fail(_title):
         raise MoViNetError("a window needs a screen")
 
-    monkeypatch.setattr(cli, "Window", fail)
+    monkeypatch.setattr(stream, "Window", fail)
 
     assert run(video, "--show") == (
         1,
@@ -266,5 +267,5 @@ def test_a_damaged_video_leaves_no_file(run, video, tmp_path):
 
 def test_every_ending_that_is_taken_can_be_written(tmp_path):
     """The endings that --output takes are those that the library writes."""
-    for ending in cli._OUTPUT_ENDINGS:
+    for ending in OUTPUT_ENDINGS:
         write_video(tmp_path / f"x{ending}", np.zeros((1, 8, 8, 3), np.uint8), fps=5)

@@ -10,7 +10,8 @@ import attrs
 import numpy as np
 import pytest
 
-from movinet_lite import classifiers, cli, engines, write_video
+from movinet_lite import classifiers, engines, write_video
+from movinet_lite.cli.program import make_parser
 from movinet_lite.engines.base import ModelInfo
 from tests.saved_models import (
     COLOURS,
@@ -165,7 +166,7 @@ def _commands():
 @pytest.mark.parametrize("command", _commands())
 def test_command_on_a_page_is_understood(command):
     """Every command that a page shows has options that exist, with values that they take."""
-    assert cli._parser().parse_args(shlex.split(command)).run
+    assert make_parser().parse_args(shlex.split(command)).run
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

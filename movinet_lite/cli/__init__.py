@@ -1,0 +1,24 @@
+"""The command line: videos in, named actions out.
+
+Results go to the standard output, one line each; whatever else there is to say goes to the standard error. Nothing here
+computes: every command is a few calls of the library. TensorFlow is loaded with the first video that can be read, so
+that ``--help``, ``labels``, ``models`` and mistakes are answered at once.
+
+=============  ==========================================================================================
+module         what it holds
+=============  ==========================================================================================
+`program`      `main`: reads the command line, runs a command, tells what failed; the list of the commands
+`classify`     ``classify``
+`stream`       ``stream``
+`models`       ``models`` and ``labels``
+`export`       ``export``
+`benchmark`    ``benchmark``
+`videos`       what ``classify`` and ``stream`` share
+`arguments`    options that commands share, and the types of what is typed
+`output`       what is printed, and the exit statuses
+=============  ==========================================================================================
+"""
+
+from movinet_lite.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,147 @@
+"""Arguments that commands share: options, and the types of what is typed."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from movinet_lite.arrays import FrameSize
+from movinet_lite.cli.output import PROGRAM
+
+__all__ = [
+    "OUTPUT_ENDINGS",
+    "UsageError",
+    "add_command",
+    "add_json",
+    "add_labels_file",
+    "add_offline",
+    "count",
+    "examples_text",
+    "frame_size",
+    "number",
+    "output_path",
+    "positive",
+    "probability",
+    "seconds",
+]
+
+OUTPUT_ENDINGS = (".mp4", ".gif")
+
+
+class UsageError(Exception):
+    """An option is missing without which the command cannot run."""
+
+
+def add_command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    summary: str,
+    description: str,
+    examples: Sequence[str],
+) -> argparse.ArgumentParser:
+    """Add a command and return its parser, for its options.
+
+    Args:
+        commands: What `add_commands` of a module was given.
+        name: What is typed to run it.
+        run: What runs it: from the parsed arguments to the exit status.
+        summary: Half a line for the list of commands.
+        description: What it does, for its own ``--help``.
+        examples: Lines to type, without the program's name.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=examples_text(*examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def examples_text(*lines: str) -> str:
+    """Return lines to type as the end of a ``--help``."""
+    return "\n".join(["examples:", *(f"  {PROGRAM} {line}" for line in lines)])
+
+
+def add_labels_file(parser: argparse._ActionsContainer) -> None:
+    """Add ``--labels FILE``."""
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="the names of the model's classes, one a line (default: the model's own, or Kinetics-600)",
+    )
+
+
+def add_offline(parser: argparse._ActionsContainer) -> None:
+    """Add ``--offline``."""
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        help="never touch the network; the model must be in the cache",
+    )
+
+
+def add_json(parser: argparse._ActionsContainer) -> None:
+    """Add ``--json``."""
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object a line"
+    )
+
+
+def count(text: str) -> int:
+    """Return a whole number above 0."""
+    with contextlib.suppress(ValueError):
+        if (found := int(text)) >= 1:
+            return found
+    raise argparse.ArgumentTypeError(
+        f"must be a whole number, at least 1; got {text!r}"
+    )
+
+
+def number(text: str, *, low: float, high: float, rule: str) -> float:
+    """Return a number from *low* to *high*, both included; *rule* says so in words."""
+    with contextlib.suppress(ValueError):
+        if low <= (found := float(text)) <= high:  # false for NaN
+            return found
+    raise argparse.ArgumentTypeError(f"must be {rule}; got {text!r}")
+
+
+_LARGEST = sys.float_info.max
+
+positive = functools.partial(
+    number, low=sys.float_info.min, high=_LARGEST, rule="a number above 0"
+)
+seconds = functools.partial(number, low=0, high=_LARGEST, rule="0 seconds or more")
+probability = functools.partial(number, low=0, high=1, rule="from 0 to 1")
+
+
+def output_path(text: str) -> Path:
+    """Return the path of a video to write."""
+    path = Path(text)
+    if path.suffix.lower() not in OUTPUT_ENDINGS:
+        raise argparse.ArgumentTypeError(
+            f"must end in one of {', '.join(OUTPUT_ENDINGS)}; got {text!r}"
+        )
+    return path
+
+
+def frame_size(text: str) -> FrameSize:
+    """Return (height, width) from such as ``172x172``."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text.strip().lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"must be HEIGHTxWIDTH in pixels, such as 172x172; got {text!r}"
+        )
+    return int(match[1]), int(match[2])

@@ -1,0 +1,96 @@
+"""``movinet-lite export``: a model in another form."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from movinet_lite.cli.arguments import (
+    add_command,
+    add_json,
+    add_labels_file,
+    add_offline,
+    frame_size,
+)
+from movinet_lite.cli.output import print_json
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command of this module to the command line's."""
+    parser = add_command(
+        commands,
+        "export",
+        _export,
+        summary="write a model as a LiteRT file or a SavedModel",
+        description="Write a model as a LiteRT file or a SavedModel, and check that it computes the same.",
+        examples=(
+            "export a0.tflite --model a0",
+            "export a0_small.tflite --model a0 --quantize float16",
+            "export a0_base.tflite --model a0 --mode base",
+            "export my_model --to saved_model --model downloads/a2",
+        ),
+    )
+    parser.add_argument("path", type=Path, help="the file or folder to write")
+    parser.add_argument(
+        "--model", default="a0", help="the model (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--to",
+        choices=("litert", "saved_model"),
+        default="litert",
+        help="the form (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("stream", "base"),
+        default="stream",
+        help="which model of the name (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--quantize",
+        choices=("float16", "dynamic"),
+        help="store the weights as float16, or as 8-bit integers",
+    )
+    parser.add_argument(
+        "--frame-size",
+        type=frame_size,
+        metavar="HxW",
+        help="the size of the frames it will take (default: what the model was trained on)",
+    )
+    add_labels_file(parser)
+    add_offline(parser)
+    add_json(parser)
+
+
+def _export(args: argparse.Namespace) -> int:
+    """Write a model in another form."""
+    from movinet_lite.exporting import export_model
+
+    if sys.stderr.isatty():
+        print(f"exporting {args.model} ...", file=sys.stderr)
+    written = export_model(
+        args.model,
+        args.path,
+        to=args.to,
+        mode=args.mode,
+        quantize=args.quantize,
+        frame_size=args.frame_size,
+        labels=args.labels,
+        offline=args.offline,
+    )
+    if args.json:
+        print_json(
+            path=str(written.path),
+            num_bytes=written.num_bytes,
+            difference=written.difference,
+        )
+        return 0
+    print(
+        f"{written.path}: {written.num_bytes / 1e6:.1f} MB, logits within "
+        f"{written.difference:.1e} of the largest"
+    )
+    return 0

@@ -1,0 +1,107 @@
+"""``movinet-lite models`` and ``movinet-lite labels``: what there is to choose from."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from movinet_lite.cli.arguments import add_command, add_json, add_labels_file
+from movinet_lite.cli.output import print_json, print_table
+from movinet_lite.errors import MoViNetError
+from movinet_lite.labels import kinetics_600_labels, load_labels, search_labels
+from movinet_lite.variants import get_variant
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands of this module to the command line's."""
+    _add_models(commands)
+    _add_labels(commands)
+
+
+def _add_models(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "models",
+        _models,
+        summary="list the models that have a name",
+        description="List the models that have a name, and which of them are in the cache.",
+        examples=("models", "models --json"),
+    )
+    add_json(parser)
+
+
+def _models(args: argparse.Namespace) -> int:
+    """Print the models that have a name."""
+    from movinet_lite.cache import cache_folder, cached_models
+    from movinet_lite.handles import MODEL_NAMES, find_remotes
+
+    in_cache = {entry.path for entry in cached_models()}
+    rows: list[tuple[str, ...]] = [
+        ("model", "frames", "fps", "clip", "base top-1", "stream top-1", "in the cache")
+    ]
+    for name in MODEL_NAMES:
+        variant = get_variant(name)
+        cached = [
+            mode
+            for mode in ("base", "stream")
+            if any(remote.folder in in_cache for remote in find_remotes(name, mode))
+        ]
+        accuracies = [
+            None if accuracy is None else accuracy[0]
+            for accuracy in (variant.base_accuracy, variant.stream_accuracy)
+        ]
+        if args.json:
+            print_json(
+                model=name,
+                frame_size=list(variant.frame_size),
+                fps=variant.fps,
+                clip_frames=variant.clip_frames,
+                base_top_1=accuracies[0],
+                stream_top_1=accuracies[1],
+                cached=cached,
+            )
+        height, width = variant.frame_size
+        shown = ["-" if value is None else f"{value:.2f}" for value in accuracies]
+        size, clip = f"{height} x {width}", f"{variant.clip_frames}"
+        row = (name, size, f"{variant.fps:g}", clip, *shown, ", ".join(cached) or "-")
+        rows.append(row)
+    if not args.json:
+        print_table(rows)
+        print(f"\nTop-1 in per cent on Kinetics-600. The cache is {cache_folder()}")
+    return 0
+
+
+def _add_labels(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "labels",
+        _labels,
+        summary="list the names of the actions",
+        description="List the names of the actions, one a line, in the order of the model's output.",
+        examples=("labels", "labels dancing", "labels --labels my_labels.txt"),
+    )
+    parser.add_argument(
+        "pattern",
+        nargs="?",
+        default="",
+        metavar="PATTERN",
+        help="list only names that contain this, in upper or lower case",
+    )
+    add_labels_file(parser)
+    add_json(parser)
+
+
+def _labels(args: argparse.Namespace) -> int:
+    """Print labels."""
+    labels = load_labels(args.labels) if args.labels else kinetics_600_labels()
+    found = search_labels(args.pattern, labels)
+    if not found:
+        raise MoViNetError(f"no name contains {args.pattern!r}")
+    for label in found:
+        if args.json:
+            print_json(index=labels.index(label), label=label)
+        else:
+            print(label)
+    return 0

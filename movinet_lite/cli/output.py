@@ -1,0 +1,102 @@
+"""What the command line prints, and its exit statuses.
+
+Results go to the standard output, one line each; whatever else there is to say goes to the standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from movinet_lite.predictions import Ranking
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "PIPE_CLOSED",
+    "PROGRAM",
+    "WRONG_USAGE",
+    "as_dicts",
+    "clock",
+    "complain",
+    "print_json",
+    "print_table",
+    "progress_bar",
+    "to_json",
+]
+
+PROGRAM = "movinet-lite"
+
+FAILED, WRONG_USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+
+
+def complain(kind: str, message: object) -> None:
+    """Say *message* in one line of the standard error."""
+    if sys.stderr is None:  # print would take the standard output for it
+        return
+    text = " ".join(str(message).split())
+    print(f"{PROGRAM}: {kind}: {text}", file=sys.stderr, flush=True)
+
+
+def to_json(**values: Any) -> str:
+    """Return *values* as an object in one line."""
+    return json.dumps(values)
+
+
+def print_json(**values: Any) -> None:
+    """Print *values* as an object in one line, at once."""
+    print(to_json(**values), flush=True)
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows with their columns below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def clock(time_s: float) -> str:
+    """Return a time as people write it.
+
+    Example:
+        >>> clock(2.4), clock(59.97), clock(3661.0)
+        ('0:02.4', '1:00.0', '1:01:01.0')
+    """
+    tenths = round(time_s * 10)
+    minutes, tenths = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{minutes:02}:{tenths / 10:04.1f}"
+    return f"{hours}:{text}" if hours else text.removeprefix("0")
+
+
+def as_dicts(ranking: Ranking) -> list[dict[str, Any]]:
+    """Return a ranking as JSON has it."""
+    return [{"label": label, "score": score} for label, score in ranking]
+
+
+@contextlib.contextmanager
+def progress_bar(name: str, length_s: float | None) -> Iterator[Progress | None]:
+    """Draw a bar while the block runs, if the standard error is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+    ) as progress:
+        progress.add_task(escape(name), total=length_s)
+        yield progress

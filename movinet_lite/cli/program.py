@@ -1,0 +1,126 @@
+"""The program: reads the command line, runs a command, and tells what failed.
+
+A command is a module of this package with a function ``add_commands``, and one line in ``_MODULES``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+
+import movinet_lite
+from movinet_lite.cli import benchmark, classify, export, models, stream
+from movinet_lite.cli.arguments import UsageError, examples_text
+from movinet_lite.cli.output import (
+    FAILED,
+    INTERRUPTED,
+    PIPE_CLOSED,
+    PROGRAM,
+    WRONG_USAGE,
+    complain,
+)
+from movinet_lite.errors import LabelsError, MoViNetError, VariantError
+
+__all__ = ["main", "make_parser"]
+
+_MODULES = (classify, stream, models, export, benchmark)
+"""The modules with commands, in the order of ``--help``."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Args:
+        argv: The arguments behind the program's name; `None` for those of the process.
+
+    Returns:
+        0 if all went well, 1 if something failed, 2 for wrong usage, 130 after Ctrl-C, 141 if whoever read the output
+        has gone.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The names of files hold any bytes.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        status = _run(argv)
+        if sys.stdout is not None:  # closed by whoever started the command
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes the standard output once more when it ends.
+        _give_up_output()
+        return PIPE_CLOSED
+    except OSError as error:
+        complain("error", f"the output cannot be written: {error}")
+        _give_up_output()
+        return FAILED
+    return status
+
+
+def _give_up_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        args = make_parser().parse_args(argv)
+    except SystemExit as stop:  # after --help, --version and wrong usage
+        return int(stop.code or 0)
+    # What TensorFlow says of itself below the level of errors is of no use to someone with a video.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with _library_warnings():
+            return int(args.run(args))
+    except (LabelsError, VariantError, UsageError) as error:
+        complain("error", error)
+        return WRONG_USAGE
+    except MoViNetError as error:
+        # What was tried to fetch a model takes several lines.
+        first, *rest = str(error).splitlines()
+        complain("error", first)
+        for line in rest:
+            print(f"  {line.strip()}", file=sys.stderr)
+        return FAILED
+
+
+@contextlib.contextmanager
+def _library_warnings() -> Iterator[None]:
+    """Say the library's own warnings in one line each, and leave out those that are for developers."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        complain("warning", message)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", module=r"movinet_lite\b")
+        warnings.showwarning = show
+        yield
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return what reads the command line, with every command."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Recognise actions in video with MoViNet.",
+        epilog=examples_text(
+            "stream clip.mp4              what happens, as it happens",
+            "classify *.mp4 --json        what each video shows as a whole",
+            "labels dancing               the names that contain 'dancing'",
+            "models                       the models, and what is in the cache",
+            "benchmark --stream a0        how fast they are on this machine",
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"{PROGRAM} {movinet_lite.__version__}"
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in _MODULES:
+        module.add_commands(commands)
+    return parser

@@ -1,0 +1,184 @@
+"""``movinet-lite stream``: what happens in each video, as it happens."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from movinet_lite.classifiers import StreamingClassifier
+from movinet_lite.cli.arguments import UsageError, add_command, output_path
+from movinet_lite.cli.output import PROGRAM, as_dicts, clock, to_json
+from movinet_lite.cli.videos import (
+    WatchedFrames,
+    add_video_options,
+    check_usage,
+    for_each_video,
+    load_options,
+    make_label_filter,
+    trained_fps,
+    watch_file,
+    watch_frames,
+)
+from movinet_lite.curves import check_matplotlib
+from movinet_lite.errors import VideoError
+from movinet_lite.overlay import OverlaidFrame, overlay_video
+from movinet_lite.predictions import LabelFilter, Prediction, Ranking
+from movinet_lite.video import read_video_info, write_video
+from movinet_lite.window import Window
+
+__all__ = ["add_commands"]
+
+_OVERLAY_TOP_K = 3
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command of this module to the command line's."""
+    parser = add_command(
+        commands,
+        "stream",
+        _stream,
+        summary="say what happens in each video, as it happens",
+        description=(
+            "Say what happens in each video, frame by frame, with a stream model.\n\n"
+            "A line is printed whenever another action leads, with its time in the video.\n"
+            "Where no action passes the filters, the line says '-'."
+        ),
+        examples=(
+            "stream clip.mp4",
+            "stream clip.mp4 --every --top-k 3",
+            "stream clip.mp4 --threshold 0.5",
+            "stream clip.mp4 --output shown.mp4",
+            "stream clip.mp4 --model my_model/ --labels my_labels.txt --fps 8",
+        ),
+    )
+    add_video_options(parser, top_k=1)
+    # The lines name one action by default, and pictures have room for more.
+    parser.set_defaults(top_k=None)
+    parser.add_argument(
+        "--every", action="store_true", help="print a line for each frame"
+    )
+    parser.add_argument(
+        "--output",
+        type=output_path,
+        metavar="FILE",
+        help="write the video with the actions drawn onto it, to an .mp4 or .gif (needs the extra 'plot')",
+    )
+    parser.add_argument(
+        "--show",
+        action="store_true",
+        help="play the video with the actions drawn onto it in a window (needs the extra 'plot')",
+    )
+
+
+def _stream(args: argparse.Namespace) -> int:
+    """Print what each video shows as it goes on."""
+
+    @functools.cache
+    def load() -> tuple[StreamingClassifier, LabelFilter]:
+        classifier = StreamingClassifier.load(args.model, **load_options(args))
+        return classifier, make_label_filter(args, classifier.labels)
+
+    def stream(path: str) -> None:
+        classifier, label_filter = load()
+        classifier.reset()
+        if len(args.videos) > 1 and not args.json:
+            print(path, flush=True)
+        leading = None
+
+        def say(frames: WatchedFrames[Any], prediction: Prediction) -> None:
+            nonlocal leading
+            ranking = prediction.top_k(args.top_k or 1, label_filter=label_filter)
+            before, leading = leading, ranking[0][0] if ranking else None
+            if args.every or leading != before:
+                frames.print(_stream_line(args, path, prediction, ranking))
+
+        if args.output or window:
+            _stream_overlaid(
+                args, path, classifier, label_filter, window=window, say=say
+            )
+            return
+        with watch_file(args, path, classifier) as frames:
+            for prediction in classifier.run(frames):
+                say(frames, prediction)
+
+    check_usage(args)
+    _check_overlay(args)
+    with contextlib.ExitStack() as stack:
+        window = stack.enter_context(Window(PROGRAM)) if args.show else None
+        return for_each_video(args.videos, stream)
+
+
+def _check_overlay(args: argparse.Namespace) -> None:
+    """Refuse what cannot be drawn or written before time goes into loading a model."""
+    if args.output or args.show:
+        check_matplotlib()
+    if args.output is None:
+        return
+    if len(args.videos) > 1:
+        raise UsageError(
+            f"--output takes one video; got {len(args.videos)} (run the command for each)"
+        )
+    if args.output.resolve() == Path(args.videos[0]).resolve():
+        raise UsageError(
+            f"--output must be another file than the video; got {args.output} for both"
+        )
+
+
+def _stream_overlaid(
+    args: argparse.Namespace,
+    path: str,
+    classifier: StreamingClassifier,
+    label_filter: LabelFilter,
+    *,
+    window: Window | None,
+    say: Callable[[WatchedFrames[Any], Prediction], None],
+) -> None:
+    """Draw what is predicted onto every frame of a video, and write and show the frames."""
+    trained_fps(args, classifier)
+    info = read_video_info(path)
+    if info.fps is None:
+        raise VideoError("the file does not tell its frame rate", path)
+    overlaid = overlay_video(
+        path,
+        classifier,
+        k=args.top_k or _OVERLAY_TOP_K,
+        label_filter=label_filter,
+        start_s=args.start,
+        end_s=args.end,
+    )
+
+    def frames(watched: WatchedFrames[OverlaidFrame]) -> Iterator[OverlaidFrame]:
+        for frame in watched:
+            for prediction in frame.predictions:
+                say(watched, prediction)
+            if window:
+                window.show(frame.pixels, frame.time_s)
+            if args.output or (window and window.is_open):
+                yield frame
+            else:
+                return
+
+    with watch_frames(args, path, info, overlaid) as watched:
+        if args.output:
+            write_video(args.output, frames(watched), fps=info.fps)
+        else:
+            collections.deque(frames(watched), maxlen=0)
+
+
+def _stream_line(
+    args: argparse.Namespace, path: str, prediction: Prediction, ranking: Ranking
+) -> str:
+    if args.json:
+        return to_json(
+            video=path,
+            frame_index=prediction.frame_index,
+            time_s=prediction.time_s,
+            top_k=as_dicts(ranking),
+        )
+    found = "  ".join(f"{score:.2f} {label}" for label, score in ranking)
+    return f"{clock(prediction.time_s or 0.0)}  {found or '-'}"

@@ -1,0 +1,246 @@
+"""What the commands for videos share: their options, and how they go through files and frames."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
+
+from movinet_lite.arrays import VideoFrame
+from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
+from movinet_lite.cli.arguments import (
+    UsageError,
+    add_json,
+    add_labels_file,
+    add_offline,
+    count,
+    frame_size,
+    positive,
+    probability,
+    seconds,
+)
+from movinet_lite.cli.output import FAILED, complain, progress_bar
+from movinet_lite.engines.loading import Engine
+from movinet_lite.errors import ArrayError, SessionError, VideoError
+from movinet_lite.labels import kinetics_600_labels, load_labels
+from movinet_lite.predictions import LabelFilter
+from movinet_lite.preprocess import Fit
+from movinet_lite.video import VideoInfo, read_frames, read_video_info
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = [
+    "WatchedFrames",
+    "add_video_options",
+    "check_usage",
+    "for_each_video",
+    "load_options",
+    "make_label_filter",
+    "trained_fps",
+    "watch_file",
+    "watch_frames",
+]
+
+_AnyFrame = TypeVar("_AnyFrame", bound=VideoFrame)
+
+
+def add_video_options(parser: argparse.ArgumentParser, *, top_k: int) -> None:
+    """Add the options of a command for videos; *top_k* is how many actions it names by default."""
+    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a video file")
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model",
+        default="a0",
+        metavar="MODEL",
+        help="a0 to a5, an address on TF Hub or Kaggle, or the path of a model (default: a0)",
+    )
+    add_labels_file(model)
+    model.add_argument(
+        "--engine",
+        choices=get_args(Engine),
+        default="auto",
+        help="what computes (default: auto, the fastest that gives the same result)",
+    )
+    model.add_argument(
+        "--threads",
+        type=count,
+        metavar="N",
+        help="how many threads may compute (default: one for each core)",
+    )
+    add_offline(model)
+    frames = parser.add_argument_group("frames")
+    frames.add_argument(
+        "--fps",
+        type=positive,
+        metavar="FPS",
+        help="how many frames a second to take (default: what the model was trained on)",
+    )
+    frames.add_argument(
+        "--frame-size",
+        type=frame_size,
+        metavar="HxW",
+        help="height and width to scale frames to (default: what the model was trained on)",
+    )
+    frames.add_argument(
+        "--fit",
+        choices=get_args(Fit),
+        default="stretch",
+        help="how to scale a frame of another shape: stretch it, or crop its middle (default: stretch)",
+    )
+    frames.add_argument(
+        "--start", type=seconds, metavar="S", help="begin at this second of the video"
+    )
+    frames.add_argument(
+        "--end", type=seconds, metavar="S", help="end at this second of the video"
+    )
+    results = parser.add_argument_group("results")
+    results.add_argument(
+        "--top-k",
+        type=count,
+        default=top_k,
+        metavar="K",
+        help=f"how many actions to name (default: {top_k})",
+    )
+    results.add_argument(
+        "--allow",
+        action="append",
+        metavar="NAME",
+        help="name only this action; may be given several times",
+    )
+    results.add_argument(
+        "--deny",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="never name this action; may be given several times",
+    )
+    results.add_argument(
+        "--threshold",
+        type=probability,
+        default=0.0,
+        metavar="P",
+        help="name only actions at least this probable, from 0 to 1",
+    )
+    add_json(results)
+
+
+def check_usage(args: argparse.Namespace) -> None:
+    """Refuse what cannot work before time goes into fetching and loading a model."""
+    from movinet_lite.handles import MODEL_NAMES
+
+    if args.end is not None and args.end <= (args.start or 0.0):
+        raise UsageError(
+            f"--end must be later than --start; got --start {args.start or 0:g} --end {args.end:g}"
+        )
+    if args.labels:
+        make_label_filter(args, load_labels(args.labels))
+    elif args.model.lower() in MODEL_NAMES:
+        make_label_filter(args, kinetics_600_labels())
+
+
+def for_each_video(paths: Iterable[str], handle: Callable[[str], None]) -> int:
+    """Give each of *paths* to *handle*, and go on where one fails."""
+    status = 0
+    for path in paths:
+        try:
+            read_video_info(path)  # before a model is loaded for nothing
+            handle(path)
+        except (VideoError, ArrayError, SessionError) as error:
+            complain("error", error)
+            status = FAILED
+    return status
+
+
+def load_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of a command as those of ``load``, and say that a model is being loaded."""
+    if sys.stderr.isatty():
+        print(f"loading {args.model} ...", file=sys.stderr)
+    return {
+        "labels": args.labels,
+        "engine": args.engine,
+        "threads": args.threads,
+        "frame_size": args.frame_size,
+        "fps": args.fps,
+        "fit": args.fit,
+        "offline": args.offline,
+    }
+
+
+def make_label_filter(args: argparse.Namespace, labels: tuple[str, ...]) -> LabelFilter:
+    """Return the filter that the options of a command describe."""
+    return LabelFilter(
+        labels, allow=args.allow, deny=args.deny, min_score=args.threshold
+    )
+
+
+class WatchedFrames(Generic[_AnyFrame]):
+    """The frames of a video, with a bar on the standard error where someone watches it."""
+
+    def __init__(
+        self, frames: Iterable[_AnyFrame], progress: Progress | None, start_s: float
+    ) -> None:
+        self._frames = frames
+        self._progress = progress
+        self._start_s = start_s
+
+    def __iter__(self) -> Iterator[_AnyFrame]:
+        for frame in self._frames:
+            if self._progress is not None:
+                for task in self._progress.task_ids:
+                    self._progress.update(task, completed=frame.time_s - self._start_s)
+            yield frame
+
+    def print(self, line: str) -> None:
+        """Print a result at once, above the bar."""
+        shared = self._progress is not None and sys.stdout.isatty()
+        if self._progress is not None and shared:
+            self._progress.stop()
+        print(line, flush=True)
+        if self._progress is not None and shared:
+            self._progress.start()
+
+
+@contextlib.contextmanager
+def watch_file(
+    args: argparse.Namespace,
+    path: str,
+    classifier: BaseClassifier | StreamingClassifier,
+) -> Iterator[WatchedFrames[VideoFrame]]:
+    """Open a video and give its frames at the model's rate, with a bar while someone watches."""
+    with (
+        read_frames(
+            path, fps=trained_fps(args, classifier), start_s=args.start, end_s=args.end
+        ) as reader,
+        watch_frames(args, path, reader.info, reader) as frames,
+    ):
+        yield frames
+
+
+@contextlib.contextmanager
+def watch_frames(
+    args: argparse.Namespace,
+    path: str,
+    info: VideoInfo,
+    frames: Iterable[_AnyFrame],
+) -> Iterator[WatchedFrames[_AnyFrame]]:
+    """Give *frames* with a bar of how far into the video they are."""
+    start_s = args.start or 0.0
+    end_s = info.duration_s if args.end is None else args.end
+    length_s = None if end_s is None else max(end_s - start_s, 0.0)
+    with progress_bar(Path(path).name, length_s) as progress:
+        yield WatchedFrames(frames, progress, start_s)
+
+
+def trained_fps(
+    args: argparse.Namespace, classifier: BaseClassifier | StreamingClassifier
+) -> float:
+    """Return the model's frame rate, or refuse to guess it."""
+    if classifier.fps is None:
+        raise UsageError(
+            f"{args.model}: the model does not know how many frames a second it was trained on (give them: --fps 5)"
+        )
+    return classifier.fps
