@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from movinet_lite.arrays import Clip, Frame, VideoFrame, as_clip, as_frame
 from movinet_lite.curves import (
@@ -23,6 +23,7 @@ from movinet_lite.curves import (
     read_curves,
 )
 from movinet_lite.errors import ArrayError
+from movinet_lite.labels import check_labels
 from movinet_lite.step_painter import StepPainter
 from movinet_lite.video import write_video
 
@@ -33,9 +34,12 @@ __all__ = [
     "Predictions",
     "animate",
     "draw_step",
+    "plot_confusion",
     "plot_probabilities",
     "save_animation",
 ]
+
+_MOST_CLASSES_WITH_NUMBERS = 40
 
 
 def plot_probabilities(
@@ -207,6 +211,78 @@ def save_animation(
         clip, predictions, labels, k=k, fps=fps, log=log, height=height
     )
     write_video(path, _paint_all(pixels, painter, progress=progress), fps=fps)
+
+
+def plot_confusion(
+    confusion: ArrayLike, labels: Sequence[str], *, ax: Axes | None = None
+) -> Axes:
+    """Draw what was taken for what: a row for each true class, a column for each class it was taken for.
+
+    The darker a field, the larger the share of its row; the number in it is the count. Classes that appear in no row and
+    no column are left out. From 40 classes on, the fields have no numbers.
+
+    Args:
+        confusion: ``(classes, classes)``, whole numbers, 0 or more: how many examples of the class of the row were taken
+            for that of the column, as in `movinet_lite.training.evaluate.Evaluation`.
+        labels: The name of each class.
+        ax: Where to draw; `None` makes a figure of its own, which is the *figure* of what is returned.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ArrayError: If *confusion* is something else, or counts nothing.
+        LabelsError: If there is not one label for each class.
+        MissingDependencyError: If matplotlib is not installed.
+    """
+    check_matplotlib()
+    counts = _check_confusion(confusion)
+    names = check_labels(labels, len(counts))
+    used = np.flatnonzero(counts.any(axis=0) | counts.any(axis=1))
+    counts = counts[np.ix_(used, used)]
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        inches = min(3.0 + 0.4 * len(used), 40.0)
+        ax = Figure(figsize=(inches + 1.0, inches), layout="constrained").subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    shown = [names[index] for index in used]
+    ax.set_xticks(
+        range(len(used)), shown, rotation=45, ha="right", rotation_mode="anchor"
+    )
+    ax.set_yticks(range(len(used)), shown)
+    ax.set_xlabel("taken for")
+    ax.set_ylabel("is")
+    if len(used) < _MOST_CLASSES_WITH_NUMBERS:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            color = "white" if shares[row, column] > 0.6 else "black"
+            ax.text(
+                column,
+                row,
+                str(counts[row, column]),
+                ha="center",
+                va="center",
+                color=color,
+            )
+    return ax
+
+
+def _check_confusion(confusion: ArrayLike) -> NDArray[np.int64]:
+    counts = np.asarray(confusion)
+    if (
+        counts.ndim != 2
+        or counts.shape[0] != counts.shape[1]
+        or counts.dtype.kind not in "iu"
+    ):
+        raise ArrayError(
+            f"confusion must be whole numbers of shape (classes, classes); got {counts.dtype} of shape {counts.shape}"
+        )
+    if (counts < 0).any() or not counts.any():
+        raise ArrayError(
+            "confusion must count something, and nothing less than 0 times"
+        )
+    return counts.astype(np.int64)
 
 
 def _prepare_animation(

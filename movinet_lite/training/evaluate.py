@@ -109,12 +109,8 @@ class Evaluation:
 
     def confusion_to_text(self) -> str:
         """Return the table of mistakes: a row for each class that has videos, a column for each class taken for."""
-        rows = [
-            index for index in range(len(self.labels)) if self.confusion[index].any()
-        ]
-        shown = self.confusion.any(axis=0)
-        shown[rows] = True
-        columns = [index for index in range(len(self.labels)) if shown[index]]
+        shown = self.confusion.sum(axis=0) + self.confusion.sum(axis=1)
+        columns = np.flatnonzero(shown).tolist()
         width = max(len(self.labels[index]) for index in columns)
         digits = max(3, len(str(self.confusion.max())) + 1)
         header = "".join(f"{number:>{digits}}" for number in range(1, len(columns) + 1))

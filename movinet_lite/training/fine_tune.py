@@ -39,6 +39,7 @@ def fine_tune(
     fps: float | None = None,
     resume: bool = False,
     offline: bool = False,
+    on_resume: Callable[[int], None] | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> FineTuned:
@@ -66,6 +67,7 @@ def fine_tune(
         fps: Frames per second to train at; `None` for the model's own.
         resume: Whether to go on where an earlier call with this *output* ended.
         offline: Whether the network must not be touched to find *model*.
+        on_resume: Called before the first step where the training goes on, with the number of epochs that are done.
         on_epoch: Called after each epoch.
         on_step: Called after each step, with the number of steps done in this epoch, and of all steps in it.
 
@@ -87,6 +89,8 @@ def fine_tune(
     trainer = Trainer(network, data, settings, output)
     if checkpoint is not None:
         trainer.restore(checkpoint)
+        if on_resume is not None:
+            on_resume(len(checkpoint.history))
     return trainer.run(on_epoch, on_step)
 
 

@@ -53,6 +53,10 @@ class EpochRecord:
         """How long the rest will take, if each epoch takes as long as this one."""
         return self.seconds * (self.num_epochs - self.epoch)
 
+    def to_dict(self) -> dict[str, float | None]:
+        """Return all of it by name."""
+        return attrs.asdict(self)
+
     @property
     def rank(self) -> tuple[float, float]:
         """What makes one epoch better than another: the larger, the better."""
@@ -94,7 +98,7 @@ class Recorder:
         text = io.StringIO()
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(attrs.asdict(record) for record in self.history)
+        writer.writerows(record.to_dict() for record in self.history)
         write_atomically(self._output / "metrics.csv", text.getvalue().encode())
         self._write_for_tensorboard(self.history[-1])
 

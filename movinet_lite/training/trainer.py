@@ -209,7 +209,7 @@ class Trainer:
             self._output / CHECKPOINT_NAME,
             Checkpoint(
                 settings=self._fingerprint,
-                history=[attrs.asdict(one) for one in self._recorder.history],
+                history=[one.to_dict() for one in self._recorder.history],
                 weights={
                     name: np.asarray(weight)
                     for name, weight in self._network.named_weights.items()

@@ -1,0 +1,198 @@
+"""How often a classifier is right: counted by hand on clips whose predictions are known."""
+
+import json
+
+import numpy as np
+import pytest
+
+from movinet_lite import BaseClassifier, DataError, StreamingClassifier, write_video
+from movinet_lite.training.evaluate import Evaluation, evaluate
+from movinet_lite.training.examples import Example
+from tests.fakes import LABELS, FakeClipModel, FakeStreamModel
+
+
+def clip(*colours):
+    """Return a clip with one frame of each colour."""
+    return np.stack([np.full((8, 6, 3), colour, np.uint8) for colour in colours])
+
+
+RISING = clip((0, 0, 0), (100, 0, 0), (250, 0, 0))
+"""The fake stream model says: red rising at the second and third frame, and the first class of all on black."""
+FALLING = clip((250, 10, 0), (100, 60, 0), (10, 100, 0))
+"""It says: red rising, then red (the mean of all frames), then red again, as its rise ends."""
+
+
+@pytest.fixture
+def streaming():
+    """Return a session over the fake stream model."""
+    return StreamingClassifier(FakeStreamModel())
+
+
+def test_the_last_prediction_counts(streaming):
+    """What a stream is taken for is what is said after its last frame; the table has the truth in its rows."""
+    found = evaluate(
+        streaming,
+        [
+            Example(RISING, "red rising"),
+            Example(RISING, "green"),
+            Example(FALLING, "red"),
+        ],
+    )
+
+    rows, columns = np.nonzero(found.confusion)
+    named = [(LABELS[r], LABELS[c]) for r, c in zip(rows, columns, strict=True)]
+    assert named == [
+        ("red rising", "red rising"),
+        ("red", "red"),
+        ("green", "red rising"),
+    ]
+    assert found.num_videos == 3
+    assert found.top_1 == pytest.approx(2 / 3)
+    assert found.top_5 == pytest.approx(1.0)
+    assert found.skipped == ()
+
+
+def test_how_much_was_seen_is_told_by_frame(streaming):
+    """After each frame the share that is right then; a shorter video counts on with its last prediction."""
+    found = evaluate(
+        streaming,
+        [
+            Example(FALLING, "red rising"),  # right at the first frame alone
+            Example(FALLING, "red"),  # right from the second on
+            Example(FALLING[:2], "red"),  # the same, and ends there
+        ],
+    )
+    assert found.top_1_by_frame is not None
+    np.testing.assert_allclose(found.top_1_by_frame, [1 / 3, 2 / 3, 2 / 3])
+
+
+def test_each_video_starts_an_empty_stream(streaming):
+    """The order of the examples makes no difference, nor what the session saw before."""
+    examples = [Example(FALLING, "red"), Example(RISING, "red rising")]
+    streaming.step(FALLING[0])
+    first = evaluate(streaming, examples)
+    second = evaluate(streaming, examples[::-1])
+    np.testing.assert_array_equal(first.confusion, second.confusion)
+    assert first.top_1 == 1.0
+
+
+def test_frames_are_limited(streaming):
+    """With a limit, the prediction there counts."""
+    found = evaluate(streaming, [Example(FALLING, "red rising")], max_frames=1)
+    assert found.top_1 == 1.0
+    assert found.top_1_by_frame is not None
+    assert len(found.top_1_by_frame) == 1
+
+
+def test_a_base_model_sees_a_clip_at_once():
+    """It has one prediction a clip, and so no course over the frames."""
+    found = evaluate(
+        BaseClassifier(FakeClipModel()),
+        [Example(RISING, "red rising"), Example(RISING, "blue")],
+    )
+    assert found.top_1 == 0.5
+    assert found.top_1_by_frame is None
+
+
+def test_videos_are_read_at_the_rate_of_the_model(streaming, tmp_path):
+    """A file of 10 frames a second gives a model of 5 every other one; one that cannot be read is left out and told."""
+    write_video(tmp_path / "a.mp4", np.repeat(RISING, 4, axis=0), fps=10.0)
+    (tmp_path / "b.mp4").write_bytes(b"no video")
+    seen = []
+
+    found = evaluate(
+        streaming,
+        [Example(tmp_path / f"{name}.mp4", "red") for name in "ab"],
+        on_video=seen.append,
+    )
+
+    assert found.num_videos == 1
+    assert found.top_1_by_frame is not None
+    assert len(found.top_1_by_frame) == 6
+    assert [one.name for one in found.skipped] == [str(tmp_path / "b.mp4")]
+    assert seen == [1, 2]
+
+
+def _evaluation():
+    confusion = np.zeros((4, 4), np.int64)
+    confusion[0, 0], confusion[0, 2], confusion[0, 3] = 6, 3, 1
+    confusion[1, 1] = 5
+    labels = ("jump", "run far", "sit", "wave")
+    return Evaluation(labels, confusion, 0.9, np.array([0.25, 0.5, 0.75]), ())
+
+
+def test_each_class_has_its_result():
+    """Classes without videos have none; the worst mistake is named."""
+    first, second = _evaluation().by_class
+    assert (first.label, first.num_videos, first.top_1) == ("jump", 10, 0.6)
+    assert first.most_mistaken_for == "sit"
+    assert (second.label, second.top_1, second.most_mistaken_for) == (
+        "run far",
+        1.0,
+        None,
+    )
+
+
+def test_a_person_can_read_it():
+    """The text has the figures in columns that line up."""
+    assert _evaluation().to_text().splitlines() == [
+        "top-1 73.3%, top-5 90.0% of 15 videos",
+        "",
+        "frames seen  top-1",
+        "          1  25.0%",
+        "          2  50.0%",
+        "          3  75.0%",
+        "",
+        "class    videos   top-1  most often taken for",
+        "jump         10   60.0%  sit",
+        "run far       5  100.0%  -",
+    ]
+    assert _evaluation().confusion_to_text().splitlines() == [
+        "             1  2  3  4",
+        "  1 jump     6  .  3  1",
+        "  2 run far  .  5  .  .",
+        "  3 sit      .  .  .  .",
+        "  4 wave     .  .  .  .",
+    ]
+
+
+def test_a_program_can_read_it():
+    """The JSON has every figure."""
+    facts = json.loads(_evaluation().to_json())
+    assert facts["num_videos"] == 15
+    assert facts["top_1"] == pytest.approx(11 / 15)
+    assert facts["top_1_by_frame"] == [0.25, 0.5, 0.75]
+    assert facts["confusion"][0] == [6, 0, 3, 1]
+    assert facts["classes"][0]["most_mistaken_for"] == "sit"
+
+
+@pytest.mark.parametrize(
+    ("examples", "options", "message"),
+    [
+        ([], {}, "at least one example"),
+        ([Example(RISING, "red")], {"max_frames": 0}, "max_frames must be at least 1"),
+        ([Example(RISING, "purple")], {}, "'purple' is not"),
+        ([Example(RISING[:0], "red")], {}, "none of 1 could"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(streaming, examples, options, message):
+    """Before any video is read, where that is possible."""
+    with pytest.raises(DataError, match=message):
+        evaluate(streaming, examples, **options)
+
+
+def test_a_model_without_a_rate_reads_no_files(tmp_path):
+    """How often to take a frame cannot be guessed."""
+    model = FakeStreamModel()
+    model.info = type(model.info)(
+        source="fake",
+        mode="stream",
+        engine="fake",
+        num_classes=6,
+        frame_size=(8, 6),
+        fps=None,
+        labels=LABELS,
+    )
+    write_video(tmp_path / "a.mp4", RISING, fps=5.0)
+    with pytest.raises(DataError, match="must know its frame rate"):
+        evaluate(StreamingClassifier(model), [Example(tmp_path / "a.mp4", "red")])

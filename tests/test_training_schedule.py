@@ -1,0 +1,50 @@
+"""Learning rates and weights of classes and frames."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from movinet_lite.training.schedule import (
+    balanced_weights,
+    frame_weights,
+    learning_rate_at,
+)
+
+
+@given(num_steps=st.integers(1, 300), share=st.floats(0, 1))
+def test_the_learning_rate_rises_then_falls(num_steps, share):
+    """It rises to its peak within the warm-up, never exceeds it, and falls from there on, to nearly 0."""
+    warmup = int(share * num_steps)
+    rates = [
+        learning_rate_at(step, peak=0.5, warmup_steps=warmup, num_steps=num_steps)
+        for step in range(num_steps)
+    ]
+    assert all(0 < rate <= 0.5 for rate in rates)
+    assert max(rates) == pytest.approx(0.5)
+    assert rates[:warmup] == sorted(rates[:warmup])
+    assert rates[warmup:] == sorted(rates[warmup:], reverse=True)
+    if num_steps - warmup > 20:
+        assert rates[-1] < 0.01
+
+
+def test_more_steps_than_planned_learn_nothing():
+    """Where videos were skipped, say, the last steps find a rate of 0."""
+    assert learning_rate_at(12, peak=1.0, warmup_steps=0, num_steps=10) == 0.0
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=20))
+def test_balanced_classes_count_the_same(counts):
+    """Weight times count is the same for every class, and examples count 1 on average."""
+    totals = balanced_weights(counts) * np.array(counts)
+    np.testing.assert_allclose(totals, totals[0], rtol=1e-5)
+    assert totals.sum() == pytest.approx(sum(counts), rel=1e-5)
+
+
+@given(st.integers(1, 200))
+def test_later_frames_count_more(num_frames):
+    """Each frame counts more than the one before, and all together 1."""
+    weights = frame_weights(num_frames)
+    assert weights.sum() == pytest.approx(1, rel=1e-5)
+    assert (np.diff(weights) > 0).all()
+    assert (weights > 0).all()
