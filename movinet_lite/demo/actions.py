@@ -209,7 +209,7 @@ def _draw_stand(
     return _Stand(
         spread=rng.uniform(0.05, 0.13),
         stagger=rng.uniform(-stagger, stagger),
-        drop=rng.uniform(0.03, 0.13) if bent else rng.uniform(0.004, 0.015),
+        drop=rng.uniform(0.03, 0.11) if bent else rng.uniform(0.004, 0.015),
         lean=rng.uniform(-2, 8),
         turn=rng.uniform(-25, 25),
         arms=_draw_arms(rng),
@@ -221,7 +221,7 @@ def _draw_stand(
 
 def _clapping(body: Body, rng: np.random.Generator) -> PoseAt:
     stand = _draw_stand(rng)
-    width = rng.uniform(0.09, 0.26)
+    width = rng.uniform(0.14, 0.28)
     forward = rng.uniform(0.18, 0.3)
     up = rng.uniform(-0.2, 0.2)
     dwell = rng.uniform(-0.2, 0.5)
@@ -314,7 +314,7 @@ def _lunge(body: Body, rng: np.random.Generator) -> PoseAt:
         posture.pelvis[:, 0] = 0.52 * ahead
         posture.pelvis[:, 2] -= 0.01 + depth * sunk
         posture.bend(pitch=lean * down)
-        rise = 8 + 50 * moved * (0.4 + 0.6 * sunk)
+        rise = 8 + 62 * moved * (0.4 + 0.6 * sunk)
         posture.sink_to_feet((ahead, side_sign(front) * spread))
         posture.plant(front, ahead, spread, up=0.2 * moved * (1 - moved))
         posture.plant(back, 0.0, spread, heel_rise=rise)
@@ -394,8 +394,8 @@ def _side_kick(body: Body, rng: np.random.Generator) -> PoseAt:
 
 def _squat(body: Body, rng: np.random.Generator) -> PoseAt:
     stand = _draw_stand(rng, bent_knees=False, stagger=0.02)
-    depth = rng.uniform(0.13, 0.28)
-    lean = rng.uniform(100, 170)
+    depth = rng.uniform(0.26, 0.54) * body.leg
+    lean = rng.uniform(15, 36) / depth
     dwell = rng.uniform(-0.3, 0.5)
     raised = rng.uniform(0, 90) if rng.uniform() < 0.3 else None
 
@@ -471,9 +471,9 @@ def _waving_hand(body: Body, rng: np.random.Generator) -> PoseAt:
     stand = _draw_stand(rng)
     lift = rng.uniform(55, 150)
     plane = rng.uniform(55, 95)
-    middle = rng.uniform(60, 85) if lift < 100 else rng.uniform(30, 50)
-    swing = rng.uniform(30, 45)
-    whole_arm = rng.uniform(2, 14)
+    middle = rng.uniform(60, 85) if lift < 100 else rng.uniform(40, 55)
+    swing = rng.uniform(32, 48)
+    whole_arm = rng.uniform(4, 16)
 
     def pose_at(phases: Numbers) -> Pose:
         to_and_fro = np.sin(2 * np.pi * phases)
@@ -510,7 +510,7 @@ def _front_raises(body: Body, rng: np.random.Generator) -> PoseAt:
 def _high_kick(body: Body, rng: np.random.Generator) -> PoseAt:
     kicking, standing = _draw_side(rng)
     arms = _draw_arms(rng)
-    height = rng.uniform(75, 128)
+    height = rng.uniform(75, 126)
     lean = rng.uniform(2, 14)
     behind = rng.uniform(0, 18)
     dwell = rng.uniform(-0.6, 0.0)
@@ -527,8 +527,9 @@ def _high_kick(body: Body, rng: np.random.Generator) -> PoseAt:
             kicking,
             hip_side=2.0,
             hip_flex=(height + behind) * up - behind * (1 - up),
-            knee=8 + 10 * (1 - up),
-            ankle=-25.0,
+            # Bent while it passes the other, so that it does not scrape the ground.
+            knee=8 + 40 * (1 - up),
+            ankle=30 - 55 * up,
         )
         for side in SIDES:
             posture.hold_arm(side, arms[side])
@@ -570,7 +571,7 @@ def _mountain_climber(body: Body, rng: np.random.Generator) -> PoseAt:
     outwards = body.shoulder + rng.uniform(0.0, 0.05)
     ahead = rng.uniform(-0.03, 0.02)
     height = rng.uniform(0.8, 0.98) * body.arm
-    stride = rng.uniform(0.26, 0.42)
+    stride = rng.uniform(0.26, 0.42) - 0.003 * pike
     rise = rng.uniform(0.02, 0.08)
     elbows = rng.uniform(0.2, 1.2)
     look = rng.uniform(-35, 0)
@@ -604,7 +605,7 @@ def _under_shoulders(body: Body, pike: float, spread: float, ahead: float) -> Nu
 
 def _situp(body: Body, rng: np.random.Generator) -> PoseAt:
     feet = rng.uniform(0.62, 0.82) * body.leg
-    highest = rng.uniform(-35, 12)
+    highest = rng.uniform(-35, 6)
     curl = rng.uniform(10, 35)
     arms: tuple[Arm, ...] = (
         (115, 70, -60, 135),  # hands at the head

@@ -69,10 +69,11 @@ def render_clip(
     size = check_frame_size(frame_size)
     scene = draw_scene(action, seed=seed, frame_size=size)
     noise = generator_of(action, check_whole(seed, "seed", 0), "noise")
+    order = _back_to_front(scene)
     clip = np.empty((count, *size, 3), np.uint8)
     for start in range(0, count, _FRAMES_AT_ONCE):
         times_s = np.arange(start, min(start + _FRAMES_AT_ONCE, count)) / rate
-        canvas = _paint(scene, times_s)
+        canvas = _paint(scene, times_s, order)
         clip[start : start + len(times_s)] = _expose(canvas, scene.look, noise)
     return clip
 
@@ -81,7 +82,8 @@ _FRAMES_AT_ONCE: Final = 16
 """How many frames are painted together: enough to be fast, and few enough to stay in the processor's memory."""
 
 
-def _paint(scene: Scene, times_s: Numbers) -> Canvas:
+def _paint(scene: Scene, times_s: Numbers, order: list[int]) -> Canvas:
+    """Return the scene at each of *times_s*, the parts of the person painted in this order."""
     canvas = Canvas(len(times_s), scene.frame_size)
     softness = 1 + scene.look.blur * min(scene.frame_size)
     _paint_background(canvas, scene, times_s)
@@ -94,23 +96,34 @@ def _paint(scene: Scene, times_s: Numbers) -> Canvas:
         opacity=scene.look.shadow,
         in_depth=False,
     )
-    for limb in sorted(limbs.person(), key=_mean_depth, reverse=True):
-        canvas.paint(limb, softness=softness)
+    parts = limbs.person()
+    for i in order:
+        canvas.paint(parts[i], softness=softness)
     for thing in scene.look.foreground:
         canvas.paint(_limb_of(thing, scene, times_s), softness=softness, in_depth=False)
     return canvas
 
 
-def _mean_depth(limb: Limb) -> float:
-    return float(np.mean(limb.start_depth) + np.mean(limb.end_depth))
+def _back_to_front(scene: Scene) -> list[int]:
+    """Return in which order to paint the parts of the person: those first that are farther away most of the time.
+
+    The canvas knows what is in front, but edges blend best with what was painted before. The order is one for the
+    whole scene, so that a frame depends on its time alone.
+    """
+    times_s = np.arange(8) / 8 * scene.motion.period_s
+    depths = [
+        -float(np.mean(limb.start_depth + limb.end_depth))
+        for limb in _Limbs(scene, times_s).person()
+    ]
+    return sorted(range(len(depths)), key=depths.__getitem__)
 
 
 def _expose(canvas: Canvas, look: Look, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return the pixels as a camera with a noisy sensor sees them."""
     _, count, height, width = canvas.planes.shape
     # Two even numbers from 0 to 255 add up to a triangle, which is near enough to a normal distribution, and faster.
-    dice = rng.integers(0, 256, (2, count, height, width, 3), np.uint8)
-    levels = np.add(dice[0], dice[1], dtype=np.int16).astype(np.float32)
+    dice = rng.integers(0, 256, (count, 2, height, width, 3), np.uint8)
+    levels = np.add(dice[:, 0], dice[:, 1], dtype=np.int16).astype(np.float32)
     levels *= np.float32(look.noise / _TRIANGLE_DEVIATION)
     bias = 127.5 * (1 - look.gain) - 255 * look.noise / _TRIANGLE_DEVIATION
     planes = canvas.planes
@@ -286,7 +299,7 @@ class _Limbs:
                 "waist",
                 (0.95 * waist, waist),
                 look.shirt,
-                part=(0.35, 1.0),
+                part=(0.6, 1.0),
                 rounding=0.3,
                 nearer=-0.02,
             ),
@@ -340,5 +353,5 @@ class _Limbs:
             whole = cloth if covered > 0.85 else self._look.skin
             limbs.append(self._rod(*bone, whole))
             if 0.1 < covered <= 0.85:
-                limbs.append(self._rod(*bone, cloth, part=(0.0, covered), nearer=0.012))
+                limbs.append(self._rod(*bone, cloth, part=(0.0, covered), nearer=0.035))
         return limbs
