@@ -121,7 +121,7 @@ def _back_to_front(scene: Scene) -> list[int]:
 def _expose(canvas: Canvas, look: Look, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return the pixels as a camera with a noisy sensor sees them."""
     _, count, height, width = canvas.planes.shape
-    # Two even numbers from 0 to 255 add up to a triangle, which is near enough to a normal distribution, and faster.
+    # Two numbers, all from 0 to 255 equally likely, add up to a triangle, which is near enough to a normal distribution, and faster.
     dice = rng.integers(0, 256, (count, 2, height, width, 3), np.uint8)
     levels = np.add(dice[:, 0], dice[:, 1], dtype=np.int16).astype(np.float32)
     levels *= np.float32(look.noise / _TRIANGLE_DEVIATION)
@@ -136,12 +136,12 @@ def _expose(canvas: Canvas, look: Look, rng: np.random.Generator) -> NDArray[np.
 
 
 _TRIANGLE_DEVIATION: Final = 104.5
-"""The standard deviation of the sum of two even numbers from 0 to 255."""
+"""The standard deviation of the sum of two whole numbers, each anything from 0 to 255 and equally likely."""
 
 
 def _paint_background(canvas: Canvas, scene: Scene, times_s: Numbers) -> None:
     look = scene.look
-    matrices, shifts, scale = scene.view.at(times_s, scene.frame_size)
+    matrices, shifts, _ = scene.view.at(times_s, scene.frame_size)
     # From a pixel back to a place in statures, as the camera projects it.
     back: Numbers = np.asarray(np.linalg.inv(matrices), np.float64)
     origin: Numbers = -np.einsum("tij,tj->ti", back, shifts)
@@ -149,7 +149,8 @@ def _paint_background(canvas: Canvas, scene: Scene, times_s: Numbers) -> None:
     height = canvas.plane_of(back[:, 1, 0], back[:, 1, 1], origin[:, 1])
     canvas.fill(_on_gradient(pattern, look.wall, height))
     height -= np.float32(scene.floor_end())
-    cover = np.clip(height * np.float32(scale[0]) + np.float32(0.5), 0, 1)
+    stature = scene.view.scale * min(scene.frame_size)
+    cover = np.clip(height * np.float32(stature) + np.float32(0.5), 0, 1)
     pattern *= np.float32(0.5)
     canvas.blend(_on_gradient(pattern, look.floor, height), cover)
 
