@@ -9,6 +9,7 @@ from movinet_lite.training.schedule import (
     balanced_weights,
     frame_weights,
     learning_rate_at,
+    norm_momentum_for,
 )
 
 
@@ -48,3 +49,12 @@ def test_later_frames_count_more(num_frames):
     assert weights.sum() == pytest.approx(1, rel=1e-5)
     assert (np.diff(weights) > 0).all()
     assert (weights > 0).all()
+
+
+@given(st.integers(1, 100_000))
+def test_statistics_average_over_a_tenth_of_a_short_training(num_steps):
+    """What a batch norm keeps over a tenth of the training is little; a long training has the usual momentum."""
+    momentum = norm_momentum_for(num_steps, usual=0.99)
+    assert 0 <= momentum <= 0.99
+    assert momentum**num_steps < 1e-4
+    assert (momentum == 0.99) == (num_steps >= 1000)

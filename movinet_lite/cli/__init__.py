@@ -11,6 +11,7 @@ module         what it holds
 `classify`     ``classify``
 `stream`       ``stream``
 `models`       ``models`` and ``labels``
+`training`     ``fine-tune`` and ``evaluate``
 `export`       ``export``
 `benchmark`    ``benchmark``
 `videos`       what ``classify`` and ``stream`` share

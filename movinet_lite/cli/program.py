@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 import movinet_lite
-from movinet_lite.cli import benchmark, classify, export, models, stream
+from movinet_lite.cli import benchmark, classify, export, models, stream, training
 from movinet_lite.cli.arguments import UsageError, examples_text
 from movinet_lite.cli.output import (
     FAILED,
@@ -24,11 +24,11 @@ from movinet_lite.cli.output import (
     WRONG_USAGE,
     complain,
 )
-from movinet_lite.errors import LabelsError, MoViNetError, VariantError
+from movinet_lite.errors import DataError, LabelsError, MoViNetError, VariantError
 
 __all__ = ["main", "make_parser"]
 
-_MODULES = (classify, stream, models, export, benchmark)
+_MODULES = (classify, stream, models, training, export, benchmark)
 """The modules with commands, in the order of ``--help``."""
 
 
@@ -76,7 +76,7 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         with _library_warnings():
             return int(args.run(args))
-    except (LabelsError, VariantError, UsageError) as error:
+    except (DataError, LabelsError, VariantError, UsageError) as error:
         complain("error", error)
         return WRONG_USAGE
     except MoViNetError as error:
@@ -108,11 +108,12 @@ def make_parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Recognise actions in video with MoViNet.",
         epilog=examples_text(
-            "stream clip.mp4              what happens, as it happens",
-            "classify *.mp4 --json        what each video shows as a whole",
-            "labels dancing               the names that contain 'dancing'",
-            "models                       the models, and what is in the cache",
-            "benchmark --stream a0        how fast they are on this machine",
+            "stream clip.mp4                       what happens, as it happens",
+            "classify *.mp4 --json                 what each video shows as a whole",
+            "labels dancing                        the names that contain 'dancing'",
+            "models                                the models, and what is in the cache",
+            "fine-tune videos/ --output my_model   a model for actions of your own",
+            "benchmark --stream a0                 how fast they are on this machine",
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

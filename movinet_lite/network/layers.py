@@ -32,6 +32,7 @@ from movinet_lite.network.spec import Gate
 from movinet_lite.variants import LayerSpec, Mode
 
 __all__ = [
+    "NORM_MOMENTUM",
     "Bottleneck",
     "Convolution",
     "Head",
@@ -89,6 +90,7 @@ class Options:
         gate: The gate of the squeeze-excitation.
         positional_encoding: Whether the squeeze is told the position in time.
         dropout_rate: Share of the hidden layer's outputs dropped in training, 0 to 1.
+        norm_momentum: How much of its statistics a batch norm keeps with each step of a training, 0 to 1.
         folded: Whether every batch norm, residual scale and gate factor stands inside the weights of a convolution:
             the form for inference, which cannot be trained.
     """
@@ -97,6 +99,7 @@ class Options:
     gate: Gate
     positional_encoding: bool = False
     dropout_rate: float = 0.0
+    norm_momentum: float = NORM_MOMENTUM
     folded: bool = False
 
     @property
@@ -295,6 +298,7 @@ class Convolution(keras.layers.Layer):
         self._is_depthwise_2d = kernel_shape[-1] == 1 and len(kernel_shape) == 4
         self._convolve = convolve or convolve_over_space(1)
         self._activation = activation
+        self._norm_momentum = options.norm_momentum
         channels = kernel_shape[-2 if self._is_depthwise_2d else -1]
         fan_in = np.prod(kernel_shape[: -2 if self._is_depthwise_2d else -1])
         self.kernel: Any = None
@@ -355,7 +359,8 @@ class Convolution(keras.layers.Layer):
             ("moving_variance", batch_variance),
         ):
             learnt = self.norm[part]
-            learnt.assign(learnt * NORM_MOMENTUM + value * (1.0 - NORM_MOMENTUM))
+            kept = self._norm_momentum
+            learnt.assign(learnt * kept + value * (1.0 - kept))
         return x
 
     @property

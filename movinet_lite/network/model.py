@@ -19,6 +19,7 @@ import tensorflow as tf
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import LabelsError, VariantError
 from movinet_lite.network.layers import (
+    NORM_MOMENTUM,
     Bottleneck,
     Convolution,
     Head,
@@ -51,20 +52,31 @@ class Movinet(keras.Model):
     """
 
     def __init__(
-        self, spec: NetworkSpec, *, dropout_rate: float = 0.0, folded: bool = False
+        self,
+        spec: NetworkSpec,
+        *,
+        dropout_rate: float = 0.0,
+        norm_momentum: float = NORM_MOMENTUM,
+        folded: bool = False,
     ) -> None:
         """Create the weights, at random; prefer `build_movinet`.
 
         Args:
             spec: What to build.
             dropout_rate: Share of the hidden layer's outputs dropped in training, 0 to 1.
+            norm_momentum: How much of its statistics a batch norm keeps with each step of a training, 0 to 1.
             folded: Whether to build the form for inference that `fold` fills.
         """
         super().__init__(name=f"movinet_{spec.variant}_{spec.mode}")
         self.spec = spec
         self.variant = get_variant(spec.variant)
         self.options = Options(
-            spec.mode, spec.gate, spec.positional_encoding, dropout_rate, folded
+            spec.mode,
+            spec.gate,
+            spec.positional_encoding,
+            dropout_rate,
+            norm_momentum,
+            folded,
         )
         stem = self.variant.stem_channels
         ones = (1,) * (self.options.kernel_rank - 4)
@@ -308,6 +320,7 @@ def replace_head(
     labels: Sequence[str] | None = None,
     keep: bool = False,
     dropout_rate: float | None = None,
+    norm_momentum: float | None = None,
 ) -> Movinet:
     """Return a network with the same backbone and a classifier for other classes: the first step of fine-tuning.
 
@@ -320,6 +333,7 @@ def replace_head(
         keep: Whether classes that both know by name keep their weights, so that their logits do not change. Needs
             the labels of both.
         dropout_rate: Of the new network; `None` for that of the old.
+        norm_momentum: Of the new network; `None` for that of the old.
 
     Raises:
         LabelsError: If there are neither *labels* nor *num_classes*, if they disagree, or if *keep* is asked for
@@ -333,8 +347,12 @@ def replace_head(
         labels=names,
         num_classes=len(names or ()) if num_classes is None else num_classes,
     )
-    rate = network.options.dropout_rate if dropout_rate is None else dropout_rate
-    replaced = Movinet(spec, dropout_rate=rate)
+    old = network.options
+    replaced = Movinet(
+        spec,
+        dropout_rate=old.dropout_rate if dropout_rate is None else dropout_rate,
+        norm_momentum=old.norm_momentum if norm_momentum is None else norm_momentum,
+    )
     old_weights = network.named_weights
     for name, weight in replaced.named_weights.items():
         if not name.startswith("classifier_head/classifier/"):

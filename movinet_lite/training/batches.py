@@ -233,7 +233,7 @@ class Batches:
         return self._durations[index]
 
 
-def _hold_last(clip: NDArray[np.uint8], num_frames: int) -> NDArray[np.uint8]:
+def _hold_last(clip: Clip, num_frames: int) -> Clip:
     missing = num_frames - len(clip)
     if missing <= 0:
         return clip

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
+from movinet_lite.arrays import Clip
 from movinet_lite.errors import DataError
 from movinet_lite.labels import check_labels
 
@@ -49,12 +49,12 @@ class Example:
     """A clip and what it shows.
 
     Attributes:
-        source: The path of a video file; or a clip, ``(frames, height, width, 3)``, uint8, 0 to 255, RGB, at the
-            frame rate of the model that will see it.
+        source: The path of a video file; or a clip, ``(frames, height, width, 3)``, uint8, 0 to 255, or
+            float32, 0 to 1, RGB, at the frame rate of the model that will see it.
         label: The name of the action.
     """
 
-    source: Path | NDArray[np.uint8]
+    source: Path | Clip
     label: str
 
     @property

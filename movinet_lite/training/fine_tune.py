@@ -15,10 +15,12 @@ import keras
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import DataError
+from movinet_lite.network.layers import NORM_MOMENTUM
 from movinet_lite.network.model import Movinet, replace_head
 from movinet_lite.training.checkpoint import Checkpoint, read_checkpoint
 from movinet_lite.training.examples import ExampleSet
 from movinet_lite.training.records import EpochRecord
+from movinet_lite.training.schedule import norm_momentum_for
 from movinet_lite.training.settings import Settings
 from movinet_lite.training.starts import load_start
 from movinet_lite.training.trainer import CHECKPOINT_NAME, FineTuned, Trainer
@@ -146,6 +148,9 @@ def _start(
         labels=labels,
         keep=any(label in known for label in labels),
         dropout_rate=settings.dropout_rate,
+        norm_momentum=norm_momentum_for(
+            settings.num_steps(len(data.training)), usual=NORM_MOMENTUM
+        ),
     )
     if settings.freeze_backbone:
         frozen: tuple[Any, ...] = (

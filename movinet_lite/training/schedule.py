@@ -8,7 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["balanced_weights", "frame_weights", "learning_rate_at"]
+__all__ = [
+    "balanced_weights",
+    "frame_weights",
+    "learning_rate_at",
+    "norm_momentum_for",
+]
 
 
 def learning_rate_at(
@@ -71,3 +76,21 @@ def frame_weights(num_frames: int) -> NDArray[np.float32]:
     """
     rising = np.arange(1, num_frames + 1, dtype=np.float64)
     return (rising / rising.sum()).astype(np.float32)
+
+
+def norm_momentum_for(num_steps: int, *, usual: float) -> float:
+    """Return how much of its statistics a batch norm keeps with each step of a training of this length.
+
+    The usual momentum averages over the last 1 / (1 - *usual*) steps or so. In a training of not many more steps the
+    statistics would lag behind the weights to its end: it would look good on its own batches, and be wrong on every clip
+    that is judged by the statistics. So they average over no more than a tenth of the training.
+
+    Args:
+        num_steps: How many steps the training takes.
+        usual: The momentum for long trainings, 0 to below 1.
+
+    Example:
+        >>> norm_momentum_for(200, usual=0.99), norm_momentum_for(5000, usual=0.99)
+        (0.95, 0.99)
+    """
+    return max(0.0, min(usual, 1.0 - 10.0 / num_steps))

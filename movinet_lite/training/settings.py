@@ -72,6 +72,10 @@ class Settings:
                 lambda value: 0 <= value < 1,
             )
 
+    def num_steps(self, num_examples: int) -> int:
+        """Return how many steps a training on so many examples takes."""
+        return self.epochs * -(-num_examples // self.batch_size)
+
 
 def _check(name: str, value: float, rule: str, holds: Callable[[float], bool]) -> None:
     if not holds(value):  # also false for NaN

@@ -1,0 +1,435 @@
+"""``movinet-lite fine-tune`` and ``movinet-lite evaluate``: from labelled videos to a model, and how good one is."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
+from movinet_lite.cli.arguments import (
+    UsageError,
+    add_command,
+    add_json,
+    add_offline,
+    count,
+    frame_size,
+    number,
+    positive,
+)
+from movinet_lite.cli.output import (
+    INTERRUPTED,
+    PROGRAM,
+    complain,
+    print_json,
+)
+from movinet_lite.curves import check_matplotlib
+from movinet_lite.training.augmentation import Augmentation
+from movinet_lite.training.examples import read_examples
+from movinet_lite.training.settings import Settings
+from movinet_lite.variants import Mode
+
+if TYPE_CHECKING:
+    from movinet_lite.training.evaluate import Evaluation
+    from movinet_lite.training.records import EpochRecord
+    from movinet_lite.training.trainer import FineTuned
+
+__all__ = ["add_commands"]
+
+_PICTURE_ENDINGS = (".pdf", ".png", ".svg")
+
+_share = functools.partial(number, low=0, high=0.99, rule="from 0 to 0.99")
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands of this module to the command line's."""
+    _add_fine_tune(commands)
+    _add_evaluate(commands)
+
+
+def _add_fine_tune(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "fine-tune",
+        _fine_tune,
+        summary="train a model on videos of your own",
+        description=(
+            "Train a model on videos of your own: a folder with a folder of videos for each\n"
+            "class, or a .csv file with the columns path and label.\n\n"
+            "The best weights so far are always in the output folder, which --model takes."
+        ),
+        examples=(
+            "fine-tune videos/ --model a0 --output my_model",
+            "fine-tune videos/ --model a0 --output my_model --resume",
+            "fine-tune list.csv --model a2 --output my_model --freeze-backbone",
+            "stream clip.mp4 --model my_model",
+        ),
+    )
+    defaults = Settings()
+    _add_data(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="the folder to write",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the training in the output folder",
+    )
+    model = parser.add_argument_group("model")
+    _add_model(model)
+    model.add_argument(
+        "--freeze-backbone",
+        action="store_true",
+        help="train the last two layers alone: faster, and enough for few videos",
+    )
+    model.add_argument(
+        "--keep-head",
+        action="store_true",
+        help="keep all classes of the model, and train them further",
+    )
+    clips = parser.add_argument_group("clips")
+    clips.add_argument(
+        "--num-frames",
+        type=count,
+        default=defaults.num_frames,
+        metavar="N",
+        help="frames of a clip (default: %(default)s)",
+    )
+    clips.add_argument(
+        "--frame-size",
+        type=frame_size,
+        metavar="HxW",
+        help="height and width to train at (default: the model's; smaller is faster)",
+    )
+    clips.add_argument(
+        "--fps",
+        type=positive,
+        metavar="FPS",
+        help="frames a second to train at (default: the model's)",
+    )
+    clips.add_argument(
+        "--no-flip",
+        action="store_true",
+        help="never mirror a clip, where left and right are different classes",
+    )
+    clips.add_argument(
+        "--no-augmentation",
+        action="store_true",
+        help="train on the clips as they are",
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--epochs",
+        type=count,
+        default=defaults.epochs,
+        metavar="N",
+        help="how often to go through all videos (default: %(default)s)",
+    )
+    training.add_argument(
+        "--batch-size",
+        type=count,
+        default=defaults.batch_size,
+        metavar="N",
+        help="clips in a step (default: %(default)s)",
+    )
+    training.add_argument(
+        "--learning-rate",
+        type=positive,
+        default=defaults.learning_rate,
+        metavar="RATE",
+        help="the largest learning rate (default: %(default)s)",
+    )
+    training.add_argument(
+        "--patience",
+        type=count,
+        metavar="N",
+        help="end after so many epochs without a better one (default: never)",
+    )
+    training.add_argument(
+        "--validation",
+        type=_share,
+        default=0.2,
+        metavar="SHARE",
+        help="share of each class to validate with, if the data is not parted (default: %(default)s)",
+    )
+    training.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of every choice (default: 0)"
+    )
+    add_offline(parser)
+    add_json(parser)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data", type=Path, metavar="DATA", help="a folder of videos, or a .csv file"
+    )
+
+
+def _add_model(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--model",
+        default="a0",
+        metavar="MODEL",
+        help="demo, a0 to a5, an address, or the path of a model (default: %(default)s)",
+    )
+    group.add_argument(
+        "--mode",
+        choices=get_args(Mode),
+        default="stream",
+        help="whether it sees frames as they arrive or whole clips (default: %(default)s)",
+    )
+
+
+def _fine_tune(args: argparse.Namespace) -> int:
+    """Train, and say after each epoch how it goes."""
+    augmentation = Augmentation(flip=not args.no_flip)
+    if args.no_augmentation:
+        augmentation = Augmentation(
+            crop=0, flip=False, brightness=0, contrast=0, saturation=0, shift=False
+        )
+    settings = Settings(
+        num_frames=args.num_frames,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        freeze_backbone=args.freeze_backbone,
+        patience=args.patience,
+        augmentation=augmentation,
+        seed=args.seed,
+    )
+    data = read_examples(args.data, validation=args.validation, seed=args.seed)
+    if not args.json:
+        print(
+            f"{len(data.labels)} classes, {len(data.training)} videos to train on, "
+            f"{len(data.validation)} to validate with",
+            flush=True,
+        )
+    from movinet_lite.training.fine_tune import fine_tune
+
+    with _bar() as on_step:
+        result = fine_tune(
+            args.model,
+            data,
+            args.output,
+            settings=settings,
+            mode=args.mode,
+            keep_head=args.keep_head,
+            frame_size=args.frame_size,
+            fps=args.fps,
+            resume=args.resume,
+            offline=args.offline,
+            on_resume=lambda epoch: _say(args, f"going on after epoch {epoch}"),
+            on_epoch=lambda record: _say_epoch(args, record),
+            on_step=on_step,
+        )
+    return _say_result(args, result)
+
+
+def _say(args: argparse.Namespace, text: str) -> None:
+    if not args.json:
+        print(text, flush=True)
+
+
+def _say_epoch(args: argparse.Namespace, record: EpochRecord) -> None:
+    if args.json:
+        print_json(**record.to_dict())
+        return
+    parts = [
+        f"epoch {record.epoch}/{record.num_epochs}",
+        f"loss {record.loss:.3f}",
+        f"top-1 {record.top_1:.1%}",
+    ]
+    if record.validation_loss is not None and record.validation_top_1 is not None:
+        parts.append(f"validation loss {record.validation_loss:.3f}")
+        parts.append(f"top-1 {record.validation_top_1:.1%}")
+    parts.append(f"{_duration(record.seconds_left)} left")
+    print("  ".join(parts), flush=True)
+
+
+def _say_result(args: argparse.Namespace, result: FineTuned) -> int:
+    for one in result.skipped:
+        complain("warning", f"left out: {one.name}: {one.reason}")
+    best = result.best
+    if args.json:
+        print_json(
+            path=str(result.path),
+            best_epoch=best.epoch,
+            ended_early=result.ended_early,
+            num_skipped=len(result.skipped),
+        )
+    else:
+        judged = (
+            "the smallest training loss"
+            if best.validation_top_1 is None
+            else f"top-1 {best.validation_top_1:.1%} on the videos to validate with"
+        )
+        print(f"{result.path}: epoch {best.epoch}, {judged}")
+    if result.ended_early == "interrupted":
+        command = shlex.join([*sys.argv[1:]])
+        resume = "" if args.resume else " --resume"
+        complain("interrupted", f"to go on: {PROGRAM} {command}{resume}")
+        return INTERRUPTED
+    return 0
+
+
+def _duration(seconds: float) -> str:
+    """Return a length of time as people write it.
+
+    Example:
+        >>> _duration(42.4), _duration(250), _duration(7300)
+        ('42 s', '4 min 10 s', '2 h 1 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[int, int], None] | None]:
+    """Give a function that shows how many of how many steps are done, if the standard error is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+
+    def show(done: int, total: int) -> None:
+        end = "\r" + " " * 40 + "\r" if done >= total else ""
+        print(f"\r{done}/{total} ", end=end, file=sys.stderr, flush=True)
+
+    yield show
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "evaluate",
+        _evaluate,
+        summary="say how often a model is right on labelled videos",
+        description=(
+            "Say how often a model is right on labelled videos: a folder with a folder of\n"
+            "videos for each class, or a .csv file with the columns path and label."
+        ),
+        examples=(
+            "evaluate videos/ --model my_model",
+            "evaluate videos/ --model my_model --part validation --confusion",
+            "evaluate videos/ --model a2 --picture confusion.png",
+        ),
+    )
+    _add_data(parser)
+    model = parser.add_argument_group("model")
+    _add_model(model)
+    model.add_argument(
+        "--fps",
+        type=positive,
+        metavar="FPS",
+        help="how many frames a second to take (default: what the model was trained on)",
+    )
+    model.add_argument(
+        "--threads", type=count, metavar="N", help="threads (default: one a core)"
+    )
+    videos = parser.add_argument_group("videos")
+    videos.add_argument(
+        "--part",
+        choices=("all", "training", "validation"),
+        default="all",
+        help="which of them: those that fine-tune trains on, or keeps to validate with (default: %(default)s)",
+    )
+    videos.add_argument(
+        "--validation",
+        type=_share,
+        default=0.2,
+        metavar="SHARE",
+        help="as given to fine-tune (default: %(default)s)",
+    )
+    videos.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="as given to fine-tune (default: 0)",
+    )
+    videos.add_argument(
+        "--max-frames",
+        type=count,
+        metavar="N",
+        help="how many frames of each video to take at most (default: all)",
+    )
+    parser.add_argument(
+        "--confusion", action="store_true", help="print what was taken for what, too"
+    )
+    parser.add_argument(
+        "--picture",
+        type=_picture,
+        metavar="FILE",
+        help="write a picture of what was taken for what (needs the extra 'plot')",
+    )
+    add_offline(parser)
+    add_json(parser)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    """Judge a model, and print how often it was right."""
+    from movinet_lite.training.evaluate import evaluate
+
+    if args.picture is not None:
+        check_matplotlib()
+    data = read_examples(args.data, validation=args.validation, seed=args.seed)
+    examples = {
+        "all": (*data.training, *data.validation),
+        "training": data.training,
+        "validation": data.validation,
+    }[args.part]
+    if not examples:
+        raise UsageError(f"there are no videos in the part {args.part!r}")
+    load = StreamingClassifier.load if args.mode == "stream" else BaseClassifier.load
+    classifier: StreamingClassifier | BaseClassifier = load(
+        args.model, fps=args.fps, threads=args.threads, offline=args.offline
+    )
+    total = len(examples)
+    with _bar() as on_step:
+        found = evaluate(
+            classifier,
+            examples,
+            max_frames=args.max_frames,
+            on_video=None if on_step is None else lambda done: on_step(done, total),
+        )
+    for one in found.skipped:
+        complain("warning", f"left out: {one.name}: {one.reason}")
+    if args.json:
+        print(found.to_json())
+    else:
+        print(found.to_text())
+        if args.confusion:
+            print(f"\n{found.confusion_to_text()}")
+    if args.picture is not None:
+        _save_confusion(args.picture, found)
+    return 0
+
+
+def _save_confusion(path: Path, found: Evaluation) -> None:
+    from matplotlib.figure import Figure
+
+    from movinet_lite.plotting import plot_confusion
+
+    figure = plot_confusion(found.confusion, found.labels).figure
+    if isinstance(figure, Figure):  # not a part of one
+        figure.savefig(path)
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() not in _PICTURE_ENDINGS:
+        raise argparse.ArgumentTypeError(
+            f"must end in one of {', '.join(_PICTURE_ENDINGS)}; got {text!r}"
+        )
+    return path

@@ -1,0 +1,200 @@
+"""`fine-tune` and `evaluate` as a user types them: from a folder of videos to a model that streams."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from movinet_lite import write_video
+from movinet_lite.cli import main
+from movinet_lite.network.files import save_network
+from movinet_lite.network.model import build_movinet
+
+COLOURS = {"going left": -1, "going right": 1}
+SIZE = (32, 32)
+
+
+def moving_block(direction, seed):
+    """Return 12 frames of a light block that goes left or right over a dark ground, in another place for each seed."""
+    rng = np.random.default_rng(seed)
+    ground = rng.integers(0, 70, (64, 64, 3), np.uint8)
+    top = int(rng.integers(4, 40))
+    frames = []
+    for number in range(12):
+        left = 26 + direction * (2 * number - 12)
+        frame = ground.copy()
+        frame[top : top + 20, left : left + 12] = 230
+        frames.append(frame)
+    return np.stack(frames)
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Return a folder of two classes with eight videos each, one more that is broken, and a network to start from."""
+    folder = tmp_path_factory.mktemp("videos")
+    for name, direction in COLOURS.items():
+        (folder / name).mkdir()
+        for number in range(8):
+            path = folder / name / f"{number}.mp4"
+            write_video(path, moving_block(direction, number), fps=5.0)
+    (folder / "going left" / "broken.mp4").write_bytes(b"no video")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Return the file of a small untrained network."""
+    path = tmp_path_factory.mktemp("start") / "start.safetensors"
+    labels = ("a", "b")
+    save_network(build_movinet("t0", "stream", 2, labels=labels, frame_size=SIZE), path)
+    return path
+
+
+def _run(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "movinet_lite", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        **options,
+    )
+
+
+def test_from_a_folder_of_videos_to_a_stream(videos, start, tmp_path):
+    """Trained, killed in the middle, resumed, evaluated, exported and streamed, each by its command."""
+    output = tmp_path / "my_model"
+    training = [
+        "fine-tune", videos, "--model", start, "--output", output,
+        *("--num-frames", "8", "--epochs", "4", "--batch-size", "4", "--no-flip"),
+    ]  # fmt: skip
+
+    # Killed after its first epoch, without a chance to tidy up.
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "movinet_lite", *map(str, training)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("epoch 1/4"):
+                process.send_signal(signal.SIGKILL)
+    assert lines[0] == "2 classes, 13 videos to train on, 4 to validate with\n"
+    assert "left" in lines[1]
+
+    # It does not overwrite what is there, and goes on where it was.
+    refused = _run(*training)
+    assert refused.returncode == 2
+    assert (
+        "this one is taken (or go on with the training in it: resume)" in refused.stderr
+    )
+    resumed = _run(*training, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    told = resumed.stdout.splitlines()
+    assert told[1] == "going on after epoch 1"
+    assert [line.split()[1] for line in told[2:-1]] == ["2/4", "3/4", "4/4"]
+    assert told[-1].startswith(f"{output}: epoch ")
+    assert "left out: " in resumed.stderr
+    assert "broken.mp4" in resumed.stderr
+
+    environment = {**os.environ, "MOVINET_LITE_CACHE": str(tmp_path / "cache")}
+    judged = _run("evaluate", videos, "--model", output, "--json", env=environment)
+    assert judged.returncode == 0, judged.stderr
+    facts = json.loads(judged.stdout)
+    assert facts["labels"] == list(COLOURS)
+    assert facts["num_videos"] == 16
+    assert len(facts["top_1_by_frame"]) == 12
+    assert "broken.mp4" in judged.stderr
+
+    file = tmp_path / "my_model.tflite"
+    exported = _run("export", file, "--model", output, env=environment)
+    assert exported.returncode == 0, exported.stderr
+    video = videos / "going left" / "1.mp4"
+    lines = [
+        _run("stream", video, "--model", model, "--every", "--json", env=environment)
+        for model in (output, file)
+    ]
+    assert [one.returncode for one in lines] == [0, 0]
+    scores = [
+        [json.loads(line)["top_k"][0]["score"] for line in one.stdout.splitlines()]
+        for one in lines
+    ]
+    assert len(scores[0]) == 12
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fine-tune", "{videos}/nothing", "--output", "x"], "there is no such folder or .csv file"),
+        (["fine-tune", "{videos}/going left", "--output", "x"], "it holds no folder"),
+        (["evaluate", "{videos}", "--model", "{videos}", "--validation", "0", "--part", "validation"],
+         "there are no videos in the part 'validation'"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_before_anything_is_loaded(
+    videos, capsys, arguments, message
+):
+    """One line, and exit status 2."""
+    status = main([one.format(videos=videos) for one in arguments])
+    assert status == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fine-tune", "x"], "the following arguments are required: --output"),
+        (["fine-tune", "x", "--output", "y", "--epochs", "0"], "at least 1; got '0'"),
+        (
+            ["fine-tune", "x", "--output", "y", "--validation", "1"],
+            "from 0 to 0.99; got '1'",
+        ),
+        (
+            ["evaluate", "x", "--picture", "y.txt"],
+            "must end in one of .pdf, .png, .svg",
+        ),
+    ],
+)
+def test_wrong_options_are_told(capsys, arguments, message):
+    """With what is allowed."""
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_evaluation_can_be_looked_at(videos, start, tmp_path, capsys, monkeypatch):
+    """Text with the table of mistakes, and a picture of it."""
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "data"
+    for name, source in (("a", "going left"), ("b", "going right")):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "1.mp4").symlink_to(videos / source / "1.mp4")
+    picture = tmp_path / "confusion.png"
+
+    status = main(
+        [
+            "evaluate",
+            str(folder),
+            "--model",
+            str(start),
+            "--confusion",
+            "--picture",
+            str(picture),
+        ]
+    )
+
+    assert status == 0
+    out = capsys.readouterr().out
+    assert out.startswith("top-1 ")
+    assert "most often taken for" in out
+    assert picture.read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,367 @@
+"""Fine-tuning: a network learns what moves, keeps its best weights, goes on where it was stopped, and refuses mistakes."""
+
+import csv
+import shutil
+
+import attrs
+import numpy as np
+import pytest
+
+from movinet_lite import DataError, ModelError, write_video
+from movinet_lite.network.files import load_network, read_network_spec, save_network
+from movinet_lite.training.augmentation import Augmentation
+from movinet_lite.training.checkpoint import read_checkpoint
+from movinet_lite.training.examples import Example, ExampleSet, split_examples
+from movinet_lite.training.fine_tune import fine_tune
+from movinet_lite.training.settings import Settings
+from movinet_lite.training.trainer import CHECKPOINT_NAME
+from tests.networks import LABELS, small_network, tiny_variant
+
+SIZE = (24, 24)
+STILL = Augmentation(
+    crop=0, flip=False, brightness=0, contrast=0, saturation=0, shift=False
+)
+QUICK = Settings(
+    num_frames=4,
+    epochs=2,
+    batch_size=4,
+    learning_rate=3e-3,
+    dropout_rate=0,
+    augmentation=STILL,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny():
+    with tiny_variant():
+        yield
+
+
+def brightening(rises, seed):
+    """Return a clip that gets brighter, or darker: backwards, one is the other."""
+    rng = np.random.default_rng(seed)
+    levels = np.linspace(60, 190, 4) + rng.uniform(-30, 30)
+    noise = rng.uniform(-20, 20, (4, *SIZE, 3))
+    clip = np.clip(levels[:, None, None, None] + noise, 0, 255).astype(np.uint8)
+    return clip if rises else clip[::-1]
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Return examples of two classes that differ in the order of their frames alone."""
+    examples = [
+        Example(brightening(label == "sunrise", seed), label)
+        for label in ("sunrise", "sunset")
+        for seed in range(20)
+    ]
+    return split_examples(examples, validation=0.2)
+
+
+@pytest.fixture
+def network():
+    """Return a small stream network of other classes."""
+    return small_network("stream", labels=LABELS, frame_size=SIZE)
+
+
+@pytest.mark.parametrize("mode", ["stream", "base"])
+def test_a_network_learns_the_order_of_frames(data, tmp_path, mode):
+    """Classes that differ in the direction of time alone are told apart, by a stream's and by a base network."""
+    network = small_network(mode, labels=LABELS, frame_size=SIZE)
+    settings = attrs.evolve(QUICK, epochs=12, learning_rate=1e-2)
+
+    result = fine_tune(network, data, tmp_path / "out", settings=settings)
+
+    assert result.best.validation_top_1 == 1.0
+    losses = [record.loss for record in result.history]
+    assert losses[-1] < 0.5 * losses[0]
+    best = load_network(tmp_path / "out" / "network.safetensors")
+    clips = np.stack([one.source for one in data.validation]).astype(np.float32) / 255
+    expected = [data.labels.index(one.label) for one in data.validation]
+    np.testing.assert_array_equal(np.argmax(best(clips), axis=-1), expected)
+
+
+def test_what_is_kept_knows_what_it_is(data, network, tmp_path):
+    """The file has the new labels, and the size and rate that were trained at; the start stays as it was."""
+    before = {name: np.asarray(one) for name, one in network.named_weights.items()}
+
+    fine_tune(
+        network, data, tmp_path / "out", settings=QUICK, frame_size=(16, 20), fps=8
+    )
+
+    spec = read_network_spec(tmp_path / "out" / "network.safetensors")
+    assert spec.labels == ("sunrise", "sunset")
+    assert (spec.frame_size, spec.fps) == ((16, 20), 8)
+    assert network.spec.labels == LABELS
+    for name, weight in network.named_weights.items():
+        np.testing.assert_array_equal(np.asarray(weight), before[name])
+
+
+def test_the_best_epoch_is_kept(data, network, tmp_path):
+    """What is kept is what was best on the examples to validate with, and not what came last."""
+    found = {}
+
+    def keep(record):
+        found[record.epoch] = load_network(tmp_path / "out" / "network.safetensors")
+
+    settings = attrs.evolve(QUICK, epochs=4, learning_rate=0.3)  # much too high
+    result = fine_tune(
+        network, data, tmp_path / "out", settings=settings, on_epoch=keep
+    )
+
+    ranks = [
+        (record.validation_top_1, -record.validation_loss) for record in result.history
+    ]
+    assert result.best is result.history[ranks.index(max(ranks))]
+    kept = load_network(tmp_path / "out" / "network.safetensors")
+    for name, weight in kept.named_weights.items():
+        np.testing.assert_array_equal(
+            np.asarray(weight), np.asarray(found[result.best.epoch].named_weights[name])
+        )
+
+
+def test_a_training_goes_on_as_if_it_had_not_stopped(data, network, tmp_path):
+    """Stopped after two epochs of four and resumed, the losses are those of four epochs at once."""
+    settings = attrs.evolve(QUICK, epochs=4)
+    whole = fine_tune(network, data, tmp_path / "whole", settings=settings)
+
+    def stop(record):
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+    half = fine_tune(network, data, tmp_path / "half", settings=settings, on_epoch=stop)
+    assert half.ended_early == "interrupted"
+    assert len(half.history) == 2
+    resumed = []
+    rest = fine_tune(
+        network,
+        data,
+        tmp_path / "half",
+        settings=settings,
+        resume=True,
+        on_resume=resumed.append,
+    )
+
+    assert resumed == [2]
+    assert [record.epoch for record in rest.history] == [1, 2, 3, 4]
+    np.testing.assert_allclose(
+        [record.loss for record in rest.history],
+        [record.loss for record in whole.history],
+        rtol=1e-3,
+    )
+    with (tmp_path / "half" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
+    assert float(rows[3]["loss"]) == rest.history[3].loss
+    assert list((tmp_path / "half" / "tensorboard").glob("events.*"))
+
+
+def test_ctrl_c_in_the_first_epoch_ends_it(data, network, tmp_path):
+    """There is nothing to keep yet."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(network, data, tmp_path / "out", settings=QUICK, on_step=stop)
+
+
+def test_patience_ends_a_training(data, network, tmp_path):
+    """After so many epochs that were no better than the best one."""
+    settings = attrs.evolve(QUICK, epochs=50, learning_rate=1e-9, patience=2)
+    result = fine_tune(network, data, tmp_path / "out", settings=settings)
+    assert result.ended_early == "patience"
+    assert len(result.history) == result.best.epoch + 2 < 50
+
+
+def test_a_frozen_backbone_stays_as_it_is(data, network, tmp_path):
+    """Only the two last layers learn; not even the statistics of the others move."""
+    settings = attrs.evolve(QUICK, freeze_backbone=True)
+    fine_tune(network, data, tmp_path / "out", settings=settings)
+    found = load_network(tmp_path / "out" / "network.safetensors").named_weights
+    for name, weight in network.named_weights.items():
+        if name.startswith("classifier_head/classifier/"):
+            continue
+        same = np.array_equal(np.asarray(found[name]), np.asarray(weight))
+        assert same != name.startswith("classifier_head/head/"), name
+
+
+def test_known_classes_keep_their_weights(network, tmp_path):
+    """A class that the model knows by name starts from what it knows: with no learning to speak of, its logits stay."""
+    labels = ("jump", "sing")
+    examples = ExampleSet(
+        labels, tuple(Example(brightening(True, n), labels[n % 2]) for n in range(4))
+    )
+    settings = attrs.evolve(QUICK, epochs=1, learning_rate=1e-12, freeze_backbone=True)
+    fine_tune(network, examples, tmp_path / "out", settings=settings)
+    tuned = load_network(tmp_path / "out" / "network.safetensors")
+    clips = brightening(True, 9)[np.newaxis].astype(np.float32) / 255
+    expected = np.asarray(network(clips))[0, LABELS.index("jump")]
+    np.testing.assert_allclose(np.asarray(tuned(clips))[0, 0], expected, rtol=1e-4)
+
+
+def test_a_head_can_be_kept(network, tmp_path):
+    """All classes of the model stay, in their order; a label that it does not know is refused."""
+    examples = [
+        Example(brightening(True, n), ("wave", "jump")[n % 2]) for n in range(4)
+    ]
+    fine_tune(
+        network,
+        ExampleSet(("jump", "wave"), tuple(examples)),
+        tmp_path / "out",
+        settings=QUICK,
+        keep_head=True,
+    )
+    assert read_network_spec(tmp_path / "out" / "network.safetensors").labels == LABELS
+    with pytest.raises(DataError, match="it does not know 'sing'"):
+        fine_tune(
+            network,
+            ExampleSet(
+                ("jump", "sing"), (*examples[1::2], Example(examples[0].source, "sing"))
+            ),
+            tmp_path / "other",
+            keep_head=True,
+        )
+
+
+def test_rare_classes_count_as_much(network, tmp_path):
+    """With one example in ten, a class is still learnt; the loss weighs it up."""
+    examples = [Example(brightening(False, n), "sunset") for n in range(18)]
+    examples += [Example(brightening(True, n), "sunrise") for n in range(2)]
+    data = ExampleSet(("sunrise", "sunset"), tuple(examples))
+    settings = attrs.evolve(QUICK, epochs=1, learning_rate=1e-9, batch_size=20)
+    balanced = fine_tune(network, data, tmp_path / "a", settings=settings)
+    plain = fine_tune(
+        network,
+        data,
+        tmp_path / "b",
+        settings=attrs.evolve(settings, balance_classes=False),
+    )
+    of_class = [
+        fine_tune(
+            network,
+            ExampleSet(data.labels, (*examples[:1], *examples[-1:])),
+            tmp_path / "c",
+            settings=settings,
+        )
+    ]
+    assert balanced.history[0].loss != pytest.approx(plain.history[0].loss, rel=1e-3)
+    assert of_class[0].history[0].loss == pytest.approx(
+        balanced.history[0].loss, rel=0.2
+    )
+
+
+def test_broken_videos_are_left_out_and_told(network, tmp_path):
+    """Two of six files cannot be read: the others are trained on, and the two are named."""
+    examples = []
+    for number in range(6):
+        path = tmp_path / f"{number}.mp4"
+        write_video(path, brightening(number % 2 == 0, number), fps=5.0)
+        examples.append(Example(path, ("sunrise", "sunset")[number % 2]))
+    (tmp_path / "0.mp4").write_bytes(b"no video")
+    (tmp_path / "3.mp4").unlink()
+
+    result = fine_tune(
+        network,
+        ExampleSet(("sunrise", "sunset"), tuple(examples)),
+        tmp_path / "out",
+        settings=QUICK,
+    )
+
+    assert [one.name for one in result.skipped] == [
+        str(tmp_path / "0.mp4"),
+        str(tmp_path / "3.mp4"),
+    ]
+    assert result.history[-1].num_skipped == 2
+    assert result.best.validation_top_1 is None
+
+
+def test_a_class_of_broken_videos_alone_is_refused(network, tmp_path):
+    """Before the first step, with what is wrong with the first of them."""
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    data = ExampleSet(
+        ("x", "y"),
+        (Example(tmp_path / "a.mp4", "x"), Example(brightening(True, 0), "y")),
+    )
+    with pytest.raises(
+        DataError,
+        match=r"a\.mp4: each class must have a video that can be read; 'x' has none",
+    ):
+        fine_tune(network, data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_taken_is_refused(data, network, tmp_path):
+    """Nothing of an earlier training is lost; it says that it could go on."""
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(
+        DataError, match=r"the output must be a new folder; this one is taken$"
+    ):
+        fine_tune(network, data, tmp_path)
+    out = tmp_path / "out"
+    fine_tune(network, data, out, settings=attrs.evolve(QUICK, epochs=1))
+    with pytest.raises(
+        DataError, match=r"taken \(or go on with the training in it: resume\)"
+    ):
+        fine_tune(network, data, out)
+    with pytest.raises(DataError, match="must be a training to resume"):
+        fine_tune(network, data, tmp_path / "new", resume=True)
+
+
+def test_another_training_is_not_resumed(data, network, tmp_path):
+    """Other classes, another size: the message names what differs, and the file stays."""
+    out = tmp_path / "out"
+    fine_tune(network, data, out, settings=QUICK)
+    before = (out / CHECKPOINT_NAME).read_bytes()
+    with pytest.raises(
+        DataError, match=r"frame_size was \[24, 24\] and is now \[16, 16\]"
+    ):
+        fine_tune(network, data, out, settings=QUICK, resume=True, frame_size=(16, 16))
+    (out / CHECKPOINT_NAME).write_bytes(before[: len(before) // 2])
+    with pytest.raises(DataError, match="must be readable; it is not"):
+        fine_tune(network, data, out, settings=QUICK, resume=True)
+
+
+def test_a_checkpoint_holds_every_weight(data, network, tmp_path):
+    """What a training goes on from has the weights, what the optimiser keeps, and what was measured."""
+    result = fine_tune(network, data, tmp_path / "out", settings=QUICK)
+    checkpoint = read_checkpoint(tmp_path / "out" / CHECKPOINT_NAME)
+    assert checkpoint.weights.keys() == network.named_weights.keys()
+    assert [one["loss"] for one in checkpoint.history] == [
+        record.loss for record in result.history
+    ]
+
+
+def test_a_start_may_be_a_file_or_a_folder(data, network, tmp_path):
+    """What fine-tuning wrote is where the next one begins; a .tflite is not."""
+    save_network(network, tmp_path / "start.safetensors")
+    settings = attrs.evolve(QUICK, epochs=1)
+    first = fine_tune(
+        tmp_path / "start.safetensors", data, tmp_path / "a", settings=settings
+    )
+    shutil.rmtree(first.path / "checkpoint")
+    second = fine_tune(first.path, data, tmp_path / "b", settings=settings)
+    assert second.history[0].loss < first.history[0].loss
+    (tmp_path / "x.tflite").write_bytes(b"graph")
+    with pytest.raises(ModelError, match="made for inference alone"):
+        fine_tune(tmp_path / "x.tflite", data, tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("num_frames", 0, "at least 1"),
+        ("epochs", 0, "at least 1"),
+        ("batch_size", 0, "at least 1"),
+        ("patience", 0, "at least 1"),
+        ("learning_rate", 0.0, "above 0"),
+        ("learning_rate", float("nan"), "above 0"),
+        ("warmup_epochs", -1.0, "0 or more"),
+        ("weight_decay", -1.0, "0 or more"),
+        ("label_smoothing", 1.0, "at least 0 and below 1"),
+        ("dropout_rate", 1.0, "at least 0 and below 1"),
+    ],
+)
+def test_impossible_settings_are_refused(name, value, rule):
+    """By name, with what came."""
+    with pytest.raises(DataError, match=f"{name} must be {rule}; got {value}"):
+        Settings(**{name: value})
