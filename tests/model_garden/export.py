@@ -11,8 +11,8 @@ environment of its own, never in the project's:
 An export is called MODEL:MODE:NAMING:SEED or MODEL:MODE:NAMING:SEED:GATES and is written to a folder of that name with
 `_` for `:`, which holds
 
-    saved_model/     a SavedModel with random weights: every weight and every statistic of a batch norm is far from
-                     what it is at first, so that each one shows in the output
+    saved_model/     a SavedModel with random weights, each far from what it is at first, so that each one shows in the
+                     output; the statistics of the batch norms are those of two clips, as training leaves them
     reference.npz    video          (1, frames, height, width, 3), float32, 0 to 1
                      clip_logits    (1, classes): the whole video in one call
                      frame_logits   (frames, classes): one frame a call, states carried on (stream)
@@ -29,6 +29,9 @@ GATES relu6      squeeze-excitation gates of stream models as the Model Garden c
                  relu6(x + 3) / 6. The default of garden.
 GATES keras2     as the models published on TF Hub computed them: clip(0.2 x + 0.5, 0, 1). The default of hub. Nothing
                  in the names or shapes of the variables tells the two apart.
+
+Without such statistics activations grow from block to block, and a deep network amplifies the rounding of its input
+ten thousandfold and more, which no trained one does: then a comparison says nothing.
 
 Building and saving a graph takes minutes, other weights in the same graph a second: exports that differ only in their
 seed share one graph, and so do exports of a base model under either naming.
@@ -134,13 +137,34 @@ class Garden:
         self._runs: dict[str, Callable[[Any], Any]] = {}
 
     def use(self, export: Export, video: np.ndarray) -> None:
-        """Take the weights and the gates of *export*, whose logits spread as a trained model's do."""
+        """Take the weights and the gates of *export*, whose activations and logits spread as a trained model's do."""
         self._gates.kind = export.gates
         randomise(self.model, export.seed)
+        clips = np.concatenate([video, make_squares(video.shape, export.seed)])
+        # A part of them: the eager kernel of conv3d takes a second for 1 GFLOP.
+        height, width = video.shape[2] // 2, video.shape[3] // 2
+        self._calibrate(clips[:, ::2, :height, :width])
         factor = 3.0 / self.clip_logits(video).std()
         for weight in self.model.weights:
             if "classifier_head" in weight.name and "/classifier/" in weight.name:
                 weight.assign(weight * factor)
+
+    def _calibrate(self, clips: np.ndarray) -> None:
+        """Set the statistics of every batch norm to those of *clips*."""
+        inputs = {"image": tf.constant(clips)}
+        if self.stream:
+            inputs |= self.model.init_states(clips.shape)
+        norms = [
+            layer
+            for layer in self.model.submodules
+            if isinstance(layer, tf_keras.layers.BatchNormalization)
+        ]
+        momentum = norms[0].momentum
+        for layer in norms:
+            layer.momentum = 0.0
+        self.model(inputs, training=True)
+        for layer in norms:
+            layer.momentum = momentum
 
     def clip_logits(self, video: np.ndarray) -> np.ndarray:
         """Return the logits of the whole video in one call."""
@@ -148,8 +172,9 @@ class Garden:
         if self.stream:
             inputs |= self.model.init_states(video.shape)
         # The eager CPU kernel of conv3d is not to be trusted with every padding; the compiled one is.
+        kind = self._gates.kind if self.stream else "any"
         run = self._runs.setdefault(
-            self._gates.kind, tf.function(self.model, jit_compile=not self.stream)
+            kind, tf.function(self.model, jit_compile=not self.stream)
         )
         outputs = run(inputs)
         return (outputs[0] if self.stream else outputs).numpy()
@@ -242,6 +267,15 @@ def make_video(frames: int, size: int, seed: int) -> np.ndarray:
     mix = (at - low)[:, None, None, None].astype("float32")
     video = keys[low] * (1 - mix) + keys[low + 1] * mix
     return np.clip(video, 0, 1)[None].astype("float32")
+
+
+def make_squares(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Return a clip of *shape*, float32, 0 to 1, of squares that are others in each frame."""
+    _, frames, height, width, _ = shape
+    cells = np.random.default_rng(seed).random(
+        (1, frames, -(-height // 11), -(-width // 11), 3), np.float32
+    )
+    return cells.repeat(11, 2).repeat(11, 3)[:, :, :height, :width]
 
 
 def hub_state_name(name: str) -> str:
