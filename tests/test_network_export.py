@@ -9,6 +9,8 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from ai_edge_litert.interpreter import Interpreter
 
+from movinet_lite import BaseClassifier, StreamingClassifier
+from movinet_lite.engines.tensorflow import TensorFlowStreamModel, load_saved_model
 from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.network.export import export_litert, export_saved_model
 from movinet_lite.network.litert_file import (
@@ -109,6 +111,84 @@ def test_states_go_from_the_saved_model_to_the_network_and_back(stream, saved):
     found, _ = model({**published, "image": clips[:, 4:]})
 
     assert_same_logits(found, logits[:, -1])
+
+
+@pytest.fixture(scope="module")
+def saved_base(base, tmp_path_factory):
+    """Return the folder of the base network as a SavedModel."""
+    path = tmp_path_factory.mktemp("export") / "base"
+    export_saved_model(base, path)
+    return path
+
+
+def tracings(model):
+    """Return how many graphs a loaded SavedModel has."""
+    functions = (model.module.__call__, getattr(model.module, "init_states", None))
+    return sum(
+        len(function._list_all_concrete_functions())
+        for function in functions
+        if function is not None
+    )
+
+
+def test_the_engine_streams_an_export_as_a_published_model(stream, saved):
+    """The logits of every frame however they come, the published states, and no new graph for more frames."""
+    path, module = saved
+    frames = moving_clips(frames=6)[0]
+    expected, _ = step_through(stream, frames[np.newaxis])
+    model = load_saved_model(path, "stream")
+    loaded_as_on_hub = TensorFlowStreamModel(module, source="hub.load")
+
+    first, states = model.step(frames[:2], model.init_states(SIZE))
+    before = tracings(model)
+    rest, after = model.step(frames[2:], states)
+    again, _ = model.step(frames[2:], states)  # a step leaves the states it was given
+    as_on_hub, _ = loaded_as_on_hub.step(frames, loaded_as_on_hub.init_states(SIZE))
+
+    assert_same_logits(np.concatenate([first, rest]), expected[0])
+    assert_same_logits(as_on_hub, expected[0])
+    np.testing.assert_array_equal(again, rest)
+    assert tracings(model) == before
+    published = to_published_states(
+        stream.init_states(1, SIZE), stream.variant, positional_encoding=True
+    )
+    assert sorted(after) == sorted(published)
+    assert after["state/head/pool_frame_count"] == [6]
+    with pytest.raises(ModelError, match="load it with StreamingClassifier"):
+        load_saved_model(path, "base")
+
+
+def test_the_engine_runs_an_exported_base_model_on_clips_of_any_length(
+    base, saved_base
+):
+    """One row a clip, and no new graph for another length."""
+    model = load_saved_model(saved_base, "base")
+    before = tracings(model)
+
+    for frames in (1, 3, 5):
+        clips = moving_clips(clips=2, frames=frames)
+        assert_same_logits(model.predict(clips), base(clips))
+
+    assert tracings(model) == before
+    assert model.info.num_classes == len(LABELS)
+    with pytest.raises(ModelError, match="load it with BaseClassifier"):
+        load_saved_model(saved_base, "stream")
+
+
+def test_the_classifiers_load_what_is_exported(stream, base, saved, saved_base):
+    """Labels come from beside the graph."""
+    frames = moving_clips(frames=6)[0]
+    expected, _ = step_through(stream, frames[np.newaxis])
+    options = {"engine": "tensorflow", "frame_size": SIZE, "fps": 5}
+
+    session = StreamingClassifier.load(saved[0], **options)
+    logits = np.stack([session.step(frame).logits for frame in frames])
+    clip = BaseClassifier.load(saved_base, **options).predict(frames)
+
+    assert_same_logits(logits, expected[0])
+    assert_same_logits(clip.logits, base(frames[np.newaxis])[0])
+    assert session.labels == LABELS
+    assert clip.label in LABELS
 
 
 def test_what_the_network_is_stands_beside_the_graph(stream, saved):

@@ -95,6 +95,25 @@ def test_a_saved_model_is_imported_and_checked_by_running_it(request, tmp_path, 
     assert_same_logits(imported.network(moving_clips()), network(moving_clips()))
 
 
+@pytest.mark.parametrize("name", ["encoded", "base"])
+def test_the_order_of_the_variables_does_not_matter(request, tmp_path, name):
+    """It differs between generations; equal shapes in another order are still told apart."""
+    network = request.getfixturevalue(name)
+
+    def change(values):
+        items = list(values.items())
+        np.random.default_rng(0).shuffle(items)
+        values.clear()
+        values.update(items)
+
+    prefix = write_checkpoint(network, tmp_path, change=change)
+
+    weights = import_weights(prefix, loaded=network).network.named_weights
+
+    for weight_name, weight in network.named_weights.items():
+        np.testing.assert_array_equal(weights[weight_name], weight)
+
+
 def test_a_suffix_of_the_classifier_is_no_obstacle(stream, tmp_path):
     """Some exports call it ``classifier_head_1``."""
 
