@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from movinet_lite import DataError, ModelError, write_video
-from movinet_lite.network.files import load_network, read_network_spec, save_network
+from movinet_lite.network.files import load_network, read_network_spec
 from movinet_lite.training.augmentation import Augmentation
 from movinet_lite.training.checkpoint import read_checkpoint
 from movinet_lite.training.examples import Example, ExampleSet, split_examples
 from movinet_lite.training.fine_tune import fine_tune
 from movinet_lite.training.settings import Settings
-from movinet_lite.training.trainer import CHECKPOINT_NAME
+from movinet_lite.training.trainer import CHECKPOINT_NAME, NETWORK_NAME
 from tests.networks import LABELS, small_network, tiny_variant
 
 SIZE = (24, 24)
@@ -74,21 +74,32 @@ def test_a_network_learns_the_order_of_frames(data, tmp_path, mode):
     assert result.best.validation_top_1 == 1.0
     losses = [record.loss for record in result.history]
     assert losses[-1] < 0.5 * losses[0]
-    best = load_network(tmp_path / "out" / "network.safetensors")
+    best = load_network(tmp_path / "out" / NETWORK_NAME)
     clips = np.stack([one.source for one in data.validation]).astype(np.float32) / 255
     expected = [data.labels.index(one.label) for one in data.validation]
     np.testing.assert_array_equal(np.argmax(best(clips), axis=-1), expected)
 
 
-def test_what_is_kept_knows_what_it_is(data, network, tmp_path):
-    """The file has the new labels, and the size and rate that were trained at; the start stays as it was."""
-    before = {name: np.asarray(one) for name, one in network.named_weights.items()}
-
-    fine_tune(
-        network, data, tmp_path / "out", settings=QUICK, frame_size=(16, 20), fps=8
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """Return what came of two epochs at another size and rate than the network's, and the weights it started from."""
+    network = small_network("stream", labels=LABELS, frame_size=SIZE)
+    before = {name: np.array(one) for name, one in network.named_weights.items()}
+    result = fine_tune(
+        network,
+        data,
+        tmp_path_factory.mktemp("trained") / "out",
+        settings=QUICK,
+        frame_size=(16, 20),
+        fps=8,
     )
+    return result, network, before
 
-    spec = read_network_spec(tmp_path / "out" / "network.safetensors")
+
+def test_what_is_kept_knows_what_it_is(trained):
+    """The file has the new labels, and the size and rate that were trained at; the start stays as it was."""
+    result, network, before = trained
+    spec = read_network_spec(result.path / NETWORK_NAME)
     assert spec.labels == ("sunrise", "sunset")
     assert (spec.frame_size, spec.fps) == ((16, 20), 8)
     assert network.spec.labels == LABELS
@@ -96,12 +107,26 @@ def test_what_is_kept_knows_what_it_is(data, network, tmp_path):
         np.testing.assert_array_equal(np.asarray(weight), before[name])
 
 
+def test_what_was_measured_is_written_down(trained):
+    """For spreadsheets, for TensorBoard, and for a training that goes on, which has every weight."""
+    result, network, _ = trained
+    with (result.path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    losses = [record.loss for record in result.history]
+    assert [int(row["epoch"]) for row in rows] == [1, 2]
+    assert [float(row["loss"]) for row in rows] == losses
+    assert list((result.path / "tensorboard").glob("events.*"))
+    checkpoint = read_checkpoint(result.path / CHECKPOINT_NAME)
+    assert checkpoint.weights.keys() == network.named_weights.keys()
+    assert [one["loss"] for one in checkpoint.history] == losses
+
+
 def test_the_best_epoch_is_kept(data, network, tmp_path):
     """What is kept is what was best on the examples to validate with, and not what came last."""
     found = {}
 
     def keep(record):
-        found[record.epoch] = load_network(tmp_path / "out" / "network.safetensors")
+        found[record.epoch] = load_network(tmp_path / "out" / NETWORK_NAME)
 
     settings = attrs.evolve(QUICK, epochs=4, learning_rate=0.3)  # much too high
     result = fine_tune(
@@ -112,7 +137,7 @@ def test_the_best_epoch_is_kept(data, network, tmp_path):
         (record.validation_top_1, -record.validation_loss) for record in result.history
     ]
     assert result.best is result.history[ranks.index(max(ranks))]
-    kept = load_network(tmp_path / "out" / "network.safetensors")
+    kept = load_network(tmp_path / "out" / NETWORK_NAME)
     for name, weight in kept.named_weights.items():
         np.testing.assert_array_equal(
             np.asarray(weight), np.asarray(found[result.best.epoch].named_weights[name])
@@ -148,11 +173,6 @@ def test_a_training_goes_on_as_if_it_had_not_stopped(data, network, tmp_path):
         [record.loss for record in whole.history],
         rtol=1e-3,
     )
-    with (tmp_path / "half" / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
-    assert float(rows[3]["loss"]) == rest.history[3].loss
-    assert list((tmp_path / "half" / "tensorboard").glob("events.*"))
 
 
 def test_ctrl_c_in_the_first_epoch_ends_it(data, network, tmp_path):
@@ -177,12 +197,35 @@ def test_a_frozen_backbone_stays_as_it_is(data, network, tmp_path):
     """Only the two last layers learn; not even the statistics of the others move."""
     settings = attrs.evolve(QUICK, freeze_backbone=True)
     fine_tune(network, data, tmp_path / "out", settings=settings)
-    found = load_network(tmp_path / "out" / "network.safetensors").named_weights
+    found = load_network(tmp_path / "out" / NETWORK_NAME).named_weights
     for name, weight in network.named_weights.items():
         if name.startswith("classifier_head/classifier/"):
             continue
         same = np.array_equal(np.asarray(found[name]), np.asarray(weight))
         assert same != name.startswith("classifier_head/head/"), name
+
+
+def test_the_loss_is_that_of_every_frame_weighed(network, tmp_path):
+    """With the head kept, it is the cross-entropy of smoothed targets; later frames and rare classes count more."""
+    labels = ["wave", "jump", "wave", "wave"]
+    clips = [brightening(True, number) for number in range(4)]
+    data = ExampleSet(("jump", "wave"), tuple(map(Example, clips, labels)))
+    settings = attrs.evolve(QUICK, epochs=1, learning_rate=1e-12, freeze_backbone=True)
+
+    result = fine_tune(
+        network, data, tmp_path / "out", settings=settings, keep_head=True
+    )
+
+    assert read_network_spec(result.path / NETWORK_NAME).labels == LABELS
+    frames = np.stack(clips).astype(np.float32) / 255
+    logits = np.asarray(network.call_by_frame(frames), np.float64)
+    log_shares = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    targets = np.full((4, 5), 0.1 / 5)
+    targets[range(4), [LABELS.index(label) for label in labels]] += 0.9
+    by_frame = -(log_shares * targets[:, np.newaxis]).sum(axis=-1)
+    by_clip = by_frame @ np.array([0.1, 0.2, 0.3, 0.4])
+    expected = (by_clip * np.array([2 / 3, 2, 2 / 3, 2 / 3])).mean()
+    assert result.history[0].loss == pytest.approx(expected, rel=1e-4)
 
 
 def test_known_classes_keep_their_weights(network, tmp_path):
@@ -192,62 +235,17 @@ def test_known_classes_keep_their_weights(network, tmp_path):
         labels, tuple(Example(brightening(True, n), labels[n % 2]) for n in range(4))
     )
     settings = attrs.evolve(QUICK, epochs=1, learning_rate=1e-12, freeze_backbone=True)
-    fine_tune(network, examples, tmp_path / "out", settings=settings)
-    tuned = load_network(tmp_path / "out" / "network.safetensors")
+    result = fine_tune(network, examples, tmp_path / "out", settings=settings)
+    tuned = load_network(result.path / NETWORK_NAME)
     clips = brightening(True, 9)[np.newaxis].astype(np.float32) / 255
     expected = np.asarray(network(clips))[0, LABELS.index("jump")]
     np.testing.assert_allclose(np.asarray(tuned(clips))[0, 0], expected, rtol=1e-4)
 
 
-def test_a_head_can_be_kept(network, tmp_path):
-    """All classes of the model stay, in their order; a label that it does not know is refused."""
-    examples = [
-        Example(brightening(True, n), ("wave", "jump")[n % 2]) for n in range(4)
-    ]
-    fine_tune(
-        network,
-        ExampleSet(("jump", "wave"), tuple(examples)),
-        tmp_path / "out",
-        settings=QUICK,
-        keep_head=True,
-    )
-    assert read_network_spec(tmp_path / "out" / "network.safetensors").labels == LABELS
-    with pytest.raises(DataError, match="it does not know 'sing'"):
-        fine_tune(
-            network,
-            ExampleSet(
-                ("jump", "sing"), (*examples[1::2], Example(examples[0].source, "sing"))
-            ),
-            tmp_path / "other",
-            keep_head=True,
-        )
-
-
-def test_rare_classes_count_as_much(network, tmp_path):
-    """With one example in ten, a class is still learnt; the loss weighs it up."""
-    examples = [Example(brightening(False, n), "sunset") for n in range(18)]
-    examples += [Example(brightening(True, n), "sunrise") for n in range(2)]
-    data = ExampleSet(("sunrise", "sunset"), tuple(examples))
-    settings = attrs.evolve(QUICK, epochs=1, learning_rate=1e-9, batch_size=20)
-    balanced = fine_tune(network, data, tmp_path / "a", settings=settings)
-    plain = fine_tune(
-        network,
-        data,
-        tmp_path / "b",
-        settings=attrs.evolve(settings, balance_classes=False),
-    )
-    of_class = [
-        fine_tune(
-            network,
-            ExampleSet(data.labels, (*examples[:1], *examples[-1:])),
-            tmp_path / "c",
-            settings=settings,
-        )
-    ]
-    assert balanced.history[0].loss != pytest.approx(plain.history[0].loss, rel=1e-3)
-    assert of_class[0].history[0].loss == pytest.approx(
-        balanced.history[0].loss, rel=0.2
-    )
+def test_a_head_is_kept_for_known_labels_alone(network, data, tmp_path):
+    """A label that the model does not know is refused before anything is trained."""
+    with pytest.raises(DataError, match="it does not know 'sunrise' and 1 more"):
+        fine_tune(network, data, tmp_path / "out", keep_head=True)
 
 
 def test_broken_videos_are_left_out_and_told(network, tmp_path):
@@ -290,57 +288,53 @@ def test_a_class_of_broken_videos_alone_is_refused(network, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_that_is_taken_is_refused(data, network, tmp_path):
+def test_an_output_that_is_taken_is_refused(trained, data, tmp_path):
     """Nothing of an earlier training is lost; it says that it could go on."""
+    result, network, _ = trained
     (tmp_path / "notes.txt").touch()
     with pytest.raises(
         DataError, match=r"the output must be a new folder; this one is taken$"
     ):
         fine_tune(network, data, tmp_path)
-    out = tmp_path / "out"
-    fine_tune(network, data, out, settings=attrs.evolve(QUICK, epochs=1))
     with pytest.raises(
         DataError, match=r"taken \(or go on with the training in it: resume\)"
     ):
-        fine_tune(network, data, out)
+        fine_tune(network, data, result.path)
     with pytest.raises(DataError, match="must be a training to resume"):
         fine_tune(network, data, tmp_path / "new", resume=True)
 
 
-def test_another_training_is_not_resumed(data, network, tmp_path):
-    """Other classes, another size: the message names what differs, and the file stays."""
-    out = tmp_path / "out"
-    fine_tune(network, data, out, settings=QUICK)
-    before = (out / CHECKPOINT_NAME).read_bytes()
+def test_another_training_is_not_resumed(trained, data, tmp_path):
+    """Another size: the message names what differs. A file that was cut short is told from a good one."""
+    result, network, _ = trained
+    out = shutil.copytree(result.path, tmp_path / "out")
     with pytest.raises(
-        DataError, match=r"frame_size was \[24, 24\] and is now \[16, 16\]"
+        DataError, match=r"frame_size was \[16, 20\] and is now \[24, 24\]"
     ):
-        fine_tune(network, data, out, settings=QUICK, resume=True, frame_size=(16, 16))
-    (out / CHECKPOINT_NAME).write_bytes(before[: len(before) // 2])
+        fine_tune(network, data, out, settings=QUICK, resume=True)
+    content = (out / CHECKPOINT_NAME).read_bytes()
+    (out / CHECKPOINT_NAME).write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match="must be readable; it is not"):
         fine_tune(network, data, out, settings=QUICK, resume=True)
 
 
-def test_a_checkpoint_holds_every_weight(data, network, tmp_path):
-    """What a training goes on from has the weights, what the optimiser keeps, and what was measured."""
-    result = fine_tune(network, data, tmp_path / "out", settings=QUICK)
-    checkpoint = read_checkpoint(tmp_path / "out" / CHECKPOINT_NAME)
-    assert checkpoint.weights.keys() == network.named_weights.keys()
-    assert [one["loss"] for one in checkpoint.history] == [
-        record.loss for record in result.history
-    ]
-
-
-def test_a_start_may_be_a_file_or_a_folder(data, network, tmp_path):
-    """What fine-tuning wrote is where the next one begins; a .tflite is not."""
-    save_network(network, tmp_path / "start.safetensors")
-    settings = attrs.evolve(QUICK, epochs=1)
-    first = fine_tune(
-        tmp_path / "start.safetensors", data, tmp_path / "a", settings=settings
+def test_a_training_that_is_done_is_not_trained_further(trained, data, tmp_path):
+    """Resumed with no epochs left, it gives what it has."""
+    result, network, _ = trained
+    out = shutil.copytree(result.path, tmp_path / "out")
+    again = fine_tune(
+        network, data, out, settings=QUICK, resume=True, frame_size=(16, 20), fps=8
     )
-    shutil.rmtree(first.path / "checkpoint")
-    second = fine_tune(first.path, data, tmp_path / "b", settings=settings)
-    assert second.history[0].loss < first.history[0].loss
+    assert again.history == result.history
+    assert again.best == result.best
+
+
+def test_a_start_may_be_a_file_or_a_folder(trained, data, tmp_path):
+    """What fine-tuning wrote is where the next one begins; a .tflite is not."""
+    result, _, _ = trained
+    settings = attrs.evolve(QUICK, epochs=1)
+    second = fine_tune(result.path, data, tmp_path / "out", settings=settings)
+    assert second.history[0].loss < result.history[0].loss
     (tmp_path / "x.tflite").write_bytes(b"graph")
     with pytest.raises(ModelError, match="made for inference alone"):
         fine_tune(tmp_path / "x.tflite", data, tmp_path / "c")
