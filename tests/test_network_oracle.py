@@ -230,7 +230,7 @@ def test_the_parity_command_prints_a_row_an_export(oracle_export):
         write=lines.append,
     )
 
-    assert lines[0].startswith("| export | gate | itself |")
+    assert lines[0].startswith("| export | gate | rounding |")
     cells = [cell.strip() for cell in lines[-1].strip("|").split("|")]
     assert cells[:2] == ["a0_base_garden_8", "sigmoid"]
     assert all(float(cell) <= 1e-4 for cell in cells[2:] if cell)

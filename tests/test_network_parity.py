@@ -26,11 +26,11 @@ def exports(tmp_path_factory):
 
 
 def test_a_row_an_export_is_printed(exports):
-    """Every way of calling has its figure; the residual scales of both sides are changed alike."""
+    """Every way of calling has its figure."""
     lines = []
 
     main(
-        [str(exports), "--frames", "6", "--size", "32", "--residual", "0.5"],
+        [str(exports), "--frames", "6", "--size", "32"],
         write=lines.append,
     )
 
