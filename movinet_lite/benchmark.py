@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
+from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.litert import LiteRTStreamModel
 from movinet_lite.engines.native import quiet_start
+from movinet_lite.engines.networks import load_network_model
 from movinet_lite.errors import ModelError
-from movinet_lite.hub import resolve_model
-from movinet_lite.variants import get_variant
+from movinet_lite.hub import resolve_weights
+from movinet_lite.variants import Mode, get_variant
 
 __all__ = ["BenchmarkReport", "Measurement", "benchmark"]
 
@@ -201,9 +203,9 @@ def benchmark(
     """Measure a model on this machine.
 
     Args:
-        stream: The stream model, as `StreamingClassifier.load` takes it; a SavedModel, so that the plain loop on it
-            can be measured too.
-        base: The base model, as `BaseClassifier.load` takes it.
+        stream: The stream model, as `StreamingClassifier.load` takes it; a SavedModel or what fine-tuning wrote, so that
+            the plain loop on it can be measured too.
+        base: The base model, as `BaseClassifier.load` takes it; the same.
         stock_tflite: A ``.tflite`` file of the same stream model that others made, to be run with LiteRT's own
             signature runner.
         threads: How many threads each way may use; `None` for one a core.
@@ -225,7 +227,7 @@ def benchmark(
     starts: list[Start] = []
     info = None
     if stream is not None:
-        path = resolve_model(stream, "stream", offline=offline)
+        path = _find(stream, "stream", offline=offline)
         classifier = StreamingClassifier.load(
             path, engine="litert", threads=threads, streams=streams
         )
@@ -241,7 +243,7 @@ def benchmark(
         if measure_starts:
             starts += _starts("stream", path)
     if base is not None:
-        path = resolve_model(base, "base", offline=offline)
+        path = _find(base, "base", offline=offline)
         clip_classifier = BaseClassifier.load(path, engine="litert", threads=threads)
         info = info or clip_classifier.info
         ways += _base_ways(tf, path, clip_classifier)
@@ -271,6 +273,16 @@ def _check_request(
         )
     if calls < 1:
         raise ModelError(f"calls must be at least 1; got {calls}")
+
+
+def _find(source: str | Path, mode: Mode, *, offline: bool) -> Path:
+    path = resolve_weights(source, mode, offline=offline)
+    if path.suffix == ".tflite":
+        raise ModelError(
+            "a benchmark compares ways to run a SavedModel or a .safetensors file; this is a .tflite file",
+            source,
+        )
+    return path
 
 
 def _limit_ms(variant: str | None, gflops: float) -> float | None:
@@ -317,6 +329,8 @@ def _measurement(
 
 _HUB_LOOP: Final = "SavedModel, states carried in a loop"
 _HUB_CLIP: Final = "SavedModel, whole clip"
+_KERAS_LOOP: Final = "Keras, states carried in a loop"
+_KERAS_CLIP: Final = "Keras, whole clip"
 _CLIP_FRAMES: Final = 50
 
 
@@ -332,13 +346,17 @@ def _stream_ways(
     height, width = classifier.frame_size
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (_RUN_FRAMES, height, width, 3), np.uint8)
-    ways = [_Way(_HUB_LOOP, _hub_loop(tf, path, frames))]
+    if path.is_file():
+        baseline, loop = _KERAS_LOOP, _network_loop(path, frames)
+    else:
+        baseline, loop = _HUB_LOOP, _hub_loop(tf, path, frames)
+    ways = [_Way(baseline, loop)]
     if stock_tflite is not None:
         ways.append(
             _Way(
                 "LiteRT signature runner, stock file",
                 _signature_runner(stock_tflite, frames, threads),
-                baseline=_HUB_LOOP,
+                baseline=baseline,
             )
         )
     stepping = classifier.new_session()
@@ -347,7 +365,7 @@ def _stream_ways(
         _Way(
             "step, one frame a call",
             lambda: stepping.step(frames[next(number) % _RUN_FRAMES]),
-            baseline=_HUB_LOOP,
+            baseline=baseline,
         )
     )
     ways.append(_Inside("LiteRT's own call inside step", ways[-1], classifier))
@@ -357,7 +375,7 @@ def _stream_ways(
             "run over a clip",
             lambda: list(running.run(frames)),
             units=_RUN_FRAMES,
-            baseline=_HUB_LOOP,
+            baseline=baseline,
         )
     )
     sessions = [classifier.new_session() for _ in range(streams)]
@@ -366,7 +384,7 @@ def _stream_ways(
             f"step_many, {streams} streams",
             lambda: step_many(sessions, list(frames[:streams])),
             units=streams,
-            baseline=_HUB_LOOP,
+            baseline=baseline,
         )
     )
     return ways
@@ -405,6 +423,22 @@ def _hub_loop(tf: Any, path: Path, frames: NDArray[np.uint8]) -> Callable[[], ob
     return turn_by_signature
 
 
+def _network_loop(path: Path, frames: NDArray[np.uint8]) -> Callable[[], object]:
+    """Return one turn of the same loop over a network of ours."""
+    model = load_network_model(path, "stream")
+    assert isinstance(model, StreamModel)  # noqa: S101 - of the mode asked for
+    images = frames.astype(np.float32) / np.float32(255)
+    kept: dict[str, Any] = {"states": model.init_states(frames.shape[1:3]), "at": 0}
+
+    def turn() -> object:
+        place = kept["at"] % len(frames)
+        logits, kept["states"] = model.step(images[place : place + 1], kept["states"])
+        kept["at"] += 1
+        return logits
+
+    return turn
+
+
 def _signature_runner(
     path: str | Path, frames: NDArray[np.uint8], threads: int
 ) -> Callable[[], object]:
@@ -432,24 +466,39 @@ def _signature_runner(
 
 
 def _base_ways(tf: Any, path: Path, classifier: BaseClassifier) -> list[_Way]:
-    import tensorflow_hub
-
     height, width = classifier.frame_size
     rng = np.random.default_rng(0)
     clip = rng.integers(0, 256, (_CLIP_FRAMES, height, width, 3), np.uint8)
-    with quiet_start():
-        model = tensorflow_hub.load(str(path))
-    serve = model.signatures["serving_default"]
-    images = tf.constant(clip[np.newaxis], tf.float32) / 255.0
+    if path.is_file():
+        baseline, call = _KERAS_CLIP, _network_clip(path, clip)
+    else:
+        baseline, call = _HUB_CLIP, _hub_clip(tf, path, clip)
     return [
-        _Way(_HUB_CLIP, lambda: (model, serve(image=images)), unit="clip"),
+        _Way(baseline, call, unit="clip"),
         _Way(
             "predict, whole clip",
             lambda: classifier.predict(clip),
             unit="clip",
-            baseline=_HUB_CLIP,
+            baseline=baseline,
         ),
     ]
+
+
+def _hub_clip(tf: Any, path: Path, clip: NDArray[np.uint8]) -> Callable[[], object]:
+    import tensorflow_hub
+
+    with quiet_start():
+        model = tensorflow_hub.load(str(path))
+    serve = model.signatures["serving_default"]
+    images = tf.constant(clip[np.newaxis], tf.float32) / 255.0
+    return lambda: (model, serve(image=images))
+
+
+def _network_clip(path: Path, clip: NDArray[np.uint8]) -> Callable[[], object]:
+    model = load_network_model(path, "base")
+    assert isinstance(model, ClipModel)  # noqa: S101 - of the mode asked for
+    images = clip[np.newaxis].astype(np.float32) / np.float32(255)
+    return lambda: model.predict(images)
 
 
 def _matrix_speed(tf: Any) -> float:
@@ -511,8 +560,10 @@ def _starts(mode: str, path: Path) -> list[Start]:
     ours = _START_STREAM.format(cls=cls, use=use)
     with tempfile.TemporaryDirectory() as empty:
         first = {**os.environ, "MOVINET_LITE_CACHE": empty}
+        hub = f"{mode}: tensorflow_hub.load alone"
+        alone = [] if path.is_file() else [_start(hub, _START_HUB, path, None)]
         return [
-            _start(f"{mode}: tensorflow_hub.load alone", _START_HUB, path, None),
+            *alone,
             _start(f"{mode}: first load, compiled and checked", ours, path, first),
             _start(f"{mode}: load from the cache, first prediction", ours, path, first),
         ]

@@ -3,11 +3,11 @@
 ::
 
     <cache folder>/
-        models/<entry>/                 a model: saved_model.pb and variables/, or one .tflite file
-        models/<entry>/movinet_lite.json    the note: where it came from, when, its size and checksum
-        models/.<entry>.lock            empty; locked by the system while a process makes the entry
-        models/.<entry>.<random>.tmp/   an entry being made; what a killed process left goes with the next attempt
-        compiled/<entry>/               the same for models that the library compiled
+        models/<entry>/                   a model: saved_model.pb and variables/, or one .tflite file
+        models/<entry>/movinet_lite_cache.json    the note: where it came from, when, its size and checksum
+        models/.<entry>.lock              empty; locked by the system while a process makes the entry
+        models/.<entry>.<random>.tmp/     an entry being made; what a killed process left goes with the next attempt
+        compiled/<entry>/                 the same for models that the library compiled
 
 An entry appears under its name by one rename, when all of it is there. To make one::
 
@@ -52,8 +52,8 @@ __all__ = [
     "write_note",
 ]
 
-NOTE_NAME = "movinet_lite.json"
-"""The file in an entry that says where the entry came from."""
+NOTE_NAME = "movinet_lite_cache.json"
+"""The file in an entry that says where the entry came from; not ``movinet_lite.json``, which models of ours bring."""
 
 LOCK_POLL_S = 0.1
 """Seconds between two looks at a lock that another process holds."""

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
+from movinet_lite.engines.base import check_mode
 from movinet_lite.engines.litert import load_tflite
 from movinet_lite.engines.litert_clips import LiteRTClipModel
 from movinet_lite.engines.native import quiet_start
 from movinet_lite.errors import ConversionError, ModelError
-from movinet_lite.hub import resolve_model
+from movinet_lite.hub import resolve_weights
 from movinet_lite.labels import load_labels
+from movinet_lite.network.files import load_network, read_network_spec
 from movinet_lite.variants import Mode
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ def export_model(
     """Write a model in another form, and see that it computes the same.
 
     Args:
-        source: A SavedModel, as `StreamingClassifier.load` and `BaseClassifier.load` take it.
+        source: A SavedModel or what fine-tuning wrote, as `StreamingClassifier.load` and `BaseClassifier.load` take it.
         path: The file or folder to write; it appears when it is whole.
         to: In what form; see `ExportFormat`.
         mode: Whether it is a stream model or a base model.
@@ -83,10 +85,13 @@ def export_model(
     """
     path = Path(path)
     _check_options(path, to, quantize, source)
-    found = resolve_model(source, mode, offline=offline)
-    if not (found / "saved_model.pb").is_file():
-        raise ModelError("only a SavedModel can be written in another form", found)
-    network = _import(found, mode, str(source), frame_size, labels)
+    found = resolve_weights(source, mode, offline=offline)
+    if found.suffix == ".tflite":
+        raise ModelError(
+            "only a SavedModel or a .safetensors file can be written in another form; this is a .tflite file",
+            found,
+        )
+    network = _open(found, mode, str(source), frame_size, labels)
     with quiet_start():
         from movinet_lite.network.export import export_litert, export_saved_model
 
@@ -128,18 +133,24 @@ def _check_options(
         raise ModelError("a SavedModel must be a new folder; this path is taken", path)
 
 
-def _import(
+def _open(
     found: Path,
     mode: Mode,
     source: str,
     frame_size: FrameSize | None,
     labels: Sequence[str] | str | Path | None,
 ) -> Movinet:
+    """Return the network of a model, with what the caller knows better."""
+    if found.is_file():
+        check_mode(read_network_spec(found).mode, mode, source)
     if labels is None and (found / "labels.txt").is_file():
         labels = found / "labels.txt"
     if isinstance(labels, (str, Path)):
         labels = load_labels(labels)
     with quiet_start():
+        if found.is_file():
+            network: Movinet = load_network(found, labels=labels, frame_size=frame_size)
+            return network
         from movinet_lite.network.weights import import_weights
 
         return import_weights(

@@ -15,10 +15,20 @@ from movinet_lite.cache import models_folder
 from movinet_lite.errors import ModelError, VariantError
 from movinet_lite.variants import Mode
 
-__all__ = ["MODEL_NAMES", "Remote", "find_remotes", "is_kaggle_handle"]
+__all__ = [
+    "DEMO_NAME",
+    "MODEL_NAMES",
+    "Remote",
+    "find_remotes",
+    "is_demo",
+    "is_kaggle_handle",
+]
+
+DEMO_NAME = "demo"
+"""The model that ships with the package."""
 
 MODEL_NAMES = ("a0", "a1", "a2", "a3", "a4", "a5")
-"""The models that have a name; each exists as a base and as a stream model."""
+"""The published models that have a name; each exists as a base and as a stream model."""
 
 _TFHUB = "https://tfhub.dev"
 _KAGGLE = "https://www.kaggle.com"
@@ -46,6 +56,11 @@ class Remote:
     def folder(self) -> Path:
         """The folder of the cache that holds the model, or will."""
         return models_folder() / self.entry
+
+
+def is_demo(source: object) -> bool:
+    """Return whether *source* is the name of the model that ships with the package."""
+    return isinstance(source, str) and source.lower() == DEMO_NAME
 
 
 def is_kaggle_handle(source: str) -> bool:
@@ -80,13 +95,14 @@ def find_remotes(source: str, mode: Mode) -> tuple[Remote, ...]:
     if is_kaggle_handle(source):
         _check_mode(source, source, mode)
         return _kaggle_remotes(_check_kaggle_handle(source, source))
-    near = difflib.get_close_matches(name, MODEL_NAMES, n=1, cutoff=0.3)
+    known = (DEMO_NAME, *MODEL_NAMES)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise VariantError(
-        f"a model must be one of {', '.join(MODEL_NAMES)}, an address, a Kaggle handle, or a path that exists; "
+        f"a model must be one of {', '.join(known)}, an address, a Kaggle handle, or a path that exists; "
         f"got {source!r}{hint}",
         source,
-        MODEL_NAMES,
+        known,
     )
 
 

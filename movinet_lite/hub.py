@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from movinet_lite import demo
 from movinet_lite.archives import unpack
 from movinet_lite.cache import (
     locked,
@@ -23,10 +24,16 @@ from movinet_lite.cache import (
     write_note,
 )
 from movinet_lite.errors import MissingDependencyError, ModelError
-from movinet_lite.handles import MODEL_NAMES, Remote, find_remotes, is_kaggle_handle
+from movinet_lite.handles import (
+    MODEL_NAMES,
+    Remote,
+    find_remotes,
+    is_demo,
+    is_kaggle_handle,
+)
 from movinet_lite.variants import Mode, as_mode
 
-__all__ = ["find_model", "resolve_model"]
+__all__ = ["find_model", "resolve_model", "resolve_weights"]
 
 _WHAT_A_MODEL_IS = (
     "a model is a folder with saved_model.pb and variables/, a .tflite file, "
@@ -47,7 +54,7 @@ def resolve_model(
     network. The environment variable ``MOVINET_LITE_HUB`` names a mirror to ask in place of tfhub.dev and Kaggle.
 
     Args:
-        source: One of `MODEL_NAMES`; an address on tfhub.dev or kaggle.com; a Kaggle handle such as
+        source: ``demo``; one of `MODEL_NAMES`; an address on tfhub.dev or kaggle.com; a Kaggle handle such as
             ``google/movinet/tensorFlow2/a0-base-kinetics-600-classification/3``; another ``http(s)`` address of a
             ``.tar.gz`` or ``.tflite`` file; or a path. A name comes before a file of that name: write ``./a0`` for it.
         mode: Whether a model for whole clips or for streams is wanted.
@@ -56,14 +63,16 @@ def resolve_model(
         progress: Whether to draw a bar on standard error while downloading; `None` if that is a terminal.
 
     Returns:
-        The folder of a SavedModel, a ``.tflite`` file, or a ``.safetensors`` file or folder with one. Whether it
-        really is a MoViNet is for the engine to see.
+        The folder of a SavedModel, a ``.tflite`` file, or a ``.safetensors`` file. Whether it really is a MoViNet is for
+        the engine to see.
 
     Raises:
         ModelError: If there is no such model, or it cannot be fetched; the message says how to get it by hand.
         VariantError: If *source* is no known name, nor anything else.
     """
     mode = as_mode(mode)
+    if is_demo(source):
+        return _check_demo(demo.MODEL, mode)
     if not isinstance(source, str) or _is_path(source):
         return _check_local(Path(source).expanduser(), source)
     remotes = find_remotes(source, mode)
@@ -82,6 +91,36 @@ def resolve_model(
     return _fetch_first(source, remotes, progress=progress)
 
 
+def resolve_weights(
+    source: str | os.PathLike[str], mode: Mode, *, offline: bool = False
+) -> Path:
+    """Return where a model is on this machine in a form that can be trained, run by TensorFlow or written anew.
+
+    As `resolve_model`, but of ``demo`` the ``.safetensors`` file. What was found elsewhere may still be a ``.tflite``
+    file.
+    """
+    if is_demo(source):
+        return _check_demo(demo.WEIGHTS, as_mode(mode))
+    return resolve_model(source, mode, offline=offline)
+
+
+def _check_demo(path: Path, mode: Mode) -> Path:
+    if mode != "stream":
+        raise ModelError(
+            "a base model takes whole clips; the demo is a stream model, which takes frames one by one "
+            "(load it with StreamingClassifier)",
+            "demo",
+            "base",
+            "stream",
+        )
+    if not path.is_file():
+        raise ModelError(
+            f"the demo must lie in the package; {path} does not (install movinet-lite anew)",
+            "demo",
+        )
+    return path
+
+
 def find_model(folder: Path) -> Path | None:
     """Return the model that a folder holds, or `None` if it holds none.
 
@@ -89,12 +128,12 @@ def find_model(folder: Path) -> Path | None:
         folder: Where to look; folders inside it are not searched.
 
     Returns:
-        *folder* itself, for a SavedModel or what fine-tuning wrote; or the ``.tflite`` file in it if it is the only
-        one.
+        *folder* itself, for a SavedModel; or the ``.safetensors`` file in it, or else the ``.tflite`` file, if it is
+        the only one.
     """
-    if (folder / "saved_model.pb").is_file() or _files(folder, ".safetensors"):
+    if (folder / "saved_model.pb").is_file():
         return folder
-    files = _files(folder, ".tflite")
+    files = _files(folder, ".safetensors") or _files(folder, ".tflite")
     return files[0] if len(files) == 1 else None
 
 
@@ -153,12 +192,11 @@ def _check_local_folder(path: Path, source: str | os.PathLike[str]) -> Path:
     model = find_model(path)
     if model is not None:
         return model
-    nested = _find_model_within(path)
-    if nested is not None:
-        problem = f"this folder holds none of them, did you mean {nested}?"
-    elif files := _files(path, ".tflite"):
+    if files := _files(path, ".safetensors") or _files(path, ".tflite"):
         names = ", ".join(file.name for file in files)
         problem = f"this folder holds several, pass the path of one: {names}"
+    elif nested := _find_model_within(path):
+        problem = f"this folder holds none of them, did you mean {nested}?"
     else:
         problem = "this folder holds none of them"
     raise ModelError(f"{_WHAT_A_MODEL_IS}; {problem}", os.fspath(source))

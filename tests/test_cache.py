@@ -133,7 +133,7 @@ def test_new_folder_replaces_what_stands_there(kind, tmp_path):
     else:
         entry.symlink_to(elsewhere)
     make_entry(entry)
-    assert names(entry) == ["movinet_lite.json", "saved_model.pb"]
+    assert names(entry) == ["movinet_lite_cache.json", "saved_model.pb"]
     assert names(entry.parent) == ["a"]
     assert (elsewhere / "precious").exists()
 

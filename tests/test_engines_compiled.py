@@ -245,7 +245,7 @@ def test_a_damaged_entry_is_made_anew(saved_models, tmp_path, monkeypatch, frame
     assert compiled == []
     graph = model._paths[ONE_FRAME]
     whole = graph.read_bytes()
-    note = graph.parent / "movinet_lite.json"
+    note = graph.parent / "movinet_lite_cache.json"
     for damage in (
         lambda: graph.write_bytes(whole[:5000] + b"\0\0\0\1" + whole[5004:]),
         lambda: note.write_text("{", encoding="utf-8"),

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from movinet_lite.errors import ModelError, VariantError
-from movinet_lite.handles import MODEL_NAMES, find_remotes, is_kaggle_handle
+from movinet_lite.handles import (
+    DEMO_NAME,
+    MODEL_NAMES,
+    find_remotes,
+    is_demo,
+    is_kaggle_handle,
+)
 from movinet_lite.variants import Mode, known_variants
 
 TFHUB = "https://tfhub.dev/tensorflow/movinet"
@@ -27,6 +33,15 @@ def addresses(source: str, mode: Mode) -> list[str]:
         f"kagglehub:{remote.kaggle_handle}" if remote.kaggle_handle else remote.address
         for remote in find_remotes(source, mode)
     ]
+
+
+def test_demo_is_a_name_of_its_own():
+    """The model of the package has a name, which no published model has, and a path is never taken for it."""
+    assert is_demo("demo")
+    assert is_demo("Demo")
+    assert not is_demo("./demo")
+    assert not is_demo(Path("demo"))
+    assert DEMO_NAME not in MODEL_NAMES
 
 
 def test_names_are_variants():
@@ -233,11 +248,11 @@ def test_broken_address_is_an_error():
 def test_unknown_name_lists_the_known_ones(name, hint):
     """A name that is unknown is an error with all known ones, and the nearest where one is near."""
     with pytest.raises(
-        VariantError, match="one of a0, a1, a2, a3, a4, a5, an addr"
+        VariantError, match="one of demo, a0, a1, a2, a3, a4, a5, an addr"
     ) as caught:
         find_remotes(name, "stream")
     assert hint in str(caught.value)
-    assert caught.value.known == MODEL_NAMES
+    assert caught.value.known == (DEMO_NAME, *MODEL_NAMES)
     assert caught.value.name == name
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from movinet_lite import downloads
+from movinet_lite import demo, downloads
 from movinet_lite.cache import cached_models, clear_cache, locked, models_folder
 from movinet_lite.errors import ModelError, VariantError
 from movinet_lite.handles import find_remotes
-from movinet_lite.hub import find_model, resolve_model
+from movinet_lite.hub import find_model, resolve_model, resolve_weights
 from tests.model_server import (
     TINY_MODEL,
     Reply,
@@ -59,7 +59,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != "movinet_lite.json"
+        if path.is_file() and path.name != "movinet_lite_cache.json"
     }
 
 
@@ -97,7 +97,7 @@ def test_note_tells_where_a_model_came_from(server):
     """The cache knows the address, the size, the checksum and the time of what was downloaded."""
     server.replies[TFHUB_A0] = Reply(ARCHIVE)
     folder = resolve_model("a0", "base")
-    note = json.loads((folder / "movinet_lite.json").read_text())
+    note = json.loads((folder / "movinet_lite_cache.json").read_text())
     assert note["address"] == f"{server.address}{TFHUB_A0}?tf-hub-format=compressed"
     assert note["num_bytes"] == len(ARCHIVE)
     assert len(note["sha256"]) == 64
@@ -105,6 +105,16 @@ def test_note_tells_where_a_model_came_from(server):
     assert (listed.path, listed.sha256) == (folder, note["sha256"])
     assert clear_cache() == (listed,)
     assert not folder.exists()
+
+
+def test_what_a_model_says_of_itself_survives_the_cache(server):
+    """The note of the cache does not take the place of the facts that lie beside a SavedModel of ours."""
+    facts = b'{"variant": "a0"}'
+    files = {**TINY_MODEL, "movinet_lite.json": facts}
+    server.replies["/ours.tar.gz"] = Reply(make_archive(files))
+    folder = resolve_model(f"{server.address}/ours.tar.gz", "stream")
+    assert (folder / "movinet_lite.json").read_bytes() == facts
+    assert cached_models()[0].address is not None
 
 
 def test_address_and_name_share_a_model(server):
@@ -212,15 +222,53 @@ def test_local_models_are_found(tmp_path, monkeypatch):
     (lite / "a0.tflite").write_bytes(TFLITE)
     (lite / "._a0.tflite").touch()
 
-    for path in (saved_model, tflite, weights, tuned):
+    for path in (saved_model, tflite, weights):
         assert resolve_model(path, "stream") == path
         assert resolve_model(str(path), "stream", offline=True) == path
     assert resolve_model(lite, "stream") == lite / "a0.tflite"
+    assert resolve_model(tuned, "stream") == tuned / "model.safetensors"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    assert resolve_model("tuned", "stream") == Path("tuned")
-    assert resolve_model("~/tuned", "stream") == tuned
+    assert resolve_model("tuned", "stream") == Path("tuned/model.safetensors")
+    assert resolve_model("~/tuned", "stream") == tuned / "model.safetensors"
+
+
+def test_of_several_networks_one_must_be_named(tmp_path):
+    """A folder with two networks is refused, with their names; a folder inside it is not looked into."""
+    for name in ("first.safetensors", "second.safetensors"):
+        (tmp_path / name).touch()
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "training.safetensors").touch()
+    with pytest.raises(
+        ModelError, match=r"holds several, .*: first\.safetensors, second\.safetensors"
+    ):
+        resolve_model(tmp_path, "stream")
+
+
+def test_the_demo_lies_in_the_package(tmp_path, monkeypatch):
+    """Its name gives the compiled model, or the weights to train; a folder of that name is reached by a path."""
+    monkeypatch.chdir(tmp_path)
+    write_model(tmp_path / "demo")
+    for name in ("MODEL", "WEIGHTS"):
+        path = tmp_path / f"{name}.file"
+        path.touch()
+        monkeypatch.setattr(demo, name, path)
+    assert resolve_model("demo", "stream", offline=True) == demo.MODEL
+    assert resolve_weights("Demo", "stream", offline=True) == demo.WEIGHTS
+    assert resolve_model("./demo", "stream") == Path("demo")
+    assert resolve_weights(Path("demo"), "base") == Path("demo")
+
+
+def test_the_demo_is_a_stream_model(tmp_path, monkeypatch):
+    """Whoever asks for it as a base model, or where a file was lost, is told."""
+    with pytest.raises(ModelError, match=r"the demo is a stream model.*Streaming"):
+        resolve_model("demo", "base")
+    with pytest.raises(ModelError, match="the demo is a stream model"):
+        resolve_weights("demo", "base")
+    monkeypatch.setattr(demo, "MODEL", tmp_path / "lost.tflite")
+    with pytest.raises(ModelError, match=r"lost\.tflite does not \(install"):
+        resolve_model("demo", "stream")
 
 
 def test_name_comes_before_a_folder_of_that_name(server, tmp_path, monkeypatch):
@@ -292,9 +340,9 @@ def test_path_without_a_model_is_an_error(name, contents, words, tmp_path):
 def test_unknown_name_or_mode_is_an_error(tmp_path, monkeypatch):
     """A name or a mode that does not exist is told with those that do; the empty name is not the folder we are in."""
     monkeypatch.chdir(write_model(tmp_path / "here"))
-    with pytest.raises(VariantError, match="one of a0, a1, a2, a3, a4, a5"):
+    with pytest.raises(VariantError, match="one of demo, a0, a1, a2, a3, a4, a5"):
         resolve_model("b0", "base")
-    with pytest.raises(VariantError, match="one of a0"):
+    with pytest.raises(VariantError, match="one of demo, a0"):
         resolve_model("", "base")
     with pytest.raises(
         VariantError, match="must be 'base' or 'stream'; got 'streaming'"

@@ -10,7 +10,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from movinet_lite.errors import ModelError
+from movinet_lite.errors import LabelsError, ModelError
 from movinet_lite.network.files import load_network, read_network_spec, save_network
 from movinet_lite.network.model import fold
 from tests.networks import LABELS, moving_clips, small_network, tiny_variant
@@ -69,6 +69,54 @@ def test_weights_are_plain_arrays_under_published_names(path):
 
     assert weights["b1/l0/bneck/feature/bn_temporal/gamma"].shape == (24,)
     assert weights["b0/l0/scale"].shape == ()
+
+
+def test_weights_stored_as_float16_come_back_as_float32(network, path, tmp_path):
+    """Half the size, the nearest float16 of every weight, and a checksum that notices one bit."""
+    small = tmp_path / "small.safetensors"
+    save_network(network, small, dtype="float16")
+    loaded = load_network(small)
+
+    stored = load_file(small)
+    assert {str(value.dtype) for value in stored.values()} == {"float16"}
+    assert small.stat().st_size < 0.6 * path.stat().st_size
+    assert loaded.spec == network.spec
+    for name, weight in loaded.named_weights.items():
+        expected = np.asarray(network.named_weights[name]).astype(np.float16)
+        assert np.asarray(weight).dtype == np.float32
+        np.testing.assert_array_equal(np.asarray(weight), expected)
+
+    content = bytearray(small.read_bytes())
+    content[-100] ^= 1
+    small.write_bytes(content)
+    with pytest.raises(ModelError, match="must have the checksum"):
+        load_network(small)
+
+
+def test_only_what_can_be_stored_is_stored(tmp_path):
+    """A weight that float16 does not reach is no infinity in the file, and there is no third kind of numbers."""
+    network = small_network("base")
+    bias = network.named_weights["classifier_head/classifier/conv3d/bias"]
+    bias.assign(np.full(bias.shape, 7e4, np.float32))
+    path = tmp_path / "network.safetensors"
+    with pytest.raises(ModelError, match="at most 65504; 'classifier_head/"):
+        save_network(network, path, dtype="float16")
+    with pytest.raises(ModelError, match="dtype must be one of float32, float16"):
+        save_network(network, path, dtype="int8")
+    assert not path.exists()
+    save_network(network, path)
+    assert np.asarray(load_network(path).head.classifier.bias)[0] == 7e4
+
+
+def test_the_caller_knows_better(path, network):
+    """Labels and frame size that are given take the place of those in the file."""
+    names = tuple("abcde")
+    loaded = load_network(path, labels=names, frame_size=(20, 30))
+
+    expected = attrs.evolve(network.spec, labels=names, frame_size=(20, 30))
+    assert loaded.spec == expected
+    with pytest.raises(LabelsError, match="as many as num_classes, 5; got 2"):
+        load_network(path, labels=("a", "b"))
 
 
 def test_facts_are_read_without_tensorflow(path):
@@ -144,6 +192,9 @@ def test_a_changed_number_is_refused(path):
             "says of itself must be readable",
         ),
         (lambda _, header: header.update(extra=1), "says of itself must be readable"),
+        (lambda _, header: header.update(frame_size=[0, 9]), "not: frame_size must be"),
+        (lambda _, header: header.update(fps="fast"), "not: fps must be a number"),
+        (lambda _, header: header.update(labels=[1] * 5), "not: labels must be text"),
     ],
 )
 def test_facts_that_do_not_fit_are_refused(path, change, message):
@@ -165,12 +216,19 @@ def test_weights_that_do_not_fit_are_refused(network, path, monkeypatch):
         load_network(path)
 
     save_network(network, path)
+    damage(path, lambda weights, _: weights.update({"b0/l0/scale": np.zeros(())}))
+    with pytest.raises(ModelError, match="must be float32 or float16; got float64"):
+        load_network(path)
+
+    save_network(network, path)
     damage(path, lambda weights, _: weights.update({"b9/l0/scale": np.zeros(())}))
     with pytest.raises(ModelError, match="the first 'b9/l0/scale'"):
         load_network(path)
 
     save_network(network, path)
-    damage(path, lambda weights, _: weights.update({"b0/l0/scale": np.zeros(2)}))
+    damage(
+        path, lambda weights, _: weights.update({"b0/l0/scale": np.zeros(2, "float32")})
+    )
     with pytest.raises(
         ModelError, match=r"'b0/l0/scale' must have shape \(\); got \(2,\)"
     ):

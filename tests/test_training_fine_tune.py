@@ -84,7 +84,9 @@ def test_a_network_learns_the_order_of_frames(data, tmp_path, mode):
 def trained(data, tmp_path_factory):
     """Return what came of two epochs at another size and rate than the network's, and the weights it started from."""
     network = small_network("stream", labels=LABELS, frame_size=SIZE)
-    before = {name: np.array(one) for name, one in network.named_weights.items()}
+    before = {
+        name: np.asarray(one).copy() for name, one in network.named_weights.items()
+    }
     result = fine_tune(
         network,
         data,

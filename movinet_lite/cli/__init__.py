@@ -8,6 +8,7 @@ that ``--help``, ``labels``, ``models`` and mistakes are answered at once.
 module         what it holds
 =============  ==========================================================================================
 `program`      `main`: reads the command line, runs a command, tells what failed; the list of the commands
+`demo`         ``demo``
 `classify`     ``classify``
 `stream`       ``stream``
 `models`       ``models`` and ``labels``

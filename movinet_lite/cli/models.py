@@ -26,7 +26,7 @@ def _add_models(commands: Any) -> None:
         "models",
         _models,
         summary="list the models that have a name",
-        description="List the models that have a name, and which of them are in the cache.",
+        description="List the models that have a name, and which of them need no download.",
         examples=("models", "models --json"),
     )
     add_json(parser)
@@ -39,8 +39,9 @@ def _models(args: argparse.Namespace) -> int:
 
     in_cache = {entry.path for entry in cached_models()}
     rows: list[tuple[str, ...]] = [
-        ("model", "frames", "fps", "clip", "base top-1", "stream top-1", "in the cache")
+        ("model", "frames", "fps", "clip", "base top-1", "stream top-1", "on this disk")
     ]
+    rows += _demo_rows(args)
     for name in MODEL_NAMES:
         variant = get_variant(name)
         cached = [
@@ -70,7 +71,32 @@ def _models(args: argparse.Namespace) -> int:
     if not args.json:
         print_table(rows)
         print(f"\nTop-1 in per cent on Kinetics-600. The cache is {cache_folder()}")
+        print("demo ships with the package, and knows actions of drawn figures alone.")
     return 0
+
+
+def _demo_rows(args: argparse.Namespace) -> list[tuple[str, ...]]:
+    """Return what the table says of the demo, or print it as JSON; nothing if it is not there."""
+    from movinet_lite import demo
+    from movinet_lite.handles import DEMO_NAME
+    from movinet_lite.network.litert_file import read_litert_info
+
+    info = read_litert_info(demo.MODEL) if demo.MODEL.is_file() else None
+    if info is None:
+        return []
+    if args.json:
+        print_json(
+            model=DEMO_NAME,
+            frame_size=list(info.frame_size),
+            fps=info.fps,
+            clip_frames=None,
+            base_top_1=None,
+            stream_top_1=None,
+            cached=["stream"],
+        )
+    height, width = info.frame_size
+    size = f"{height} x {width}"
+    return [(DEMO_NAME, size, f"{info.fps:g}", "-", "-", "-", "stream")]
 
 
 def _add_labels(commands: Any) -> None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from movinet_lite.predictions import Ranking
+from movinet_lite.predictions import Prediction, Ranking
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -28,6 +28,7 @@ __all__ = [
     "print_json",
     "print_table",
     "progress_bar",
+    "timeline_line",
     "to_json",
 ]
 
@@ -52,6 +53,21 @@ def to_json(**values: Any) -> str:
 def print_json(**values: Any) -> None:
     """Print *values* as an object in one line, at once."""
     print(to_json(**values), flush=True)
+
+
+def timeline_line(
+    video: str, prediction: Prediction, ranking: Ranking, *, as_json: bool
+) -> str:
+    """Return the line of a stream's timeline: when, how probable, and what."""
+    if as_json:
+        return to_json(
+            video=video,
+            frame_index=prediction.frame_index,
+            time_s=prediction.time_s,
+            top_k=as_dicts(ranking),
+        )
+    found = "  ".join(f"{score:.2f} {label}" for label, score in ranking)
+    return f"{clock(prediction.time_s or 0.0)}  {found or '-'}"
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

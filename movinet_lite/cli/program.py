@@ -14,7 +14,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 import movinet_lite
-from movinet_lite.cli import benchmark, classify, export, models, stream, training
+from movinet_lite.cli import (
+    benchmark,
+    classify,
+    demo,
+    export,
+    models,
+    stream,
+    training,
+)
 from movinet_lite.cli.arguments import UsageError, examples_text
 from movinet_lite.cli.output import (
     FAILED,
@@ -28,7 +36,7 @@ from movinet_lite.errors import DataError, LabelsError, MoViNetError, VariantErr
 
 __all__ = ["main", "make_parser"]
 
-_MODULES = (classify, stream, models, training, export, benchmark)
+_MODULES = (demo, classify, stream, models, training, export, benchmark)
 """The modules with commands, in the order of ``--help``."""
 
 
@@ -108,6 +116,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Recognise actions in video with MoViNet.",
         epilog=examples_text(
+            "demo                         try it, on a clip and a model that come with it",
             "stream clip.mp4                       what happens, as it happens",
             "classify *.mp4 --json                 what each video shows as a whole",
             "labels dancing                        the names that contain 'dancing'",

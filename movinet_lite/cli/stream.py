@@ -12,7 +12,7 @@ from typing import Any
 
 from movinet_lite.classifiers import StreamingClassifier
 from movinet_lite.cli.arguments import UsageError, add_command, output_path
-from movinet_lite.cli.output import PROGRAM, as_dicts, clock, to_json
+from movinet_lite.cli.output import PROGRAM, timeline_line
 from movinet_lite.cli.videos import (
     WatchedFrames,
     add_video_options,
@@ -27,7 +27,7 @@ from movinet_lite.cli.videos import (
 from movinet_lite.curves import check_matplotlib
 from movinet_lite.errors import VideoError
 from movinet_lite.overlay import OverlaidFrame, overlay_video
-from movinet_lite.predictions import LabelFilter, Prediction, Ranking
+from movinet_lite.predictions import LabelFilter, Prediction
 from movinet_lite.video import read_video_info, write_video
 from movinet_lite.window import Window
 
@@ -56,7 +56,7 @@ def add_commands(commands: Any) -> None:
             "stream clip.mp4 --model my_model/ --labels my_labels.txt --fps 8",
         ),
     )
-    add_video_options(parser, top_k=1)
+    add_video_options(parser, top_k=1, models="demo, a0 to a5")
     # The lines name one action by default, and pictures have room for more.
     parser.set_defaults(top_k=None)
     parser.add_argument(
@@ -95,7 +95,9 @@ def _stream(args: argparse.Namespace) -> int:
             ranking = prediction.top_k(args.top_k or 1, label_filter=label_filter)
             before, leading = leading, ranking[0][0] if ranking else None
             if args.every or leading != before:
-                frames.print(_stream_line(args, path, prediction, ranking))
+                frames.print(
+                    timeline_line(path, prediction, ranking, as_json=args.json)
+                )
 
         if args.output or window:
             _stream_overlaid(
@@ -168,17 +170,3 @@ def _stream_overlaid(
             write_video(args.output, frames(watched), fps=info.fps)
         else:
             collections.deque(frames(watched), maxlen=0)
-
-
-def _stream_line(
-    args: argparse.Namespace, path: str, prediction: Prediction, ranking: Ranking
-) -> str:
-    if args.json:
-        return to_json(
-            video=path,
-            frame_index=prediction.frame_index,
-            time_s=prediction.time_s,
-            top_k=as_dicts(ranking),
-        )
-    found = "  ".join(f"{score:.2f} {label}" for label, score in ranking)
-    return f"{clock(prediction.time_s or 0.0)}  {found or '-'}"

@@ -48,15 +48,23 @@ __all__ = [
 _AnyFrame = TypeVar("_AnyFrame", bound=VideoFrame)
 
 
-def add_video_options(parser: argparse.ArgumentParser, *, top_k: int) -> None:
-    """Add the options of a command for videos; *top_k* is how many actions it names by default."""
+def add_video_options(
+    parser: argparse.ArgumentParser, *, top_k: int, models: str = "a0 to a5"
+) -> None:
+    """Add the options of a command for videos.
+
+    Args:
+        parser: Of the command.
+        top_k: How many actions it names by default.
+        models: The names of models that it takes.
+    """
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a video file")
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model",
         default="a0",
         metavar="MODEL",
-        help="a0 to a5, an address on TF Hub or Kaggle, or the path of a model (default: a0)",
+        help=f"{models}, an address on TF Hub or Kaggle, or the path of a model (default: a0)",
     )
     add_labels_file(model)
     model.add_argument(

@@ -1,4 +1,4 @@
-"""From a SavedModel to LiteRT graphs that were seen to give the same logits, made once and kept in the cache.
+"""From a SavedModel or a network of ours to LiteRT graphs that were seen to give the same logits, made once and kept in the cache.
 
 An entry of the cache is a folder with one graph a number of frames a call. Its name holds a checksum of the model, so
 that a changed model gets an entry of its own, and its note holds the checksums of the graphs, so that a damaged one is
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import numpy as np
@@ -24,6 +24,7 @@ from movinet_lite.cache import (
     read_note,
     write_note,
 )
+from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.litert import (
     ONE_FRAME,
     Call,
@@ -32,13 +33,15 @@ from movinet_lite.engines.litert import (
 )
 from movinet_lite.engines.litert_clips import LiteRTClipModel
 from movinet_lite.engines.native import quiet_start
-from movinet_lite.engines.tensorflow import (
-    TensorFlowClipModel,
-    TensorFlowStreamModel,
-    load_saved_model,
-)
+from movinet_lite.engines.networks import as_model
+from movinet_lite.engines.tensorflow import load_saved_model
 from movinet_lite.errors import ConversionError
+from movinet_lite.network.files import load_network
+from movinet_lite.network.spec import read_facts
 from movinet_lite.variants import Mode, Variant
+
+if TYPE_CHECKING:
+    from movinet_lite.network.model import Movinet
 
 __all__ = ["TOLERANCE", "load_compiled"]
 
@@ -66,16 +69,16 @@ def load_compiled(
     streams: int = 1,
     labels: tuple[str, ...] | None = None,
 ) -> LiteRTClipModel | LiteRTStreamModel:
-    """Return the SavedModel at *path* as a compiled model, from the cache if it was compiled before.
+    """Return the model at *path* as a compiled model, from the cache if it was compiled before.
 
     Args:
-        path: The folder of the SavedModel.
+        path: The folder of a SavedModel, or the ``.safetensors`` file of a network.
         mode: What the model has to be.
         source: What to call the model in `ModelInfo` and messages.
         threads: How many threads to compute with; `None` for one a core.
         frame_size: The ``(height, width)`` to compile for; `None` for what the model was trained on.
         streams: How many streams to compile a common call for; 1 for none.
-        labels: The names of the classes, where they are known.
+        labels: The names of the classes; `None` for the model's own, if it knows them.
 
     Raises:
         ConversionError: If it does not compile, or the compiled model gives other logits.
@@ -113,11 +116,17 @@ class _Job:
         """Return the name of its entry in the cache, which differs where anything that is compiled differs."""
         facts = (_FORMAT, self.mode, self.frame_size, self.streams, self.labels)
         digest = hashlib.sha256(repr(facts).encode())
-        for file in sorted(self.path.rglob("*")):
-            if file.is_file() and file.suffix != ".json":
-                digest.update(str(file.relative_to(self.path)).encode())
-                digest.update(_checksum(file).encode())
-        return f"{self.path.name[:40]}-{self.mode}-{digest.hexdigest()[:16]}"
+        if self.path.is_file():
+            name = self.path.stem
+            digest.update(_checksum(self.path).encode())
+        else:
+            name = self.path.name
+            digest.update(repr(read_facts(self.path)).encode())
+            for file in sorted(self.path.rglob("*")):
+                if file.is_file() and file.suffix != ".json":  # notes have dates
+                    digest.update(str(file.relative_to(self.path)).encode())
+                    digest.update(_checksum(file).encode())
+        return f"{name[:40]}-{self.mode}-{digest.hexdigest()[:16]}"
 
     def calls(self, variant: Variant) -> list[Call]:
         """Return what graphs to write."""
@@ -157,22 +166,11 @@ def _kept_graphs(entry: Path) -> list[Path] | None:
 
 
 def _compile(job: _Job, folder: Path) -> None:
-    """Write the graphs of a SavedModel and their note into *folder*."""
+    """Write the graphs of a model and their note into *folder*."""
     with quiet_start():
         from movinet_lite.network.export import export_litert
-        from movinet_lite.network.weights import import_weights
 
-        reference = load_saved_model(
-            job.path, job.mode, source=job.source, labels=job.labels
-        )
-        network = import_weights(
-            job.path,
-            mode=job.mode,
-            labels=job.labels,
-            frame_size=job.frame_size,
-            loaded=reference.module,
-            name=job.source,
-        ).network
+        reference, network = _open(job)
         graphs = []
         for call in job.calls(network.variant):
             graph = folder / f"streams_{call.streams}_frames_{call.frames}.tflite"
@@ -195,9 +193,30 @@ def _compile(job: _Job, folder: Path) -> None:
     )
 
 
+def _open(job: _Job) -> tuple[ClipModel | StreamModel, Movinet]:
+    """Return the model as it is, and its network."""
+    if job.path.is_file():
+        network = load_network(job.path, labels=job.labels, frame_size=job.frame_size)
+        return as_model(network, job.source), network
+    from movinet_lite.network.weights import import_weights
+
+    reference = load_saved_model(
+        job.path, job.mode, source=job.source, labels=job.labels
+    )
+    imported = import_weights(
+        job.path,
+        mode=job.mode,
+        labels=job.labels,
+        frame_size=job.frame_size,
+        loaded=reference.module,
+        name=job.source,
+    )
+    return reference, imported.network
+
+
 def _difference(
     compiled: LiteRTClipModel | LiteRTStreamModel,
-    reference: TensorFlowClipModel | TensorFlowStreamModel,
+    reference: ClipModel | StreamModel,
     streams: int,
     frame_size: FrameSize,
 ) -> float:
@@ -205,12 +224,12 @@ def _difference(
     frames = _check_frames(frame_size)
     short = frames[:_FRAMES_AGAINST_SOURCE]
     if isinstance(compiled, LiteRTClipModel):
-        assert isinstance(reference, TensorFlowClipModel)  # noqa: S101 - both are of one mode
+        assert isinstance(reference, ClipModel)  # noqa: S101 - both are of one mode
         pairs = [
             (compiled.predict(short[np.newaxis]), reference.predict(short[np.newaxis]))
         ]
     else:
-        assert isinstance(reference, TensorFlowStreamModel)  # noqa: S101
+        assert isinstance(reference, StreamModel)  # noqa: S101
         expected, _ = reference.step(short, reference.init_states(frame_size))
         singles = _one_by_one(compiled, frames, frame_size)
         together, _ = compiled.step(frames, compiled.init_states(frame_size))

@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args, overload
 
 from movinet_lite.arrays import FrameSize
-from movinet_lite.engines.base import ClipModel, StreamModel
+from movinet_lite.engines.base import ClipModel, StreamModel, check_mode
 from movinet_lite.engines.compiled import load_compiled
 from movinet_lite.engines.litert import load_tflite
+from movinet_lite.engines.networks import load_network_model
 from movinet_lite.engines.tensorflow import load_saved_model
 from movinet_lite.errors import ConversionError, ModelError, MoViNetError
-from movinet_lite.hub import resolve_model
+from movinet_lite.hub import resolve_model, resolve_weights
 from movinet_lite.labels import load_labels
+from movinet_lite.network.files import read_network_spec
 from movinet_lite.variants import Mode
 
 __all__ = ["Engine", "load_model"]
 
 Engine: TypeAlias = Literal["auto", "litert", "tensorflow"]
-"""What computes: ``"tensorflow"`` runs a SavedModel as it is, ``"litert"`` a compiled model, ``"auto"`` the fastest that
+"""What computes: ``"tensorflow"`` runs a model as it is, ``"litert"`` a compiled model, ``"auto"`` the fastest that
 was checked to give the same logits."""
 
 
@@ -80,15 +82,16 @@ def load_model(
         )
     _check_count("threads", 1 if threads is None else threads, source)
     _check_count("streams", streams, source)
-    path = resolve_model(source, mode, offline=offline)
+    find = resolve_weights if engine == "tensorflow" else resolve_model
+    path = find(source, mode, offline=offline)
     if path.suffix == ".tflite":
         return _load_tflite(path, mode, engine, threads, str(source))
-    labels_path = path / "labels.txt"
-    labels = load_labels(labels_path) if labels_path.is_file() else None
+    if path.is_file():
+        # Said by the first bytes of the file; everything else takes seconds.
+        check_mode(read_network_spec(path).mode, mode, str(source))
+    labels = _labels_beside(path)
     if engine == "tensorflow":
-        return load_saved_model(
-            path, mode, threads=threads, source=str(source), labels=labels
-        )
+        return _load_as_it_is(path, mode, threads, str(source), labels)
     try:
         return load_compiled(
             path,
@@ -100,25 +103,49 @@ def load_model(
             labels=labels,
         )
     except (MoViNetError, OSError) as error:
-        if isinstance(error, ModelError) and error.received in get_args(Mode):
-            raise  # a model of the other mode: no engine takes it
-        if engine == "litert":
-            if isinstance(error, MoViNetError):
-                raise
-            raise ConversionError(
-                f"{source}: a compiled model is kept in the cache, which must be a folder that can be written to; "
-                f"{error} (MOVINET_LITE_CACHE names another one)"
-            ) from error
+        _raise_if_final(error, engine, source)
         # What is wrong with the model itself, TensorFlow's engine says better.
-        model = load_saved_model(
-            path, mode, threads=threads, source=str(source), labels=labels
-        )
+        model = _load_as_it_is(path, mode, threads, str(source), labels)
         warnings.warn(
             f"TensorFlow runs the model as it is, several times slower, since it did not compile: {error}",
             UserWarning,
             stacklevel=3,
         )
         return model
+
+
+def _raise_if_final(
+    error: MoViNetError | OSError, engine: Engine, source: str | Path
+) -> None:
+    """Raise what no other engine makes good: the model is of the other mode, or LiteRT was asked for."""
+    if isinstance(error, ModelError) and error.received in get_args(Mode):
+        raise error
+    if engine != "litert":
+        return
+    if isinstance(error, MoViNetError):
+        raise error
+    raise ConversionError(
+        f"{source}: a compiled model is kept in the cache, which must be a folder that can be written to; "
+        f"{error} (MOVINET_LITE_CACHE names another one)"
+    ) from error
+
+
+def _labels_beside(path: Path) -> tuple[str, ...] | None:
+    """Return the labels that someone put beside a SavedModel."""
+    labels = path / "labels.txt"
+    return load_labels(labels) if labels.is_file() else None
+
+
+def _load_as_it_is(
+    path: Path,
+    mode: Mode,
+    threads: int | None,
+    source: str,
+    labels: tuple[str, ...] | None,
+) -> ClipModel | StreamModel:
+    if path.is_file():
+        return load_network_model(path, mode, threads=threads, source=source)
+    return load_saved_model(path, mode, threads=threads, source=source, labels=labels)
 
 
 def _check_count(name: str, value: object, source: str | Path) -> None:

@@ -24,13 +24,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
-from movinet_lite.engines.base import ModelInfo
+from movinet_lite.engines.base import ModelInfo, check_mode
 from movinet_lite.engines.native import quiet_start
 from movinet_lite.errors import ModelError
+from movinet_lite.network.spec import NetworkSpec, check_facts, read_facts
 from movinet_lite.states import canonical_state_name, pair_names
 from movinet_lite.variants import Mode, recognise_variant
 
-__all__ = ["TensorFlowClipModel", "TensorFlowStreamModel", "load_saved_model"]
+__all__ = [
+    "TensorFlowClipModel",
+    "TensorFlowStreamModel",
+    "foreign_errors",
+    "load_saved_model",
+    "set_threads",
+]
 
 
 def load_saved_model(
@@ -43,21 +50,27 @@ def load_saved_model(
 ) -> TensorFlowClipModel | TensorFlowStreamModel:
     """Load the SavedModel at *path*.
 
+    What lies beside one that this library wrote says its frame size, frame rate and labels.
+
     Args:
         path: A folder with ``saved_model.pb`` and ``variables/``.
         mode: What the model has to be.
         threads: The number of threads that TensorFlow computes with; `None` for one a core. TensorFlow sets it once a
             process, so it has to be given before anything else uses TensorFlow.
         source: What to call the model in `ModelInfo` and messages; *path* if `None`.
-        labels: The names of the classes, where they are known.
+        labels: The names of the classes; `None` for those that lie beside it, if any.
 
     Raises:
         ModelError: If it cannot be read, or is not a MoViNet of this *mode*.
     """
     source = source or str(path)
+    facts = read_facts(Path(path))
+    if facts is not None:
+        check_mode(facts.mode, mode, source)
+        labels = facts.labels if labels is None else labels
     with quiet_start():
         import tensorflow as tf
-    _set_threads(tf, threads, source)
+    set_threads(tf, threads, source)
     try:
         module = tf.saved_model.load(str(path))
     except (OSError, ValueError, tf.errors.OpError) as error:
@@ -66,30 +79,28 @@ def load_saved_model(
             source,
         ) from error
     if mode == "base":
-        return TensorFlowClipModel(module, source=source, labels=labels)
-    return TensorFlowStreamModel(module, source=source, labels=labels)
+        return TensorFlowClipModel(module, source=source, labels=labels, facts=facts)
+    return TensorFlowStreamModel(module, source=source, labels=labels, facts=facts)
 
 
 class TensorFlowClipModel:
     """A base model: whole clips in, logits out."""
 
     def __init__(
-        self, module: Any, *, source: str, labels: tuple[str, ...] | None = None
+        self,
+        module: Any,
+        *,
+        source: str,
+        labels: tuple[str, ...] | None = None,
+        facts: NetworkSpec | None = None,
     ) -> None:
         """Take a SavedModel that TensorFlow has loaded.
 
         Raises:
-            ModelError: If it is not a base model.
+            ModelError: If it is not a base model, or *facts* are those of another model.
         """
         self.module = module  # kept: a signature does not keep its variables alive
-        if _is_stream(module):
-            raise ModelError(
-                "a base model takes whole clips; this one is a stream model, which takes frames one by one "
-                "(load it with StreamingClassifier)",
-                source,
-                "base",
-                "stream",
-            )
+        check_mode("stream" if _is_stream(module) else "base", "base", source)
         self._run = _signature(module, "serving_default", source)
         inputs = self._run.structured_input_signature[1]
         if len(inputs) != 1 or len(next(iter(inputs.values())).shape) != 5:
@@ -114,7 +125,13 @@ class TensorFlowClipModel:
             )[self._output].shape[-1]
         names = [variable.name for variable in self._run.variables]
         self._info = _model_info(
-            "base", source, int(num_classes), names=names, image=spec, labels=labels
+            "base",
+            source,
+            int(num_classes),
+            names=names,
+            image=spec,
+            labels=labels,
+            facts=facts,
         )
 
     @property
@@ -126,7 +143,7 @@ class TensorFlowClipModel:
         """Return the logits of each clip; see `ClipModel.predict`."""
         import tensorflow as tf
 
-        with _foreign_errors(tf, "the clip", self._info.source):
+        with foreign_errors(tf, "the clip", self._info.source):
             outputs = self._run(**{self._input: tf.constant(clips)})
         return cast("NDArray[np.float32]", outputs[self._output].numpy())
 
@@ -135,22 +152,20 @@ class TensorFlowStreamModel:
     """A stream model: frames in one after the other, with the states that the caller keeps."""
 
     def __init__(
-        self, module: Any, *, source: str, labels: tuple[str, ...] | None = None
+        self,
+        module: Any,
+        *,
+        source: str,
+        labels: tuple[str, ...] | None = None,
+        facts: NetworkSpec | None = None,
     ) -> None:
         """Take a SavedModel that TensorFlow has loaded.
 
         Raises:
-            ModelError: If it is not a stream model, or its states do not pair.
+            ModelError: If it is not a stream model, its states do not pair, or *facts* are those of another model.
         """
         self.module = module
-        if not _is_stream(module):
-            raise ModelError(
-                "a stream model has a signature init_states and a signature call; this one is a base model, which "
-                "takes whole clips (load it with BaseClassifier)",
-                source,
-                "stream",
-                "base",
-            )
+        check_mode("stream" if _is_stream(module) else "base", "stream", source)
         self._init = _init_function(module)
         self._empty: dict[FrameSize, dict[str, Any]] = {}
         probe = self._init_tensors((32, 32))
@@ -168,6 +183,7 @@ class TensorFlowStreamModel:
             names=names,
             image=spec,
             labels=labels,
+            facts=facts,
         )
 
     @property
@@ -192,7 +208,7 @@ class TensorFlowStreamModel:
 
         tensors = _to_tensors(tf, states)
         rows = []
-        with _foreign_errors(tf, "the frame or the states", self._info.source):
+        with foreign_errors(tf, "the frame or the states", self._info.source):
             for frame in frames:
                 logits, tensors = self._call(
                     tf.constant(frame[np.newaxis, np.newaxis]), tensors
@@ -327,9 +343,16 @@ def _model_info(
     names: Iterable[str],
     image: Any,
     labels: tuple[str, ...] | None,
+    facts: NetworkSpec | None,
 ) -> ModelInfo:
     variant = recognise_variant(names)
-    frame_size: FrameSize | None = variant.frame_size if variant else None
+    name = variant.name if variant else None
+    trained = facts or variant
+    if facts is not None:
+        check_facts(
+            facts, variant=name, mode=mode, num_classes=num_classes, source=source
+        )
+    frame_size: FrameSize | None = trained.frame_size if trained else None
     if image is not None and image.shape[2] and image.shape[3]:
         frame_size = (int(image.shape[2]), int(image.shape[3]))
     return ModelInfo(
@@ -337,14 +360,19 @@ def _model_info(
         mode=mode,
         engine="tensorflow",
         num_classes=num_classes,
-        variant=variant.name if variant else None,
+        variant=name,
         frame_size=frame_size,
-        fps=variant.fps if variant else None,
+        fps=trained.fps if trained else None,
         labels=labels,
     )
 
 
-def _set_threads(tf: Any, threads: int | None, source: str) -> None:
+def set_threads(tf: Any, threads: int | None, source: str) -> None:
+    """Let TensorFlow compute with so many threads; `None` leaves it as it is.
+
+    Raises:
+        ModelError: If it has been used with another number.
+    """
     if threads is None:
         return
     try:
@@ -360,7 +388,8 @@ def _set_threads(tf: Any, threads: int | None, source: str) -> None:
 
 
 @contextlib.contextmanager
-def _foreign_errors(tf: Any, what: str, source: str) -> Iterator[None]:
+def foreign_errors(tf: Any, what: str, source: str) -> Iterator[None]:
+    """Raise what TensorFlow raises in the block as a `ModelError`: the model does not take *what*."""
     try:
         yield
     except (ValueError, TypeError, tf.errors.OpError) as error:

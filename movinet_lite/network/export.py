@@ -7,12 +7,10 @@ References:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import attrs
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -27,6 +25,7 @@ from movinet_lite.network.litert_file import (
     pack_litert,
 )
 from movinet_lite.network.model import Movinet, fold
+from movinet_lite.network.spec import write_facts
 from movinet_lite.network.states import FRAME_COUNT, count_names, state_shapes
 
 __all__ = ["Quantize", "export_litert", "export_saved_model"]
@@ -235,8 +234,7 @@ def export_saved_model(network: Movinet, path: str | Path) -> None:
         tf.saved_model.save(root, str(directory), signatures=signatures)
         _rename_variables(directory / "saved_model.pb", names)
         spec = network.spec
-        facts = json.dumps(attrs.asdict(spec), indent=1, ensure_ascii=False)
-        (directory / "movinet_lite.json").write_text(facts, encoding="utf-8")
+        write_facts(spec, directory)
         if spec.labels is not None:
             text = "".join(f"{label}\n" for label in spec.labels)
             (directory / "labels.txt").write_text(text, encoding="utf-8")

@@ -1,16 +1,31 @@
-"""What a network is, apart from its weights (no TensorFlow)."""
+"""What a network is, apart from its weights, and how that is written down (no TensorFlow)."""
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import attrs
 
 from movinet_lite.arrays import FrameSize
-from movinet_lite.errors import LabelsError, ModelError, VariantError
+from movinet_lite.errors import LabelsError, ModelError, MoViNetError, VariantError
+from movinet_lite.preprocess import check_frame_size, check_positive
 from movinet_lite.variants import Mode, as_mode, get_variant
 
-__all__ = ["Gate", "NetworkSpec"]
+__all__ = [
+    "FACTS_NAME",
+    "Gate",
+    "NetworkSpec",
+    "check_facts",
+    "parse_facts",
+    "read_facts",
+    "write_facts",
+]
+
+FACTS_NAME: Final = "movinet_lite.json"
+"""The file beside a SavedModel of ours that says what its network is."""
 
 Gate: TypeAlias = Literal["sigmoid", "hard_sigmoid", "keras2_hard_sigmoid"]
 """What turns the squeeze into a gate: ``sigmoid`` in base models; in stream models ``hard_sigmoid``, relu6(x + 3) / 6
@@ -60,9 +75,98 @@ class NetworkSpec:
             raise VariantError(
                 "a network of mode 'base' has no positional encoding", "base"
             )
+        check_frame_size(self.frame_size)
+        check_positive(self.fps, "fps")
+        self._check_classes()
+
+    def _check_classes(self) -> None:
         if self.num_classes < 1:
             raise ModelError(f"num_classes must be at least 1; got {self.num_classes}")
         if self.labels is not None and len(self.labels) != self.num_classes:
             raise LabelsError(
                 f"labels must be as many as num_classes, {self.num_classes}; got {len(self.labels)}"
             )
+
+
+def parse_facts(facts: Mapping[str, Any]) -> NetworkSpec:
+    """Return what was written of a network as JSON.
+
+    Args:
+        facts: What ``attrs.asdict`` made of a `NetworkSpec`, after a way through JSON.
+
+    Raises:
+        TypeError: If something is missing, too much, or of another kind.
+        MoViNetError: If the parts do not belong together.
+    """
+    given = dict(facts)
+    given["frame_size"] = tuple(given.get("frame_size") or ())
+    if given.get("labels") is not None:
+        given["labels"] = tuple(given["labels"])
+        if not all(isinstance(label, str) for label in given["labels"]):
+            raise TypeError("labels must be text")
+    return NetworkSpec(**given)
+
+
+def write_facts(spec: NetworkSpec, folder: Path) -> None:
+    """Write what a network is into the folder of its SavedModel."""
+    facts = json.dumps(attrs.asdict(spec), indent=1, ensure_ascii=False)
+    (folder / FACTS_NAME).write_text(facts, encoding="utf-8")
+
+
+def read_facts(folder: Path) -> NetworkSpec | None:
+    """Return what `write_facts` wrote into the folder of a SavedModel; `None` if the model is of others.
+
+    Raises:
+        ModelError: If it is damaged.
+    """
+    path = folder / FACTS_NAME
+    if not path.is_file():
+        return None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if "variant" not in facts and "fetched" in facts:
+            return None  # a note of the cache, which had this name once
+        return parse_facts(facts)
+    except (OSError, ValueError, TypeError, AttributeError, MoViNetError) as error:
+        raise ModelError(
+            f"the facts beside a SavedModel must be readable; {FACTS_NAME} is not: {error} "
+            "(damaged? without the file the model is taken as one of others)",
+            folder,
+        ) from error
+
+
+def check_facts(
+    facts: NetworkSpec,
+    *,
+    variant: str | None,
+    mode: Mode,
+    num_classes: int,
+    source: str | Path,
+) -> None:
+    """See that the facts beside a SavedModel are those of the SavedModel.
+
+    Args:
+        facts: What lies beside it.
+        variant: What it turned out to be; `None` if that is unknown.
+        mode: The same.
+        num_classes: The same.
+        source: What to call it in messages.
+
+    Raises:
+        ModelError: If they are of another model.
+    """
+    told = (facts.variant, facts.mode, facts.num_classes)
+    found = (facts.variant if variant is None else variant, mode, num_classes)
+    if told != found:
+        raise ModelError(
+            f"{FACTS_NAME} must describe the SavedModel that it lies beside; it describes {_words(told)}, and this is "
+            f"{_words(found)} (a file of another model?)",
+            source,
+            told,
+            found,
+        )
+
+
+def _words(facts: tuple[str, str, int]) -> str:
+    variant, mode, num_classes = facts
+    return f"{variant} {mode} with {num_classes} classes"

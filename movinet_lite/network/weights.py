@@ -36,7 +36,7 @@ from movinet_lite.errors import ModelError
 from movinet_lite.network.model import Movinet, build_movinet
 from movinet_lite.network.probes import SavedModelRun, largest_difference, probe_clip
 from movinet_lite.network.sources import Source, Variable, read_source
-from movinet_lite.network.spec import Gate
+from movinet_lite.network.spec import Gate, NetworkSpec, check_facts, read_facts
 from movinet_lite.variants import (
     Mode,
     Variant,
@@ -124,9 +124,10 @@ def import_weights(
         variant: What it must be; `None` to take what it is.
         mode: What it must be; `None` to take what it is.
         gate: Its gate; `None` to find it out. A stream model's checkpoint cannot be run, so it needs one.
-        labels: Names of its classes, in the order of the logits.
-        frame_size: ``(height, width)`` it was trained at; `None` for the variant's.
-        fps: Frames per second it was trained at; `None` for the variant's.
+        labels: Names of its classes, in the order of the logits; `None` for those beside a SavedModel of ours.
+        frame_size: ``(height, width)`` it was trained at; `None` for what a SavedModel of ours says, or else the
+            variant's.
+        fps: Frames per second it was trained at; `None` for the same.
         loaded: The SavedModel as ``tf.saved_model.load`` or ``tensorflow_hub.load`` gives it, if it is loaded
             already; or a function from ``(1, frames, height, width, 3)`` float32 to logits ``(1, classes)``.
         name: What to call the source; `None` for *path*.
@@ -140,6 +141,11 @@ def import_weights(
     source = read_source(path)
     found = recognise(source)
     _check_wanted(source, found, variant, mode)
+    facts = _facts_beside(source, found)
+    if facts is not None:
+        labels = facts.labels if labels is None else labels
+        frame_size = frame_size or facts.frame_size
+        fps = fps or facts.fps
     gates = _gates_to_try(
         source, found, gate, can_run=source.is_saved_model or loaded is not None
     )
@@ -159,6 +165,20 @@ def import_weights(
         return Imported(network, found.generation, None)
     network, difference = _check_logits(network, source, gates, loaded)
     return Imported(network, found.generation, difference)
+
+
+def _facts_beside(source: Source, found: Recognised) -> NetworkSpec | None:
+    """Return what a SavedModel of ours says of itself; `None` for everything else."""
+    facts = read_facts(source.path) if source.is_saved_model else None
+    if facts is not None:
+        check_facts(
+            facts,
+            variant=found.variant.name,
+            mode=found.mode,
+            num_classes=found.num_classes,
+            source=source.path,
+        )
+    return facts
 
 
 def recognise(source: Source) -> Recognised:

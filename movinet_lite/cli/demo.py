@@ -1,0 +1,103 @@
+"""``movinet-lite demo``: the main job, on a clip and with a model that ship with the package."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from movinet_lite import demo
+from movinet_lite.classifiers import StreamingClassifier
+from movinet_lite.cli.arguments import add_command, add_json, output_path
+from movinet_lite.cli.output import PROGRAM, timeline_line
+from movinet_lite.curves import check_matplotlib
+from movinet_lite.errors import MissingDependencyError
+from movinet_lite.handles import DEMO_NAME
+from movinet_lite.predictions import Prediction
+from movinet_lite.video import read_frames
+
+__all__ = ["add_commands"]
+
+_OUTPUT: Final = Path("movinet_lite_demo.mp4")
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command of this module to the command line's."""
+    parser = add_command(
+        commands,
+        "demo",
+        _demo,
+        summary="try it, on a clip and a model that come with it",
+        description=(
+            "Say what happens in a clip, frame by frame, and draw it: the clip and the model\n"
+            "come with the package. It is a clip of a drawn figure, and the model was trained\n"
+            "on such clips alone. Nothing is downloaded."
+        ),
+        examples=("demo", "demo --output demo.gif"),
+    )
+    parser.add_argument(
+        "--output",
+        type=output_path,
+        metavar="FILE",
+        help=f"where to write the animation, an .mp4 or .gif (default: {_OUTPUT}; needs the extra 'plot')",
+    )
+    add_json(parser)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    """Stream the clip of the package, print what it shows, and draw it."""
+    if args.output is not None:
+        check_matplotlib()
+    classifier = StreamingClassifier.load(DEMO_NAME)
+    frames = list(read_frames(demo.CLIP, fps=classifier.fps))
+    predictions = []
+    leading = None
+    for prediction in classifier.run(frames):
+        predictions.append(prediction)
+        if prediction.label != leading:
+            leading = prediction.label
+            ranking = prediction.top_k(1)
+            print(
+                timeline_line(demo.CLIP.name, prediction, ranking, as_json=args.json),
+                flush=True,
+            )
+    _say_end(classifier, predictions[-1])
+    _draw(args, classifier, frames, predictions)
+    _say(
+        "for 600 actions of people, after a download: "
+        f"{PROGRAM} stream VIDEO --model a2"
+    )
+    return 0
+
+
+def _say_end(classifier: StreamingClassifier, prediction: Prediction) -> None:
+    ((label, score),) = prediction.top_k(1)
+    _say(
+        f"in the end: {label}, {score:.2f}. This model was trained on drawn figures, to try the library with; it knows "
+        f"{len(classifier.labels)} actions, and no people"
+    )
+
+
+def _draw(
+    args: argparse.Namespace,
+    classifier: StreamingClassifier,
+    frames: list[Any],
+    predictions: list[Prediction],
+) -> None:
+    """Write the frames above their curves, where that can be drawn."""
+    path = args.output or _OUTPUT
+    try:
+        check_matplotlib()
+    except MissingDependencyError as error:
+        _say(f"there is no animation: {error}")
+        return
+    from movinet_lite.plotting import save_animation
+
+    assert classifier.fps is not None  # noqa: S101 - a model of ours knows it
+    save_animation(path, frames, predictions, fps=classifier.fps)
+    _say(f"the frames above their curves: {path}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

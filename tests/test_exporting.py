@@ -1,0 +1,110 @@
+"""Models written in another form: what they compute and what they say of themselves stays."""
+
+import numpy as np
+import pytest
+
+from movinet_lite import BaseClassifier, StreamingClassifier, demo
+from movinet_lite.errors import LabelsError, ModelError
+from movinet_lite.exporting import export_model
+from movinet_lite.network.export import export_saved_model
+from movinet_lite.network.files import save_network
+from movinet_lite.network.litert_file import read_litert_info
+from movinet_lite.network.spec import read_facts
+from tests.networks import LABELS, SIZE, moving_clips, small_network, tiny_variant
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny():
+    with tiny_variant():
+        yield
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A stream network trained on something else than its variant."""
+    return small_network("stream", labels=LABELS, frame_size=SIZE, fps=7.5)
+
+
+@pytest.fixture(scope="module")
+def tuned(network, tmp_path_factory):
+    """The folder that fine-tuning would write."""
+    folder = tmp_path_factory.mktemp("tuned")
+    save_network(network, folder / "network.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved(network, tmp_path_factory):
+    """The same network as a SavedModel."""
+    path = tmp_path_factory.mktemp("saved") / "model"
+    export_saved_model(network, path)
+    return path
+
+
+@pytest.mark.parametrize("form", ["tuned", "saved"])
+def test_a_litert_file_takes_the_frames_of_the_network(
+    request, network, form, tmp_path
+):
+    """From a network's file or from a SavedModel: the same logits, frame size, frame rate and labels."""
+    path = tmp_path / "model.tflite"
+    written = export_model(request.getfixturevalue(form), path)
+
+    assert (written.path, written.num_bytes) == (path, path.stat().st_size)
+    assert written.difference < 1e-4
+    session = StreamingClassifier.load(path)
+    assert (session.labels, session.frame_size, session.fps) == (LABELS, SIZE, 7.5)
+    clip = moving_clips()
+    expected = np.asarray(network(clip))[0]
+    np.testing.assert_allclose(
+        session.predict_frames(clip[0])[-1].logits,
+        expected,
+        rtol=0,
+        atol=1e-4 * np.abs(expected).max(),
+    )
+
+
+def test_a_saved_model_says_what_the_network_is(network, tuned, tmp_path):
+    """What is written from a network's file loads as that network."""
+    path = tmp_path / "model"
+    export_model(tuned, path, to="saved_model")
+
+    assert read_facts(path) == network.spec
+    session = StreamingClassifier.load(path, engine="tensorflow")
+    assert (session.labels, session.frame_size, session.fps) == (LABELS, SIZE, 7.5)
+
+
+def test_a_base_network_is_exported_as_one(tmp_path):
+    """A base network becomes a SavedModel that BaseClassifier loads; as a stream model it is refused."""
+    source = tmp_path / "base.safetensors"
+    save_network(small_network("base", labels=LABELS, frame_size=SIZE), source)
+    with pytest.raises(ModelError, match="this one is a base model"):
+        export_model(source, tmp_path / "model.tflite")
+    path = tmp_path / "model"
+    export_model(source, path, to="saved_model", mode="base")
+
+    assert BaseClassifier.load(path, engine="tensorflow").labels == LABELS
+
+
+def test_the_caller_knows_better(tuned, tmp_path):
+    """Labels and frame size that are given are written."""
+    path = tmp_path / "model.tflite"
+    export_model(tuned, path, labels=list("abcde"), frame_size=(24, 32))
+
+    info = read_litert_info(path)
+    assert info is not None
+    assert (info.labels, info.frame_size, info.fps) == (tuple("abcde"), (24, 32), 7.5)
+    with pytest.raises(LabelsError, match="as many"):
+        export_model(tuned, tmp_path / "other.tflite", labels=["a"])
+
+
+def test_the_demo_is_exported_from_its_weights(network, tmp_path, monkeypatch):
+    """The compiled file of the package cannot be taken apart; what it was made of ships beside it."""
+    weights = tmp_path / "demo.safetensors"
+    save_network(network, weights, dtype="float16")
+    monkeypatch.setattr(demo, "WEIGHTS", weights)
+    path = tmp_path / "model.tflite"
+    export_model("demo", path, quantize="float16")
+
+    assert StreamingClassifier.load(path).labels == LABELS
+    with pytest.raises(ModelError, match=r"this is a \.tflite file"):
+        export_model(path, tmp_path / "again.tflite")
