@@ -24,7 +24,7 @@ from movinet_lite.variants import Mode
 if TYPE_CHECKING:
     from movinet_lite.network.model import Movinet
 
-__all__ = ["Export", "ExportFormat", "Quantize", "export_model"]
+__all__ = ["Export", "ExportFormat", "Quantize", "export_model", "open_network"]
 
 ExportFormat: TypeAlias = Literal["litert", "saved_model"]
 """``"litert"``, a ``.tflite`` file; or ``"saved_model"``, a folder with the calling conventions of TF Hub."""
@@ -91,7 +91,9 @@ def export_model(
             "only a SavedModel or a .safetensors file can be written in another form; this is a .tflite file",
             found,
         )
-    network = _open(found, mode, str(source), frame_size, labels)
+    network = open_network(
+        found, mode, str(source), frame_size=frame_size, labels=labels
+    )
     with quiet_start():
         from movinet_lite.network.export import export_litert, export_saved_model
 
@@ -133,14 +135,27 @@ def _check_options(
         raise ModelError("a SavedModel must be a new folder; this path is taken", path)
 
 
-def _open(
+def open_network(
     found: Path,
     mode: Mode,
     source: str,
-    frame_size: FrameSize | None,
-    labels: Sequence[str] | str | Path | None,
+    *,
+    frame_size: FrameSize | None = None,
+    labels: Sequence[str] | str | Path | None = None,
 ) -> Movinet:
-    """Return the network of a model, with what the caller knows better."""
+    """Return the network of a model, ready to be trained or written anew.
+
+    Args:
+        found: A SavedModel, or the ``.safetensors`` file of a network.
+        mode: What it has to be.
+        source: What to call it.
+        frame_size: The ``(height, width)`` of the frames; `None` for the model's own.
+        labels: The names of the classes, or the path of a file; `None` for the model's own.
+
+    Raises:
+        ModelError: If it cannot be read, or is not of this *mode*.
+        LabelsError: If the labels are not as many as the classes.
+    """
     if found.is_file():
         check_mode(read_network_spec(found).mode, mode, source)
     if labels is None and (found / "labels.txt").is_file():

@@ -45,6 +45,7 @@ LAYERS = (
         "notebook",
         "training",
         "benchmark",
+        "endurance",
         "exporting",
     },
     {"__init__"},

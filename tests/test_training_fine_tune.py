@@ -337,7 +337,7 @@ def test_a_start_may_be_a_file_or_a_folder(trained, data, tmp_path):
     settings = attrs.evolve(QUICK, epochs=1)
     second = fine_tune(result.path, data, tmp_path / "out", settings=settings)
     assert second.history[0].loss < result.history[0].loss
-    (tmp_path / "x.tflite").write_bytes(b"graph")
+    (tmp_path / "x.tflite").write_bytes(b"\x1c\0\0\0TFL3graph")
     with pytest.raises(ModelError, match="made for inference alone"):
         fine_tune(tmp_path / "x.tflite", data, tmp_path / "c")
 

@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from movinet_lite.cli.arguments import add_command, add_json, add_offline, count
+import attrs
+
+from movinet_lite.cli.arguments import (
+    UsageError,
+    add_command,
+    add_json,
+    add_offline,
+    count,
+)
+from movinet_lite.cli.output import print_json
 
 __all__ = ["add_commands"]
 
@@ -23,6 +32,7 @@ def add_commands(commands: Any) -> None:
         examples=(
             "benchmark --stream a0 --base a0",
             "benchmark --stream a2 --threads 1 --stock-tflite a2.tflite",
+            "benchmark --stream a0 --endurance 100000",
         ),
     )
     parser.add_argument("--stream", metavar="MODEL", help="the stream model")
@@ -55,12 +65,21 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="leave out the time to load and the memory",
     )
+    parser.add_argument(
+        "--endurance",
+        type=count,
+        metavar="STEPS",
+        help="in place of all else, step the stream model so many times, 100000 say, and see whether memory grows and "
+        "the logits stay those of TensorFlow",
+    )
     add_offline(parser)
     add_json(parser)
 
 
 def _benchmark(args: argparse.Namespace) -> int:
     """Measure models on this machine."""
+    if args.endurance is not None:
+        return _step_for_long(args)
     from movinet_lite.benchmark import benchmark
 
     if sys.stderr.isatty():
@@ -76,4 +95,20 @@ def _benchmark(args: argparse.Namespace) -> int:
         offline=args.offline,
     )
     print(report.to_json() if args.json else report.to_text())
+    return 0
+
+
+def _step_for_long(args: argparse.Namespace) -> int:
+    """Step a stream model for hours of video."""
+    from movinet_lite.endurance import step_for_long
+
+    if args.stream is None:
+        raise UsageError("--endurance needs --stream MODEL")
+    report = step_for_long(
+        args.stream, steps=args.endurance, threads=args.threads, offline=args.offline
+    )
+    if args.json:
+        print_json(**attrs.asdict(report))
+    else:
+        print(report.to_text())
     return 0

@@ -1,0 +1,60 @@
+"""Streams that run for hours: the report tells what a real run showed."""
+
+import attrs
+import pytest
+
+from movinet_lite import ModelError, endurance
+from movinet_lite.cli import main
+from movinet_lite.endurance import step_for_long
+from movinet_lite.network.export import export_saved_model
+from tests.networks import small_network, tiny_variant
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny():
+    with tiny_variant():
+        yield
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Return a small stream model as a SavedModel that knows its frame size."""
+    folder = tmp_path_factory.mktemp("endurance") / "model"
+    export_saved_model(small_network("stream", frame_size=(24, 24)), folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def test_many_steps_are_those_of_tensorflow(model, monkeypatch, capsys):
+    """The last logits are compared with TensorFlow's after the same frames; frames in another order would show."""
+    report = step_for_long(model, steps=1100)
+
+    assert report.steps == 1100
+    assert report.difference <= 1e-4
+    assert report.growth_mb < 20
+    assert report.memory_mb > 50
+
+    reference = endurance._reference
+
+    def reversed_reference(source, frames, steps, **options):
+        return reference(source, frames[::-1], steps, **options)
+
+    monkeypatch.setattr(endurance, "_reference", reversed_reference)
+    labels = ["--stream", str(model)]
+    assert main(["benchmark", *labels, "--endurance", "1001"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("1001 steps of ")
+    assert float(text.split("within ")[1].split(" of")[0]) > 1e-3
+    assert attrs.evolve(report, steps=5).to_text().startswith("5 steps of ")
+
+
+def test_too_few_steps_are_refused(model, capsys):
+    """Memory can only grow after it has settled."""
+    with pytest.raises(ModelError, match="steps must be more than 1000; got 1000"):
+        step_for_long(model, steps=1000)
+    assert main(["benchmark", "--endurance", "2000"]) == 2
+    assert "--endurance needs --stream MODEL" in capsys.readouterr().err
