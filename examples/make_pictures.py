@@ -55,7 +55,8 @@ def main() -> None:
     clip = render_clip(action, seed=seed, num_frames=25, fps=5.0, frame_size=(240, 240))
     predictions = classifier.predict_frames(clip)
 
-    curves = plot_probabilities(predictions, fps=classifier.fps).figure
+    curves = Figure(figsize=(8, 4), layout="constrained")
+    plot_probabilities(predictions, fps=classifier.fps, ax=curves.subplots())
     curves.savefig(args.folder / "curves.png", dpi=90)
     save(
         draw_step(clip[14], predictions, 14, fps=classifier.fps),

@@ -26,7 +26,7 @@ TRAINING_SEEDS = 0
 VALIDATION_SEEDS = 1_000_000
 """Where the seeds begin; those of the clips that judge the model begin at 2,000,000."""
 
-SHOWN = ("jumping jacks", 2_500_000, 8.0)
+SHOWN = ("jumping jacks", 2_500_000, 6.0)
 """The action of the clip that ships with the model, its seed, and its length in seconds."""
 
 
@@ -109,11 +109,11 @@ def main() -> None:
     clip = render_clip(
         action,
         seed=seed,
-        num_frames=round(25 * seconds),
-        fps=25.0,
-        frame_size=(320, 320),
+        num_frames=round(15 * seconds),
+        fps=15.0,
+        frame_size=(240, 240),
     )
-    write_video(args.output / "demo.mp4", clip, fps=25.0)
+    write_video(args.output / "demo.mp4", clip, fps=15.0)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from movinet_lite import ModelError, endurance
 from movinet_lite.cli import main
 from movinet_lite.endurance import step_for_long
 from movinet_lite.network.export import export_saved_model
-from tests.networks import small_network, tiny_variant
+from tests.networks import LABELS, small_network, tiny_variant
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -20,7 +20,7 @@ def _tiny():
 def model(tmp_path_factory):
     """Return a small stream model as a SavedModel that knows its frame size."""
     folder = tmp_path_factory.mktemp("endurance") / "model"
-    export_saved_model(small_network("stream", frame_size=(24, 24)), folder)
+    export_saved_model(small_network("stream", labels=LABELS, frame_size=(24, 24)), folder)
     return folder
 
 
