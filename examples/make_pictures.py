@@ -59,11 +59,11 @@ def main() -> None:
     plot_probabilities(predictions, fps=classifier.fps, ax=curves.subplots())
     curves.savefig(args.folder / "curves.png", dpi=90)
     save(
-        draw_step(clip[14], predictions, 14, fps=classifier.fps),
+        draw_step(clip[16], predictions, 16, fps=classifier.fps),
         args.folder / "step.png",
     )
-    save(draw_overlay(clip[14], predictions[14]), args.folder / "overlay.png")
-    draw_actions().savefig(args.folder / "actions.png", dpi=70)
+    save(draw_overlay(clip[16], predictions[16]), args.folder / "overlay.png")
+    draw_actions().savefig(args.folder / "actions.png", dpi=60)
     for path in sorted(args.folder.glob("*.png")):
         print(path)
 

@@ -1,8 +1,10 @@
 """What the README, the pages and the examples show is run; what they promise about files is true."""
 
+import os
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,6 +24,20 @@ from tests.saved_models import (
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+DEMO_EXAMPLES = {
+    "judge_demo_model": (("--clips", "12"), "top-1 "),
+    "make_pictures": (("pictures",), "pictures/curves.png\n"),
+    "teach_new_actions": (
+        ("taught", "--clips", "2", "--epochs", "1", "--judge", "1"),
+        "top-1 ",
+    ),
+    "train_demo_model": (
+        ("trained", "--clips", "1", "--epochs", "1", "--variant", "t0"),
+        "the best epoch is 1\n",
+    ),
+}
+"""The examples about the model that ships with the package: what each is run with, and what it must print."""
 
 EXAMPLE_ARGUMENTS = {
     "classify_folder": (".",),
@@ -96,9 +112,14 @@ def _python_blocks(page):
 @pytest.mark.usefixtures("clip_folder")
 def test_python_on_a_page_runs(page, monkeypatch):
     """The Python of a page runs from top to bottom as it stands."""
-    monkeypatch.setattr(
-        classifiers, "load_model", lambda _source, mode, **_: _KineticsModel(mode)
-    )
+    load_model = classifiers.load_model
+
+    def load(source, mode, **options):
+        if source == "demo":
+            return load_model(source, mode, **options)
+        return _KineticsModel(mode)
+
+    monkeypatch.setattr(classifiers, "load_model", load)
     namespace = {"__name__": page.stem}
     for block in _python_blocks(page):
         exec(compile(block, str(page), "exec"), namespace)  # noqa: S102 - our own page
@@ -117,7 +138,11 @@ def models(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "example",
+    [path for path in EXAMPLES if path.stem not in DEMO_EXAMPLES],
+    ids=lambda path: path.stem,
+)
 @pytest.mark.usefixtures("clip_folder")
 def test_example_runs(example, models, monkeypatch, capsys):
     """The example prints what it is meant to, with a real model and a real video."""
@@ -136,6 +161,29 @@ def test_example_runs(example, models, monkeypatch, capsys):
     runpy.run_path(str(example), run_name="__main__")
 
     assert EXAMPLE_OUTPUT[example.stem] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "example",
+    [path for path in EXAMPLES if path.stem in DEMO_EXAMPLES],
+    ids=lambda path: path.stem,
+)
+def test_example_about_the_demo_runs(example, tmp_path):
+    """In a process of its own, as a reader runs it, only shorter."""
+    arguments, expected = DEMO_EXAMPLES[example.stem]
+    done = subprocess.run(
+        [sys.executable, str(example), *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "MOVINET_LITE_CACHE": str(tmp_path / "cache")},
+    )
+    assert done.returncode == 0, done.stderr
+    assert expected in done.stdout
+    if example.stem == "train_demo_model":
+        written = {path.name for path in (tmp_path / "trained").glob("demo.*")}
+        assert written == {"demo.tflite", "demo.safetensors", "demo.mp4"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

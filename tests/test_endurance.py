@@ -20,7 +20,9 @@ def _tiny():
 def model(tmp_path_factory):
     """Return a small stream model as a SavedModel that knows its frame size."""
     folder = tmp_path_factory.mktemp("endurance") / "model"
-    export_saved_model(small_network("stream", labels=LABELS, frame_size=(24, 24)), folder)
+    export_saved_model(
+        small_network("stream", labels=LABELS, frame_size=(24, 24)), folder
+    )
     return folder
 
 

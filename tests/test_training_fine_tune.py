@@ -1,6 +1,7 @@
 """Fine-tuning: a network learns what moves, keeps its best weights, goes on where it was stopped, and refuses mistakes."""
 
 import csv
+import json
 import shutil
 
 import attrs
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 
 from movinet_lite import DataError, ModelError, write_video
+from movinet_lite.cli import main
 from movinet_lite.network.files import load_network, read_network_spec
 from movinet_lite.training.augmentation import Augmentation
 from movinet_lite.training.checkpoint import read_checkpoint
 from movinet_lite.training.examples import Example, ExampleSet, split_examples
 from movinet_lite.training.fine_tune import fine_tune
 from movinet_lite.training.settings import Settings
+from movinet_lite.training.speed import measure_training_speed
 from movinet_lite.training.trainer import CHECKPOINT_NAME, NETWORK_NAME
 from tests.networks import LABELS, small_network, tiny_variant
 
@@ -340,6 +343,16 @@ def test_a_start_may_be_a_file_or_a_folder(trained, data, tmp_path):
     (tmp_path / "x.tflite").write_bytes(b"\x1c\0\0\0TFL3graph")
     with pytest.raises(ModelError, match="made for inference alone"):
         fine_tune(tmp_path / "x.tflite", data, tmp_path / "c")
+
+
+def test_the_speed_of_a_training_is_told(capsys):
+    """By the command, which runs a real training."""
+    assert main(["benchmark", "--training", "tiny", "--calls", "2", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["clips_per_second"] > 0
+    assert (facts["variant"], facts["frame_size"]) == ("tiny", [128, 128])
+    with pytest.raises(DataError, match="steps must be at least 1"):
+        measure_training_speed("tiny", steps=0)
 
 
 @pytest.mark.parametrize(

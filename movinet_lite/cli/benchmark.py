@@ -72,6 +72,11 @@ def add_commands(commands: Any) -> None:
         help="in place of all else, step the stream model so many times, 100000 say, and see whether memory grows and "
         "the logits stay those of TensorFlow",
     )
+    parser.add_argument(
+        "--training",
+        metavar="VARIANT",
+        help="in place of all else, train a network of this variant, a0 say, and tell how many clips a second it takes",
+    )
     add_offline(parser)
     add_json(parser)
 
@@ -80,6 +85,8 @@ def _benchmark(args: argparse.Namespace) -> int:
     """Measure models on this machine."""
     if args.endurance is not None:
         return _step_for_long(args)
+    if args.training is not None:
+        return _train(args)
     from movinet_lite.benchmark import benchmark
 
     if sys.stderr.isatty():
@@ -111,4 +118,16 @@ def _step_for_long(args: argparse.Namespace) -> int:
         print_json(**attrs.asdict(report))
     else:
         print(report.to_text())
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    """Train for some steps."""
+    from movinet_lite.training.speed import measure_training_speed
+
+    speed = measure_training_speed(args.training, steps=args.calls)
+    if args.json:
+        print_json(**attrs.asdict(speed))
+    else:
+        print(speed.to_text())
     return 0

@@ -177,7 +177,7 @@ def main(
     parser.add_argument(
         "--size", type=int, help="height and width; default: the variant's"
     )
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     if options.frames <= max(_AGES):
         parser.error(f"--frames must be more than {max(_AGES)}; got {options.frames}")
     line = print if write is None else write
