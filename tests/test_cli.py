@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from movinet_lite import (
     write_video,
 )
 from movinet_lite.cli import main
+from movinet_lite.cli.program import make_parser
 from tests.saved_models import (
     COLOURS,
     write_base_saved_model,
@@ -437,14 +439,16 @@ def test_labels_that_do_not_exist(run):
 
 
 def test_models_lists_what_is_there(run, run_json, tmp_path, monkeypatch):
-    """Each model is listed with its frame size, frame rate and accuracy, and nothing is in an empty cache."""
+    """Each model is listed with its frame size, frame rate and accuracy; the demo alone needs no download."""
     monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
 
     found = run_json("models")
     _, lines, _ = run("models")
 
-    assert [entry["model"] for entry in found] == ["a0", "a1", "a2", "a3", "a4", "a5"]
-    assert found[2] == {
+    names = ["demo", "a0", "a1", "a2", "a3", "a4", "a5"]
+    assert [entry["model"] for entry in found] == names
+    assert (found[0]["frame_size"], found[0]["cached"]) == ([96, 96], ["stream"])
+    assert found[3] == {
         "model": "a2",
         "frame_size": [224, 224],
         "fps": 5.0,
@@ -453,21 +457,27 @@ def test_models_lists_what_is_there(run, run_json, tmp_path, monkeypatch):
         "stream_top_1": 78.4,
         "cached": [],
     }
-    assert re.match(r"a2 +224 x 224 +5 +50 +78\.62 +78\.40 +-", lines[3])
-    assert str(tmp_path) in lines[-1]
+    assert re.match(r"a2 +224 x 224 +5 +50 +78\.62 +78\.40 +-", lines[4])
+    assert str(tmp_path) in lines[-2]
 
 
-@pytest.mark.parametrize("command", ["classify", "stream", "models", "labels"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("demo", "classify", "stream", "models", "labels"),
+        *("fine-tune", "evaluate", "export", "benchmark"),
+    ],
+)
 def test_help_shows_examples(run, command):
-    """The help of each command ends with examples that its own parser takes."""
+    """The help of each command ends with examples of it, which the command line takes."""
     status, lines, _ = run(command, "--help")
 
     examples = [
-        line.split()[1:] for line in lines if line.startswith("  movinet-lite ")
+        shlex.split(line)[1:] for line in lines if line.startswith("  movinet-lite ")
     ]
     assert status == 0
-    assert examples
-    assert all(example[0] == command for example in examples)
+    assert examples[0][0] == command
+    assert all(make_parser().parse_args(example).run for example in examples)
 
 
 def test_version(run):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import shlex
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -27,6 +25,7 @@ from movinet_lite.cli.output import (
     PROGRAM,
     complain,
     print_json,
+    steps_bar,
 )
 from movinet_lite.curves import check_matplotlib
 from movinet_lite.training.augmentation import Augmentation
@@ -215,7 +214,7 @@ def _fine_tune(args: argparse.Namespace) -> int:
         )
     from movinet_lite.training.fine_tune import fine_tune
 
-    with _bar() as on_step:
+    with steps_bar() as on_step:
         result = fine_tune(
             args.model,
             data,
@@ -293,20 +292,6 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-@contextlib.contextmanager
-def _bar() -> Iterator[Callable[[int, int], None] | None]:
-    """Give a function that shows how many of how many steps are done, if the standard error is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-
-    def show(done: int, total: int) -> None:
-        end = "\r" + " " * 40 + "\r" if done >= total else ""
-        print(f"\r{done}/{total} ", end=end, file=sys.stderr, flush=True)
-
-    yield show
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -396,7 +381,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         args.model, fps=args.fps, threads=args.threads, offline=args.offline
     )
     total = len(examples)
-    with _bar() as on_step:
+    with steps_bar() as on_step:
         found = evaluate(
             classifier,
             examples,
