@@ -105,7 +105,7 @@ sys.exit(status)
 """
 
 
-def test_the_command_works_at_once_and_offline(tmp_path):
+def test_the_command_works_at_once_and_offline(tmp_path, tmp_path_factory):
     """It prints the timeline and writes the animation, and never loads TensorFlow."""
     done = subprocess.run(
         [sys.executable, "-c", _RUN],
@@ -113,7 +113,11 @@ def test_the_command_works_at_once_and_offline(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        env={"PATH": "/nowhere", "HOME": str(tmp_path), "MOVINET_LITE_OFFLINE": "1"},
+        env={
+            "PATH": "/nowhere",
+            "HOME": str(tmp_path_factory.mktemp("home")),
+            "MOVINET_LITE_OFFLINE": "1",
+        },
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -171,7 +171,7 @@ def test_a_program_can_read_it():
     [
         ([], {}, "at least one example"),
         ([Example(RISING, "red")], {"max_frames": 0}, "max_frames must be at least 1"),
-        ([Example(RISING, "purple")], {}, "'purple' is not"),
+        ([Example(RISING, "purple")], {}, "not among them: 'purple'"),
         ([Example(RISING[:0], "red")], {}, "none of 1 could"),
     ],
 )

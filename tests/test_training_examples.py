@@ -71,7 +71,7 @@ def test_a_folder_that_is_parted_stays_so(tmp_path, first, second):
 def test_a_class_that_is_only_validated_is_refused(tmp_path):
     """A model cannot be asked for what it was never shown."""
     _touch(tmp_path, "train/sit/a.mp4", "train/run/a.mp4", "val/jump/a.mp4")
-    with pytest.raises(DataError, match=r"'jump' has no videos to train on"):
+    with pytest.raises(DataError, match=r"without videos to train on: 'jump'"):
         read_folder(tmp_path)
 
 
@@ -209,7 +209,7 @@ def test_a_list_may_part_the_videos(tmp_path):
         ),
         ("path,label,split\na.mp4,run,train\nb.mp4,sit,maybe\n", "line 3 has 'maybe'"),
         ("path,label\na.mp4,run\nb.mp4,run\n", "at least two classes"),
-        ("path,label,split\na.mp4,run,train\nb.mp4,sit,val\n", "'sit' has none"),
+        ("path,label,split\na.mp4,run,train\nb.mp4,sit,val\n", "without one: 'sit'"),
     ],
 )
 def test_a_list_with_a_mistake_is_refused(tmp_path, text, message):
@@ -230,9 +230,9 @@ def test_a_list_that_is_no_text_is_refused(tmp_path):
 def test_examples_must_be_of_known_classes():
     """Of many unknown labels the first are named."""
     examples = [Example(CLIP, label) for label in "abcde"]
-    with pytest.raises(DataError, match=r"'b', 'c', 'd' and 1 more is not"):
+    with pytest.raises(DataError, match=r"not among them: 'b', 'c', 'd' and 1 more"):
         check_known(("a",), examples)
-    with pytest.raises(DataError, match="'c' is not"):
+    with pytest.raises(DataError, match="not among them: 'c'"):
         ExampleSet(
             ("a", "b"), (Example(CLIP, "a"), Example(CLIP, "b"), Example(CLIP, "c"))
         )

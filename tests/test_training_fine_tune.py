@@ -305,6 +305,8 @@ def test_an_output_that_is_taken_is_refused(trained, data, tmp_path):
         DataError, match=r"taken \(or go on with the training in it: resume\)"
     ):
         fine_tune(network, data, result.path)
+    with pytest.raises(DataError, match="a folder that can be made: Not a directory"):
+        fine_tune(network, data, tmp_path / "notes.txt" / "out")
     with pytest.raises(DataError, match="must be a training to resume"):
         fine_tune(network, data, tmp_path / "new", resume=True)
 

@@ -104,7 +104,7 @@ class ExampleSet:
         empty = [label for label, count in counts.items() if not count]
         if empty:
             raise DataError(
-                f"each class must have a video to train on; {_listed(empty)} has none"
+                f"each class must have a video to train on; without one: {_listed(empty)}"
             )
 
 
@@ -190,7 +190,7 @@ def _read_parted_folder(path: Path, folders: Sequence[Path]) -> ExampleSet:
     unknown = sorted({one.label for one in found["validation"]} - set(labels))
     if unknown:
         raise DataError(
-            f"each class to validate must be trained too; {_listed(unknown)} has no videos to train on",
+            f"each class to validate must be trained too; without videos to train on: {_listed(unknown)}",
             path,
         )
     return ExampleSet(
@@ -353,7 +353,7 @@ def check_known(labels: Sequence[str], examples: Iterable[Example]) -> None:
     unknown = sorted({example.label for example in examples} - set(labels))
     if unknown:
         raise DataError(
-            f"each label must be one of the {len(labels)} classes; {_listed(unknown)} is not"
+            f"each label must be one of the {len(labels)} classes; not among them: {_listed(unknown)}"
         )
 
 

@@ -158,7 +158,18 @@ class Trainer:
         on_epoch: Callable[[EpochRecord], None] | None,
         on_step: Callable[[int, int], None] | None,
     ) -> FineTuned:
-        """Train to the end, and return what came of it."""
+        """Train to the end, and return what came of it.
+
+        Raises:
+            DataError: If the output folder cannot be made.
+        """
+        try:
+            self._output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"the output must be a folder that can be made: {error.strerror}",
+                self._output,
+            ) from error
         ended_early = None
         try:
             for epoch in range(len(self._recorder.history), self._settings.epochs):
