@@ -10,6 +10,7 @@ from movinet_lite import errors
 from movinet_lite.errors import (
     ArrayError,
     ConversionError,
+    DataError,
     LabelsError,
     MissingDependencyError,
     ModelError,
@@ -23,6 +24,8 @@ from movinet_lite.errors import (
 EXAMPLES = [
     MoViNetError("nothing works"),
     ArrayError("frame must be RGB"),
+    DataError("examples must be there"),
+    DataError("examples must be there", Path("videos")),
     LabelsError("labels must be names"),
     LabelsError("labels must be names", Path("labels.txt"), 3),
     VariantError("unknown variant", "a9", ("a0", "a1")),
@@ -90,6 +93,8 @@ def test_one_except_clause_catches_all(error):
     ("error", "builtin", "text"),
     [
         (ArrayError("rule; got"), ValueError, "rule; got"),
+        (DataError("rule"), ValueError, "rule"),
+        (DataError("rule", "videos"), ValueError, "videos: rule"),
         (LabelsError("rule"), ValueError, "rule"),
         (LabelsError("rule", "labels.txt"), ValueError, "labels.txt: rule"),
         (LabelsError("rule", "labels.txt", 3), ValueError, "labels.txt:3: rule"),

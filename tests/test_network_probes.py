@@ -44,7 +44,7 @@ class FixedModel:
         }
         counts = [name for name in states if name.endswith("frame_count")]
 
-        def serve(image, **given):
+        def serve(*, image, **given):
             own = {name: given[garden[name]] for name in states if name not in counts}
             own["state/frame_count"] = given[garden[counts[0]]]
             logits, after = network.step(image, own)
