@@ -47,7 +47,7 @@ class Measurement:
         median_ms: Milliseconds a unit, the median of all calls.
         p95_ms: Milliseconds a unit, the 95th percentile.
         calls: How many calls were measured.
-        times_baseline: How many times faster than the plain loop on the SavedModel; `None` if that was not measured.
+        times_baseline: How many times faster than the plain loop on the model as it is; `None` if that was not measured.
         share_of_limit: Which share of the arithmetic limit it reaches, 0 to 1; `None` for base models, or if the
             multiply-adds are unknown.
     """
@@ -219,36 +219,36 @@ def benchmark(
     """
     _check_request(stream, base, calls)
     threads = threads or os.cpu_count() or 1
-    with quiet_start():
-        import tensorflow as tf
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    stream_path = _find(stream, "stream", offline=offline)
+    base_path = _find(base, "base", offline=offline)
+    tf = _start_tensorflow(threads)
     gflops = _matrix_speed(tf)
     ways: list[_Way] = []
     starts: list[Start] = []
     info = None
-    if stream is not None:
-        path = _find(stream, "stream", offline=offline)
+    if stream_path is not None:
         classifier = StreamingClassifier.load(
-            path, engine="litert", threads=threads, streams=streams
+            stream_path, engine="litert", threads=threads, streams=streams
         )
         info = classifier.info
         ways += _stream_ways(
             tf,
-            path,
+            stream_path,
             classifier,
             threads=threads,
             streams=streams,
             stock_tflite=stock_tflite,
         )
         if measure_starts:
-            starts += _starts("stream", path)
-    if base is not None:
-        path = _find(base, "base", offline=offline)
-        clip_classifier = BaseClassifier.load(path, engine="litert", threads=threads)
+            starts += _starts("stream", stream_path)
+    if base_path is not None:
+        clip_classifier = BaseClassifier.load(
+            base_path, engine="litert", threads=threads
+        )
         info = info or clip_classifier.info
-        ways += _base_ways(tf, path, clip_classifier)
+        ways += _base_ways(tf, base_path, clip_classifier)
         if measure_starts:
-            starts += _starts("base", path)
+            starts += _starts("base", base_path)
     assert info is not None  # noqa: S101 - one of the two is there
     _measure_in_turns(ways, calls)
     limit_ms = _limit_ms(info.variant, gflops)
@@ -275,7 +275,22 @@ def _check_request(
         raise ModelError(f"calls must be at least 1; got {calls}")
 
 
-def _find(source: str | Path, mode: Mode, *, offline: bool) -> Path:
+def _start_tensorflow(threads: int) -> Any:
+    with quiet_start():
+        import tensorflow as tf
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError as error:
+        raise ModelError(
+            f"TensorFlow takes its number of threads once a process, before its first use; got threads={threads} after "
+            "that (measure in a process of its own)"
+        ) from error
+    return tf
+
+
+def _find(source: str | Path | None, mode: Mode, *, offline: bool) -> Path | None:
+    if source is None:
+        return None
     path = resolve_weights(source, mode, offline=offline)
     if path.suffix == ".tflite":
         raise ModelError(
