@@ -141,9 +141,11 @@ class Garden:
         self._gates.kind = export.gates
         randomise(self.model, export.seed)
         clips = np.concatenate([video, make_squares(video.shape, export.seed)])
-        # A part of them: the eager kernel of conv3d takes a second for 1 GFLOP.
-        height, width = video.shape[2] // 2, video.shape[3] // 2
-        self._calibrate(clips[:, ::2, :height, :width])
+        if not self.stream:
+            # A part of them does: the eager kernel of conv3d takes a second for 1 GFLOP.
+            height, width = video.shape[2] // 2, video.shape[3] // 2
+            clips = clips[:, ::2, :height, :width]
+        self._calibrate(clips)
         factor = 3.0 / self.clip_logits(video).std()
         for weight in self.model.weights:
             if "classifier_head" in weight.name and "/classifier/" in weight.name:
