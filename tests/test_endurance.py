@@ -1,9 +1,10 @@
 """Streams that run for hours: the report tells what a real run showed."""
 
 import attrs
+import numpy as np
 import pytest
 
-from movinet_lite import ModelError, endurance
+from movinet_lite import ModelError, StreamingClassifier, endurance
 from movinet_lite.cli import main
 from movinet_lite.endurance import step_for_long
 from movinet_lite.network.export import export_saved_model
@@ -52,6 +53,21 @@ def test_many_steps_are_those_of_tensorflow(model, monkeypatch, capsys):
     assert text.startswith("1001 steps of ")
     assert float(text.split("within ")[1].split(" of")[0]) > 1e-3
     assert attrs.evolve(report, steps=5).to_text().startswith("5 steps of ")
+
+
+def test_memory_that_grows_is_seen(model, monkeypatch):
+    """A step that keeps a million bytes shows, whatever the process had taken before it stepped."""
+    np.ones(400_000_000, np.uint8)  # gone again, as what compiling takes
+    kept = []
+    step = StreamingClassifier.step
+
+    def leaking_step(self, frame):
+        kept.append(np.ones(1_000_000, np.uint8))
+        return step(self, frame)
+
+    monkeypatch.setattr(StreamingClassifier, "step", leaking_step)
+    report = step_for_long(model, steps=1100)
+    assert 80 < report.growth_mb < 140
 
 
 def test_too_few_steps_are_refused(model, capsys):
