@@ -103,22 +103,25 @@ def test_a_check_finds_what_cannot_be_read(files):
 
 def test_an_epoch_is_shuffled_and_shifted_by_its_number_and_seed():
     """The same epoch of the same seed is the same; another has each example once, in another order, cut elsewhere."""
-    examples = [Example(ramp(0, 20), LABELS[n % 2]) for n in range(12)]
+    labels = [str(number) for number in range(12)]
+    examples = [Example(ramp(0, 20), label) for label in labels]
     augmentation = Augmentation(
         crop=0, flip=False, brightness=0, contrast=0, saturation=0
     )
 
     def make(seed):
         return Batches(
-            examples, LABELS, SPEC, batch_size=5, augmentation=augmentation, seed=seed
+            examples, labels, SPEC, batch_size=5, augmentation=augmentation, seed=seed
         )
 
-    first = epoch(make(0), 3)
-    assert first == epoch(make(0), 3)
-    for other in (epoch(make(0), 4), epoch(make(1), 3)):
-        assert other != first
-        assert sorted(other[1]) == [0] * 6 + [1] * 6
-    starts = {clip[0] for clip in first[0]}
-    assert len(starts) > 4
-    for clip in first[0]:
+    clips, order = epoch(make(0), 3)
+    starts = dict(zip(order, (clip[0] for clip in clips), strict=True))
+    assert (clips, order) == epoch(make(0), 3)
+    for other_clips, other_order in (epoch(make(0), 4), epoch(make(1), 3)):
+        assert other_order != order
+        assert sorted(other_order) == list(range(12))
+        others = (clip[0] for clip in other_clips)
+        assert dict(zip(other_order, others, strict=True)) != starts
+    assert len(set(starts.values())) > 4
+    for clip in clips:
         np.testing.assert_array_equal(np.diff(clip), 1)

@@ -68,7 +68,10 @@ def test_how_much_was_seen_is_told_by_frame(streaming):
 
 def test_each_video_starts_an_empty_stream(streaming):
     """The order of the examples makes no difference, nor what the session saw before."""
-    examples = [Example(FALLING, "red"), Example(RISING, "red rising")]
+    black = clip(
+        (0, 0, 0)
+    )  # with nothing before it, the first class of all; after red, red
+    examples = [Example(FALLING, "red"), Example(black, "red rising")]
     streaming.step(FALLING[0])
     first = evaluate(streaming, examples)
     second = evaluate(streaming, examples[::-1])
