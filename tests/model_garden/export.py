@@ -34,7 +34,7 @@ Without such statistics activations grow from block to block, and a deep network
 ten thousandfold and more, which no trained one does: then a comparison says nothing.
 
 Building and saving a graph takes minutes, other weights in the same graph a second: exports that differ only in their
-seed share one graph, and so do exports of a base model under either naming.
+seed share one graph.
 """
 
 from __future__ import annotations
@@ -194,8 +194,12 @@ class Garden:
         """Write a SavedModel of the weights and gates in use."""
         # Only a stream model has such gates.
         gates = export.gates if self.stream else "any"
-        graph = self._scratch / f"garden_{gates}"
-        if not graph.is_dir():
+        graph = self._scratch / f"{export.naming}_{gates}"
+        if graph.is_dir():
+            pass
+        elif export.naming == "hub":
+            export_hub_style(self.model, graph, self.stream)
+        else:
             export_saved_model.export_saved_model(
                 self.model,
                 (None, None, None, None, 3),
@@ -203,10 +207,6 @@ class Garden:
                 causal=self.stream,
                 bundle_input_init_states_fn=self.stream,
             )
-        if export.naming == "hub":
-            garden, graph = graph, self._scratch / f"hub_{gates}"
-            if not graph.is_dir():
-                export_hub_style(garden, graph, self.stream)
         copy_graph(graph, target, self.model)
 
 
@@ -295,82 +295,66 @@ def hub_variable_name(name: str) -> str:
 
 
 class HubStyle(tf.Module):
-    """An exported model with the calling conventions of the models on TF Hub."""
+    """A model with the calling conventions of the models on TF Hub."""
 
-    def __init__(self, inner: Any, stream: bool) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self._inner = inner
-        if stream:
-            arguments = inner.signatures["call"].structured_input_signature[1]
-            self._names = {
-                hub_state_name(name): name for name in arguments if name != "image"
-            }
-
-    def run(self, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Return the logits and the states."""
-        states = {
-            self._names[name]: value
-            for name, value in inputs.items()
-            if name != "image"
-        }
-        outputs = dict(self._inner.signatures["call"](image=inputs["image"], **states))
-        logits = outputs.pop("logits")
-        return logits, {hub_state_name(name): value for name, value in outputs.items()}
+        self._weights = model.weights
 
 
-def export_hub_style(garden_path: Path, out: Path, stream: bool) -> None:
-    """Write the SavedModel at *garden_path* again, as TF Hub has it."""
-    inner = tf.saved_model.load(str(garden_path))
-    module = HubStyle(inner, stream)
-    save_hub = stream_signatures if stream else base_signatures
-    tf.saved_model.save(module, str(out), signatures=save_hub(module, inner))
+def export_hub_style(model: Any, out: Path, stream: bool) -> None:
+    """Write *model* as a SavedModel like those on TF Hub."""
+    module = HubStyle(model)
+    add_functions = add_stream_functions if stream else add_base_functions
+    tf.saved_model.save(module, str(out), signatures=add_functions(module, model))
     rename_variables(out / "saved_model.pb")
 
 
-def stream_signatures(module: HubStyle, inner: Any) -> dict[str, Any]:
+def add_stream_functions(module: HubStyle, model: Any) -> dict[str, Any]:
     """Make *module* callable and return its signatures."""
-    arguments = inner.signatures["call"].structured_input_signature[1]
+    picture = (None, None, None, None, 3)
+    garden_specs = model.initial_state_specs(picture)
+    garden_names = {hub_state_name(name): name for name in garden_specs}
     specs = {
-        hub_state_name(name): tf.TensorSpec(
-            spec.shape, spec.dtype, name=hub_state_name(name)
-        )
-        for name, spec in arguments.items()
-        if name != "image"
+        name: tf.TensorSpec(spec.shape, spec.dtype, name=name)
+        for name, spec in zip(garden_names, garden_specs.values(), strict=True)
     }
-    picture = [None, None, None, None, 3]
     specs["image"] = tf.TensorSpec(picture, tf.float32, name="image")
+
+    def run(inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        states = {garden_names[name]: inputs[name] for name in garden_names}
+        logits, states = model({**states, "image": inputs["image"]})
+        return logits, {hub_state_name(name): value for name, value in states.items()}
 
     @tf.function(input_signature=[tf.TensorSpec([5], tf.int32)])
     def init_states(input_shape: Any) -> dict[str, Any]:
-        states = inner.signatures["init_states"](input_shape)
+        states = model.init_states(input_shape)
         return {hub_state_name(name): value for name, value in states.items()}
 
     @tf.function(input_signature=[specs])
     def call(inputs: dict[str, Any]) -> Any:
-        return module.run(inputs)
+        return run(inputs)
 
     @tf.function
     def signature(inputs: dict[str, Any]) -> dict[str, Any]:
-        logits, states = module.run(inputs)
+        logits, states = run(inputs)
         return {**states, "logits": logits}
 
     module.init_states = init_states
     module.__call__ = call
-    HubStyle.__call__ = call
     return {
         "call": signature.get_concrete_function(specs),
         "init_states": init_states.get_concrete_function(),
     }
 
 
-def base_signatures(module: HubStyle, inner: Any) -> dict[str, Any]:
+def add_base_functions(module: HubStyle, model: Any) -> dict[str, Any]:
     """Return the signatures of a base model."""
     picture = tf.TensorSpec([None, None, None, None, 3], tf.float32, name="image")
 
     @tf.function(input_signature=[picture])
     def serve(image: Any) -> dict[str, Any]:
-        (logits,) = inner.signatures["serving_default"](image=image).values()
-        return {"classifier_head": logits}
+        return {"classifier_head": model({"image": image})}
 
     module.serve = serve
     return {"serving_default": serve}
