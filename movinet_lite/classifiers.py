@@ -212,7 +212,7 @@ class BaseClassifier(_Session):
 
         Args:
             source: ``"a0"`` to ``"a5"``, an address on TF Hub or Kaggle, another address of an archive, or the path of
-                a SavedModel or of what fine-tuning wrote.
+                a SavedModel, a ``.tflite`` file that this library wrote, or what fine-tuning wrote.
             labels: The names of the classes in the order of the logits, or the path of a file with one a line;
                 `None` for the model's own (Kinetics-600 for the published models).
             engine: What computes; see `Engine`.

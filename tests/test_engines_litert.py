@@ -185,9 +185,9 @@ def test_several_frames_a_call_are_refused(tflite):
         load_tflite(tflite(num_frames=2))
 
 
-def test_a_tflite_file_is_no_base_model(tflite):
-    """Whole clips need a SavedModel."""
-    with pytest.raises(ModelError, match="StreamingClassifier"):
+def test_a_tflite_file_of_others_is_no_base_model(tflite):
+    """Whole clips need a file that says what it is, or a SavedModel."""
+    with pytest.raises(ModelError, match="one that this library wrote"):
         BaseClassifier.load(tflite(), labels=COLOURS)
 
 

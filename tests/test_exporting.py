@@ -85,6 +85,53 @@ def test_a_base_network_is_exported_as_one(tmp_path):
     assert BaseClassifier.load(path, engine="tensorflow").labels == LABELS
 
 
+@pytest.mark.parametrize("quantize", [None, "float16", "dynamic"])
+def test_a_litert_file_of_a_base_network_is_loaded(tmp_path, quantize):
+    """It takes clips of any length, and is what the network is; a stream it is not."""
+    network = small_network("base", labels=LABELS, frame_size=SIZE, fps=7.5)
+    save_network(network, tmp_path / "base.safetensors")
+    path = tmp_path / "model.tflite"
+    export_model(tmp_path / "base.safetensors", path, mode="base", quantize=quantize)
+
+    classifier = BaseClassifier.load(path)
+    facts = (classifier.labels, classifier.frame_size, classifier.fps)
+    assert facts == (LABELS, SIZE, 7.5)
+    for frames in (8, 5):
+        clip = moving_clips(frames=frames)
+        expected = np.asarray(network(clip))[0]
+        np.testing.assert_allclose(
+            classifier.predict(clip[0]).logits,
+            expected,
+            rtol=0,
+            atol=(1e-4 if quantize is None else 0.1) * np.abs(expected).max(),
+        )
+    with pytest.raises(ModelError, match="load it with BaseClassifier"):
+        StreamingClassifier.load(path)
+    with pytest.raises(ModelError, match="TensorFlow runs no"):
+        BaseClassifier.load(path, engine="tensorflow")
+
+
+def test_a_litert_file_of_a_stream_is_no_base_model(tuned, tmp_path):
+    """Asked for as one, it says what loads it."""
+    path = tmp_path / "model.tflite"
+    export_model(tuned, path)
+
+    with pytest.raises(ModelError, match="load it with StreamingClassifier"):
+        BaseClassifier.load(path)
+
+
+def test_a_litert_file_of_a_base_network_cut_short(tmp_path):
+    """Without its facts, or with half a graph, it is refused."""
+    save_network(small_network("base", frame_size=SIZE), tmp_path / "b.safetensors")
+    path = tmp_path / "model.tflite"
+    export_model(tmp_path / "b.safetensors", path, mode="base")
+    whole = path.read_bytes()
+    for kept in (len(whole) - 40, len(whole) // 2):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(ModelError, match="one that this library wrote"):
+            BaseClassifier.load(path)
+
+
 def test_the_caller_knows_better(tuned, tmp_path):
     """Labels and frame size that are given are written."""
     path = tmp_path / "model.tflite"

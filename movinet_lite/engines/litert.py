@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
-from movinet_lite.engines.base import ModelInfo
+from movinet_lite.engines.base import ModelInfo, check_mode
 from movinet_lite.engines.graphs import Graph, Tensor
 from movinet_lite.errors import ModelError
 from movinet_lite.network.litert_file import (
@@ -547,12 +547,12 @@ def load_graphs(
     infos: dict[Call, LiteRTInfo] = {}
     for path in paths:
         found = read_litert_info(path)
-        if found is None or found.mode != "stream":
+        if found is None:
             raise ModelError(
-                "the file must be a stream model that this library wrote; it is "
-                f"{'none' if found is None else 'a base model (load it with BaseClassifier)'}",
+                "the file must be a stream model that this library wrote; it is none",
                 source,
             )
+        check_mode(found.mode, "stream", source)
         call = Call(found.batch, found.num_frames)
         by_call[call], infos[call] = Path(path), found
     if ONE_FRAME not in infos:

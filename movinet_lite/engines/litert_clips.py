@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.engines.base import ModelInfo
+from movinet_lite.engines.base import ModelInfo, check_mode
 from movinet_lite.engines.graphs import open_interpreter
 from movinet_lite.engines.native import quiet_start
 from movinet_lite.errors import ModelError
@@ -42,10 +42,16 @@ class LiteRTClipModel:
         """
         source = source or str(path)
         ours = read_litert_info(path)
-        if ours is None or ours.mode != "base" or ours.batch != 1:
+        if ours is None:
             raise ModelError(
-                "a .tflite file of whole clips must be a base model that this library wrote, for one clip a call; "
-                "this one is not (a stream model? load it with StreamingClassifier)",
+                "a .tflite file of whole clips must be one that this library wrote; this one is not (made by others, or cut "
+                "short? load the SavedModel it was made from)",
+                source,
+            )
+        check_mode(ours.mode, "base", source)
+        if ours.batch != 1:
+            raise ModelError(
+                f"a .tflite file of whole clips must be written for one clip a call (batch=1); this one is for {ours.batch}",
                 source,
             )
         self._info = ModelInfo(

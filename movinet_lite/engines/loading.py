@@ -10,6 +10,7 @@ from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.base import ClipModel, StreamModel, check_mode
 from movinet_lite.engines.compiled import load_compiled
 from movinet_lite.engines.litert import load_tflite
+from movinet_lite.engines.litert_clips import LiteRTClipModel
 from movinet_lite.engines.networks import load_network_model
 from movinet_lite.engines.tensorflow import load_saved_model
 from movinet_lite.errors import ConversionError, ModelError, MoViNetError
@@ -157,12 +158,9 @@ def _check_count(name: str, value: object, source: str | Path) -> None:
 
 def _load_tflite(
     path: Path, mode: Mode, engine: Engine, threads: int | None, source: str
-) -> StreamModel:
-    if mode == "base":
-        raise ModelError(
-            "a .tflite file must be a stream model (load it with StreamingClassifier); whole clips need a SavedModel",
-            source,
-        )
+) -> ClipModel | StreamModel:
     if engine == "tensorflow":
         raise ModelError("TensorFlow runs no .tflite file; use engine='litert'", source)
+    if mode == "base":
+        return LiteRTClipModel(path, threads=threads, source=source)
     return load_tflite(path, threads=threads, source=source)

@@ -697,7 +697,7 @@ class Head(keras.layers.Layer):
         """Return logits: ``(batch, 1, 1, classes)`` of clips, ``(batch * frames, 1, 1, classes)`` of streams."""
         x = self.project(x, timeline=timeline, training=training)
         if memory is None:
-            x = _mean_of_clips(x, timeline)
+            x = timeline.mean_of_clips(x)
         else:
             x = memory.running_mean(
                 "head", tf.reduce_mean(x, axis=[1, 2], keepdims=True)
@@ -720,13 +720,6 @@ class Head(keras.layers.Layer):
         self.project.fold_into(other.project)
         self.hidden.fold_into(other.hidden)
         self.classifier.fold_into(other.classifier)
-
-
-def _mean_of_clips(x: Tensor, timeline: Timeline) -> Tensor:
-    """Return the mean of each clip over time and space, ``(batch, 1, 1, channels)``."""
-    if isinstance(timeline.batch, int) and timeline.batch == 1:
-        return tf.reduce_mean(x, axis=[0, 1, 2], keepdims=True)
-    return tf.reduce_mean(timeline.by_stream(x), axis=[1, 2], keepdims=True)
 
 
 def size_of(x: Tensor, axis: int) -> Any:
