@@ -61,6 +61,9 @@ from official.projects.movinet.tools import export_saved_model
 
 FRAME_SIZES = {"a0": 172, "a1": 172, "a2": 224, "a3": 256, "a4": 290, "a5": 320}
 GATES = {"garden": "relu6", "hub": "keras2"}
+# Where the weights of a model with the names of TF Hub stand in its checkpoint.
+LISTED = "weights_list"
+VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,8 +199,9 @@ class Garden:
         gates = export.gates if self.stream else "any"
         graph = self._scratch / f"{export.naming}_{gates}"
         if graph.is_dir():
-            pass
-        elif export.naming == "hub":
+            copy_graph(graph, target, self.model)
+            return
+        if export.naming == "hub":
             export_hub_style(self.model, graph, self.stream)
         else:
             export_saved_model.export_saved_model(
@@ -207,7 +211,7 @@ class Garden:
                 causal=self.stream,
                 bundle_input_init_states_fn=self.stream,
             )
-        copy_graph(graph, target, self.model)
+        shutil.copytree(graph, target)
 
 
 def build(model: str, stream: bool, classes: int) -> Any:
@@ -299,7 +303,13 @@ class HubStyle(tf.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self._weights = model.weights
+        setattr(self, LISTED, model.weights)
+        # Which layer owns a weight: all scales of positional encodings have one name.
+        self._layers = [
+            layer.weights
+            for layer in model.submodules
+            if isinstance(layer, movinet_layers.MovinetBlock)
+        ]
 
 
 def export_hub_style(model: Any, out: Path, stream: bool) -> None:
@@ -377,16 +387,18 @@ def copy_graph(graph: Path, target: Path, model: Any) -> None:
     shutil.copytree(graph, target)
     prefix = target / "variables" / "variables"
     reader = tf.train.load_checkpoint(str(prefix))
+    weights = {weight.name.removesuffix(":0"): weight for weight in model.weights}
     names = variable_names(reader)
-    values = {
-        weight.name.removesuffix(":0"): weight.numpy() for weight in model.weights
-    }
-    if len(values) != len(model.weights) or not set(values) <= set(names.values()):
-        raise SystemExit("the variables of this model have no names of their own")
+    by_key = {f"{LISTED}/{i}/{VALUE}": weight for i, weight in enumerate(model.weights)}
+    if not by_key.keys() <= names.keys():
+        by_key = {key: weights[name] for key, name in names.items() if name in weights}
+    if len(by_key) != len(model.weights):
+        raise SystemExit(
+            "a model of the Model Garden's naming with positional encoding shares no graph; export one seed a run"
+        )
     keys = sorted(reader.get_variable_to_shape_map())
     tensors = [
-        values[names[key]] if names.get(key) in values else reader.get_tensor(key)
-        for key in keys
+        by_key[key].numpy() if key in by_key else reader.get_tensor(key) for key in keys
     ]
     shutil.rmtree(prefix.parent)
     prefix.parent.mkdir()
