@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.classifiers import StreamingClassifier
-from movinet_lite.engines.tensorflow import load_saved_model
 from movinet_lite.errors import ModelError
 from movinet_lite.hub import resolve_model
 
@@ -102,7 +101,7 @@ def _reference(
     import tensorflow as tf
 
     path = resolve_model(source, "stream", offline=offline)
-    module = load_saved_model(path, "stream").module
+    module = tf.saved_model.load(str(path))
     height, width = frames.shape[1:3]
     states = dict(module.init_states(tf.constant([1, 1, height, width, 3])))
     images = frames.astype(np.float32) / np.float32(255)

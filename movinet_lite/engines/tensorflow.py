@@ -70,9 +70,11 @@ def load_saved_model(
         labels = facts.labels if labels is None else labels
     with quiet_start():
         import tensorflow as tf
+
+        from movinet_lite.network.signatures import load_signatures
     set_threads(tf, threads, source)
     try:
-        module = tf.saved_model.load(str(path))
+        module = load_signatures(path)
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise ModelError(
             f"the folder must hold a SavedModel that TensorFlow can read; it says: {_first_line(error)}",

@@ -27,6 +27,7 @@ from movinet_lite.network.export import export_litert
 from movinet_lite.network.litert_file import litert_state_shapes, new_litert_states
 from movinet_lite.network.model import Movinet
 from movinet_lite.network.probes import SavedModelRun, largest_difference, probe_clip
+from movinet_lite.network.signatures import load_signatures
 from movinet_lite.network.states import join_streams
 from movinet_lite.network.weights import import_weights
 
@@ -48,7 +49,7 @@ def compare(
         frames: Frames a clip.
         size: Height and width; `None` for the variant's.
     """
-    loaded = tf.saved_model.load(str(path))
+    loaded = load_signatures(path)
     network = import_weights(path, loaded=loaded).network
     height, width = (size, size) if size else network.variant.frame_size
     clip = probe_clip(frames, height, width)

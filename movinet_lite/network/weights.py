@@ -35,6 +35,7 @@ from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import ModelError
 from movinet_lite.network.model import Movinet, build_movinet
 from movinet_lite.network.probes import SavedModelRun, largest_difference, probe_clip
+from movinet_lite.network.signatures import load_signatures
 from movinet_lite.network.sources import Source, Variable, read_source
 from movinet_lite.network.spec import Gate, NetworkSpec, check_facts, read_facts
 from movinet_lite.variants import (
@@ -440,10 +441,8 @@ def _check_logits(
     network: Movinet, source: Source, gates: tuple[Gate, ...], loaded: Any
 ) -> tuple[Movinet, float]:
     """Return the network with the gate that reproduces the source's logits best, and how well it does."""
-    import tensorflow as tf
-
     if loaded is None:
-        loaded = tf.saved_model.load(str(source.path))
+        loaded = load_signatures(source.path)
     if hasattr(loaded, "signatures"):
         run = SavedModelRun(loaded, source.path)
         clip = run.probe_clip(network.spec.frame_size)
