@@ -106,6 +106,37 @@ def test_nothing_else_is_built(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
+def test_a_convolution_that_needs_xla_keeps_it(tmp_path):
+    """TensorFlow has no other kernel for a 3-D convolution in groups, which is how Keras saves depthwise ones."""
+    kernel = tf.Variable(np.random.default_rng(1).normal(size=(3, 3, 3, 1, 4)))
+    module = tf.Module()
+    module.kernel = kernel
+
+    @tf.function(jit_compile=True)
+    def convolve(x, weights):
+        return tf.nn.conv3d(x, weights, [1, 1, 1, 1, 1], "SAME")
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, None, None, 4], tf.float64, "image")
+        ]
+    )
+    def serve(image):
+        return {"classifier_head": convolve(image, kernel)}
+
+    module.serve = serve
+    whole = save(module, tmp_path, serving_default=serve)
+    lean = load_signatures(tmp_path)
+
+    clip = tf.constant(np.random.default_rng(0).normal(size=(1, 4, 5, 5, 4)))
+    expected, found = (
+        loaded.signatures["serving_default"](image=clip)["classifier_head"]
+        for loaded in (whole, lean)
+    )
+    np.testing.assert_allclose(found, expected)
+    assert not lean.serve.concrete_functions
+
+
 def test_a_model_without_such_signatures_is_loaded_whole(tmp_path):
     """Then the object itself is what can be called."""
     model = Model()

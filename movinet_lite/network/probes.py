@@ -81,7 +81,7 @@ class SavedModelRun:
         TensorFlow takes seconds for the first call with inputs of new shapes, and streams go frame by frame later.
         """
         if not self._states:
-            outputs = self._function(image=tf.constant(clip))
+            outputs = self._run(image=tf.constant(clip))
             (logits,) = outputs.values()  # whatever its name
             return np.asarray(logits)
         if self._image_shape[1] in {None, 1}:
@@ -92,11 +92,21 @@ class SavedModelRun:
         """Return the logits of a stream after each frame, ``(frames, classes)``, from one call a frame."""
         return self._step_through(np.split(clip, clip.shape[1], axis=1))
 
+    def _run(self, **inputs: Any) -> dict[str, Any]:
+        try:
+            return dict(self._function(**inputs))
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            lines = str(error).strip().splitlines()
+            raise ModelError(
+                f"a SavedModel must run on a short clip; TensorFlow says: {' '.join(lines)[:300]}",
+                self._source,
+            ) from error
+
     def _step_through(self, pieces: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         states = _empty_states(self._states, pieces[0], self._source)
         found = []
         for piece in pieces:
-            outputs = dict(self._function(image=tf.constant(piece), **states))
+            outputs = self._run(image=tf.constant(piece), **states)
             found.append(np.asarray(outputs.pop("logits")))
             by_meaning = {
                 canonical_state_name(name): value for name, value in outputs.items()

@@ -3,7 +3,8 @@
 TensorFlow builds every function of a SavedModel anew when it loads one. A model saved with Keras has hundreds, several for
 each layer, and its signatures need ten of them. Here the others are left out of what TensorFlow gets to see; the signatures,
 their variables and `init_states` stay as they are, but for one mark: the Model Garden exports them to be compiled with
-XLA, which on a CPU takes seconds for each shape of the inputs and then runs convolutions at half the speed.
+XLA, which on a CPU takes seconds for each shape of the inputs and then runs 2-D convolutions at half the speed. A 3-D
+convolution in groups, as base models have, runs on a CPU with XLA alone; Keras marks each one, and these marks stay.
 """
 
 from __future__ import annotations
@@ -52,9 +53,10 @@ def _write_without_other_functions(path: Path, target: Path) -> None:
     functions = saved.meta_graphs[0].graph_def.library.function
     by_name = {function.signature.name: function for function in functions}
     needed = _reached(entries, by_name)
+    need_xla = {name for name in needed if _has_3d_convolution(by_name[name])}
     for index in reversed(range(len(functions))):
         if functions[index].signature.name in needed:
-            _remove_marks(functions[index])
+            _remove_marks(functions[index], need_xla)
         else:
             del functions[index]
     # Gradients are functions too; nothing is trained here.
@@ -106,12 +108,18 @@ def _called(function: Any, by_name: dict[str, Any]) -> Iterator[str]:
         yield from (name for name in names if name in by_name)
 
 
-def _remove_marks(function: Any) -> None:
-    """Remove what asks for XLA, and what names a gradient."""
-    for marked in (function, *function.node_def):
-        for mark in (_COMPILE_MARK, _GRADIENT_MARK):
-            if mark in marked.attr:
-                del marked.attr[mark]
+def _has_3d_convolution(function: Any) -> bool:
+    return any(node.op.startswith("Conv3D") for node in function.node_def)
+
+
+def _remove_marks(function: Any, need_xla: set[str]) -> None:
+    """Remove what names a gradient, and what asks for XLA but for functions that need it and calls of them."""
+    if function.signature.name not in need_xla:
+        function.attr.pop(_COMPILE_MARK, None)
+    for node in function.node_def:
+        node.attr.pop(_GRADIENT_MARK, None)
+        if not any(value.func.name in need_xla for value in node.attr.values()):
+            node.attr.pop(_COMPILE_MARK, None)
 
 
 def _forget_functions(node: Any, entries: set[str]) -> None:
