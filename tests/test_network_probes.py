@@ -144,3 +144,18 @@ def test_models_that_are_none_are_refused():
     }
     with pytest.raises(ModelError, match="'state_b0_l0_memory' is none"):
         SavedModelRun(model).frame_logits(moving_clips())
+
+
+def test_a_model_that_does_not_run_says_why():
+    """What TensorFlow raises becomes one error that names the model."""
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None, None, None, 3], name="image")]
+    )
+    def serve(image):
+        return {"y": tf.reshape(image, [7])}
+
+    model = FixedModel.__new__(FixedModel)
+    model.signatures = {"serving_default": serve.get_concrete_function()}
+    with pytest.raises(ModelError, match=r"here: .*must run on a short clip.*shape"):
+        SavedModelRun(model, "here").logits(moving_clips())
