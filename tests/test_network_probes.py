@@ -148,14 +148,9 @@ def test_models_that_are_none_are_refused():
 
 def test_a_model_that_does_not_run_says_why():
     """What TensorFlow raises becomes one error that names the model."""
-
-    @tf.function(
-        input_signature=[tf.TensorSpec([None, None, None, None, 3], name="image")]
-    )
-    def serve(image):
-        return {"y": tf.reshape(image, [7])}
-
+    image = tf.TensorSpec([None, None, None, None, 3], name="image")
+    serve = tf.function(lambda **inputs: {"y": tf.reshape(inputs["image"], [7])})
     model = FixedModel.__new__(FixedModel)
-    model.signatures = {"serving_default": serve.get_concrete_function()}
+    model.signatures = {"serving_default": serve.get_concrete_function(image=image)}
     with pytest.raises(ModelError, match=r"here: .*must run on a short clip.*shape"):
         SavedModelRun(model, "here").logits(moving_clips())
