@@ -8,6 +8,7 @@ from movinet_lite.network.signatures import load_signatures
 
 IMAGE = tf.TensorSpec([None, None], tf.float32, name="image")
 COUNT = tf.TensorSpec([1], tf.int32, name="count")
+MARK = "_XlaMustCompile"
 FRAMES = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
 
 
@@ -25,7 +26,7 @@ class Layer(tf.Module):
 
 
 class Model(tf.Module):
-    """What a signature needs lies behind a branch, a loop, a call compiled with XLA, and a custom gradient."""
+    """What a signature needs lies behind branches, a loop, a call compiled with XLA, and a custom gradient."""
 
     def __init__(self):
         super().__init__()
@@ -50,6 +51,8 @@ class Model(tf.Module):
             x = x - self.layers[1].weight
         for _ in tf.range(count[0] + 2):
             x = tf.nn.silu(x) * self.layers[2].weight
+        add, subtract = (lambda: x + 1.0), (lambda: x - 1.0)
+        x = tf.switch_case(count[0], [subtract, add])
         return {"logits": x, "count": count + 1}
 
 
@@ -97,12 +100,11 @@ def test_nothing_else_is_built(tmp_path):
     assert whole.layers[0].alone.concrete_functions
     assert not lean.layers[0].alone.concrete_functions
     for loaded, asks in ((whole, True), (lean, False)):
-        marked = [
-            function
-            for function in library(loaded.signatures["call"])
-            if "_XlaMustCompile" in function.attr and function.attr["_XlaMustCompile"].b
-        ]
-        assert bool(marked) == asks
+        defined = library(loaded.signatures["call"])
+        calls = [node for function in defined for node in function.node_def]
+        for holders in (defined, calls):
+            marks = [holder.attr[MARK].b for holder in holders if MARK in holder.attr]
+            assert any(marks) == asks
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 

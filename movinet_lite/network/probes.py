@@ -96,9 +96,10 @@ class SavedModelRun:
         try:
             return dict(self._function(**inputs))
         except (ValueError, TypeError, tf.errors.OpError) as error:
-            lines = str(error).strip().splitlines()
+            # Not the first line alone: that one is often "Graph execution error:".
+            said = " ".join(str(error).split())[:300]
             raise ModelError(
-                f"a SavedModel must run on a short clip; TensorFlow says: {' '.join(lines)[:300]}",
+                f"a SavedModel must run on a short clip; TensorFlow says: {said}",
                 self._source,
             ) from error
 

@@ -1,7 +1,7 @@
 """Load a SavedModel for its signatures alone.
 
 TensorFlow builds every function of a SavedModel anew when it loads one. A model saved with Keras has hundreds, several for
-each layer, and its signatures need ten of them. Here the others are left out of what TensorFlow gets to see; the signatures,
+each layer, and its signatures need a few of them. Here the others are left out of what TensorFlow gets to see; the signatures,
 their variables and `init_states` stay as they are, but for one mark: the Model Garden exports them to be compiled with
 XLA, which on a CPU takes seconds for each shape of the inputs and then runs 2-D convolutions at half the speed. A 3-D
 convolution in groups, as base models have, runs on a CPU with XLA alone; Keras marks each one, and these marks stay.
@@ -21,7 +21,6 @@ __all__ = ["load_signatures"]
 
 _SAVED_MODEL: Final = "saved_model.pb"
 _COMPILE_MARK: Final = "_XlaMustCompile"
-_GRADIENT_MARK: Final = "_gradient_op_type"
 
 
 def load_signatures(path: str | Path) -> Any:
@@ -56,11 +55,10 @@ def _write_without_other_functions(path: Path, target: Path) -> None:
     need_xla = {name for name in needed if _has_3d_convolution(by_name[name])}
     for index in reversed(range(len(functions))):
         if functions[index].signature.name in needed:
-            _remove_marks(functions[index], need_xla)
+            _remove_compile_marks(functions[index], need_xla)
         else:
             del functions[index]
-    # Gradients are functions too; nothing is trained here.
-    del saved.meta_graphs[0].graph_def.library.gradient[:]
+    # Gradients are functions too, some of them gone now; nothing is trained here.
     del saved.meta_graphs[0].graph_def.library.registered_gradients[:]
     for name in set(objects.concrete_functions) - entries:
         del objects.concrete_functions[name]
@@ -102,22 +100,20 @@ def _reached(entries: set[str], by_name: dict[str, Any]) -> set[str]:
 
 def _called(function: Any, by_name: dict[str, Any]) -> Iterator[str]:
     for node in function.node_def:
-        names = [node.op]
         for value in node.attr.values():
-            names += [value.func.name, *(other.name for other in value.list.func)]
-        yield from (name for name in names if name in by_name)
+            names = (value.func.name, *(branch.name for branch in value.list.func))
+            yield from (name for name in names if name in by_name)
 
 
 def _has_3d_convolution(function: Any) -> bool:
     return any(node.op.startswith("Conv3D") for node in function.node_def)
 
 
-def _remove_marks(function: Any, need_xla: set[str]) -> None:
-    """Remove what names a gradient, and what asks for XLA but for functions that need it and calls of them."""
+def _remove_compile_marks(function: Any, need_xla: set[str]) -> None:
+    """Remove what asks for XLA, but for functions that need it and calls of them."""
     if function.signature.name not in need_xla:
         function.attr.pop(_COMPILE_MARK, None)
     for node in function.node_def:
-        node.attr.pop(_GRADIENT_MARK, None)
         if not any(value.func.name in need_xla for value in node.attr.values()):
             node.attr.pop(_COMPILE_MARK, None)
 
