@@ -34,19 +34,22 @@ Without such statistics activations grow from block to block, and a deep network
 ten thousandfold and more, which no trained one does: then a comparison says nothing.
 
 Building and saving a graph takes minutes, other weights in the same graph a second: exports that differ only in their
-seed share one graph.
+seed share one graph. In its own exports the Model Garden saves the functions of each layer too; here A0 alone has them,
+which would take minutes more for each larger model. The others run by their signatures.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import functools
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -204,14 +207,26 @@ class Garden:
         if export.naming == "hub":
             export_hub_style(self.model, graph, self.stream)
         else:
-            export_saved_model.export_saved_model(
-                self.model,
-                (None, None, None, None, 3),
-                str(graph),
-                causal=self.stream,
-                bundle_input_init_states_fn=self.stream,
-            )
+            with saving_layers(export.model == "a0"):
+                export_saved_model.export_saved_model(
+                    self.model,
+                    (None, None, None, None, 3),
+                    str(graph),
+                    causal=self.stream,
+                    bundle_input_init_states_fn=self.stream,
+                )
         shutil.copytree(graph, target)
+
+
+@contextlib.contextmanager
+def saving_layers(each: bool) -> Iterator[None]:
+    """Let Keras save the functions of *each* layer, as it does unless told otherwise, or those of the model alone."""
+    original = tf_keras.models.save_model
+    tf_keras.models.save_model = functools.partial(original, save_traces=each)
+    try:
+        yield
+    finally:
+        tf_keras.models.save_model = original
 
 
 def build(model: str, stream: bool, classes: int) -> Any:
