@@ -286,9 +286,21 @@ def test_a_mixed_up_pair_of_equal_shapes_is_found(stream, tmp_path):
     prefix = write_checkpoint(stream, tmp_path, change=change)
 
     with pytest.raises(
-        ModelError, match=r"logits of the source must be reproduced to 0\.001"
+        ModelError,
+        match=r"logits of the source must be reproduced to 0\.001 .*\(weights mixed up",
     ):
         import_weights(prefix, loaded=stream)
+
+
+def test_a_source_that_amplifies_rounding_is_told_from_a_wrong_one(stream, tmp_path):
+    """Weights that were never trained may make logits of noise: then no network can reproduce them."""
+    prefix = write_checkpoint(stream, tmp_path)
+
+    def amplify(clip):
+        return np.asarray(stream(clip)) + np.sin(1e8 * float(clip.max()))
+
+    with pytest.raises(ModelError, match=r"when each pixel changes by 1e-07 of itself"):
+        import_weights(prefix, loaded=amplify)
 
 
 def test_the_other_gate_is_found(stream, tmp_path):

@@ -15,7 +15,16 @@ from movinet_lite.network.states import count_names, state_shapes
 from movinet_lite.states import canonical_state_name
 from movinet_lite.variants import recognise_variant
 
-__all__ = ["SavedModelRun", "largest_difference", "probe_clip"]
+__all__ = [
+    "SLIGHT_CHANGE",
+    "SavedModelRun",
+    "largest_difference",
+    "probe_clip",
+    "slightly_changed",
+]
+
+SLIGHT_CHANGE: Final = 1e-7
+"""About what rounding to float32 does to a number, as a part of it: half a unit in the last place is up to 6e-8."""
 
 # Odd and not square, since padding shows its mistakes there; more frames than the longest kernel in time, which is 5.
 _PROBE_FRAMES: Final = 6
@@ -46,6 +55,15 @@ def largest_difference(got: NDArray[Any], expected: NDArray[Any]) -> float:
     if got.shape != expected.shape:
         return float("inf")
     return float(np.abs(got - expected).max() / np.abs(expected).max())
+
+
+def slightly_changed(clip: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return *clip* with each number larger or smaller by `SLIGHT_CHANGE` of itself.
+
+    How far logits move then is how well they can be compared at all.
+    """
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], clip.shape)
+    return (clip * (1.0 + SLIGHT_CHANGE * signs)).astype(np.float32)
 
 
 class SavedModelRun:

@@ -34,7 +34,13 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import ModelError
 from movinet_lite.network.model import Movinet, build_movinet
-from movinet_lite.network.probes import SavedModelRun, largest_difference, probe_clip
+from movinet_lite.network.probes import (
+    SLIGHT_CHANGE,
+    SavedModelRun,
+    largest_difference,
+    probe_clip,
+    slightly_changed,
+)
 from movinet_lite.network.signatures import load_signatures
 from movinet_lite.network.sources import Source, Variable, read_source
 from movinet_lite.network.spec import Gate, NetworkSpec, check_facts, read_facts
@@ -446,10 +452,11 @@ def _check_logits(
     if hasattr(loaded, "signatures"):
         run = SavedModelRun(loaded, source.path)
         clip = run.probe_clip(network.spec.frame_size)
-        expected = run.logits(clip)
+        logits_of = run.logits
     else:
         clip = probe_clip()
-        expected = np.asarray(loaded(clip))
+        logits_of = loaded
+    expected = np.asarray(logits_of(clip))
     differences = {}
     for gate in gates:
         network.set_gate(gate)
@@ -460,9 +467,18 @@ def _check_logits(
         listed = ", ".join(
             f"{value:.1e} with gate {gate!r}" for gate, value in differences.items()
         )
+        moved = largest_difference(
+            np.asarray(logits_of(slightly_changed(clip))), expected
+        )
+        reason = "weights mixed up, the other gate, or a changed network?"
+        if moved > _TOLERANCE / 10:
+            reason = (
+                f"the source's own move by {moved:.1e} when each pixel changes by {SLIGHT_CHANGE:g} of itself, as "
+                "rounding does: weights that were never trained?"
+            )
         raise ModelError(
             f"the logits of the source must be reproduced to {_TOLERANCE:g} of the largest; they differ by {listed} "
-            "(weights mixed up, the other gate, or a changed network?)",
+            f"({reason})",
             source.path,
             _TOLERANCE,
             differences[best],
