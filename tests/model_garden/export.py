@@ -214,7 +214,7 @@ class Garden:
         if export.naming == "hub":
             export_hub_style(self.model, graph, self.stream)
         else:
-            with saving_layers(export.model == "a0"):
+            with saving_layers(self, all_of_them=export.model == "a0"):
                 export_saved_model.export_saved_model(
                     self.model,
                     (None, None, None, None, 3),
@@ -226,10 +226,15 @@ class Garden:
 
 
 @contextlib.contextmanager
-def saving_layers(each: bool) -> Iterator[None]:
-    """Let Keras save the functions of *each* layer, as it does unless told otherwise, or those of the model alone."""
+def saving_layers(garden: Garden, *, all_of_them: bool) -> Iterator[None]:
+    """Let Keras save the functions of each layer, as it does unless told otherwise, or the signatures alone."""
     original = tf_keras.models.save_model
-    tf_keras.models.save_model = functools.partial(original, save_traces=each)
+    if not all_of_them:
+        options: dict[str, Any] = {"save_traces": False}
+        if not garden.stream:
+            # What Keras would have found among the functions.
+            options["signatures"] = add_base_functions(tf.Module(), garden.model)
+        tf_keras.models.save_model = functools.partial(original, **options)
     try:
         yield
     finally:
