@@ -21,6 +21,7 @@ A message says the rule, what came, and what to do.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 __all__ = [
     "ArrayError",
@@ -35,6 +36,8 @@ __all__ = [
     "VideoError",
     "VideoNotFoundError",
 ]
+
+_LONGEST_QUOTE: Final = 300
 
 
 class MoViNetError(Exception):
@@ -190,3 +193,20 @@ class MissingDependencyError(MoViNetError, ImportError):
         self.args = (package, extra)  # what pickle calls the class with
         self.package = package
         self.extra = extra
+
+
+def said_by(error: BaseException) -> str:
+    r"""Return what an exception of another library says, in one line of at most 300 characters, to quote it.
+
+    Not its first line alone: of an error while TensorFlow runs a graph that one is only "Graph execution error:".
+
+    Example:
+        >>> said_by(ValueError("Graph execution error:\n\n  no such kernel\n"))
+        'Graph execution error: no such kernel'
+        >>> said_by(KeyboardInterrupt())
+        'KeyboardInterrupt'
+    """
+    said = " ".join(str(error).split()) or type(error).__name__
+    if len(said) <= _LONGEST_QUOTE:
+        return said
+    return f"{said[: _LONGEST_QUOTE - 3]}..."

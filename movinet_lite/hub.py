@@ -23,7 +23,7 @@ from movinet_lite.cache import (
     read_note,
     write_note,
 )
-from movinet_lite.errors import MissingDependencyError, ModelError
+from movinet_lite.errors import MissingDependencyError, ModelError, said_by
 from movinet_lite.handles import (
     MODEL_NAMES,
     Remote,
@@ -324,8 +324,7 @@ def _copy_from_kagglehub(handle: str, folder: Path, *, progress: bool) -> None:
             with _quiet_unless(progress=progress):
                 fetched = Path(kagglehub.model_download(handle))
         except Exception as error:  # its errors have no common base
-            detail = " ".join(str(error).split()) or type(error).__name__
-            raise ModelError(f"no model came: {detail}", where) from error
+            raise ModelError(f"no model came: {said_by(error)}", where) from error
     # Its own copy stays where other programs may look for it.
     if fetched.is_dir():
         shutil.copytree(fetched, folder, dirs_exist_ok=True)

@@ -19,6 +19,7 @@ from movinet_lite.errors import (
     VariantError,
     VideoError,
     VideoNotFoundError,
+    said_by,
 )
 
 EXAMPLES = [
@@ -148,3 +149,12 @@ def test_missing_dependency_says_what_to_install():
         "this needs the package 'matplotlib', which is not installed; "
         "install it with: pip install 'movinet-lite[plot]'"
     )
+
+
+def test_a_long_message_of_another_library_is_quoted_in_part():
+    """TensorFlow quotes whole graphs."""
+    said = said_by(ValueError("no such kernel " * 100))
+
+    assert said.startswith("no such kernel no such kernel")
+    assert said.endswith("...")
+    assert len(said) == 300

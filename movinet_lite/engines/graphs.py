@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.engines.native import quiet_exit, quiet_start
-from movinet_lite.errors import ModelError
+from movinet_lite.errors import ModelError, said_by
 
 __all__ = ["Graph", "Tensor", "open_interpreter"]
 
@@ -150,7 +150,7 @@ class Graph:
             self._model.run_by_index(0, inputs, outputs)
         except RuntimeError as error:
             raise ModelError(
-                f"LiteRT must be able to run the model; it says: {_first_line(error)}",
+                f"LiteRT must be able to run the model; it says: {said_by(error)}",
                 self._source,
             ) from error
         self.last_call_s = time.perf_counter() - start
@@ -174,7 +174,7 @@ def _foreign_errors(source: str) -> Iterator[None]:
         yield
     except (ValueError, RuntimeError) as error:
         raise ModelError(
-            f"the file must be a .tflite model that LiteRT can run; LiteRT says: {_first_line(error)}",
+            f"the file must be a .tflite model that LiteRT can run; LiteRT says: {said_by(error)}",
             source,
         ) from error
 
@@ -203,8 +203,3 @@ def _tensor(name: str, details: dict[str, Any]) -> Tensor:
         scale=float(scales[0]) if len(scales) else 0.0,
         zero_point=int(points[0]) if len(points) else 0,
     )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

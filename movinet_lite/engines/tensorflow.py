@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.engines.base import ModelInfo, check_mode
 from movinet_lite.engines.native import quiet_start
-from movinet_lite.errors import ModelError
+from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.spec import NetworkSpec, check_facts, read_facts
 from movinet_lite.states import canonical_state_name, pair_names
 from movinet_lite.variants import Mode, recognise_variant
@@ -77,7 +77,7 @@ def load_saved_model(
         module = load_signatures(path)
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise ModelError(
-            f"the folder must hold a SavedModel that TensorFlow can read; it says: {_first_line(error)}",
+            f"the folder must hold a SavedModel that TensorFlow can read; it says: {said_by(error)}",
             source,
         ) from error
     if mode == "base":
@@ -396,14 +396,9 @@ def foreign_errors(tf: Any, what: str, source: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ModelError(
-            f"the model does not take {what}; TensorFlow says: {_first_line(error)}",
+            f"the model does not take {what}; TensorFlow says: {said_by(error)}",
             source,
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _describe(specs: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from movinet_lite.arrays import FrameSize
-from movinet_lite.errors import ConversionError, ModelError
+from movinet_lite.errors import ConversionError, ModelError, said_by
 from movinet_lite.network.atomic import new_directory, write_atomically
 from movinet_lite.network.layers import Tensor, Timeline
 from movinet_lite.network.litert_file import (
@@ -182,7 +182,7 @@ def _convert(traced: Any, quantize: Quantize | None) -> bytes:
         graph = bytes(converter.convert())
     except Exception as error:  # the converter raises a class of its own, and bare ones
         raise ConversionError(
-            f"LiteRT could not convert the network: {error}"
+            f"LiteRT could not convert the network: {said_by(error)}"
         ) from error
     _check_signature(graph)
     return graph

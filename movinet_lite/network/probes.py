@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
-from movinet_lite.errors import ModelError
+from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.states import count_names, state_shapes
 from movinet_lite.states import canonical_state_name
 from movinet_lite.variants import recognise_variant
@@ -114,10 +114,8 @@ class SavedModelRun:
         try:
             return dict(self._function(**inputs))
         except (ValueError, TypeError, tf.errors.OpError) as error:
-            # Not the first line alone: that one is often "Graph execution error:".
-            said = " ".join(str(error).split())[:300]
             raise ModelError(
-                f"a SavedModel must run on a short clip; TensorFlow says: {said}",
+                f"a SavedModel must run on a short clip; TensorFlow says: {said_by(error)}",
                 self._source,
             ) from error
 

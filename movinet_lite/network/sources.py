@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 
-from movinet_lite.errors import ModelError
+from movinet_lite.errors import ModelError, said_by
 
 __all__ = ["Source", "Variable", "read_source"]
 
@@ -218,7 +218,7 @@ def _reading(path: Path) -> Iterator[None]:
     ) as error:
         raise ModelError(
             "the variables must be an object-based TensorFlow checkpoint; they cannot be read as one "
-            f"(damaged, cut short, or written without tf.train.Checkpoint?): {str(error)[:300]}",
+            f"(damaged, cut short, or written without tf.train.Checkpoint?): {said_by(error)}",
             path,
         ) from error
 
