@@ -19,7 +19,9 @@ __all__ = ["EnduranceReport", "step_for_long"]
 
 _WARM_UP: Final = 1000  # steps after which memory must not grow
 _NUM_FRAMES: Final = 96  # different frames, shown in turn
-_FRAMES_PER_CALL: Final = 16  # of the reference; 9 ms a frame on one core, against 25 with 1 and 14 with 48
+_FRAMES_PER_CALL: Final = (
+    16  # of the reference; 9 ms a frame on one core, against 25 with 1 and 14 with 48
+)
 
 
 @attrs.frozen

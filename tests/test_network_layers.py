@@ -97,6 +97,70 @@ def test_timeline_counts_the_frames_of_each_stream():
     np.testing.assert_array_equal(timeline.counts.numpy().ravel(), [1, 2, 3, 8, 9, 10])
 
 
+def convolution_with_norm(momentum=0.9):
+    """Return a convolution that leaves 4 channels as they are, and the statistics and factors of its norm."""
+    options = Options("base", "sigmoid", norm_momentum=momentum)
+    layer = Convolution("block/conv", (1, 1, 4, 4), options, norm="block/bn")
+    rng = np.random.default_rng(0)
+    values = {part: rng.uniform(0.01, 0.1, 4).astype("float32") for part in layer.norm}
+    for part, value in values.items():
+        layer.norm[part].assign(value)
+    layer.kernel.assign(np.eye(4, dtype="float32")[np.newaxis, np.newaxis])
+    return layer, values
+
+
+def normalised(rows, mean, variance, values):
+    """Return *rows* after the batch norm, by its formula; 0.001 is the epsilon of the published models."""
+    return values["gamma"] * (rows - mean) / np.sqrt(variance + 0.001) + values["beta"]
+
+
+def test_a_norm_uses_what_it_learnt():
+    """Outside training a row comes out the same whatever stands beside it."""
+    layer, values = convolution_with_norm()
+    rows = np.random.default_rng(1).normal(size=(3, 2, 2, 4)).astype("float32")
+
+    found = layer(rows, timeline=Timeline(1, 3, None))
+
+    expected = normalised(
+        rows, values["moving_mean"], values["moving_variance"], values
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_norm_learns_in_training():
+    """It normalises by the batch, and moves a tenth of the way to it if its momentum is 0.9."""
+    layer, values = convolution_with_norm(momentum=0.9)
+    rows = np.random.default_rng(1).normal(size=(3, 2, 2, 4)).astype("float32")
+
+    found = layer(rows, timeline=Timeline(1, 3, None), training=True)
+
+    axes = (0, 1, 2)
+    mean, variance = rows.mean(axes), rows.var(axes)
+    np.testing.assert_allclose(
+        found, normalised(rows, mean, variance, values), rtol=1e-4, atol=1e-5
+    )
+    for part, seen in (
+        ("moving_mean", mean),
+        ("moving_variance", rows.var(axes, ddof=1)),
+    ):
+        np.testing.assert_allclose(
+            layer.norm[part], 0.9 * values[part] + 0.1 * seen, rtol=1e-5, atol=1e-6
+        )
+
+
+def test_a_frozen_norm_learns_nothing():
+    """In training too it then normalises by what it knew."""
+    layer, values = convolution_with_norm()
+    layer.trainable = False
+    rows = np.random.default_rng(1).normal(size=(3, 2, 2, 4)).astype("float32")
+
+    found = layer(rows, timeline=Timeline(1, 3, None), training=True)
+
+    np.testing.assert_array_equal(found, layer(rows, timeline=Timeline(1, 3, None)))
+    for part, value in values.items():
+        np.testing.assert_array_equal(layer.norm[part], value)
+
+
 @pytest.mark.parametrize(
     "shape", [(3, 3, 4, 6), (5, 1, 4, 1), (1, 3, 3, 4, 6), (3, 3, 3, 1, 4)]
 )
