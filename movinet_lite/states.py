@@ -130,8 +130,11 @@ def _fit_state(name: str, value: object, pattern: NDArray[Any]) -> NDArray[Any]:
             f"state {name!r} must have shape {pattern.shape}; got {array.shape} "
             "(states of another variant or frame size?)"
         )
-    if array.dtype.kind not in "fiu" or not np.can_cast(
-        array.dtype, pattern.dtype, "same_kind"
+    # Whole numbers where real ones belong would be the stored form of a quantised model.
+    is_whole = (array.dtype.kind in "iu", pattern.dtype.kind in "iu")
+    if array.dtype.kind not in "fiu" or not (
+        is_whole[0] == is_whole[1]
+        and np.can_cast(array.dtype, pattern.dtype, "same_kind")
     ):
         raise SessionError(f"state {name!r} must be {pattern.dtype}; got {array.dtype}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

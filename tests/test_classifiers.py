@@ -343,6 +343,12 @@ def test_states_may_have_the_names_of_another_export():
             "must be int32; got float64",
         ),
         (
+            lambda s: s.update(
+                {"state/head/pool_buffer": np.zeros((1, 1, 1, 1, 3), np.int8)}
+            ),
+            "must be float32; got int8",
+        ),
+        (
             lambda s: s["state/head/pool_buffer"].fill(np.nan),
             "'state/head/pool_buffer' must be finite",
         ),

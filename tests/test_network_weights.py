@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from movinet_lite.errors import LabelsError, ModelError, VariantError
 from movinet_lite.network.export import export_saved_model
+from movinet_lite.network.model import build_movinet
 from movinet_lite.network.sources import read_source
 from movinet_lite.network.weights import import_weights, recognise
 from tests.networks import (
@@ -405,3 +406,13 @@ def test_scales_whose_layer_nothing_tells_are_refused(encoded, tmp_path):
 
     with pytest.raises(ModelError, match="must be told by the objects around it"):
         import_weights(prefix, loaded=encoded)
+
+
+def test_an_export_of_ours_keeps_the_gate_that_it_states(tmp_path):
+    """While the residual scales are 0 no logit tells one gate from the other."""
+    network = build_movinet("tiny", "stream", 3, gate="hard_sigmoid")
+    export_saved_model(network, tmp_path / "model")
+
+    imported = import_weights(tmp_path / "model")
+
+    assert imported.network.spec.gate == "hard_sigmoid"

@@ -237,9 +237,14 @@ def _difference(
         if streams > 1:
             many = _answers_of_many(compiled, streams, short, frame_size)
             pairs += [(answer, singles[: len(short)]) for answer in many]
-    return max(
-        float(np.abs(actual - wanted).max() / np.abs(wanted).max())
-        for actual, wanted in pairs
+    # The maximum of numpy is NaN if one of them is; Python's is not.
+    return float(
+        np.max(
+            [
+                np.abs(actual - wanted).max() / np.abs(wanted).max()
+                for actual, wanted in pairs
+            ]
+        )
     )
 
 

@@ -17,6 +17,7 @@ from movinet_lite.errors import ConversionError, ModelError, MoViNetError
 from movinet_lite.hub import resolve_model, resolve_weights
 from movinet_lite.labels import load_labels
 from movinet_lite.network.files import read_network_spec
+from movinet_lite.preprocess import check_frame_size
 from movinet_lite.variants import Mode
 
 __all__ = ["Engine", "load_model"]
@@ -83,6 +84,8 @@ def load_model(
         )
     _check_count("threads", 1 if threads is None else threads, source)
     _check_count("streams", streams, source)
+    if frame_size is not None:
+        frame_size = check_frame_size(frame_size)
     find = resolve_weights if engine == "tensorflow" else resolve_model
     path = find(source, mode, offline=offline)
     if path.suffix == ".tflite":

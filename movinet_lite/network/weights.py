@@ -153,6 +153,8 @@ def import_weights(
         labels = facts.labels if labels is None else labels
         frame_size = frame_size or facts.frame_size
         fps = fps or facts.fps
+        # While the residual scales are 0, as at first, both gates give the same logits.
+        gate = gate or facts.gate
     gates = _gates_to_try(
         source, found, gate, can_run=source.is_saved_model or loaded is not None
     )
