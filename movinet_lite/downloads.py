@@ -16,7 +16,7 @@ from typing import IO
 
 import attrs
 
-from movinet_lite.errors import ModelError
+from movinet_lite.errors import ModelError, said_by
 
 __all__ = ["Download", "download"]
 
@@ -171,8 +171,7 @@ def _explained() -> Iterator[None]:
     except (http.client.InvalidURL, ValueError) as error:
         raise _FailedError(f"this is not an address: {error}") from error
     except (OSError, http.client.HTTPException) as error:
-        detail = str(error) or type(error).__name__
-        reason = f"the connection broke ({detail})"
+        reason = f"the connection broke ({said_by(error)})"
         raise _FailedError(reason, passing=True) from error
 
 

@@ -131,10 +131,9 @@ def _fit_state(name: str, value: object, pattern: NDArray[Any]) -> NDArray[Any]:
             "(states of another variant or frame size?)"
         )
     # Whole numbers where real ones belong would be the stored form of a quantised model.
-    is_whole = (array.dtype.kind in "iu", pattern.dtype.kind in "iu")
-    if array.dtype.kind not in "fiu" or not (
-        is_whole[0] == is_whole[1]
-        and np.can_cast(array.dtype, pattern.dtype, "same_kind")
+    kinds = "f" if pattern.dtype.kind == "f" else "iu"
+    if array.dtype.kind not in kinds or not np.can_cast(
+        array.dtype, pattern.dtype, "same_kind"
     ):
         raise SessionError(f"state {name!r} must be {pattern.dtype}; got {array.dtype}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

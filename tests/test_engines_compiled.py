@@ -13,7 +13,7 @@ from movinet_lite.classifiers import step_many
 from movinet_lite.engines import compiled as compiled_module
 from movinet_lite.engines.compiled import load_compiled
 from movinet_lite.engines.litert import ONE_FRAME
-from movinet_lite.errors import ModelError
+from movinet_lite.errors import ArrayError, ConversionError, ModelError
 from tests.saved_models import COLOURS, write_stream_saved_model
 
 FRAME_SIZE = (40, 33)
@@ -285,6 +285,39 @@ def test_a_compiled_model_that_computes_something_else_is_refused(
         session = load(saved_models / "stream", "auto")
     assert session.info.engine == "tensorflow"
     assert [path for path in compiled_folder().iterdir() if path.is_dir()] == []
+
+
+def test_a_graph_that_gives_no_numbers_in_calls_of_many_frames_is_refused(
+    saved_models, tmp_path, monkeypatch
+):
+    """Single frames are right, and the check is not content with them."""
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
+    from movinet_lite.network import export as export_module
+    from movinet_lite.network.model import build_movinet
+
+    real_export = export_module.export_litert
+
+    def export_nan(network, path, *, num_frames=1, **options):
+        if num_frames > 1:
+            network = build_movinet(
+                "t0", "stream", len(LABELS), labels=LABELS, frame_size=FRAME_SIZE
+            )
+            for weight in network.head.trainable_weights:
+                weight.assign(np.full(weight.shape, np.nan))
+        return real_export(network, path, num_frames=num_frames, **options)
+
+    monkeypatch.setattr(export_module, "export_litert", export_nan)
+    with pytest.raises(ConversionError, match="nan"):
+        load(saved_models / "stream", "litert")
+
+
+@pytest.mark.parametrize("frame_size", [32, (0, 32), "small"])
+def test_a_frame_size_that_is_none_is_refused_before_anything_is_loaded(
+    saved_models, frame_size
+):
+    """It neither compiles nor falls back."""
+    with pytest.raises(ArrayError, match="height"):
+        StreamingClassifier.load(saved_models / "stream", frame_size=frame_size)
 
 
 def test_a_model_that_is_no_movinet_runs_with_tensorflow(tmp_path, monkeypatch):

@@ -221,6 +221,8 @@ def _difference(
     frame_size: FrameSize,
 ) -> float:
     """Return the largest difference between the logits of a model and of its source, over the largest of these."""
+    from movinet_lite.network.probes import largest_difference
+
     frames = _check_frames(frame_size)
     short = frames[:_FRAMES_AGAINST_SOURCE]
     if isinstance(compiled, LiteRTClipModel):
@@ -238,14 +240,7 @@ def _difference(
             many = _answers_of_many(compiled, streams, short, frame_size)
             pairs += [(answer, singles[: len(short)]) for answer in many]
     # The maximum of numpy is NaN if one of them is; Python's is not.
-    return float(
-        np.max(
-            [
-                np.abs(actual - wanted).max() / np.abs(wanted).max()
-                for actual, wanted in pairs
-            ]
-        )
-    )
+    return float(np.max([largest_difference(*pair) for pair in pairs]))
 
 
 def _one_by_one(

@@ -74,6 +74,7 @@ def load_model(
         UserWarning: If *engine* is ``"auto"`` and the model does not compile, or the compiled model gives other logits.
 
     Raises:
+        ArrayError: If *frame_size* is no height and width.
         ConversionError: The same with *engine* ``"litert"``.
         ModelError: If the model cannot be found, fetched or read, or is not of this *mode*.
     """
