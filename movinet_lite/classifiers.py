@@ -374,6 +374,17 @@ class StreamingClassifier(_Session):
         )
         return cls(model, labels, frame_size=frame_size, fps=fps, fit=fit)
 
+    def close(self) -> None:
+        """End the session and give its states back; every later use of it is a `SessionError`.
+
+        The model lives on in other sessions.
+        """
+        super().close()
+        # Not under a step of another thread that is still going on.
+        if self._in_use.acquire(blocking=False):
+            self._states = {}
+            self._in_use.release()
+
     @property
     def model(self) -> StreamModel:
         """The engine's model, which other sessions may share."""

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from movinet_lite.cache import compiled_folder
 from movinet_lite.classifiers import step_many
 from movinet_lite.engines import compiled as compiled_module
 from movinet_lite.engines.compiled import load_compiled
-from movinet_lite.engines.litert import ONE_FRAME
 from movinet_lite.errors import ArrayError, ConversionError, ModelError
 from tests.saved_models import COLOURS, write_stream_saved_model
 
@@ -208,6 +208,55 @@ def test_states_that_a_caller_kept_survive_common_calls(saved_models, frames):
 
 
 @pytest.mark.usefixtures("in_cache")
+def test_a_late_stream_does_not_hold_the_memory_of_all(saved_models, frames):
+    """What it needs itself is kept, and it goes on from there."""
+    first = load(saved_models / "stream", "litert", streams=4)
+    sessions = [first, *(first.new_session() for _ in range(3))]
+    step_many(sessions, list(frames[:4]))
+    shared = weakref.ref(sessions[3]._states.memory)
+    kept = sessions[3].states
+    step_many(sessions[:3], list(frames[4:7]))
+    assert shared() is None
+    np.testing.assert_array_equal(
+        sessions[3].states["state/head/pool_buffer"], kept["state/head/pool_buffer"]
+    )
+    late = step_many(sessions, list(frames[7:11]))[3]
+    alone = first.new_session()
+    alone.step(frames[3])
+    assert_close(late.logits, alone.step(frames[10]).logits)
+
+
+def _replace_graphs(folder):
+    for graph in list(folder.rglob("*.tflite")):
+        other = graph.with_suffix(".new")
+        other.write_bytes(graph.read_bytes()[::-1])
+        other.replace(graph)
+
+
+def test_a_loaded_model_outlives_its_place_in_the_cache(
+    compiled_cache, saved_models, tmp_path, monkeypatch, frames
+):
+    """Someone clears the cache or puts another model there: what is loaded still gives the same predictions."""
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(compiled_cache))
+    first = load(saved_models / "stream", "litert", streams=4)
+    expected = logits_of(first.run(frames))
+    many = [first.new_session() for _ in range(4)]
+    expected_many = logits_of(step_many(many, list(frames[:4])))
+    for change in (shutil.rmtree, _replace_graphs):
+        cache = tmp_path / "cache"
+        shutil.copytree(compiled_cache, cache, dirs_exist_ok=True)
+        monkeypatch.setenv("MOVINET_LITE_CACHE", str(cache))
+        session = load(saved_models / "stream", "litert", streams=4)
+        change(cache)
+        many = [session.new_session() for _ in range(4)]
+        assert_close(logits_of(step_many(many, list(frames[:4]))), expected_many)
+        with pytest.warns(UserWarning, match="load the model again") as warned:
+            logits = logits_of(session.run(frames))
+        assert len(warned) == 1
+        assert_close(logits, expected)
+
+
+@pytest.mark.usefixtures("in_cache")
 def test_loading_from_the_cache_needs_no_tensorflow(saved_models):
     """The second process to load a model imports no TensorFlow, and nothing reaches its terminal."""
     load(saved_models / "stream", "litert")
@@ -247,7 +296,8 @@ def test_a_damaged_entry_is_made_anew(saved_models, tmp_path, monkeypatch, frame
         path, "stream", source=str(path), frame_size=FRAME_SIZE, labels=LABELS
     )
     assert compiled == []
-    graph = model._paths[ONE_FRAME]
+    job = compiled_module._Job(path, "stream", str(path), FRAME_SIZE, 1, LABELS)
+    graph = compiled_folder() / job.entry_name() / "streams_1_frames_1.tflite"
     whole = graph.read_bytes()
     note = graph.parent / "movinet_lite_cache.json"
     for damage in (

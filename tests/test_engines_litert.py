@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from movinet_lite import BaseClassifier, StreamingClassifier
 from movinet_lite.engines.litert import load_tflite
-from movinet_lite.errors import ModelError
+from movinet_lite.errors import ModelError, SessionError
 from tests.saved_models import COLOURS, STATE_NAMES, expected_stream_logits
 from tests.tflite_models import FRAME_SIZE, write_tflite
 
@@ -68,20 +69,75 @@ def test_files_of_others_stream(  # noqa: PLR0917 - one argument a parameter
 
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
-def test_quantised_states_are_shown_as_they_are_stored(tflite, frames):
-    """The states of an 8-bit model can be read and set like any other's."""
-    session = StreamingClassifier.load(tflite(quantize="int8"), labels=COLOURS)
-    buffer = "state_block0_layer0_stream_buffer"
-    empty = session.init_states[buffer]
-    assert empty.dtype == np.int8
-    session.step(frames[0])
-    kept = session.states
-    one = session.step(frames[1])
-    session.states = kept
-    two = session.step(frames[1])
-    np.testing.assert_array_equal(one.logits, two.logits)
-    assert (kept[buffer][0, 0] == empty[0, 0]).all()
-    assert (kept[buffer][0, 1] != empty[0, 1]).any()
+def test_states_of_quantised_models_are_real_numbers_and_move_between_models(
+    tflite, frames
+):
+    """A stream goes on in a model of other scales, or of none, and comes back."""
+    expected = expected_stream_logits(frames)
+    fine = StreamingClassifier.load(tflite(quantize="int8"), labels=COLOURS)
+    coarse = StreamingClassifier.load(tflite(quantize="int8", span=1.5), labels=COLOURS)
+    exact = StreamingClassifier.load(tflite(), labels=COLOURS)
+    fine.step(frames[0])
+    kept = fine.states
+    buffer = kept["state_block0_layer0_stream_buffer"]
+    assert buffer.dtype == np.float32
+    np.testing.assert_allclose(buffer[0, -1], frames[0], rtol=0, atol=0.01)
+
+    one = fine.step(frames[1]).logits
+    fine.states = kept
+    np.testing.assert_array_equal(fine.step(frames[1]).logits, one)
+    for session in (coarse, exact):
+        session.states = kept
+        logits = session.step(frames[1]).logits
+        np.testing.assert_allclose(
+            logits, expected[1], rtol=0, atol=0.05 * np.abs(expected).max()
+        )
+    fine.states = exact.states
+    np.testing.assert_allclose(
+        fine.step(frames[2]).logits,
+        expected[2],
+        rtol=0,
+        atol=0.05 * np.abs(expected).max(),
+    )
+
+
+def test_an_image_of_whole_numbers_that_mean_nothing_is_refused(tflite):
+    """0 to 1 would become 0 everywhere."""
+    with pytest.raises(ModelError, match=r"'image', is uint8 and says nothing"):
+        load_tflite(tflite(image_dtype="uint8"))
+
+
+@pytest.mark.parametrize("signature", ["call", "serving_default"])
+def test_a_file_with_init_states_too_streams(tflite, frames, signature):
+    """Of several signatures the step is the one that is called so."""
+    path = tflite(signature=signature, more_signatures=True)
+    session = StreamingClassifier.load(path, labels=COLOURS)
+    logits = np.stack([session.step(frame).logits for frame in frames])
+    np.testing.assert_allclose(logits, expected_stream_logits(frames), atol=1e-5)
+
+
+def test_signatures_that_do_not_say_which_is_the_step_are_refused(tflite):
+    """No guess."""
+    path = tflite(signature="mine", more_signatures=True)
+    with pytest.raises(ModelError, match=r"this one has 'init_states', 'mine'"):
+        load_tflite(path)
+
+
+def test_the_model_itself_refuses_what_does_not_fit(tflite, frames):
+    """Frames of another size, and states of other shapes, would give logits of nothing."""
+    model = load_tflite(tflite())
+    states = model.init_states(FRAME_SIZE)
+    with pytest.raises(ModelError, match=r"one size, \(10, 12\); got \(5, 6\)"):
+        model.step(frames[:1, :5, :6], states)
+    with pytest.raises(ModelError, match=r"one size, \(10, 12\); got \(12, 10\)"):
+        model.step_many(frames[:1].swapaxes(1, 2), [states])
+    name = "state_block0_layer0_stream_buffer"
+    turned = {**states, name: states[name].swapaxes(2, 3)}
+    with pytest.raises(SessionError, match=r"must have shape \(1, 2, 10, 12, 3\)"):
+        model.step(frames[:1], turned)
+    missing = {key: value for key, value in states.items() if key != name}
+    with pytest.raises(SessionError, match="is missing"):
+        model.step(frames[:1], missing)
 
 
 def test_step_is_pure(tflite, frames):
@@ -106,8 +162,37 @@ def test_memory_of_states_is_used_again(tflite, frames):
     memory = {}
     for _ in range(200):
         _, states = model.step(frames, states)
-        memory.update({id(slot.buffer): slot.buffer for slot in states.slots})
-    assert len(memory) <= 3 * len(states.slots)
+        memory.update({id(slot.buffer): slot.buffer for slot in states.memory.slots})
+    assert len(memory) <= 3 * len(states.memory.slots)
+
+
+def test_memory_of_closed_sessions_goes_back(tflite, frames):
+    """What many sessions needed at once is not kept when they are closed."""
+    model = load_tflite(tflite())
+    sessions = [StreamingClassifier(model, COLOURS) for _ in range(50)]
+    for session in sessions:
+        session.step(frames[0])
+    assert model._memory.num_free <= 2 * len(STATE_NAMES["garden"])
+    for session in sessions:
+        session.close()
+    assert model._memory.num_free == 2 * len(STATE_NAMES["garden"])
+
+
+def test_threads_step_sessions_over_one_model(tflite, frames):
+    """Each of several threads gets what it would get alone."""
+    model = load_tflite(tflite())
+    orders = [np.random.default_rng(seed).permutation(40) % 5 for seed in range(4)]
+
+    def stream(order):
+        session = StreamingClassifier(model, COLOURS)
+        return np.stack([session.step(frames[place]).logits for place in order])
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(stream, orders))
+    for order, answer in zip(orders, answers, strict=True):
+        np.testing.assert_allclose(
+            answer, expected_stream_logits(frames[order]), atol=1e-5
+        )
 
 
 def test_two_sessions_over_one_model_do_not_touch(tflite, frames):

@@ -19,6 +19,9 @@ def write_tflite(
     signature: str = "serving_default",
     quantize: str | None = None,
     num_frames: int = 1,
+    image_dtype: str = "float32",
+    more_signatures: bool = False,
+    span: float = 1.0,
 ) -> Path:
     """Write a stream model of one frame a call and return *path*.
 
@@ -28,6 +31,9 @@ def write_tflite(
         signature: The name of its signature.
         quantize: `None` for float32, ``float16``, ``dynamic`` or ``int8``.
         num_frames: Frames a call.
+        image_dtype: What the image is before any quantisation; whole numbers mean 0 to 255, which the file does not say.
+        more_signatures: Whether the file has the signature ``init_states`` too.
+        span: The largest value of the examples that the scales of an ``int8`` file are chosen for.
     """
     import tensorflow as tf
 
@@ -39,28 +45,43 @@ def write_tflite(
         for name, shape in zip(names, shapes, strict=True)
     }
     image = (1, num_frames, height, width, 3)
-    specs["image"] = tf.TensorSpec(image, tf.float32, name="image")
+    specs["image"] = tf.TensorSpec(image, image_dtype, name="image")
     module = tf.Module()
     module.kernel = tf.Variable(_kernel(len(COLOURS)))
 
     @tf.function(input_signature=[specs])
     def call(inputs: dict[str, Any]) -> dict[str, Any]:
-        mean = tf.reduce_mean(inputs["image"], axis=1, keepdims=True)
+        frames = tf.cast(inputs["image"], tf.float32)
+        if image_dtype != "float32":
+            frames /= 255.0
+        mean = tf.reduce_mean(frames, axis=1, keepdims=True)
         inputs = {**inputs, "image": mean}
         logits, states = _stream_step(tf, inputs, names, module.kernel)
         return {**states, "logits": logits}
 
+    @tf.function(input_signature=[tf.TensorSpec([5], tf.int32)])
+    def init_states(input_shape: Any) -> dict[str, Any]:
+        nothing = tf.reduce_sum(input_shape) * 0
+        return {
+            name: tf.zeros(spec.shape, spec.dtype) + tf.cast(nothing, spec.dtype)
+            for name, spec in specs.items()
+            if name != "image"
+        }
+
+    signatures = {signature: call.get_concrete_function()}
+    if more_signatures:
+        signatures["init_states"] = init_states.get_concrete_function()
     folder = path.with_suffix(".saved_model")
-    tf.saved_model.save(module, str(folder), {signature: call.get_concrete_function()})
+    tf.saved_model.save(module, str(folder), signatures)
     converter = tf.lite.TFLiteConverter.from_saved_model(
-        str(folder), signature_keys=[signature]
+        str(folder), signature_keys=list(signatures)
     )
     if quantize:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if quantize == "int8":
-        converter.representative_dataset = lambda: _examples(tf, specs)
+        converter.representative_dataset = lambda: _examples(tf, specs, span)
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
         converter.target_spec.supported_ops = [
@@ -71,14 +92,14 @@ def write_tflite(
     return path
 
 
-def _examples(tf: Any, specs: dict[str, Any]) -> Any:
+def _examples(tf: Any, specs: dict[str, Any], span: float) -> Any:
     rng = np.random.default_rng(0)
     for count in range(8):
         yield {
             name: rng.integers(count, count + 1, spec.shape, np.int32)
             if spec.dtype == tf.int32
             else rng.uniform(
-                0, max(1, count if "pool" in name else 1), spec.shape
+                0, span * max(1, count if "pool" in name else 1), spec.shape
             ).astype(np.float32)
             for name, spec in specs.items()
         }

@@ -11,7 +11,7 @@ import contextlib
 import ctypes
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,18 +52,18 @@ class Tensor:
         """Return an array of this shape and dtype that means 0 everywhere."""
         return np.full(self.shape, self.zero_point, self.dtype)
 
-    def store(self, values: NDArray[np.float32]) -> NDArray[Any]:
-        """Return real *values* as they are stored."""
+    def store(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return real *values* as they are stored; what lies beyond the range of a quantised tensor becomes its end."""
         if not self.scale:
             return values.astype(self.dtype, copy=False)
         limits = np.iinfo(self.dtype)
         steps = np.rint(values / np.float32(self.scale)) + self.zero_point
         return np.clip(steps, limits.min, limits.max).astype(self.dtype)
 
-    def real(self, stored: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the real values of what is *stored*."""
+    def real(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Return the real values of what is *stored*: float32 if it is quantised, else what it is."""
         if not self.scale:
-            return stored.astype(np.float32, copy=False)
+            return stored
         steps = stored.astype(np.float32) - np.float32(self.zero_point)
         return steps * np.float32(self.scale)
 
@@ -82,10 +82,10 @@ class Graph:
     """
 
     def __init__(self, path: str | Path, *, threads: int, source: str) -> None:
-        """Compile the only signature of the file at *path*.
+        """Compile the only signature of the file at *path*; of several, ``call`` or else ``serving_default``.
 
         Raises:
-            ModelError: If it is no ``.tflite`` file that LiteRT can compile.
+            ModelError: If it is no ``.tflite`` file that LiteRT can compile, or does not say which signature to run.
         """
         self.last_call_s = 0.0
         with quiet_start():
@@ -101,13 +101,8 @@ class Graph:
 
         # The interpreter verifies the file; CompiledModel crashes on one that is cut short.
         declared = open_interpreter(path, threads=1, source=source)
-        names = tuple(declared.get_signature_list())
-        if len(names) != 1:
-            raise ModelError(
-                f"a .tflite file must have one signature; this one has {names or 'none'}",
-                source,
-            )
-        runner = declared.get_signature_runner(names[0])
+        self.signature = _choose_signature(declared.get_signature_list(), source)
+        runner = declared.get_signature_runner(self.signature)
         inputs = runner.get_input_details()
         outputs = runner.get_output_details()
         options = Options(HardwareAccelerator.CPU, CpuOptions(num_threads=threads))
@@ -115,11 +110,11 @@ class Graph:
             self._model = CompiledModel.from_file(
                 str(path), environment=_environment(), options=options
             )
+            self._index = self._model.get_signature_index(self.signature)
             self._touch_memory()
         quiet_exit()
         self._source = source
-        signature = self._model.get_signature_by_index(0)
-        self.signature = names[0]
+        signature = self._model.get_signature_by_index(self._index)
         self.inputs = tuple(_tensor(name, inputs[name]) for name in signature["inputs"])
         self.outputs = tuple(
             _tensor(name, outputs[name]) for name in signature["outputs"]
@@ -127,7 +122,7 @@ class Graph:
 
     def _touch_memory(self) -> None:
         """Write to a buffer: LiteRT makes an environment of its own for the first one, with notes on it."""
-        buffer = self._model.create_input_buffers(0)[0]
+        buffer = self._model.create_input_buffers(self._index)[0]
         details = buffer.get_tensor_details()
         buffer.write(np.zeros(details["shape"], details["dtype"]))
 
@@ -147,7 +142,7 @@ class Graph:
         """
         start = time.perf_counter()
         try:
-            self._model.run_by_index(0, inputs, outputs)
+            self._model.run_by_index(self._index, inputs, outputs)
         except RuntimeError as error:
             raise ModelError(
                 f"LiteRT must be able to run the model; it says: {said_by(error)}",
@@ -166,6 +161,22 @@ def open_interpreter(path: str | Path, *, threads: int, source: str) -> Any:
         from ai_edge_litert.interpreter import Interpreter
 
         return Interpreter(str(path), num_threads=threads)
+
+
+def _choose_signature(found: Iterable[str], source: str) -> str:
+    names = tuple(found)
+    if len(names) == 1:
+        return names[0]
+    # A file converted from all signatures of a stream model has ``init_states`` too.
+    for name in ("call", "serving_default"):
+        if name in names:
+            return name
+    raise ModelError(
+        "a .tflite file must have one signature, or one called 'call' or 'serving_default'; "
+        f"this one has {', '.join(map(repr, names)) or 'none'}",
+        source,
+        received=names,
+    )
 
 
 @contextlib.contextmanager

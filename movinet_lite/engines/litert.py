@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 import numpy as np
@@ -21,114 +22,21 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.engines.base import ModelInfo, check_mode
 from movinet_lite.engines.graphs import Graph, Tensor
-from movinet_lite.errors import ModelError
-from movinet_lite.network.litert_file import (
-    LiteRTInfo,
-    from_litert_states,
-    read_litert_info,
-    to_litert_states,
+from movinet_lite.engines.litert_states import (
+    BufferStates,
+    Memory,
+    PublishedLayout,
+    Slot,
+    StateLayout,
+    StatesMemory,
+    StoredLayout,
 )
-from movinet_lite.network.states import from_published_states, to_published_states
-from movinet_lite.states import canonical_state_name, pair_names
-from movinet_lite.variants import get_variant, recognise_variant
+from movinet_lite.errors import ModelError
+from movinet_lite.network.litert_file import LiteRTInfo, read_litert_info
+from movinet_lite.states import canonical_state_name, fit_states, pair_names
+from movinet_lite.variants import recognise_variant
 
 __all__ = ["LiteRTStreamModel", "load_graphs", "load_tflite"]
-
-
-class StateLayout(Protocol):
-    """How the states that a graph keeps turn into those that a caller sees, and back."""
-
-    def show(self, stored: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Return what a caller sees of the states that the graph *stored*."""
-
-    def store(self, shown: States) -> dict[str, NDArray[Any]]:
-        """Return what the graph stores for states that a caller was *shown*."""
-
-
-class StoredLayout:
-    """A caller sees what the graph stores: the layout of files that others made."""
-
-    def show(self, stored: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Return *stored*."""
-        return stored
-
-    def store(self, shown: States) -> dict[str, NDArray[Any]]:
-        """Return *shown* as a dict."""
-        return dict(shown)
-
-
-class PublishedLayout:
-    """A caller sees the states of the models on TF Hub, whatever the graph of ours stores."""
-
-    def __init__(self, info: LiteRTInfo) -> None:
-        self._info = info
-
-    def show(self, stored: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Return *stored* under published names, in published shapes."""
-        return to_published_states(
-            from_litert_states(stored, self._info),
-            get_variant(self._info.variant),
-            positional_encoding=self._info.positional_encoding,
-        )
-
-    def store(self, shown: States) -> dict[str, NDArray[Any]]:
-        """Return what the graph keeps of states that were *shown*."""
-        return to_litert_states(from_published_states(shown))
-
-
-class _Slot:
-    """Memory of one state, which goes back to where it can be used again when nobody holds it any more."""
-
-    __slots__ = ("_free", "buffer")
-
-    def __init__(self, buffer: Any, free: list[Any]) -> None:
-        self.buffer = buffer
-        self._free = free
-
-    def __del__(self) -> None:
-        self._free.append(self.buffer)
-
-
-class BufferStates(Mapping[str, NDArray[Any]]):
-    """The states of one stream in LiteRT's memory, copied out when someone looks at one.
-
-    Attributes:
-        model: Whose states they are.
-        slots: Where they are: memory for one stream, or for all streams of a batch, which its streams share.
-        lane: Which stream of the batch it is.
-        batch: How many streams the memory is for.
-    """
-
-    def __init__(
-        self,
-        model: LiteRTStreamModel,
-        slots: list[_Slot],
-        *,
-        lane: int = 0,
-        batch: int = 1,
-    ) -> None:
-        self.model = model
-        self.slots = slots
-        self.lane = lane
-        self.batch = batch
-        self._shown: dict[str, NDArray[Any]] | None = None
-
-    def _show(self) -> dict[str, NDArray[Any]]:
-        if self._shown is None:
-            self._shown = self.model.show(self)
-        return self._shown
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return one state."""
-        return self._show()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Go through the names."""
-        return iter(self._show())
-
-    def __len__(self) -> int:
-        """Return the number of states."""
-        return len(self._show())
 
 
 @attrs.frozen
@@ -175,6 +83,8 @@ class _StepGraph:
         image = _only_image(graph.inputs, source)
         logits = _only_logits(graph, image, source)
         self.image, self.logits = inputs[image], outputs[logits]
+        _check_meaning(self.image, "image", source)
+        _check_meaning(self.logits, "logits", source)
         names = list(order or (name for name in inputs if name != image))
         self.states = tuple(inputs[name] for name in names)
         computed = pair_names(
@@ -201,10 +111,6 @@ class _StepGraph:
         self._image_buffer = graph.input_buffer(image)
         self._logits_buffer = graph.output_buffer(logits)
 
-    def new_buffer(self, place: int) -> Any:
-        """Return new memory for the state at *place*."""
-        return self.graph.input_buffer(self.states[place].name)
-
     def _in_order(
         self, states: list[Any], results: list[Any]
     ) -> tuple[list[Any], list[Any]]:
@@ -228,7 +134,8 @@ class _StepGraph:
         self._image_buffer.write(self.image.store(frames))
         self.graph.run(*self._in_order(states, results))
         logits = self._logits_buffer.read(self.logits.size, self.logits.dtype)
-        return self.logits.real(logits).reshape(-1, self.logits.shape[-1])
+        rows = self.logits.real(logits).reshape(-1, self.logits.shape[-1])
+        return rows.astype(np.float32, copy=False)
 
 
 class LiteRTStreamModel:
@@ -254,19 +161,27 @@ class LiteRTStreamModel:
             ModelError: If a file is no stream model.
         """
         self._info = info
-        self._paths = dict(paths)
         self._graph_info = graph_info
         self._threads = threads or os.cpu_count() or 1
-        self._layout: StateLayout = (
-            PublishedLayout(graph_info) if graph_info else StoredLayout()
-        )
+        self._memory = Memory()
         self._lock = threading.Lock()
-        self._graphs: dict[Call, _StepGraph] = {}
-        # Memory that is free again, by shape and dtype: it may serve any state of these.
-        self._free: defaultdict[tuple[object, ...], list[Any]] = defaultdict(list)
-        self._single = self._graph(ONE_FRAME)
+        self._single = self._open(ONE_FRAME, paths[ONE_FRAME])
+        self._layout: StateLayout = (
+            PublishedLayout(graph_info)
+            if graph_info
+            else StoredLayout(self._single.states)
+        )
         self._frame_size = _frame_size_of(self._single.image)
-        self._streams = max(call.streams for call in self._paths)
+        self._batch: _StepGraph | None = None
+        self._unopened: dict[Call, _File] = {}  # by `_open_longer`
+        self._longer: list[_StepGraph] = []
+        for call, path in paths.items():
+            if call.streams > 1:
+                self._batch = self._open(call, path, self._single.states)
+            elif call != ONE_FRAME:
+                # A live stream never needs it, and it holds the weights once more.
+                self._unopened[call] = _File.now(path)
+        self._opening = threading.Lock()
 
     @property
     def info(self) -> ModelInfo:
@@ -279,34 +194,35 @@ class LiteRTStreamModel:
         Raises:
             ModelError: If *frame_size* is not the one that the model was compiled for.
         """
-        if tuple(frame_size) != self._frame_size:
-            raise ModelError(
-                f"a compiled model takes frames of one size, {self._frame_size}; got {tuple(frame_size)}",
-                self._info.source,
-                self._frame_size,
-                tuple(frame_size),
-            )
+        self._check_frame_size(tuple(frame_size))
         with self._lock:
-            empty = {tensor.name: tensor.empty() for tensor in self._single.states}
-            return BufferStates(self, self._fill(self._single, empty))
+            return BufferStates(self, self._fill(self._single, self._empty()))
 
     def step(
         self, frames: NDArray[np.float32], states: States
     ) -> tuple[NDArray[np.float32], States]:
-        """Return the logits of each frame, and the states after the last; see `StreamModel.step`."""
+        """Return the logits of each frame, and the states after the last; see `StreamModel.step`.
+
+        Raises:
+            ModelError: If the frames are not of the one size that the model was compiled for, or LiteRT fails.
+            SessionError: If *states* are none of this model.
+        """
+        self._check_frame_size(frames.shape[1:3])
         states = self._without_other_models(states)
+        if len(frames) > 1:
+            self._open_longer()
         with self._lock:
             rows = []
             place = 0
-            slots = self._slots_of(states)
+            memory = self._memory_of(states)
             while place < len(frames):
-                graph = self._largest_call(len(frames) - place)
+                graph = self._longest(len(frames) - place)
                 piece = frames[place : place + graph.call.frames]
-                logits, slots = self._run(graph, piece, slots)
+                logits, memory = self._run(graph, piece, memory)
                 rows.append(logits)
                 place += len(piece)
         logits = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        return logits, BufferStates(self, slots)
+        return logits, BufferStates(self, memory)
 
     def step_many(
         self, frames: NDArray[np.float32], states: Sequence[States]
@@ -315,26 +231,29 @@ class LiteRTStreamModel:
 
         Streams that were in one call before need no copying of states, and the fewer of them come together again, the
         less a call is worth it: less than half go one by one.
+
+        Raises:
+            ModelError: As `step`.
+            SessionError: As `step`.
         """
+        self._check_frame_size(frames.shape[1:3])
         rows = np.empty((len(frames), self._info.num_classes), np.float32)
         states = [self._without_other_models(one) for one in states]
         after: list[States] = list(states)
         with self._lock:
             for places in self._calls(states):
                 given = [states[place] for place in places]
-                if len(places) == 1:
-                    graph, slots = self._single, self._slots_of(given[0])
-                    lanes = [0]
+                if len(places) == 1 or self._batch is None:
+                    graph, memory, lanes = self._single, self._memory_of(given[0]), [0]
                 else:
-                    graph = self._graph(Call(self._streams, 1))
-                    slots, lanes = self._batch_slots(graph, given)
+                    graph = self._batch
+                    memory, lanes = self._common_memory(graph, given)
+                    self._move_out(memory, given)
                 batch = _in_lanes(frames, places, lanes, graph.call.streams)
-                logits, slots = self._run(graph, batch, slots)
+                logits, memory = self._run(graph, batch, memory)
                 rows[places] = logits[lanes]
                 for place, lane in zip(places, lanes, strict=True):
-                    after[place] = BufferStates(
-                        self, slots, lane=lane, batch=graph.call.streams
-                    )
+                    after[place] = BufferStates(self, memory, lane)
         return rows, after
 
     @property
@@ -348,6 +267,19 @@ class LiteRTStreamModel:
             stored = self._read(states)
         return self._layout.show(stored)
 
+    def _check_frame_size(self, frame_size: tuple[int, ...]) -> None:
+        if frame_size != self._frame_size:
+            raise ModelError(
+                f"a compiled model takes frames of one size, {self._frame_size}; got {frame_size}",
+                self._info.source,
+                self._frame_size,
+                frame_size,
+            )
+
+    def _empty(self) -> dict[str, NDArray[Any]]:
+        """Return what the graph of one stream stores for a stream that has seen no frame."""
+        return {tensor.name: tensor.empty() for tensor in self._single.states}
+
     def _without_other_models(self, states: States) -> States:
         """Return *states*, read out if another model has the memory: its lock must not be waited for under ours."""
         if isinstance(states, BufferStates) and states.model is not self:
@@ -355,79 +287,103 @@ class LiteRTStreamModel:
         return states
 
     def _read(self, states: BufferStates) -> dict[str, NDArray[Any]]:
-        stored = {}
-        for tensor, slot in zip(self._single.states, states.slots, strict=True):
-            numbers = slot.buffer.read(tensor.size * states.batch, tensor.dtype)
-            if states.batch == 1:
-                stored[tensor.name] = numbers.reshape(tensor.shape)
+        """Return what the graph of one stream stores for *states*."""
+        return _lane_of(self._read_all(states.memory), states)
+
+    def _read_all(self, memory: StatesMemory) -> dict[str, NDArray[Any]]:
+        """Return what *memory* holds of each stream: ``(streams, *shape of a state)``."""
+        numbers = {}
+        for tensor, slot in zip(self._single.states, memory.slots, strict=True):
+            flat = slot.buffer.read(tensor.size * memory.streams, tensor.dtype)
+            numbers[tensor.name] = flat.reshape(memory.streams, *tensor.shape)
+        return numbers
+
+    def _stored(self, given: Sequence[States]) -> list[dict[str, NDArray[Any]]]:
+        """Return what the graph of one stream stores for each of the states *given*, reading shared memory once."""
+        read: dict[int, dict[str, NDArray[Any]]] = {}
+        stored = []
+        for states in given:
+            if isinstance(states, BufferStates):
+                key = id(states.memory)
+                if key not in read:
+                    read[key] = self._read_all(states.memory)
+                stored.append(_lane_of(read[key], states))
             else:
-                lanes = numbers.reshape(states.batch, *tensor.shape)
-                stored[tensor.name] = lanes[states.lane]
+                pattern = self._layout.show(self._empty())
+                stored.append(self._layout.store(fit_states(states, pattern)))
         return stored
 
-    def _slots_of(self, states: States) -> list[_Slot]:
+    def _memory_of(self, states: States) -> StatesMemory:
         """Return memory for one stream with *states* in it: the very memory, or a copy."""
-        if isinstance(states, BufferStates):
-            if states.batch == 1:
-                return states.slots
-            return self._fill(self._single, self._read(states))
-        return self._fill(self._single, self._layout.store(states))
+        if isinstance(states, BufferStates) and states.memory.streams == 1:
+            return states.memory
+        (stored,) = self._stored([states])
+        return self._fill(self._single, stored)
 
     def _calls(self, states: Sequence[States]) -> list[list[int]]:
         """Return which streams to step together: places in *states*."""
-        if self._streams == 1:
+        if self._batch is None:
             return [[place] for place in range(len(states))]
+        streams = self._batch.call.streams
         together: defaultdict[int, list[int]] = defaultdict(list)
         for place, state in enumerate(states):
             memory = 0
-            if isinstance(state, BufferStates) and state.batch > 1:
-                memory = id(state.slots)
+            if isinstance(state, BufferStates) and state.memory.streams > 1:
+                memory = id(state.memory)
             together[memory].append(place)
         calls: list[list[int]] = []
         loose = together.pop(0, [])
         for places in together.values():
-            if 2 * len(places) >= self._streams:
+            if 2 * len(places) >= streams:
                 calls.append(places)
             else:
                 loose += places
-        for start in range(0, len(loose), self._streams):
-            places = loose[start : start + self._streams]
-            if 2 * len(places) >= self._streams:
+        for start in range(0, len(loose), streams):
+            places = loose[start : start + streams]
+            if 2 * len(places) >= streams:
                 calls.append(places)
             else:
                 calls += [[place] for place in places]
         return calls
 
-    def _batch_slots(
-        self, graph: _StepGraph, states: Sequence[States]
-    ) -> tuple[list[_Slot], list[int]]:
-        """Return memory for a batch with *states* in it, and the lane of each."""
-        first = states[0]
-        if isinstance(first, BufferStates) and first.batch > 1:
+    def _common_memory(
+        self, graph: _StepGraph, given: Sequence[States]
+    ) -> tuple[StatesMemory, list[int]]:
+        """Return memory for a batch with the states *given* in it, and the lane of each."""
+        first = given[0]
+        if isinstance(first, BufferStates) and first.memory.streams > 1:
             lanes = [
-                state.lane
-                for state in states
-                if isinstance(state, BufferStates) and state.slots is first.slots
+                states.lane
+                for states in given
+                if isinstance(states, BufferStates) and states.memory is first.memory
             ]
-            if len(set(lanes)) == len(states):
-                return first.slots, lanes
-        stored = [
-            self._read(state)
-            if isinstance(state, BufferStates)
-            else self._layout.store(state)
-            for state in states
-        ]
-        idle = {tensor.name: tensor.empty() for tensor in self._single.states}
-        stored += [idle] * (graph.call.streams - len(stored))
+            if len(set(lanes)) == len(given):
+                return first.memory, lanes
+        stored = self._stored(given)
+        stored += [self._empty()] * (graph.call.streams - len(stored))
         joined = {
             tensor.name: np.concatenate([one[tensor.name] for one in stored])
             for tensor in self._single.states
         }
-        return self._fill(graph, joined), list(range(len(states)))
+        return self._fill(graph, joined), list(range(len(given)))
+
+    def _move_out(self, memory: StatesMemory, going_on: Sequence[States]) -> None:
+        """Give the states that stay behind in *memory* memory of their own: a late stream must not hold that of all."""
+        going = {id(states) for states in going_on}
+        late = [
+            states
+            for states in [holder() for holder in memory.holders]
+            if states is not None
+            and states.memory is memory
+            and id(states) not in going
+        ]
+        for states, stored in zip(late, self._stored(late), strict=True):
+            states.memory, states.lane = self._fill(self._single, stored), 0
 
     def _run(
-        self, graph: _StepGraph, frames: NDArray[np.float32], slots: list[_Slot]
-    ) -> tuple[NDArray[np.float32], list[_Slot]]:
+        self, graph: _StepGraph, frames: NDArray[np.float32], memory: StatesMemory
+    ) -> tuple[NDArray[np.float32], StatesMemory]:
+        slots = memory.slots
         new_slots = list(slots)
         for new, old in graph.moved:
             new_slots[new] = slots[old]
@@ -442,54 +398,95 @@ class LiteRTStreamModel:
             buffer = new_slots[place].buffer
             real = new_tensor.real(buffer.read(new_tensor.size, new_tensor.dtype))
             buffer.write(old_tensor.store(real).reshape(old_tensor.shape))
-        return logits, new_slots
-
-    def _graph(self, call: Call) -> _StepGraph:
-        if call not in self._graphs:
-            source = self._info.source
-            graph = Graph(self._paths[call], threads=self._threads, source=source)
-            moves = None
-            if self._graph_info is not None:
-                moves = attrs.evolve(self._graph_info, num_frames=call.frames).moves
-            order = (
-                [tensor.name for tensor in self._single.states]
-                if self._graphs
-                else None
-            )
-            self._graphs[call] = _StepGraph(graph, call, source, moves, order)
-        return self._graphs[call]
-
-    def _largest_call(self, count: int) -> _StepGraph:
-        """Return the graph of one stream that takes the most of *count* frames."""
-        return self._graph(
-            max(
-                (
-                    call
-                    for call in self._paths
-                    if call.streams == 1 and call.frames <= count
-                ),
-                key=lambda call: call.frames,
-            )
-        )
-
-    def _take(self, graph: _StepGraph, place: int) -> _Slot:
-        """Return memory for the state at *place*."""
-        tensor = graph.states[place]
-        free = self._free[tensor.shape, tensor.dtype]
-        if free:
-            return _Slot(free.pop(), free)
-        return _Slot(graph.new_buffer(place), free)
+        return logits, StatesMemory(new_slots, graph.call.streams)
 
     def _fill(
         self, graph: _StepGraph, stored: Mapping[str, NDArray[Any]]
-    ) -> list[_Slot]:
+    ) -> StatesMemory:
         slots = []
         for place, tensor in enumerate(graph.states):
             slot = self._take(graph, place)
-            array = np.ascontiguousarray(stored[tensor.name], tensor.dtype)
-            slot.buffer.write(array.reshape(tensor.shape))
+            slot.buffer.write(np.ascontiguousarray(stored[tensor.name], tensor.dtype))
             slots.append(slot)
-        return slots
+        return StatesMemory(slots, graph.call.streams)
+
+    def _take(self, graph: _StepGraph, place: int) -> Slot:
+        """Return memory for the state at *place*."""
+        tensor = graph.states[place]
+        return self._memory.take(tensor, lambda: graph.graph.input_buffer(tensor.name))
+
+    def _open(
+        self, call: Call, path: str | Path, order: Sequence[Tensor] = ()
+    ) -> _StepGraph:
+        """Return the graph in the file at *path*, with its states in the order of those of the first one opened."""
+        source = self._info.source
+        moves = None
+        if self._graph_info is not None:
+            moves = attrs.evolve(self._graph_info, num_frames=call.frames).moves
+        graph = _StepGraph(
+            Graph(path, threads=self._threads, source=source),
+            call,
+            source,
+            moves,
+            [tensor.name for tensor in order] or None,
+        )
+        self._memory.serve(graph.states)
+        return graph
+
+    def _open_longer(self) -> None:
+        """Open the graphs of several frames a call, once; without one, the frames go one by one."""
+        if not self._unopened:
+            return
+        with self._opening:
+            while self._unopened:
+                call, file = self._unopened.popitem()
+                try:
+                    file.check_unchanged(self._info.source)
+                    graph = self._open(call, file.path, self._single.states)
+                except (ModelError, OSError) as error:
+                    warnings.warn(
+                        f"frames go through the model one by one, which takes longer, since its graph of {call.frames} "
+                        f"frames cannot be opened any more: {error} (load the model again)",
+                        UserWarning,
+                        stacklevel=4,
+                    )
+                else:
+                    self._longer.append(graph)
+
+    def _longest(self, count: int) -> _StepGraph:
+        """Return the graph of one stream that takes the most of *count* frames."""
+        fitting = [graph for graph in self._longer if graph.call.frames <= count]
+        return max(fitting, key=lambda graph: graph.call.frames, default=self._single)
+
+
+@attrs.frozen
+class _File:
+    """A file that is opened later, if it is still the one that was there at first."""
+
+    path: Path
+    state: tuple[int, ...]
+
+    @classmethod
+    def now(cls, path: str | Path) -> _File:
+        return cls(Path(path), _file_state(Path(path)))
+
+    def check_unchanged(self, source: str) -> None:
+        if _file_state(self.path) != self.state:
+            raise ModelError(
+                f"the file {self.path} must be the one that was loaded; it has changed since",
+                source,
+            )
+
+
+def _file_state(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _lane_of(
+    numbers: Mapping[str, NDArray[Any]], states: BufferStates
+) -> dict[str, NDArray[Any]]:
+    return {name: value[states.lane] for name, value in numbers.items()}
 
 
 def load_tflite(
@@ -630,6 +627,18 @@ def _only_logits(graph: Graph, image: str, source: str) -> str:
             source,
         )
     return others[0]
+
+
+def _check_meaning(tensor: Tensor, what: str, source: str) -> None:
+    """See that one knows what the numbers of *tensor* stand for."""
+    if tensor.dtype.kind in "iu" and not tensor.scale:
+        raise ModelError(
+            f"whole numbers must say what real ones they stand for, by a scale and a zero point; the {what} of this model, "
+            f"{tensor.name!r}, is {tensor.dtype} and says nothing (convert it with inference_input_type float32, or with "
+            "quantisation)",
+            source,
+            received=str(tensor.dtype),
+        )
 
 
 def _frame_size_of(image: Tensor) -> FrameSize:

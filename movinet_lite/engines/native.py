@@ -16,51 +16,89 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from typing import IO
 
 __all__ = ["quiet_exit", "quiet_start"]
 
 _LOG = logging.getLogger(__name__)
-_ONE_AT_A_TIME = threading.RLock()
 _STANDARD_ERROR = 2
 
-# What the logging libraries of TensorFlow (absl, XLA) and LiteRT (tflite) begin their lines with.
+# How the lines of the logging libraries of TensorFlow (absl, XLA) and of LiteRT begin. They name a file of C++; the line
+# of an application that begins with a level alone is its own.
 _CHATTER = re.compile(
-    rb"^(WARNING: All log messages before absl::InitializeLog"
-    rb"|(INFO|WARNING|VERBOSE): "
-    rb"|[IWE]\d{4} \d\d:\d\d:\d\d"
-    rb"|[IWE]\d{4} \d{10,}"
-    rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "
+    rb"^(WARNING: (All log messages|Logging) before "
+    rb"|(INFO|WARNING|VERBOSE): (\[[\w./]+\.(cc|cpp|h):\d+\]|Created TensorFlow Lite|Replacing \d+ out of \d+ node)"
+    rb"|[IWE]\d{4} [\d:. ]+ [\w./]+\.(cc|cpp|h):\d+\]"
+    rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] [\w./]+\.(cc|cpp|h):\d+\]"
     rb"|\xe2\x94\x94 "  # LiteRT goes on with its last line
-    rb"|To enable the following instructions"
-    rb"|\s*$)"
+    rb"|To enable the following instructions: )"
 )
+
+
+class _HeldBack:
+    """The standard error, held back while at least one block is open; blocks of several threads do not wait for each other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks = 0
+        self._terminal: int | None = None
+        self._kept: IO[bytes] | None = None
+
+    def begin(self) -> None:
+        with self._lock:
+            self._blocks += 1
+            if self._blocks > 1:
+                return
+            with contextlib.suppress(OSError), contextlib.ExitStack() as undo:
+                # There may be no standard error, as in a service, or no room for a file.
+                terminal = os.dup(_STANDARD_ERROR)
+                undo.callback(os.close, terminal)
+                kept = undo.enter_context(tempfile.TemporaryFile())
+                os.dup2(kept.fileno(), _STANDARD_ERROR)
+                undo.pop_all()
+                self._terminal, self._kept = terminal, kept
+
+    def end(self) -> None:
+        with self._lock:
+            self._blocks -= 1
+            if self._blocks or self._terminal is None or self._kept is None:
+                return
+            terminal, kept = self._terminal, self._kept
+            self._terminal = self._kept = None
+            os.dup2(terminal, _STANDARD_ERROR)
+            try:
+                with kept:
+                    _let_go(kept, terminal)
+            finally:
+                os.close(terminal)
+
+
+def _let_go(kept: IO[bytes], terminal: int) -> None:
+    """Print what was *kept*, but for the notes."""
+    kept.seek(0)
+    for line in kept:
+        if _CHATTER.match(line):
+            _LOG.debug("%s", line.decode(errors="replace").rstrip())
+        else:
+            os.write(terminal, line)
+
+
+_HELD_BACK = _HeldBack()
 
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
     """Hold back native start-up notes; lines of anyone else are printed when the block ends.
 
-    The notes go to this module's logger, at level DEBUG.
+    The notes go to this module's logger, at level DEBUG. Blocks may be open in several threads at once; then the lines
+    are printed when the last one ends.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _ONE_AT_A_TIME, tempfile.TemporaryFile() as kept:
-        try:
-            terminal = os.dup(_STANDARD_ERROR)
-        except OSError:  # no standard error, as in a service
-            yield
-            return
-        try:
-            os.dup2(kept.fileno(), _STANDARD_ERROR)
-            yield
-        finally:
-            os.dup2(terminal, _STANDARD_ERROR)
-            kept.seek(0)
-            for line in kept:
-                if _CHATTER.match(line):
-                    _LOG.debug("%s", line.decode(errors="replace").rstrip())
-                else:
-                    os.write(terminal, line)
-            os.close(terminal)
+    _HELD_BACK.begin()
+    try:
+        yield
+    finally:
+        _HELD_BACK.end()
 
 
 @functools.cache
