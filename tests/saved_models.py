@@ -25,8 +25,15 @@ __all__ = [
 Naming: TypeAlias = Literal["hub", "garden"]
 """``hub``: ``state/b0/l0/stream_buffer``; ``garden``: ``state_block0_layer0_stream_buffer``."""
 
-StreamFault: TypeAlias = Literal["missing state", "two logits", "no init_states"]
-"""What is wrong with the signature ``call``, or that there is no way to the empty states."""
+StreamFault: TypeAlias = Literal[
+    "missing state",
+    "two logits",
+    "no init_states",
+    "init_states of nothing",
+    "init_states that fail",
+    "call that fails",
+]
+"""What is wrong with the signature ``call``, or with the way to the empty states."""
 
 BaseFault: TypeAlias = Literal["two outputs", "one frame", "no signatures"]
 """What is wrong with the signature ``serving_default``."""
@@ -86,21 +93,20 @@ def write_stream_saved_model(
     specs = _stream_specs(tf, names, frame_size)
 
     def run(inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return _stream_step(tf, inputs, names, module.kernel)
+        if fault == "call that fails":
+            tf.debugging.assert_equal(tf.shape(inputs["image"])[0], 7)
+        logits, states = _stream_step(tf, inputs, names, module.kernel)
+        if fault == "missing state":
+            del states[names[1]]
+        return logits, states
 
     @tf.function(input_signature=[specs])
     def call(inputs: dict[str, Any]) -> dict[str, Any]:
         logits, states = run(inputs)
-        if fault == "missing state":
-            del states[names[1]]
-        elif fault == "two logits":
-            states["more_logits"] = logits
-        return {**states, "logits": logits}
+        more = {"more_logits": logits} if fault == "two logits" else {}
+        return {**states, "logits": logits, **more}
 
-    @tf.function(input_signature=[tf.TensorSpec([5], tf.int32)])
-    def init_states(input_shape: Any) -> dict[str, Any]:
-        return _empty_states(tf, input_shape, names)
-
+    init_states = _init_states_function(tf, names, fault)
     saved = {"call": call, "init_states": init_states} if signatures else {}
     if callable_object:
         module.init_states = init_states
@@ -114,6 +120,22 @@ def write_stream_saved_model(
         signatures={key: saved[key].get_concrete_function() for key in saved},
     )
     return path
+
+
+def _init_states_function(
+    tf: Any, names: tuple[str, ...], fault: StreamFault | None
+) -> Any:
+    if fault == "init_states of nothing":
+        shape = tf.constant([1, 1, 32, 32, 3])
+        return tf.function(lambda: _empty_states(tf, shape, names), input_signature=[])
+
+    @tf.function(input_signature=[tf.TensorSpec([5], tf.int32)])
+    def init_states(input_shape: Any) -> dict[str, Any]:
+        if fault == "init_states that fail":
+            tf.debugging.assert_equal(input_shape[0], 7)
+        return _empty_states(tf, input_shape, names)
+
+    return init_states
 
 
 def _stream_specs(

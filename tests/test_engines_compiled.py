@@ -361,6 +361,49 @@ def test_a_graph_that_gives_no_numbers_in_calls_of_many_frames_is_refused(
         load(saved_models / "stream", "litert")
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("no such kernel\n\n"), "RuntimeError: no such kernel"),
+        (MemoryError(), "MemoryError"),
+        (ModuleNotFoundError("No module named 'ai_edge_litert'"), "ai_edge_litert"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_whatever_stops_the_compilation_tensorflow_goes_on(
+    saved_models, tmp_path, monkeypatch, error, said
+):
+    """One warning that says why; or, where LiteRT was asked for, one error of ours."""
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
+
+    def fail(_job, folder):
+        (folder / "half.tflite").write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(compiled_module, "_compile", fail)
+    with pytest.warns(UserWarning, match="did not compile: .*" + said) as warned:
+        session = load(saved_models / "stream", "auto")
+    assert len(warned) == 1
+    assert session.info.engine == "tensorflow"
+    with pytest.raises(ConversionError, match=said):
+        load(saved_models / "stream", "litert")
+    assert [path for path in compiled_folder().iterdir() if path.is_dir()] == []
+
+
+def test_a_cache_that_cannot_be_written_to_is_said_so(
+    saved_models, tmp_path, monkeypatch
+):
+    """The message names the variable that names another one."""
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(file / "cache"))
+    with pytest.raises(ConversionError, match="MOVINET_LITE_CACHE names another"):
+        load(saved_models / "stream", "litert")
+    with pytest.warns(UserWarning, match="did not compile"):
+        session = load(saved_models / "stream", "auto")
+    assert session.info.engine == "tensorflow"
+
+
 @pytest.mark.parametrize("frame_size", [32, (0, 32), "small"])
 def test_a_frame_size_that_is_none_is_refused_before_anything_is_loaded(
     saved_models, frame_size

@@ -180,11 +180,28 @@ def test_a_model_of_the_other_kind_is_refused(tmp_path, write, mode, message):
     [
         ("missing state", "'state/b0/l0/pool_buffer' does not"),
         ("two logits", "one output beside the states, the logits"),
+        ("no init_states", "must have init_states.*has the signatures 'call' alone"),
+        ("init_states of nothing", "takes the shape of the image.*takes nothing"),
+        ("init_states that fail", "does not take the shape of an image"),
     ],
 )
 def test_a_broken_stream_model_is_refused_when_it_is_loaded(tmp_path, fault, message):
     """States that do not pair are found before the first frame."""
     path = write_stream_saved_model(tmp_path / "m", fault=fault)
+    with pytest.raises(ModelError, match=message):
+        load_saved_model(path, "stream")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("call that fails", "does not take an image and its own states"),
+        ("missing state", "does not take an image and its own states"),
+    ],
+)
+def test_a_broken_stream_object_is_refused_when_it_is_loaded(tmp_path, fault, message):
+    """The same for an object without signatures, which is asked for its logits."""
+    path = write_stream_saved_model(tmp_path / "m", fault=fault, signatures=False)
     with pytest.raises(ModelError, match=message):
         load_saved_model(path, "stream")
 

@@ -13,7 +13,7 @@ from movinet_lite.engines.litert import load_tflite
 from movinet_lite.engines.litert_clips import LiteRTClipModel
 from movinet_lite.engines.networks import load_network_model
 from movinet_lite.engines.tensorflow import load_saved_model
-from movinet_lite.errors import ConversionError, ModelError, MoViNetError
+from movinet_lite.errors import ConversionError, ModelError, MoViNetError, said_by
 from movinet_lite.hub import resolve_model, resolve_weights
 from movinet_lite.labels import load_labels
 from movinet_lite.network.files import read_network_spec
@@ -107,21 +107,20 @@ def load_model(
             streams=streams,
             labels=labels,
         )
-    except (MoViNetError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - raised, or told in a warning
+        # Whatever stops a converter: errors of its own, of TensorFlow or LiteRT, a full disk, too little memory.
         _raise_if_final(error, engine, source)
         # What is wrong with the model itself, TensorFlow's engine says better.
         model = _load_as_it_is(path, mode, threads, str(source), labels)
         warnings.warn(
-            f"TensorFlow runs the model as it is, several times slower, since it did not compile: {error}",
+            f"TensorFlow runs the model as it is, several times slower, since it did not compile: {_why(error)}",
             UserWarning,
             stacklevel=3,
         )
         return model
 
 
-def _raise_if_final(
-    error: MoViNetError | OSError, engine: Engine, source: str | Path
-) -> None:
+def _raise_if_final(error: Exception, engine: Engine, source: str | Path) -> None:
     """Raise what no other engine makes good: the model is of the other mode, or LiteRT was asked for."""
     if isinstance(error, ModelError) and error.received in get_args(Mode):
         raise error
@@ -129,10 +128,22 @@ def _raise_if_final(
         return
     if isinstance(error, MoViNetError):
         raise error
+    if isinstance(error, OSError):
+        raise ConversionError(
+            f"{source}: a compiled model is kept in the cache, which must be a folder that can be written to; "
+            f"{error} (MOVINET_LITE_CACHE names another one)"
+        ) from error
     raise ConversionError(
-        f"{source}: a compiled model is kept in the cache, which must be a folder that can be written to; "
-        f"{error} (MOVINET_LITE_CACHE names another one)"
+        f"{source}: LiteRT must be able to compile the model; it failed with {_why(error)} "
+        "(engine='tensorflow' runs the model as it is)"
     ) from error
+
+
+def _why(error: Exception) -> str:
+    """Return what *error* says; of an error of others, its kind too."""
+    if isinstance(error, (MoViNetError, OSError)):
+        return str(error)
+    return f"{type(error).__name__}: {said_by(error)}"
 
 
 def _labels_beside(path: Path) -> tuple[str, ...] | None:

@@ -18,7 +18,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ __all__ = [
     "load_saved_model",
     "set_threads",
 ]
+
+_PROBED_SIZE: Final = (64, 64)  # of the frames that a model is asked about itself with
 
 
 def load_saved_model(
@@ -122,9 +124,11 @@ class TensorFlowClipModel:
         ((self._output, logits),) = outputs.items()
         num_classes = logits.shape[-1]
         if num_classes is None:
-            num_classes = self._run(
-                **{self._input: np.zeros((1, 8, 64, 64, 3), np.float32)}
-            )[self._output].shape[-1]
+            import tensorflow as tf
+
+            clip = np.zeros((1, 8, *_PROBED_SIZE, 3), np.float32)
+            with foreign_errors(tf, "a clip", source):
+                num_classes = self._run(**{self._input: clip})[self._output].shape[-1]
         names = [variable.name for variable in self._run.variables]
         self._info = _model_info(
             "base",
@@ -168,16 +172,21 @@ class TensorFlowStreamModel:
         """
         self.module = module
         check_mode("stream" if _is_stream(module) else "base", "stream", source)
-        self._init = _init_function(module)
+        self._init = _init_function(module, source)
         self._empty: dict[FrameSize, dict[str, Any]] = {}
-        probe = self._init_tensors((32, 32))
+        import tensorflow as tf
+
+        with foreign_errors(tf, "the shape of an image in init_states", source):
+            probe = self._init_tensors(_PROBED_SIZE)
         names = tuple(probe)
         if "call" in module.signatures:
             self._call, logits, spec = _signature_call(module, names, source)
         else:
             self._call, logits, spec = _object_call(module), None, None
         if logits is None:
-            logits = self._call(np.zeros((1, 1, 32, 32, 3), np.float32), probe)[0]
+            image = np.zeros((1, 1, *_PROBED_SIZE, 3), np.float32)
+            with foreign_errors(tf, "an image and its own states", source):
+                logits = self._call(image, probe)[0]
         self._info = _model_info(
             "stream",
             source,
@@ -258,12 +267,29 @@ def _is_stream(module: Any) -> bool:
     return "serving_default" not in module.signatures and hasattr(module, "init_states")
 
 
-def _init_function(module: Any) -> Callable[[Any], Mapping[str, Any]]:
+def _init_function(module: Any, source: str) -> Callable[[Any], Mapping[str, Any]]:
     if "init_states" in module.signatures:
         signature = module.signatures["init_states"]
-        (argument,) = signature.structured_input_signature[1]
-        return lambda shape: cast("Mapping[str, Any]", signature(**{argument: shape}))
-    return cast("Callable[[Any], Mapping[str, Any]]", module.init_states)
+        arguments = tuple(signature.structured_input_signature[1])
+        if len(arguments) != 1:
+            raise ModelError(
+                "the signature init_states of a stream model takes the shape of the image, int32 (5,); "
+                f"this one takes {', '.join(map(repr, arguments)) or 'nothing'}",
+                source,
+                received=arguments,
+            )
+        return lambda shape: cast(
+            "Mapping[str, Any]", signature(**{arguments[0]: shape})
+        )
+    init_states = getattr(module, "init_states", None)
+    if not callable(init_states):
+        raise ModelError(
+            "a stream model must have init_states, a signature or an attribute of the object, which gives the states of an "
+            f"empty stream; this one has the signatures {', '.join(map(repr, module.signatures)) or 'none'} alone",
+            source,
+            received=tuple(module.signatures),
+        )
+    return cast("Callable[[Any], Mapping[str, Any]]", init_states)
 
 
 _Call: TypeAlias = Callable[[Any, dict[str, Any]], tuple[Any, dict[str, Any]]]
@@ -394,7 +420,7 @@ def foreign_errors(tf: Any, what: str, source: str) -> Iterator[None]:
     """Raise what TensorFlow raises in the block as a `ModelError`: the model does not take *what*."""
     try:
         yield
-    except (ValueError, TypeError, tf.errors.OpError) as error:
+    except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
         raise ModelError(
             f"the model does not take {what}; TensorFlow says: {said_by(error)}",
             source,
