@@ -22,15 +22,17 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
-from movinet_lite.engines.base import ClipModel, StreamModel
+from movinet_lite.engines import load_model
+from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.engines.litert import LiteRTStreamModel
 from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.networks import load_network_model
+from movinet_lite.engines.tensorflow import load_saved_model
 from movinet_lite.errors import ModelError
 from movinet_lite.hub import resolve_weights
 from movinet_lite.variants import Mode, get_variant
 
-__all__ = ["BenchmarkReport", "Measurement", "benchmark"]
+__all__ = ["BenchmarkReport", "Measurement", "benchmark", "unnamed_classes"]
 
 _WARM_UP: Final = 5
 _MATRIX_SIZE: Final = 1536  # a float32 product of this size keeps every core busy and fits in no cache by chance
@@ -217,7 +219,7 @@ def benchmark(
     Raises:
         ModelError: If a model cannot be loaded, or there is none to measure.
     """
-    _check_request(stream, base, calls)
+    _check_request(stream, base, threads=threads, streams=streams, calls=calls)
     threads = threads or os.cpu_count() or 1
     stream_path = _find(stream, "stream", offline=offline)
     base_path = _find(base, "base", offline=offline)
@@ -227,9 +229,10 @@ def benchmark(
     starts: list[Start] = []
     info = None
     if stream_path is not None:
-        classifier = StreamingClassifier.load(
-            stream_path, engine="litert", threads=threads, streams=streams
+        model = load_model(
+            stream_path, "stream", engine="litert", threads=threads, streams=streams
         )
+        classifier = StreamingClassifier(model, unnamed_classes(model.info))
         info = classifier.info
         ways += _stream_ways(
             tf,
@@ -240,15 +243,14 @@ def benchmark(
             stock_tflite=stock_tflite,
         )
         if measure_starts:
-            starts += _starts("stream", stream_path)
+            starts += _starts("stream", stream_path, info.num_classes)
     if base_path is not None:
-        clip_classifier = BaseClassifier.load(
-            base_path, engine="litert", threads=threads
-        )
+        clip_model = load_model(base_path, "base", engine="litert", threads=threads)
+        clip_classifier = BaseClassifier(clip_model, unnamed_classes(clip_model.info))
         info = info or clip_classifier.info
         ways += _base_ways(tf, base_path, clip_classifier)
         if measure_starts:
-            starts += _starts("base", base_path)
+            starts += _starts("base", base_path, clip_model.info.num_classes)
     assert info is not None  # noqa: S101 - one of the two is there
     _measure_in_turns(ways, calls)
     limit_ms = _limit_ms(info.variant, gflops)
@@ -264,15 +266,21 @@ def benchmark(
     )
 
 
+def unnamed_classes(info: ModelInfo) -> list[str]:
+    """Return labels for a model whose predictions nobody reads: it need not know the names of its classes."""
+    return [f"class {index}" for index in range(info.num_classes)]
+
+
 def _check_request(
-    stream: str | Path | None, base: str | Path | None, calls: int
+    stream: str | Path | None, base: str | Path | None, **counts: int | None
 ) -> None:
     if stream is None and base is None:
         raise ModelError(
             "a benchmark needs a stream model or a base model; got neither"
         )
-    if calls < 1:
-        raise ModelError(f"calls must be at least 1; got {calls}")
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ModelError(f"{name} must be at least 1; got {value}")
 
 
 def _start_tensorflow(threads: int) -> Any:
@@ -362,7 +370,9 @@ def _stream_ways(
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (_RUN_FRAMES, height, width, 3), np.uint8)
     if path.is_file():
-        baseline, loop = _KERAS_LOOP, _network_loop(path, frames)
+        network = load_network_model(path, "stream")
+        assert isinstance(network, StreamModel)  # noqa: S101 - of the mode asked for
+        baseline, loop = _KERAS_LOOP, _model_loop(network, frames)
     else:
         baseline, loop = _HUB_LOOP, _hub_loop(tf, path, frames)
     ways = [_Way(baseline, loop)]
@@ -394,10 +404,11 @@ def _stream_ways(
         )
     )
     sessions = [classifier.new_session() for _ in range(streams)]
+    pictures = [frames[place % _RUN_FRAMES] for place in range(streams)]
     ways.append(
         _Way(
             f"step_many, {streams} streams",
-            lambda: step_many(sessions, list(frames[:streams])),
+            lambda: step_many(sessions, pictures),
             units=streams,
             baseline=baseline,
         )
@@ -413,9 +424,8 @@ def _hub_loop(tf: Any, path: Path, frames: NDArray[np.uint8]) -> Callable[[], ob
         model = tensorflow_hub.load(str(path))
     images = tf.constant(frames[:, np.newaxis, np.newaxis], tf.float32) / 255.0
     shape = tf.constant([1, 1, *frames.shape[1:]], tf.int32)
-    kept: dict[str, Any]
     if callable(model) and hasattr(model, "init_states"):
-        kept = {"states": dict(model.init_states(shape)), "at": 0}
+        kept: dict[str, Any] = {"states": dict(model.init_states(shape)), "at": 0}
 
         def turn() -> object:
             image = images[kept["at"] % len(frames)]
@@ -424,24 +434,13 @@ def _hub_loop(tf: Any, path: Path, frames: NDArray[np.uint8]) -> Callable[[], ob
             return logits
 
         return turn
-    call, init = model.signatures["call"], model.signatures["init_states"]
-    kept = {"states": dict(init(input_shape=shape)), "at": 0}
-
-    def turn_by_signature() -> object:
-        image = images[kept["at"] % len(frames)]
-        outputs = dict(call(image=image, **kept["states"]))
-        logits = outputs.pop("logits")
-        kept["states"] = outputs
-        kept["at"] += 1
-        return logits
-
-    return turn_by_signature
+    as_it_is = load_saved_model(path, "stream")
+    assert isinstance(as_it_is, StreamModel)  # noqa: S101 - of the mode asked for
+    return _model_loop(as_it_is, frames)
 
 
-def _network_loop(path: Path, frames: NDArray[np.uint8]) -> Callable[[], object]:
-    """Return one turn of the same loop over a network of ours."""
-    model = load_network_model(path, "stream")
-    assert isinstance(model, StreamModel)  # noqa: S101 - of the mode asked for
+def _model_loop(model: StreamModel, frames: NDArray[np.uint8]) -> Callable[[], object]:
+    """Return one turn of the same loop over an engine's model."""
     images = frames.astype(np.float32) / np.float32(255)
     kept: dict[str, Any] = {"states": model.init_states(frames.shape[1:3]), "at": 0}
 
@@ -527,12 +526,13 @@ def _matrix_speed(tf: Any) -> float:
     return best / 1e9
 
 
-_START_STREAM = """
+_START = """
 import sys, time
 start = time.perf_counter()
 import numpy as np
 from movinet_lite import {cls}
-classifier = {cls}.load(sys.argv[1], engine="litert")
+labels = [str(index) for index in range(int(sys.argv[2]))]
+classifier = {cls}.load(sys.argv[1], labels=labels, engine="litert")
 height, width = classifier.frame_size
 {use}
 print(time.perf_counter() - start)
@@ -568,28 +568,31 @@ _USES = {
 }
 
 
-def _starts(mode: str, path: Path) -> list[Start]:
+def _starts(mode: str, path: Path, num_classes: int) -> list[Start]:
     import tempfile
 
     cls, use = _USES[mode]
-    ours = _START_STREAM.format(cls=cls, use=use)
+    ours = _START.format(cls=cls, use=use)
+    model = (str(path), str(num_classes))
     with tempfile.TemporaryDirectory() as empty:
         first = {**os.environ, "MOVINET_LITE_CACHE": empty}
         hub = f"{mode}: tensorflow_hub.load alone"
-        alone = [] if path.is_file() else [_start(hub, _START_HUB, path, None)]
+        alone = [] if path.is_file() else [_start(hub, _START_HUB, model, None)]
         return [
             *alone,
-            _start(f"{mode}: first load, compiled and checked", ours, path, first),
-            _start(f"{mode}: load from the cache, first prediction", ours, path, first),
+            _start(f"{mode}: first load, compiled and checked", ours, model, first),
+            _start(
+                f"{mode}: load from the cache, first prediction", ours, model, first
+            ),
         ]
 
 
 def _start(
-    way: str, code: str, path: Path, environment: dict[str, str] | None
+    way: str, code: str, model: tuple[str, str], environment: dict[str, str] | None
 ) -> Start:
     code += _PEAK
     done = subprocess.run(  # noqa: S603 - this Python, with code of our own
-        [sys.executable, "-c", code, str(path)],
+        [sys.executable, "-c", code, *model],
         capture_output=True,
         text=True,
         check=False,
@@ -597,7 +600,7 @@ def _start(
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ModelError(f"a fresh process could not load the model: {last}", path)
+        raise ModelError(f"a fresh process could not load the model: {last}", model[0])
     load_s, peak_mb = done.stdout.split()
     return Start(way=way, load_s=float(load_s), peak_mb=float(peak_mb))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -44,8 +46,8 @@ class Export:
     Attributes:
         path: The file or folder.
         num_bytes: Its size.
-        difference: The largest difference between its logits and those of the model it was made from, on a short clip,
-            over the largest of these.
+        difference: The largest difference between its logits and those of the network it was written from, on a short
+            clip, over the largest of these. Where *source* was a SavedModel, its import has compared that network with it.
     """
 
     path: Path
@@ -94,21 +96,22 @@ def export_model(
     network = open_network(
         found, mode, str(source), frame_size=frame_size, labels=labels
     )
-    with quiet_start():
-        from movinet_lite.network.export import export_litert, export_saved_model
-
-        if to == "saved_model":
-            export_saved_model(network, path)
-        else:
-            export_litert(
-                network, path, quantize=quantize, num_frames=_num_frames(network)
+    target = path.resolve()  # where path is a link, it stays one
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        dir=target.parent, prefix=f".{path.name}-"
+    ) as folder:
+        # What is at the path stays there until the new one is seen to be right.
+        draft = Path(folder, path.name)
+        _write(network, draft, to, quantize)
+        difference = _difference(draft, to, network)
+        limit = _TOLERANCE if quantize is None else math.inf
+        if not difference <= limit:  # also false for NaN
+            raise ConversionError(
+                f"{path}: what is exported must give the logits of its network to {limit:g} of the largest; "
+                f"it would differ by {difference:.1e}, and is not written"
             )
-    difference = _difference(path, to, network)
-    if quantize is None and not difference <= _TOLERANCE:  # also false for NaN
-        raise ConversionError(
-            f"{path}: what is exported must give the logits of its source to {_TOLERANCE:g} of the largest; "
-            f"it differs by {difference:.1e} (do not use it)"
-        )
+        draft.replace(target)
     return Export(path, _num_bytes(path), difference)
 
 
@@ -131,6 +134,8 @@ def _check_options(
         raise ModelError(
             f"a LiteRT file must be called something.tflite; got {path.name!r}", source
         )
+    if to == "litert" and path.is_dir():
+        raise ModelError("a LiteRT file cannot be written where a folder is", path)
     if to == "saved_model" and path.exists():
         raise ModelError("a SavedModel must be a new folder; this path is taken", path)
 
@@ -171,6 +176,19 @@ def open_network(
         return import_weights(
             found, mode=mode, labels=labels, frame_size=frame_size, name=source
         ).network
+
+
+def _write(
+    network: Movinet, path: Path, to: ExportFormat, quantize: Quantize | None
+) -> None:
+    with quiet_start():
+        from movinet_lite.network.export import export_litert, export_saved_model
+
+        if to == "saved_model":
+            export_saved_model(network, path)
+        else:
+            frames = _num_frames(network)
+            export_litert(network, path, quantize=quantize, num_frames=frames)
 
 
 def _num_frames(network: Movinet) -> int:

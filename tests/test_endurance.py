@@ -8,6 +8,7 @@ from movinet_lite import ModelError, StreamingClassifier, endurance
 from movinet_lite.cli import main
 from movinet_lite.endurance import step_for_long
 from movinet_lite.network.export import export_saved_model
+from movinet_lite.network.files import save_network
 from tests.networks import LABELS, small_network, tiny_variant
 
 
@@ -43,8 +44,8 @@ def test_many_steps_are_those_of_tensorflow(model, monkeypatch, capsys):
 
     reference = endurance._reference
 
-    def other_reference(source, frames, steps, **options):
-        return reference(source, 255 - frames, steps, **options)
+    def other_reference(path, frames, steps):
+        return reference(path, 255 - frames, steps)
 
     monkeypatch.setattr(endurance, "_reference", other_reference)
     labels = ["--stream", str(model)]
@@ -53,6 +54,24 @@ def test_many_steps_are_those_of_tensorflow(model, monkeypatch, capsys):
     assert text.startswith("1001 steps of ")
     assert float(text.split("within ")[1].split(" of")[0]) > 1e-3
     assert attrs.evolve(report, steps=5).to_text().startswith("5 steps of ")
+
+
+def test_what_fine_tuning_wrote_is_compared_too(tmp_path):
+    """Without a SavedModel there is the network itself."""
+    path = tmp_path / "network.safetensors"
+    save_network(small_network("stream", labels=LABELS, frame_size=(24, 24)), path)
+    assert step_for_long(path, steps=1001).difference <= 1e-4
+
+
+def test_what_tensorflow_cannot_run_is_refused_before_the_first_step(
+    tmp_path, monkeypatch
+):
+    """Not after hours."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"\x1c\0\0\0TFL3 and so on")
+    monkeypatch.delattr(StreamingClassifier, "step")
+    with pytest.raises(ModelError, match="give the SavedModel it was made from"):
+        step_for_long(path, steps=2000)
 
 
 def test_memory_that_grows_is_seen(model, monkeypatch):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from movinet_lite import BaseClassifier, StreamingClassifier, demo
-from movinet_lite.errors import LabelsError, ModelError
+from movinet_lite.errors import ConversionError, LabelsError, ModelError
 from movinet_lite.exporting import export_model
+from movinet_lite.network import export as export_module
 from movinet_lite.network.export import export_saved_model
 from movinet_lite.network.files import save_network
 from movinet_lite.network.litert_file import read_litert_info
@@ -155,3 +156,64 @@ def test_the_demo_is_exported_from_its_weights(network, tmp_path, monkeypatch):
     assert StreamingClassifier.load(path).labels == LABELS
     with pytest.raises(ModelError, match=r"this is a \.tflite file"):
         export_model(path, tmp_path / "again.tflite")
+
+
+@pytest.mark.parametrize("to", ["litert", "saved_model"])
+def test_what_computes_something_else_is_not_written(tuned, tmp_path, monkeypatch, to):
+    """The file that was there stays, and nothing else is left."""
+    other = small_network("stream", labels=LABELS, frame_size=SIZE, seed=99)
+    path = tmp_path / ("model.tflite" if to == "litert" else "model")
+    before = {}
+    if to == "litert":
+        export_model(tuned, path)
+        before = {path.name: path.read_bytes()}
+    name = f"export_{to}"
+    real = getattr(export_module, name)
+    monkeypatch.setattr(export_module, name, lambda _, *a, **kw: real(other, *a, **kw))
+    with pytest.raises(ConversionError, match=r"would differ by .* and is not written"):
+        export_model(tuned, path, to=to)
+
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before
+
+
+def test_a_quantised_file_that_gives_no_numbers_is_not_written(
+    tuned, tmp_path, monkeypatch
+):
+    """However coarse it may be, it must give numbers."""
+    other = small_network("stream", labels=LABELS, frame_size=SIZE)
+    for weight in other.head.trainable_weights:
+        weight.assign(np.full(weight.shape, np.nan))
+    real = export_module.export_litert
+    monkeypatch.setattr(
+        export_module, "export_litert", lambda _, *a, **kw: real(other, *a, **kw)
+    )
+    with pytest.raises(ConversionError, match="differ by nan"):
+        export_model(tuned, tmp_path / "model.tflite", quantize="float16")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("quantize", ["float16", "dynamic"])
+def test_a_quantised_stream_is_close_and_smaller(tuned, network, tmp_path, quantize):
+    """It says how close, and streams like the network."""
+    whole = export_model(tuned, tmp_path / "whole.tflite")
+    written = export_model(tuned, tmp_path / "model.tflite", quantize=quantize)
+
+    assert written.num_bytes < whole.num_bytes
+    assert 0 < written.difference < 0.1
+    clip = moving_clips()
+    expected = np.asarray(network(clip))[0]
+    session = StreamingClassifier.load(written.path)
+    np.testing.assert_allclose(
+        session.predict_frames(clip[0])[-1].logits,
+        expected,
+        rtol=0,
+        atol=0.1 * np.abs(expected).max(),
+    )
+
+
+def test_a_folder_is_not_replaced_by_a_file(tuned, tmp_path):
+    """Whatever is in it."""
+    path = tmp_path / "model.tflite"
+    path.mkdir()
+    with pytest.raises(ModelError, match="where a folder is"):
+        export_model(tuned, path)

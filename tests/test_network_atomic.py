@@ -43,3 +43,20 @@ def test_a_block_that_fails_changes_nothing(tmp_path):
 
     assert [one.name for one in path.iterdir()] == ["kept"]
     assert [one.name for one in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_link_stays_a_link(tmp_path):
+    """What it points to is replaced."""
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "current").symlink_to("v1")
+    with new_directory(tmp_path / "current") as directory:
+        (directory / "new").touch()
+    (tmp_path / "file.bin").write_bytes(b"old")
+    (tmp_path / "link.bin").symlink_to("file.bin")
+    write_atomically(tmp_path / "link.bin", b"new")
+
+    assert [one.name for one in (tmp_path / "v1").iterdir()] == ["new"]
+    assert (tmp_path / "current").is_symlink()
+    assert (tmp_path / "file.bin").read_bytes() == b"new"
+    assert (tmp_path / "link.bin").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 4
