@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +74,14 @@ def load(path, engine, **options):
     return StreamingClassifier.load(
         path, engine=engine, frame_size=FRAME_SIZE, **options
     )
+
+
+def rss_mb():
+    """Return the memory that this process has now."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        pytest.skip("only Linux tells")
+    return int(status.read_text().split("VmRSS:")[1].split()[0]) / 1000
 
 
 def logits_of(predictions):
@@ -150,6 +159,26 @@ def test_a_compiled_base_model_takes_clips_of_any_length(saved_models, frames):
     many = fast.predict_many([frames[:4], frames[4:9], frames[9:13]])
     assert_close(many[1].logits, slow.predict(frames[4:9]).logits)
     assert_close(many[2].logits, slow.predict(frames[9:13]).logits)
+
+
+@pytest.mark.usefixtures("in_cache")
+def test_memory_of_a_long_clip_is_given_back(saved_models):
+    """Short clips after one long one do not hold its memory, and are answered as before."""
+    classifier = BaseClassifier.load(
+        saved_models / "base", engine="litert", frame_size=FRAME_SIZE
+    )
+    rng = np.random.default_rng(6)
+    long, short = (
+        rng.integers(0, 256, (count, *FRAME_SIZE, 3), np.uint8) for count in (700, 30)
+    )
+    expected = classifier.predict(short).logits
+    before = rss_mb()
+    first = classifier.predict(long).logits
+    held = rss_mb() - before
+    assert held > 60  # or there is nothing to give back
+    np.testing.assert_array_equal(classifier.predict(short).logits, expected)
+    assert rss_mb() - before < held / 2
+    np.testing.assert_array_equal(classifier.predict(long).logits, first)
 
 
 @pytest.mark.usefixtures("in_cache")

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from movinet_lite.engines.native import quiet_exit, quiet_start
 from movinet_lite.errors import ModelError, said_by
 
-__all__ = ["Graph", "Tensor", "open_interpreter"]
+__all__ = ["Graph", "GraphFile", "Tensor", "open_interpreter"]
 
 
 @attrs.frozen
@@ -66,6 +66,42 @@ class Tensor:
             return stored
         steps = stored.astype(np.float32) - np.float32(self.zero_point)
         return steps * np.float32(self.scale)
+
+
+@attrs.frozen
+class GraphFile:
+    """A ``.tflite`` file that is opened again later, if it is still the one that it was.
+
+    Attributes:
+        path: Where it is.
+        state: What the system tells of it: another file under its name would differ.
+    """
+
+    path: Path
+    state: tuple[int, ...]
+
+    @classmethod
+    def now(cls, path: str | Path) -> GraphFile:
+        """Return the file that is at *path* now."""
+        return cls(Path(path), _state_of(Path(path)))
+
+    def check_unchanged(self, source: str) -> None:
+        """See that nobody has put another file there.
+
+        Raises:
+            ModelError: If somebody has.
+            OSError: If there is none any more.
+        """
+        if _state_of(self.path) != self.state:
+            raise ModelError(
+                f"the file must be the one that was loaded; {self.path} has changed since",
+                source,
+            )
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class Graph:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.engines.base import ModelInfo, check_mode
-from movinet_lite.engines.graphs import Graph, Tensor
+from movinet_lite.engines.graphs import Graph, GraphFile, Tensor
 from movinet_lite.engines.litert_states import (
     BufferStates,
     Memory,
@@ -173,14 +173,14 @@ class LiteRTStreamModel:
         )
         self._frame_size = _frame_size_of(self._single.image)
         self._batch: _StepGraph | None = None
-        self._unopened: dict[Call, _File] = {}  # by `_open_longer`
+        self._unopened: dict[Call, GraphFile] = {}  # by `_open_longer`
         self._longer: list[_StepGraph] = []
         for call, path in paths.items():
             if call.streams > 1:
                 self._batch = self._open(call, path, self._single.states)
             elif call != ONE_FRAME:
                 # A live stream never needs it, and it holds the weights once more.
-                self._unopened[call] = _File.now(path)
+                self._unopened[call] = GraphFile.now(path)
         self._opening = threading.Lock()
 
     @property
@@ -457,30 +457,6 @@ class LiteRTStreamModel:
         """Return the graph of one stream that takes the most of *count* frames."""
         fitting = [graph for graph in self._longer if graph.call.frames <= count]
         return max(fitting, key=lambda graph: graph.call.frames, default=self._single)
-
-
-@attrs.frozen
-class _File:
-    """A file that is opened later, if it is still the one that was there at first."""
-
-    path: Path
-    state: tuple[int, ...]
-
-    @classmethod
-    def now(cls, path: str | Path) -> _File:
-        return cls(Path(path), _file_state(Path(path)))
-
-    def check_unchanged(self, source: str) -> None:
-        if _file_state(self.path) != self.state:
-            raise ModelError(
-                f"the file {self.path} must be the one that was loaded; it has changed since",
-                source,
-            )
-
-
-def _file_state(path: Path) -> tuple[int, ...]:
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _lane_of(

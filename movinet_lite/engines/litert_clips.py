@@ -1,12 +1,14 @@
 """Runs compiled base models with LiteRT: whole clips of any length through one graph.
 
 In the graph of a base model the frames of a clip are the first axis, and nothing but that axis depends on their number.
-So a clip of another length needs no other file: the graph is laid out anew for it, which takes milliseconds. Memory
-grows with the longest clip so far.
+So a clip of another length needs no other file: the graph is laid out anew for it, which takes milliseconds. LiteRT
+keeps the memory of the longest clip so far; that of clips longer than the model was trained on is given back as soon as
+one comes that is at most half as long.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -16,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.engines.base import ModelInfo, check_mode
-from movinet_lite.engines.graphs import open_interpreter
+from movinet_lite.engines.graphs import GraphFile, open_interpreter
 from movinet_lite.engines.native import quiet_start
-from movinet_lite.errors import ModelError
+from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.litert_file import read_litert_info
+from movinet_lite.variants import get_variant
 
 __all__ = ["LiteRTClipModel"]
 
@@ -64,16 +67,22 @@ class LiteRTClipModel:
             fps=ours.fps,
             labels=ours.labels,
         )
+        self._file = GraphFile.now(path)
+        self._threads = threads or os.cpu_count() or 1
+        self._kept_frames = get_variant(ours.variant).clip_frames
         self._lock = threading.Lock()
+        self._open()
+        self._lay_out((1, *ours.frame_size, 3))
+
+    def _open(self) -> None:
         self._interpreter = open_interpreter(
-            path, threads=threads or os.cpu_count() or 1, source=source
+            self._file.path, threads=self._threads, source=self._info.source
         )
         (image,) = self._interpreter.get_input_details()
         (logits,) = self._interpreter.get_output_details()
         self._image, self._logits = image["index"], logits["index"]
         self._shape: tuple[int, ...] | None = None
-        with quiet_start():
-            self._lay_out((1, *ours.frame_size, 3))
+        self._longest = 0
 
     @property
     def info(self) -> ModelInfo:
@@ -101,18 +110,33 @@ class LiteRTClipModel:
         """Make room for clips of *shape*."""
         if shape == self._shape:
             return
+        if self._longest > max(self._kept_frames, 2 * shape[0] - 1):
+            # Where the file is not there any more, the memory stays.
+            with contextlib.suppress(ModelError, OSError):
+                self._file.check_unchanged(self._info.source)
+                self._open()
         self._shape = None
         try:
             self._interpreter.resize_tensor_input(self._image, shape)
-            self._interpreter.allocate_tensors()
+            with quiet_start():
+                self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError, MemoryError) as error:
             raise ModelError(
-                f"LiteRT must have room for a clip of {shape[0]} frames; it says: {error} (cut the clip into shorter ones)",
+                f"LiteRT must have room for a clip of {shape[0]} frames; it says: {said_by(error)} "
+                "(cut the clip into shorter ones)",
                 self._info.source,
             ) from error
         self._shape = shape
+        self._longest = max(self._longest, shape[0])
 
     def _predict(self, clip: NDArray[np.float32]) -> NDArray[Any]:
         self._interpreter.set_tensor(self._image, np.ascontiguousarray(clip))
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            self._shape = None
+            raise ModelError(
+                f"LiteRT must be able to run the model on a clip of {len(clip)} frames; it says: {said_by(error)}",
+                self._info.source,
+            ) from error
         return self._interpreter.get_tensor(self._logits)
