@@ -1,9 +1,12 @@
 """Compiled models: the logits of their source, kept in the cache, and never trusted blindly."""
 
+import json
 import shutil
 import subprocess
 import sys
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -306,6 +309,14 @@ def test_loading_from_the_cache_needs_no_tensorflow(saved_models):
     assert (done.stdout, done.stderr) == ("litert False True\n", "")
 
 
+def test_every_entry_is_one_that_can_be_listed_and_cleared(tmp_path):
+    """The cache passes over names with a dot before them."""
+    for name in (".model", "...", "model"):
+        (tmp_path / name).mkdir()
+        job = compiled_module._Job(tmp_path / name, "base", name, None, 1, None)
+        assert not job.entry_name().startswith(".")
+
+
 @pytest.mark.usefixtures("in_cache")
 def test_a_damaged_entry_is_made_anew(saved_models, tmp_path, monkeypatch, frames):
     """What lies in the cache is checked before it is used."""
@@ -342,6 +353,56 @@ def test_a_damaged_entry_is_made_anew(saved_models, tmp_path, monkeypatch, frame
         assert len(compiled) == 1
         assert graph.read_bytes() == whole
     model.step(frames[:2], model.init_states(FRAME_SIZE))
+
+
+@pytest.fixture
+def copied(compiled_cache, saved_models, tmp_path, monkeypatch):
+    """Let compiling be a copy from the shared cache, in a cache of its own; return the jobs that were done."""
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(compiled_cache))
+    load(saved_models / "stream", "litert")
+    kept = compiled_folder()
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
+    jobs = []
+
+    def copy(job, folder):
+        jobs.append(job)
+        (entry,) = (
+            note.parent
+            for note in kept.glob("*/movinet_lite_cache.json")
+            if len(json.loads(note.read_text())["graphs"]) == 2
+            and json.loads(note.read_text())["source"] == job.source
+        )
+        time.sleep(0.5)  # so that another one comes meanwhile
+        shutil.copytree(entry, folder, dirs_exist_ok=True)
+
+    monkeypatch.setattr(compiled_module, "_compile", copy)
+    return jobs
+
+
+def test_an_entry_of_an_earlier_format_is_not_used(saved_models, monkeypatch, copied):
+    """What another release compiled otherwise is compiled anew."""
+    path = saved_models / "stream"
+    for _ in range(2):
+        load(path, "litert")
+    assert len(copied) == 1
+    monkeypatch.setattr(compiled_module, "_FORMAT", compiled_module._FORMAT + 1)
+    for _ in range(2):
+        load(path, "litert")
+    assert len(copied) == 2
+
+
+def test_threads_that_load_one_model_compile_it_once(saved_models, copied, frames):
+    """The others wait, and all of them stream."""
+
+    def stream(_):
+        session = load(saved_models / "stream", "litert")
+        return logits_of(session.run(frames[:4]))
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(stream, range(4)))
+    assert len(copied) == 1
+    for answer in answers:
+        assert_close(answer, answers[0])
 
 
 def test_a_compiled_model_that_computes_something_else_is_refused(

@@ -1,9 +1,12 @@
 """Models written in another form: what they compute and what they say of themselves stays."""
 
+import json
+
 import numpy as np
 import pytest
 
 from movinet_lite import BaseClassifier, StreamingClassifier, demo
+from movinet_lite.cli import main
 from movinet_lite.errors import ConversionError, LabelsError, ModelError
 from movinet_lite.exporting import export_model
 from movinet_lite.network import export as export_module
@@ -217,3 +220,33 @@ def test_a_folder_is_not_replaced_by_a_file(tuned, tmp_path):
     path.mkdir()
     with pytest.raises(ModelError, match="where a folder is"):
         export_model(tuned, path)
+
+
+def test_the_command_writes_each_form(tuned, network, tmp_path, capsys):
+    """What it prints is what was written, and it loads as what it is."""
+    small, folder = tmp_path / "small.tflite", tmp_path / "saved"
+    arguments = ["--model", str(tuned)]
+    quantized = [*arguments, "--quantize", "dynamic", "--json"]
+    assert main(["export", str(small), *quantized]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["path"] == str(small)
+    assert told["num_bytes"] == small.stat().st_size
+    assert 1e-6 < told["difference"] < 0.1
+
+    assert main(["export", str(folder), *arguments, "--to", "saved_model"]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith(f"{folder}: ")
+    assert float(line.split("within ")[1].split(" of")[0]) < 1e-4
+    clip = moving_clips()[0]
+    expected = np.asarray(network(clip[np.newaxis]))[0]
+    session = StreamingClassifier.load(folder, engine="tensorflow")
+    np.testing.assert_allclose(
+        session.predict_frames(clip)[-1].logits,
+        expected,
+        rtol=0,
+        atol=1e-4 * np.abs(expected).max(),
+    )
+
+    both = [*arguments, "--to", "saved_model", "--quantize", "float16"]
+    assert main(["export", str(tmp_path / "other"), *both]) == 1
+    assert "only a LiteRT file can be quantised" in capsys.readouterr().err

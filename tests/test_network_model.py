@@ -338,3 +338,11 @@ def test_a_base_network_has_no_states(base):
 def test_positional_encoding_is_where_it_was_published(name):
     """A3 to A5 stream have one, the smaller do not."""
     assert get_variant(name).has_positional_encoding is (name in {"a3", "a4", "a5"})
+
+
+@pytest.mark.parametrize("change", [fold, lambda network: replace_head(network, 3)])
+def test_a_folded_network_is_for_inference_alone(change):
+    """It is said so, before anything is looked for in it."""
+    folded = fold(small_network("base"))
+    with pytest.raises(ModelError, match="this one is folded"):
+        change(folded)

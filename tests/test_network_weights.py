@@ -408,6 +408,20 @@ def test_scales_whose_layer_nothing_tells_are_refused(encoded, tmp_path):
         import_weights(prefix, loaded=encoded)
 
 
+@pytest.mark.parametrize(
+    ("generation", "gate"),
+    [("A", "keras2_hard_sigmoid"), ("B", "keras2_hard_sigmoid"), ("C", "hard_sigmoid")],
+)
+def test_where_both_gates_give_the_same_the_likelier_one_is_taken(
+    tmp_path, generation, gate
+):
+    """As long as the residual scales are 0, only what made the file tells."""
+    network = build_movinet("tiny", "stream", 3)
+    prefix = write_checkpoint(network, tmp_path, generation)
+
+    assert import_weights(prefix, loaded=network).network.spec.gate == gate
+
+
 def test_an_export_of_ours_keeps_the_gate_that_it_states(tmp_path):
     """While the residual scales are 0 no logit tells one gate from the other."""
     network = build_movinet("tiny", "stream", 3, gate="hard_sigmoid")

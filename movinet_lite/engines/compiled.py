@@ -126,7 +126,8 @@ class _Job:
                 if file.is_file() and file.suffix != ".json":  # notes have dates
                     digest.update(str(file.relative_to(self.path)).encode())
                     digest.update(_checksum(file).encode())
-        return f"{name[:40]}-{self.mode}-{digest.hexdigest()[:16]}"
+        name = name[:40].strip(".")  # a name with a dot before it is no entry
+        return f"{name}-{self.mode}-{digest.hexdigest()[:16]}"
 
     def calls(self, variant: Variant) -> list[Call]:
         """Return what graphs to write."""

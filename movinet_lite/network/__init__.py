@@ -5,13 +5,17 @@ module          what it holds
 ==============  ==================================================================================================
 `model`         `build_movinet`: a MoViNet in Keras 3; `replace_head`, `fold`
 `layers`        the parts it is made of
+`spec`          what a network is, apart from its weights (no TensorFlow)
 `states`        the states of streams, and their published layout (no TensorFlow)
 `memories`      how a forward step reads and writes them
 `weights`       import weights from a SavedModel or a checkpoint
 `sources`       what stands in a SavedModel or a checkpoint
+`signatures`    load a SavedModel for its signatures alone
+`probes`        run a SavedModel on a short clip, and compare logits
 `files`         our own file: `save_network`, `load_network`
 `export`        write a SavedModel or a LiteRT model
 `litert_file`   what stands beside the graph in a LiteRT model of ours (no TensorFlow)
+`atomic`        files and directories that nobody sees half of
 `parity`        compare with exports of the Model Garden: ``python -m movinet_lite.network.parity``
 ==============  ==================================================================================================
 

@@ -658,7 +658,6 @@ class Head(keras.layers.Layer):
             options: Of the network.
         """
         super().__init__(name="head")
-        self._options = options
         incoming, projected, hidden = channels
         ones = (1,) * (options.kernel_rank - 2)
         is_stream = options.mode == "stream"

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from movinet_lite.arrays import FrameSize
-from movinet_lite.errors import LabelsError, VariantError
+from movinet_lite.errors import LabelsError, ModelError, VariantError
 from movinet_lite.network.layers import (
     NORM_MOMENTUM,
     Bottleneck,
@@ -304,13 +304,25 @@ def fold(network: Movinet) -> Movinet:
     """Return the network for inference: the same logits from fewer operations, and nothing to train.
 
     Every batch norm, residual scale and gate factor goes into the weights of a convolution.
+
+    Raises:
+        ModelError: If it is folded already.
     """
+    _check_not_folded(network)
     folded = Movinet(network.spec, folded=True)
     network.stem.fold_into(folded.stem)
     for source, target in zip(network.bottlenecks, folded.bottlenecks, strict=True):
         source.fold_into(target)
     network.head.fold_into(folded.head)
     return folded
+
+
+def _check_not_folded(network: Movinet) -> None:
+    if network.options.folded:
+        raise ModelError(
+            "the network must be one that can be trained; this one is folded (give the one that it was folded from)",
+            network.spec.source or "",
+        )
 
 
 def replace_head(
@@ -338,7 +350,9 @@ def replace_head(
     Raises:
         LabelsError: If there are neither *labels* nor *num_classes*, if they disagree, or if *keep* is asked for
             without the labels of both.
+        ModelError: If it is folded: its weights are for inference alone.
     """
+    _check_not_folded(network)
     names = None if labels is None else tuple(labels)
     if names is None and num_classes is None:
         raise LabelsError("replace_head needs labels or num_classes; got neither")

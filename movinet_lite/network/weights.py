@@ -350,7 +350,8 @@ def _gates_to_try(
     if gate is not None:
         return (gate,)
     if can_run:
-        return _BOTH_GATES
+        # Where both give the same logits, as while the residual scales are 0, the first is taken: the likelier one.
+        return _BOTH_GATES[::-1] if found.generation == "C" else _BOTH_GATES
     raise ModelError(
         "the gate of a stream model cannot be found in a checkpoint; say gate='hard_sigmoid' (trained with Model Garden "
         "2.8 or later) or gate='keras2_hard_sigmoid' (before, as all published ones)",
