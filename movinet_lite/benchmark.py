@@ -23,16 +23,18 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
 from movinet_lite.engines import load_model
-from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
+from movinet_lite.engines.base import ClipModel, StreamModel
+from movinet_lite.engines.graphs import choose_signature, open_interpreter
 from movinet_lite.engines.litert import LiteRTStreamModel
 from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.networks import load_network_model
 from movinet_lite.engines.tensorflow import load_saved_model
 from movinet_lite.errors import ModelError
 from movinet_lite.hub import resolve_weights
+from movinet_lite.labels import unnamed_classes
 from movinet_lite.variants import Mode, get_variant
 
-__all__ = ["BenchmarkReport", "Measurement", "benchmark", "unnamed_classes"]
+__all__ = ["BenchmarkReport", "Measurement", "benchmark"]
 
 _WARM_UP: Final = 5
 _MATRIX_SIZE: Final = 1536  # a float32 product of this size keeps every core busy and fits in no cache by chance
@@ -220,6 +222,9 @@ def benchmark(
         ModelError: If a model cannot be loaded, or there is none to measure.
     """
     _check_request(stream, base, threads=threads, streams=streams, calls=calls)
+    if stock_tflite is not None:
+        # Before anything is compiled.
+        open_interpreter(stock_tflite, threads=1, source=str(stock_tflite))
     threads = threads or os.cpu_count() or 1
     stream_path = _find(stream, "stream", offline=offline)
     base_path = _find(base, "base", offline=offline)
@@ -232,7 +237,7 @@ def benchmark(
         model = load_model(
             stream_path, "stream", engine="litert", threads=threads, streams=streams
         )
-        classifier = StreamingClassifier(model, unnamed_classes(model.info))
+        classifier = StreamingClassifier(model, unnamed_classes(model.info.num_classes))
         info = classifier.info
         ways += _stream_ways(
             tf,
@@ -246,7 +251,9 @@ def benchmark(
             starts += _starts("stream", stream_path, info.num_classes)
     if base_path is not None:
         clip_model = load_model(base_path, "base", engine="litert", threads=threads)
-        clip_classifier = BaseClassifier(clip_model, unnamed_classes(clip_model.info))
+        clip_classifier = BaseClassifier(
+            clip_model, unnamed_classes(clip_model.info.num_classes)
+        )
         info = info or clip_classifier.info
         ways += _base_ways(tf, base_path, clip_classifier)
         if measure_starts:
@@ -264,11 +271,6 @@ def benchmark(
         measurements=tuple(_measurement(way, ways, limit_ms) for way in ways),
         starts=tuple(starts),
     )
-
-
-def unnamed_classes(info: ModelInfo) -> list[str]:
-    """Return labels for a model whose predictions nobody reads: it need not know the names of its classes."""
-    return [f"class {index}" for index in range(info.num_classes)]
 
 
 def _check_request(
@@ -456,14 +458,21 @@ def _model_loop(model: StreamModel, frames: NDArray[np.uint8]) -> Callable[[], o
 def _signature_runner(
     path: str | Path, frames: NDArray[np.uint8], threads: int
 ) -> Callable[[], object]:
-    with quiet_start():
-        from ai_edge_litert.interpreter import Interpreter
-
-        interpreter = Interpreter(str(path), num_threads=threads)
-        runner = interpreter.get_signature_runner()
+    interpreter = open_interpreter(path, threads=threads, source=str(path))
+    name = choose_signature(interpreter.get_signature_list(), str(path))
+    runner = interpreter.get_signature_runner(name)
+    inputs = runner.get_input_details()
+    wanted = (1, 1, *frames.shape[1:])
+    if "image" not in inputs or tuple(inputs["image"]["shape"]) != wanted:
+        takes = {name: tuple(map(int, one["shape"])) for name, one in inputs.items()}
+        raise ModelError(
+            f"the file to compare with must take an image of shape {wanted} and its states; it takes "
+            f"{takes.get('image', takes)}",
+            path,
+        )
     states = {
         name: np.zeros(details["shape"], details["dtype"])
-        for name, details in runner.get_input_details().items()
+        for name, details in inputs.items()
         if name != "image"
     }
     images = (frames[:, np.newaxis, np.newaxis] / np.float32(255)).astype(np.float32)

@@ -159,7 +159,11 @@ class _Session:
             self._check_open()
             yield
         finally:
-            self._in_use.release()
+            self._release()
+
+    def _release(self) -> None:
+        """Let another use of the session begin."""
+        self._in_use.release()
 
 
 class BaseClassifier(_Session):
@@ -380,10 +384,14 @@ class StreamingClassifier(_Session):
         The model lives on in other sessions.
         """
         super().close()
-        # Not under a step of another thread that is still going on.
+        # Where another thread is still in a step, it does so at the end.
         if self._in_use.acquire(blocking=False):
+            self._release()
+
+    def _release(self) -> None:
+        if self._closed:
             self._states = {}
-            self._in_use.release()
+        super()._release()
 
     @property
     def model(self) -> StreamModel:

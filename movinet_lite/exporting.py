@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ Quantize: TypeAlias = Literal["float16", "dynamic"]
 with activations quantised as they come."""
 
 _TOLERANCE = 1e-4  # of the largest logit, for what is exported in float32
+_QUANTISED_TOLERANCE = 0.5  # more leaves nothing of what the model says
 _CHECKED_FRAMES = 6
 
 
@@ -105,7 +105,7 @@ def export_model(
         draft = Path(folder, path.name)
         _write(network, draft, to, quantize)
         difference = _difference(draft, to, network)
-        limit = _TOLERANCE if quantize is None else math.inf
+        limit = _TOLERANCE if quantize is None else _QUANTISED_TOLERANCE
         if not difference <= limit:  # also false for NaN
             raise ConversionError(
                 f"{path}: what is exported must give the logits of its network to {limit:g} of the largest; "

@@ -21,6 +21,7 @@ __all__ = [
     "load_labels",
     "save_labels",
     "search_labels",
+    "unnamed_classes",
 ]
 
 # How many unknown names one message explains, and how many labels it offers for each.
@@ -138,6 +139,16 @@ def check_labels(
             path,
         )
     return tuple(map(str, names))  # numpy's strings become plain ones
+
+
+def unnamed_classes(num_classes: int) -> tuple[str, ...]:
+    """Return labels for a model whose classes nobody has named, or whose predictions nobody reads.
+
+    Example:
+        >>> unnamed_classes(2)
+        ('class 0', 'class 1')
+    """
+    return tuple(f"class {index}" for index in range(num_classes))
 
 
 def as_names(names: Iterable[str]) -> tuple[str, ...]:

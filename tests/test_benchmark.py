@@ -178,6 +178,13 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     path.write_bytes(b"\x1c\0\0\0TFL3 and so on")
     with pytest.raises(ModelError, match=r"this is a \.tflite file"):
         benchmark(path)
+    with pytest.raises(ModelError, match=r"must be a \.tflite model"):
+        benchmark("demo", stock_tflite=path)
+    stock = write_tflite(tmp_path / "stock.tflite")
+    with pytest.raises(
+        ModelError, match=r"must take an image of shape \(1, 1, 8, 8, 3"
+    ):
+        benchmark_module._signature_runner(stock, np.zeros((1, 8, 8, 3), np.uint8), 1)
     with pytest.raises(ModelError, match="got neither"):
         benchmark()
     for name in ("calls", "threads", "streams"):

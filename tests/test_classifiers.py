@@ -442,6 +442,33 @@ def test_a_closed_session_refuses_to_work(use):
         use(session)
 
 
+def test_a_session_that_is_closed_in_the_middle_of_a_step_gives_its_states_back():
+    """Another thread may close it; the step ends, and nothing is kept for a stream that is over."""
+    inside, closed = threading.Event(), threading.Event()
+
+    class WaitingModel(FakeStreamModel):
+        def step(self, frames, states):
+            inside.set()
+            assert closed.wait(60)
+            return super().step(frames, states)
+
+    session = StreamingClassifier(WaitingModel())
+    predictions = []
+    thread = threading.Thread(
+        target=lambda: predictions.append(session.step(np.zeros((8, 6, 3), np.uint8)))
+    )
+    thread.start()
+    assert inside.wait(60)
+    session.close()
+    closed.set()
+    thread.join()
+    assert len(predictions) == 1
+    assert session._states == {}
+    other = StreamingClassifier(FakeStreamModel())
+    other.close()
+    assert other._states == {}
+
+
 # --- many sessions at once
 
 

@@ -10,6 +10,7 @@ from movinet_lite.endurance import step_for_long
 from movinet_lite.network.export import export_saved_model
 from movinet_lite.network.files import save_network
 from tests.networks import LABELS, small_network, tiny_variant
+from tests.saved_models import expected_stream_logits, write_stream_saved_model
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,6 +62,15 @@ def test_what_fine_tuning_wrote_is_compared_too(tmp_path):
     path = tmp_path / "network.safetensors"
     save_network(small_network("stream", labels=LABELS, frame_size=(24, 24)), path)
     assert step_for_long(path, steps=1001).difference <= 1e-4
+
+
+def test_a_model_of_one_frame_a_call_is_compared_too(tmp_path):
+    """Where it does not take sixteen."""
+    path = write_stream_saved_model(tmp_path / "m")
+    frames = np.random.default_rng(2).integers(0, 256, (96, 8, 9, 3), np.uint8)
+    last = endurance._reference(path, frames, 100)
+    seen = [*frames, *frames[:4]] / np.float32(255)
+    np.testing.assert_allclose(last, expected_stream_logits(seen)[-1], rtol=1e-4)
 
 
 def test_what_tensorflow_cannot_run_is_refused_before_the_first_step(

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from movinet_lite import BaseClassifier, StreamingClassifier
+from movinet_lite.engines import graphs, litert
 from movinet_lite.engines.litert import load_tflite
 from movinet_lite.errors import ModelError, SessionError
 from tests.saved_models import COLOURS, STATE_NAMES, expected_stream_logits
@@ -172,10 +174,53 @@ def test_memory_of_closed_sessions_goes_back(tflite, frames):
     sessions = [StreamingClassifier(model, COLOURS) for _ in range(50)]
     for session in sessions:
         session.step(frames[0])
-    assert model._memory.num_free <= 2 * len(STATE_NAMES["garden"])
+    assert num_free(model) <= 2 * len(STATE_NAMES["garden"])
     for session in sessions:
         session.close()
-    assert model._memory.num_free == 2 * len(STATE_NAMES["garden"])
+    assert num_free(model) == 2 * len(STATE_NAMES["garden"])
+
+
+def num_free(model):
+    """Return how many buffers of states nobody uses."""
+    return sum(map(len, model._memory._free.values()))
+
+
+def test_threads_share_one_environment_of_litert(tflite, monkeypatch):
+    """Making one loads all accelerators, and none is ever given back."""
+    from ai_edge_litert.environment import Environment
+
+    made = []
+    create = Environment.create
+
+    def noting_create(**options):
+        made.append(create(**options))
+        return made[-1]
+
+    monkeypatch.setattr(Environment, "create", noting_create)
+    graphs._made_environment.cache_clear()
+    path = tflite()
+    together = threading.Barrier(4)
+
+    def load(_):
+        together.wait()
+        return load_tflite(path)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(list(threads.map(load, range(4)))) == 4
+    assert len(made) == 1
+
+
+def test_a_file_is_the_same_from_another_folder(tmp_path, monkeypatch):
+    """A relative path is that of the folder that one was in."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"one")
+    monkeypatch.chdir(tmp_path)
+    file = graphs.GraphFile.now("model.tflite")
+    monkeypatch.chdir("/")
+    file.check_unchanged("model")
+    path.write_bytes(b"another")
+    with pytest.raises(ModelError, match="has changed since"):
+        file.check_unchanged("model")
 
 
 def test_threads_step_sessions_over_one_model(tflite, frames):
@@ -262,6 +307,15 @@ def test_a_model_of_something_else_is_refused(tmp_path):
     path.write_bytes(converter.convert())
     with pytest.raises(ModelError, match="takes one image and its states"):
         StreamingClassifier.load(path, labels=["a", "b", "c"])
+
+
+@pytest.mark.parametrize("shape", [(1, 600), (1, 1, 10, 12, 1), (3, 10, 12)])
+def test_an_input_that_is_no_image_is_refused(shape):
+    """Whatever else takes states is no MoViNet."""
+    state = graphs.Tensor("state_head_pool_buffer", (1, 1, 1, 1, 3), np.dtype("f4"))
+    other = graphs.Tensor("input", shape, np.dtype("f4"))
+    with pytest.raises(ModelError, match=r"takes an image of shape \(1, 1, height"):
+        litert._only_image([state, other], "model")
 
 
 def test_several_frames_a_call_are_refused(tflite):

@@ -57,6 +57,28 @@ def test_lines_come_out_when_the_block_raises(capfd):
     assert capfd.readouterr().err.splitlines() == ["before the error", "after it"]
 
 
+@pytest.mark.parametrize("function", ["dup", "dup2"])
+def test_an_interrupt_while_a_block_begins_loses_nothing(capfd, monkeypatch, function):
+    """Ctrl-C may come between any two steps of it."""
+    real = getattr(os, function)
+
+    def interrupted(*arguments):
+        monkeypatch.undo()
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, function, interrupted)
+    with pytest.raises(KeyboardInterrupt), quiet_start():
+        pass
+    said("after the interrupt")
+    with quiet_start():
+        said("in the next block")
+    assert capfd.readouterr().err.splitlines() == [
+        "after the interrupt",
+        "in the next block",
+    ]
+
+
 def test_blocks_of_threads_do_not_wait_for_each_other(capfd):
     """A thread enters and leaves while another is within; the last one out prints."""
     inside, leave = threading.Event(), threading.Event()

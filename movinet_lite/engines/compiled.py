@@ -8,6 +8,7 @@ made anew. Loading from the cache imports no TensorFlow.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -51,9 +52,10 @@ TOLERANCE: Final = 1e-4
 # For `run`. More frames a call share the weights, fewer stay in the processor's caches; see docs/performance.
 _FRAMES_PER_CALL: Final = {"t0": 16, "a0": 16}
 _FRAMES_PER_CALL_OF_LARGER: Final = 8
-_FORMAT: Final = (
-    1  # raise it when what is compiled changes, so that old entries are made anew
-)
+# Raise it when what is compiled changes, so that old entries are made anew.
+_FORMAT: Final = 1
+# One model at a time: it takes all cores, and gigabytes.
+_COMPILING: Final = threading.Lock()
 _CHECKED_FRAMES: Final = 18  # a call of sixteen, or two of eight, and two of one
 # What rounding does to the logits grows with the frames, in models that are not trained to much more than the tolerance.
 _FRAMES_AGAINST_SOURCE: Final = 6
@@ -91,7 +93,7 @@ def load_compiled(
         with locked(entry):
             graphs = _kept_graphs(entry)
             if graphs is None:
-                with new_folder(entry) as folder:
+                with _COMPILING, new_folder(entry) as folder:
                     _compile(job, folder)
                 graphs = _kept_graphs(entry)
     if graphs is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from movinet_lite.engines.native import quiet_exit, quiet_start
 from movinet_lite.errors import ModelError, said_by
 
-__all__ = ["Graph", "GraphFile", "Tensor", "open_interpreter"]
+__all__ = ["Graph", "GraphFile", "Tensor", "choose_signature", "open_interpreter"]
 
 
 @attrs.frozen
@@ -74,16 +75,17 @@ class GraphFile:
 
     Attributes:
         path: Where it is.
-        state: What the system tells of it: another file under its name would differ.
+        identity: What the system tells of it: another file under its name would differ.
     """
 
     path: Path
-    state: tuple[int, ...]
+    identity: tuple[int, ...]
 
     @classmethod
     def now(cls, path: str | Path) -> GraphFile:
         """Return the file that is at *path* now."""
-        return cls(Path(path), _state_of(Path(path)))
+        path = Path(path).absolute()  # the folder that one works in may change
+        return cls(path, _identity_of(path))
 
     def check_unchanged(self, source: str) -> None:
         """See that nobody has put another file there.
@@ -92,14 +94,14 @@ class GraphFile:
             ModelError: If somebody has.
             OSError: If there is none any more.
         """
-        if _state_of(self.path) != self.state:
+        if _identity_of(self.path) != self.identity:
             raise ModelError(
                 f"the file must be the one that was loaded; {self.path} has changed since",
                 source,
             )
 
 
-def _state_of(path: Path) -> tuple[int, ...]:
+def _identity_of(path: Path) -> tuple[int, ...]:
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -137,7 +139,7 @@ class Graph:
 
         # The interpreter verifies the file; CompiledModel crashes on one that is cut short.
         declared = open_interpreter(path, threads=1, source=source)
-        self.signature = _choose_signature(declared.get_signature_list(), source)
+        self.signature = choose_signature(declared.get_signature_list(), source)
         runner = declared.get_signature_runner(self.signature)
         inputs = runner.get_input_details()
         outputs = runner.get_output_details()
@@ -199,7 +201,12 @@ def open_interpreter(path: str | Path, *, threads: int, source: str) -> Any:
         return Interpreter(str(path), num_threads=threads)
 
 
-def _choose_signature(found: Iterable[str], source: str) -> str:
+def choose_signature(found: Iterable[str], source: str) -> str:
+    """Return which of the signatures *found* in a file is the step of a stream.
+
+    Raises:
+        ModelError: If they do not say.
+    """
     names = tuple(found)
     if len(names) == 1:
         return names[0]
@@ -226,9 +233,17 @@ def _foreign_errors(source: str) -> Iterator[None]:
         ) from error
 
 
-@functools.cache
+_MAKING_ENVIRONMENT = threading.Lock()
+
+
 def _environment() -> Any:
     """Return the one LiteRT environment of this process: making one loads all accelerators anew."""
+    with _MAKING_ENVIRONMENT:
+        return _made_environment()
+
+
+@functools.cache
+def _made_environment() -> Any:
     import ai_edge_litert
     from ai_edge_litert.environment import Environment
 

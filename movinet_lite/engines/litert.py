@@ -321,30 +321,30 @@ class LiteRTStreamModel:
         return self._fill(self._single, stored)
 
     def _calls(self, states: Sequence[States]) -> list[list[int]]:
-        """Return which streams to step together: places in *states*."""
+        """Return which streams to step together: places in *states*.
+
+        Those that share memory stay together, unless bringing all together anew takes less time: a batch takes about as
+        long as half of its streams one by one.
+        """
         if self._batch is None:
             return [[place] for place in range(len(states))]
-        streams = self._batch.call.streams
         together: defaultdict[int, list[int]] = defaultdict(list)
         for place, state in enumerate(states):
             memory = 0
             if isinstance(state, BufferStates) and state.memory.streams > 1:
                 memory = id(state.memory)
             together[memory].append(place)
-        calls: list[list[int]] = []
+        streams = self._batch.call.streams
         loose = together.pop(0, [])
+        kept = []
         for places in together.values():
             if 2 * len(places) >= streams:
-                calls.append(places)
+                kept.append(places)
             else:
                 loose += places
-        for start in range(0, len(loose), streams):
-            places = loose[start : start + streams]
-            if 2 * len(places) >= streams:
-                calls.append(places)
-            else:
-                calls += [[place] for place in places]
-        return calls
+        calls = kept + _cut(loose, streams)
+        anew = _cut(list(range(len(states))), streams)
+        return min(calls, anew, key=lambda plan: _cost(plan, streams))
 
     def _common_memory(
         self, graph: _StepGraph, given: Sequence[States]
@@ -368,7 +368,7 @@ class LiteRTStreamModel:
         return self._fill(graph, joined), list(range(len(given)))
 
     def _move_out(self, memory: StatesMemory, going_on: Sequence[States]) -> None:
-        """Give the states that stay behind in *memory* memory of their own: a late stream must not hold that of all."""
+        """Give the states that stay behind in *memory*, while others go on, memory of their own: less than that of all."""
         going = {id(states) for states in going_on}
         late = [
             states
@@ -438,8 +438,7 @@ class LiteRTStreamModel:
         if not self._unopened:
             return
         with self._opening:
-            while self._unopened:
-                call, file = self._unopened.popitem()
+            for call, file in list(self._unopened.items()):
                 try:
                     file.check_unchanged(self._info.source)
                     graph = self._open(call, file.path, self._single.states)
@@ -452,6 +451,8 @@ class LiteRTStreamModel:
                     )
                 else:
                     self._longer.append(graph)
+                # Not before: other threads look here without waiting.
+                del self._unopened[call]
 
     def _longest(self, count: int) -> _StepGraph:
         """Return the graph of one stream that takes the most of *count* frames."""
@@ -549,6 +550,20 @@ def load_graphs(
     return LiteRTStreamModel(by_call, info, graph_info=ours, threads=threads)
 
 
+def _cut(places: list[int], streams: int) -> list[list[int]]:
+    """Return *places* in batches; what does not fill one to the half goes one by one."""
+    calls: list[list[int]] = []
+    for start in range(0, len(places), streams):
+        piece = places[start : start + streams]
+        calls += [piece] if 2 * len(piece) >= streams else [[one] for one in piece]
+    return calls
+
+
+def _cost(calls: list[list[int]], streams: int) -> float:
+    """Return how long *calls* take, in steps of one stream."""
+    return sum(streams / 2 if len(places) > 1 else 1.0 for places in calls)
+
+
 def _in_lanes(
     frames: NDArray[np.float32], places: list[int], lanes: list[int], streams: int
 ) -> NDArray[np.float32]:
@@ -576,7 +591,10 @@ def _only_image(inputs: Sequence[Tensor], source: str) -> str:
             source,
         )
     image = others[0]
-    if len(image.shape) == 5 and image.shape[:2] != (1, 1):
+    # Graphs of ours have no axis for time: (frames of all streams, height, width, 3).
+    frames_first = len(image.shape) == 4
+    one_frame = len(image.shape) == 5 and image.shape[:2] == (1, 1)
+    if not (frames_first or one_frame) or image.shape[-1] != 3:
         raise ModelError(
             "a streaming MoViNet takes an image of shape (1, 1, height, width, 3); "
             f"this one takes {image.shape}",

@@ -71,8 +71,8 @@ class LiteRTClipModel:
         self._threads = threads or os.cpu_count() or 1
         self._kept_frames = get_variant(ours.variant).clip_frames
         self._lock = threading.Lock()
+        self._first_shape = (1, *ours.frame_size, 3)
         self._open()
-        self._lay_out((1, *ours.frame_size, 3))
 
     def _open(self) -> None:
         self._interpreter = open_interpreter(
@@ -83,6 +83,8 @@ class LiteRTClipModel:
         self._image, self._logits = image["index"], logits["index"]
         self._shape: tuple[int, ...] | None = None
         self._longest = 0
+        with quiet_start():
+            self._lay_out(self._first_shape)
 
     @property
     def info(self) -> ModelInfo:
@@ -118,8 +120,7 @@ class LiteRTClipModel:
         self._shape = None
         try:
             self._interpreter.resize_tensor_input(self._image, shape)
-            with quiet_start():
-                self._interpreter.allocate_tensors()
+            self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError, MemoryError) as error:
             raise ModelError(
                 f"LiteRT must have room for a clip of {shape[0]} frames; it says: {said_by(error)} "

@@ -129,11 +129,6 @@ class Memory:
         buffer = free.pop() if free else new_buffer()
         return Slot(buffer, free, self._most[kind])
 
-    @property
-    def num_free(self) -> int:
-        """How many buffers nobody uses."""
-        return sum(map(len, self._free.values()))
-
 
 def _kind(tensor: Tensor) -> _Kind:
     return tensor.shape, tensor.dtype

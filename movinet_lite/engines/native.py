@@ -36,39 +36,41 @@ _CHATTER = re.compile(
 
 
 class _HeldBack:
-    """The standard error, held back while at least one block is open; blocks of several threads do not wait for each other."""
+    """The standard error, held back while a block is open; blocks of several threads do not wait for each other.
+
+    What was done so far stands in its attributes at every moment, so that `end` undoes it wherever `begin` was interrupted.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._blocks = 0
+        self._blocks: set[object] = set()
         self._terminal: int | None = None
         self._kept: IO[bytes] | None = None
 
-    def begin(self) -> None:
+    def begin(self, block: object) -> None:
         with self._lock:
-            self._blocks += 1
-            if self._blocks > 1:
+            self._blocks.add(block)
+            if self._kept is not None:
                 return
-            with contextlib.suppress(OSError), contextlib.ExitStack() as undo:
-                # There may be no standard error, as in a service, or no room for a file.
-                terminal = os.dup(_STANDARD_ERROR)
-                undo.callback(os.close, terminal)
-                kept = undo.enter_context(tempfile.TemporaryFile())
-                os.dup2(kept.fileno(), _STANDARD_ERROR)
-                undo.pop_all()
-                self._terminal, self._kept = terminal, kept
+            # There may be no standard error, as in a service, or no room for a file.
+            with contextlib.suppress(OSError):
+                if self._terminal is None:
+                    self._terminal = os.dup(_STANDARD_ERROR)
+                self._kept = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+                os.dup2(self._kept.fileno(), _STANDARD_ERROR)
 
-    def end(self) -> None:
+    def end(self, block: object) -> None:
         with self._lock:
-            self._blocks -= 1
-            if self._blocks or self._terminal is None or self._kept is None:
+            self._blocks.discard(block)
+            if self._blocks or self._terminal is None:
                 return
             terminal, kept = self._terminal, self._kept
-            self._terminal = self._kept = None
             os.dup2(terminal, _STANDARD_ERROR)
+            self._terminal = self._kept = None
             try:
-                with kept:
-                    _let_go(kept, terminal)
+                if kept is not None:
+                    with kept:
+                        _let_go(kept, terminal)
             finally:
                 os.close(terminal)
 
@@ -88,17 +90,19 @@ _HELD_BACK = _HeldBack()
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """Hold back native start-up notes; lines of anyone else are printed when the block ends.
+    """Hold back native start-up notes; lines of anyone else in this process are printed when the block ends.
 
     The notes go to this module's logger, at level DEBUG. Blocks may be open in several threads at once; then the lines
-    are printed when the last one ends.
+    are printed when the last one ends. A process that is started within a block inherits what holds the lines back: what
+    it writes after the block is lost.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    _HELD_BACK.begin()
+    block = object()
     try:
+        _HELD_BACK.begin(block)
         yield
     finally:
-        _HELD_BACK.end()
+        _HELD_BACK.end(block)
 
 
 @functools.cache
