@@ -157,6 +157,7 @@ def test_a_compiled_base_model_takes_clips_of_any_length(saved_models, frames):
 
 _LONG_AND_SHORT = """
 import sys
+from pathlib import Path
 import numpy as np
 from movinet_lite import BaseClassifier
 
