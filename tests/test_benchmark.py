@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from movinet_lite import benchmark as benchmark_module
-from movinet_lite import demo
 from movinet_lite.benchmark import benchmark
 from movinet_lite.errors import ModelError
 from movinet_lite.network.export import export_saved_model
 from movinet_lite.network.files import save_network
+from movinet_lite.network.model import build_movinet
 from tests.networks import SIZE, small_network, tiny_variant
 from tests.saved_models import (
     expected_clip_logits,
@@ -109,11 +109,13 @@ def test_the_table_says_the_same(report):
             assert numbers[3] == f"{found['times_baseline']:.1f}"
 
 
-def test_starts_are_measured_in_processes_of_their_own():
+def test_starts_are_measured_in_processes_of_their_own(tmp_path):
     """The first one compiles, the second finds it in the cache."""
-    first, second = benchmark_module._starts("stream", demo.WEIGHTS, 12)
-    assert first.way == "stream: first load, compiled and checked"
-    assert second.way == "stream: load from the cache, first prediction"
+    path = tmp_path / "network.safetensors"
+    save_network(build_movinet("t0", "base", 4, frame_size=(24, 32)), path)
+    first, second = benchmark_module._starts("base", path, 4)
+    assert first.way == "base: first load, compiled and checked"
+    assert second.way == "base: load from the cache, first prediction"
     assert 0 < second.load_s < first.load_s
     assert 20 < second.peak_mb < first.peak_mb
 

@@ -71,6 +71,7 @@ def test_from_a_folder_of_videos_to_a_stream(videos, start, tmp_path):
     training = [
         "fine-tune", videos, "--model", start, "--output", output,
         *("--num-frames", "8", "--epochs", "4", "--batch-size", "4", "--no-flip"),
+        "--freeze-backbone",
     ]  # fmt: skip
 
     # Killed after its first epoch, without a chance to tidy up.
