@@ -182,7 +182,7 @@ def test_memory_of_closed_sessions_goes_back(tflite, frames):
 
 def num_free(model):
     """Return how many buffers of states nobody uses."""
-    return sum(map(len, model._memory._free.values()))
+    return sum(len(pool.free) for pool in model._memory._pools.values())
 
 
 def test_threads_share_one_environment_of_litert(tflite, monkeypatch):

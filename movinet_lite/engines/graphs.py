@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,7 +48,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """How many numbers it holds."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     def empty(self) -> NDArray[Any]:
         """Return an array of this shape and dtype that means 0 everywhere."""

@@ -63,8 +63,10 @@ class _StepGraph:
         graph: Graph,
         call: Call,
         source: str,
+        *,
         moves: Mapping[str, str] | None = None,
         order: Sequence[str] | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """Find the places of frames, logits and states.
 
@@ -74,6 +76,7 @@ class _StepGraph:
             source: The model, for messages.
             moves: The states that the graph does not give, and which input state each of them is after a call.
             order: The names of the states in the order to hold them; `None` for the graph's own.
+            memory: Where to have memory for states from; `None` for memory of its own.
         """
         self.graph = graph
         self.call = call
@@ -87,6 +90,7 @@ class _StepGraph:
         _check_meaning(self.logits, "logits", source)
         names = list(order or (name for name in inputs if name != image))
         self.states = tuple(inputs[name] for name in names)
+        self.pools = (memory or Memory()).serve(self.states)
         computed = pair_names(
             [name for name in names if name not in moves],
             [name for name in outputs if name != logits],
@@ -412,8 +416,7 @@ class LiteRTStreamModel:
 
     def _take(self, graph: _StepGraph, place: int) -> Slot:
         """Return memory for the state at *place*."""
-        tensor = graph.states[place]
-        return self._memory.take(tensor, lambda: graph.graph.input_buffer(tensor.name))
+        return graph.pools[place].take(graph.graph, graph.states[place].name)
 
     def _open(
         self, call: Call, path: str | Path, order: Sequence[Tensor] = ()
@@ -423,15 +426,14 @@ class LiteRTStreamModel:
         moves = None
         if self._graph_info is not None:
             moves = attrs.evolve(self._graph_info, num_frames=call.frames).moves
-        graph = _StepGraph(
+        return _StepGraph(
             Graph(path, threads=self._threads, source=source),
             call,
             source,
-            moves,
-            [tensor.name for tensor in order] or None,
+            moves=moves,
+            order=[tensor.name for tensor in order] or None,
+            memory=self._memory,
         )
-        self._memory.serve(graph.states)
-        return graph
 
     def _open_longer(self) -> None:
         """Open the graphs of several frames a call, once; without one, the frames go one by one."""

@@ -7,15 +7,14 @@ kept, and what is more goes back to the system.
 from __future__ import annotations
 
 import weakref
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
-from movinet_lite.engines.graphs import Tensor
+from movinet_lite.engines.graphs import Graph, Tensor
 from movinet_lite.network.litert_file import (
     LiteRTInfo,
     from_litert_states,
@@ -27,6 +26,7 @@ from movinet_lite.variants import get_variant
 __all__ = [
     "BufferStates",
     "Memory",
+    "Pool",
     "PublishedLayout",
     "Slot",
     "StateLayout",
@@ -91,47 +91,57 @@ class PublishedLayout:
 class Slot:
     """Memory of one state, which goes back to where it can be used again when nobody holds it any more."""
 
-    __slots__ = ("_free", "_most", "buffer")
+    __slots__ = ("_pool", "buffer")
 
-    def __init__(self, buffer: Any, free: list[Any], most: int) -> None:
+    def __init__(self, buffer: Any, pool: Pool) -> None:
         self.buffer = buffer
-        self._free = free
-        self._most = most
+        self._pool = pool
 
     def __del__(self) -> None:
-        if len(self._free) < self._most:
-            self._free.append(self.buffer)
+        self._pool.give_back(self.buffer)
 
 
-_Kind: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
+class Pool:
+    """Memory of one shape and dtype, which may serve any state of these.
+
+    Attributes:
+        most: How many buffers that nobody uses it keeps.
+        free: These buffers.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.most = 0
+        self.free: list[Any] = []
+
+    def take(self, graph: Graph, name: str) -> Slot:
+        """Return memory for the state *name* of *graph*: what is free first, else new."""
+        buffer = self.free.pop() if self.free else graph.input_buffer(name)
+        return Slot(buffer, self)
+
+    def give_back(self, buffer: Any) -> None:
+        """Keep a buffer that nobody uses any more, if there are not enough of them."""
+        if len(self.free) < self.most:
+            self.free.append(buffer)
 
 
 class Memory:
-    """Where memory for states comes from: what is free again first, else new."""
+    """Where the graphs of a model have memory for states from."""
 
     def __init__(self) -> None:
-        self._free: dict[_Kind, list[Any]] = {}
-        self._most: dict[_Kind, int] = {}
+        """Begin with no graph."""
+        self._pools: defaultdict[object, Pool] = defaultdict(Pool)
 
-    def serve(self, states: Sequence[Tensor]) -> None:
-        """Be ready for a graph that takes and gives *states*.
+    def serve(self, states: Sequence[Tensor]) -> list[Pool]:
+        """Return the pool of each of the *states* that a graph takes and gives.
 
-        While it runs, a stream has two buffers for each: so many of a kind stay here when nobody uses them.
+        While it runs, a stream has two buffers for each: so many are kept when nobody uses them.
         """
-        for kind, count in Counter(map(_kind, states)).items():
-            self._free.setdefault(kind, [])
-            self._most[kind] = max(2 * count, self._most.get(kind, 0))
-
-    def take(self, tensor: Tensor, new_buffer: Callable[[], Any]) -> Slot:
-        """Return memory for the state *tensor*: memory of its shape and dtype may serve any state of these."""
-        kind = _kind(tensor)
-        free = self._free[kind]
-        buffer = free.pop() if free else new_buffer()
-        return Slot(buffer, free, self._most[kind])
-
-
-def _kind(tensor: Tensor) -> _Kind:
-    return tensor.shape, tensor.dtype
+        kinds = [(tensor.shape, tensor.dtype) for tensor in states]
+        for kind, count in Counter(kinds).items():
+            pool = self._pools[kind]
+            pool.most = max(2 * count, pool.most)
+        return [self._pools[kind] for kind in kinds]
 
 
 class StatesMemory:
