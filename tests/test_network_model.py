@@ -83,6 +83,13 @@ def test_a_stream_in_pieces_gives_what_one_call_gives(stream, pieces):
         np.testing.assert_allclose(found_states[name], value, rtol=1e-4, atol=1e-4)
 
 
+def test_states_come_back_in_the_order_that_they_were_given_in(stream):
+    """Whoever lists them side by side lists the same ones."""
+    states = dict(reversed(stream.init_states(1, SIZE).items()))
+    _, after = stream.step(moving_clips(frames=1), states)
+    assert list(after) == list(states)
+
+
 def test_frames_tell_in_their_order(stream):
     """Frames in reverse give other logits, so that the comparisons above mean something."""
     clips = moving_clips(frames=8)
