@@ -2,6 +2,7 @@
 
 import collections
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from tests.networks import (
     step_through,
     tiny_variant,
 )
+from tests.tflite_models import write_tflite
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -364,3 +366,16 @@ def test_a_converter_that_refuses_is_reported(base, tmp_path, monkeypatch):
     ):
         export_litert(base, tmp_path / "model.tflite", frame_size=SIZE, num_frames=2)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_graph_that_lost_its_names_is_refused(tmp_path, monkeypatch):
+    """Where the converter cannot do what it was told, it writes a graph under other names and says nothing."""
+    other = write_tflite(tmp_path / "other.tflite", signature="call").read_bytes()
+    converter = SimpleNamespace(target_spec=SimpleNamespace(), convert=lambda: other)
+    monkeypatch.setattr(
+        tf.lite.TFLiteConverter, "from_concrete_functions", lambda *_: converter
+    )
+    path = tmp_path / "model.tflite"
+    with pytest.raises(ConversionError, match=r"the converter gave \['call'\]"):
+        export_litert(small_network("base", frame_size=SIZE), path)
+    assert not path.exists()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 import zipfile
 
 import attrs
@@ -35,6 +36,14 @@ INFO = LiteRTInfo(
     source="here",
 )
 GRAPH = b"\x1c\0\0\0TFL3 and what a graph holds"
+
+
+def test_the_same_network_gives_the_same_bytes(monkeypatch):
+    """Whenever it is packed: what is kept under a checksum must not change by itself."""
+    first = pack_litert(GRAPH, INFO)
+    later = time.localtime(time.time() + 10**7)
+    monkeypatch.setattr(time, "localtime", lambda *_: later)
+    assert pack_litert(GRAPH, INFO) == first
 
 
 def test_facts_come_back(tmp_path):
