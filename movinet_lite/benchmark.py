@@ -540,7 +540,8 @@ import sys, time
 start = time.perf_counter()
 import numpy as np
 from movinet_lite import {cls}
-labels = [str(index) for index in range(int(sys.argv[2]))]
+from movinet_lite.labels import unnamed_classes
+labels = unnamed_classes(int(sys.argv[2]))
 classifier = {cls}.load(sys.argv[1], labels=labels, engine="litert")
 height, width = classifier.frame_size
 {use}

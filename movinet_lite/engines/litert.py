@@ -268,7 +268,7 @@ class LiteRTStreamModel:
     def show(self, states: BufferStates) -> dict[str, NDArray[Any]]:
         """Return *states* as a caller sees them."""
         with self._lock:
-            stored = self._read(states)
+            (stored,) = self._stored([states])
         return self._layout.show(stored)
 
     def _check_frame_size(self, frame_size: tuple[int, ...]) -> None:
@@ -289,10 +289,6 @@ class LiteRTStreamModel:
         if isinstance(states, BufferStates) and states.model is not self:
             return dict(states)
         return states
-
-    def _read(self, states: BufferStates) -> dict[str, NDArray[Any]]:
-        """Return what the graph of one stream stores for *states*."""
-        return _lane_of(self._read_all(states.memory), states)
 
     def _read_all(self, memory: StatesMemory) -> dict[str, NDArray[Any]]:
         """Return what *memory* holds of each stream: ``(streams, *shape of a state)``."""
