@@ -11,7 +11,7 @@ import math
 import stat
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import numpy as np
@@ -313,7 +313,7 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     _check_file(path)
     try:
         # With "file:" no name is taken for a URL, not even "12:30.mp4".
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = av.open(f"file:{path}", **_metadata_options())
     except av.FFmpegError as error:
         raise VideoError(
             f"it cannot be opened as a video: {error.strerror} "
@@ -327,6 +327,17 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream]:
         raise
     stream.thread_type = "AUTO"
     return container, stream
+
+
+def _metadata_options() -> dict[str, Any]:
+    """Return how to open a file whose metadata is not UTF-8.
+
+    PyAV 17 and 18 raise unless told otherwise; PyAV 19 replaces what it cannot decode and takes no such argument.
+    """
+    import av
+
+    major = int(av.__version__.split(".")[0])
+    return {} if major >= 19 else {"metadata_errors": "replace"}
 
 
 def _check_file(path: Path) -> None:
