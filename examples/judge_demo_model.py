@@ -11,10 +11,10 @@ import argparse
 from collections.abc import Sequence
 
 import numpy as np
+from drawn_figures import DEMO_ACTIONS, render_clip
 
 from movinet_lite import LabelFilter, StreamingClassifier
 from movinet_lite.arrays import Clip
-from movinet_lite.demo.figures import DEMO_ACTIONS, render_clip
 from movinet_lite.training.evaluate import evaluate
 from movinet_lite.training.examples import Example
 

@@ -7,13 +7,13 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from drawn_figures import DEMO_ACTIONS, render_clip
 from matplotlib.figure import Figure
 
 from movinet_lite import StreamingClassifier
 from movinet_lite.arrays import Clip
-from movinet_lite.demo.figures import DEMO_ACTIONS, render_clip
-from movinet_lite.overlay import draw_overlay
-from movinet_lite.plotting import draw_step, plot_probabilities
+from movinet_lite.show.overlay import draw_overlay
+from movinet_lite.show.plotting import draw_step, plot_probabilities
 
 SHOWN = ("jumping jacks", 2_500_001)
 """The action and the seed of the clip that the tutorial shows."""

@@ -6,7 +6,7 @@ python examples/plot_video.py clip.mp4 curves.mp4
 import argparse
 
 from movinet_lite import StreamingClassifier, load_clip
-from movinet_lite.plotting import save_animation
+from movinet_lite.show.plotting import save_animation
 
 
 def main() -> None:

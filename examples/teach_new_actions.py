@@ -10,8 +10,9 @@ import argparse
 import time
 from pathlib import Path
 
+from drawn_figures import NEW_ACTIONS, render_clip
+
 from movinet_lite import StreamingClassifier
-from movinet_lite.demo.figures import NEW_ACTIONS, render_clip
 from movinet_lite.training.evaluate import evaluate
 from movinet_lite.training.examples import Example, ExampleSet
 from movinet_lite.training.settings import Settings

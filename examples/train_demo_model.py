@@ -2,7 +2,7 @@
 
     python examples/train_demo_model.py demo_model
 
-It renders clips (`movinet_lite.demo.figures`), trains on them with `fine_tune` from random weights, and writes the files of
+It renders clips (`drawn_figures.figures`), trains on them with `fine_tune` from random weights, and writes the files of
 the package: ``demo.tflite``, ``demo.safetensors`` and ``demo.mp4``. With ``--resume`` it goes on where it was stopped.
 ``examples/judge_demo_model.py`` says how good the result is. docs/demo-model.md tells how long it took, and on what.
 """
@@ -11,9 +11,10 @@ import argparse
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from drawn_figures import DEMO_ACTIONS, render_clip
+
 from movinet_lite import write_video
 from movinet_lite.arrays import Clip
-from movinet_lite.demo.figures import DEMO_ACTIONS, render_clip
 from movinet_lite.training.augmentation import Augmentation
 from movinet_lite.training.examples import Example, ExampleSet
 from movinet_lite.training.settings import Settings
@@ -71,7 +72,7 @@ def main() -> None:
     data = render(args)
     print(len(data.training), "clips to train on,", len(data.validation), "to validate")
 
-    from movinet_lite.exporting import export_model
+    from movinet_lite.engines.exporting import export_model
     from movinet_lite.network.files import load_network, save_network
     from movinet_lite.network.model import build_movinet
     from movinet_lite.training.fine_tune import fine_tune

@@ -1,7 +1,6 @@
 """Recognise actions in video with MoViNet: whole clips, or frame by frame as they arrive."""
 
 from movinet_lite.arrays import VideoFrame
-from movinet_lite.cache import cached_models, clear_cache
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.errors import (
@@ -17,6 +16,7 @@ from movinet_lite.errors import (
     VideoError,
     VideoNotFoundError,
 )
+from movinet_lite.hub import cached_models, clear_cache
 from movinet_lite.labels import kinetics_600_labels, load_labels, search_labels
 from movinet_lite.predictions import (
     LabelFilter,

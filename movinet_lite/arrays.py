@@ -18,8 +18,11 @@ Sizes are always ``(height, width)``.
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from numbers import Real
+from typing import Any, TypeAlias, cast
 
 import attrs
 import numpy as np
@@ -36,6 +39,9 @@ __all__ = [
     "VideoFrame",
     "as_clip",
     "as_frame",
+    "as_number",
+    "check_frame_size",
+    "check_positive",
 ]
 
 Frame: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
@@ -240,3 +246,50 @@ def _range_hint(low: float, high: float, noun: str) -> str:
     elif low >= -3 and high <= 3:
         hint = " (normalised by mean and deviation? the models take plain [0, 1])"
     return hint
+
+
+def check_frame_size(frame_size: object) -> FrameSize:
+    """Return *frame_size* as two plain integers.
+
+    Args:
+        frame_size: ``(height, width)`` in pixels.
+
+    Returns:
+        ``(height, width)``.
+
+    Raises:
+        ArrayError: If it is not two whole numbers of at least 1.
+    """
+    try:
+        height, width = map(operator.index, cast("FrameSize", frame_size))
+    except (TypeError, ValueError):
+        height, width = 0, 0
+    if min(height, width) < 1:
+        raise ArrayError(
+            f"frame_size must be (height, width), two whole numbers of at least 1; got {frame_size!r}"
+        )
+    return height, width
+
+
+def check_positive(value: object, noun: str) -> float:
+    """Return *value* as a float that is certainly above 0 and finite.
+
+    Args:
+        value: A number.
+        noun: What it is, for the message.
+
+    Returns:
+        The number.
+
+    Raises:
+        ArrayError: If it is no number, not above 0, infinite or NaN.
+    """
+    number = as_number(value)
+    if not 0 < number < math.inf:
+        raise ArrayError(f"{noun} must be a number above 0; got {value!r}")
+    return number
+
+
+def as_number(value: object) -> float:
+    """Return *value* as a float, and NaN, which is in no range, if it is no number."""
+    return float(value) if isinstance(value, Real) else math.nan

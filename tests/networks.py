@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from movinet_lite import variants
+from movinet_lite.network import variants
 from movinet_lite.network.model import Movinet, build_movinet
 from tests.networks_table import TINY
 

@@ -1,6 +1,6 @@
 """A variant for tests; apart from the other helpers, since it needs no TensorFlow."""
 
-from movinet_lite.variants import BlockSpec, Variant
+from movinet_lite.network.variants import BlockSpec, Variant
 
 TINY = Variant(
     name="tiny",

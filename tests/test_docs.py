@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 import pytest
 
-from movinet_lite import classifiers, engines, write_video
+from movinet_lite import engines, write_video
 from movinet_lite.cli.program import make_parser
 from movinet_lite.engines.base import ModelInfo
 from tests.saved_models import (
@@ -97,6 +97,12 @@ def clip_folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def _load_with(monkeypatch, load):
+    """Let both classifiers load their models with *load*."""
+    for module in ("clips", "streams"):
+        monkeypatch.setattr(f"movinet_lite.classifiers.{module}.load_model", load)
+
+
 def _python_blocks(page):
     blocks = re.findall(
         r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
@@ -112,14 +118,13 @@ def _python_blocks(page):
 @pytest.mark.usefixtures("clip_folder")
 def test_python_on_a_page_runs(page, monkeypatch):
     """The Python of a page runs from top to bottom as it stands."""
-    load_model = classifiers.load_model
 
     def load(source, mode, **options):
         if source == "demo":
-            return load_model(source, mode, **options)
+            return engines.load_model(source, mode, **options)
         return _KineticsModel(mode)
 
-    monkeypatch.setattr(classifiers, "load_model", load)
+    _load_with(monkeypatch, load)
     namespace = {"__name__": page.stem}
     for block in _python_blocks(page):
         exec(compile(block, str(page), "exec"), namespace)  # noqa: S102 - our own page
@@ -154,7 +159,7 @@ def test_example_runs(example, models, monkeypatch, capsys):
         model._info = attrs.evolve(model.info, frame_size=(16, 16), fps=10.0)
         return model
 
-    monkeypatch.setattr(classifiers, "load_model", load)
+    _load_with(monkeypatch, load)
     arguments = [*EXAMPLE_ARGUMENTS[example.stem], "--model", str(models[kind])]
     monkeypatch.setattr(sys, "argv", [str(example), *arguments])
 

@@ -87,7 +87,7 @@ def _benchmark(args: argparse.Namespace) -> int:
         return _step_for_long(args)
     if args.training is not None:
         return _train(args)
-    from movinet_lite.benchmark import benchmark
+    from movinet_lite.benchmark.measuring import benchmark
 
     if sys.stderr.isatty():
         print("measuring; this takes some minutes ...", file=sys.stderr)
@@ -107,7 +107,7 @@ def _benchmark(args: argparse.Namespace) -> int:
 
 def _step_for_long(args: argparse.Namespace) -> int:
     """Step a stream model for hours of video."""
-    from movinet_lite.endurance import step_for_long
+    from movinet_lite.benchmark.soak import step_for_long
 
     if args.stream is None:
         raise UsageError("--endurance needs --stream MODEL")
@@ -123,7 +123,7 @@ def _step_for_long(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     """Train for some steps."""
-    from movinet_lite.training.speed import measure_training_speed
+    from movinet_lite.benchmark.training import measure_training_speed
 
     speed = measure_training_speed(args.training, steps=args.calls)
     if args.json:

@@ -23,9 +23,9 @@ from movinet_lite.cli.videos import (
     watch_file,
 )
 from movinet_lite.errors import ArrayError
+from movinet_lite.network.variants import get_variant
 from movinet_lite.predictions import LabelFilter, Prediction
-from movinet_lite.preprocess import Fit, prepare_frame
-from movinet_lite.variants import get_variant
+from movinet_lite.video import Fit, prepare_frame
 
 __all__ = ["add_commands"]
 

@@ -11,10 +11,10 @@ from movinet_lite import demo
 from movinet_lite.classifiers import StreamingClassifier
 from movinet_lite.cli.arguments import add_command, add_json, output_path
 from movinet_lite.cli.output import PROGRAM, timeline_line
-from movinet_lite.curves import check_matplotlib
 from movinet_lite.errors import MissingDependencyError
-from movinet_lite.handles import DEMO_NAME
+from movinet_lite.hub.handles import DEMO_NAME
 from movinet_lite.predictions import Prediction
+from movinet_lite.show.curves import check_matplotlib
 from movinet_lite.video import read_frames
 
 __all__ = ["add_commands"]
@@ -92,7 +92,7 @@ def _draw(
     except MissingDependencyError as error:
         _say(f"there is no animation: {error}")
         return
-    from movinet_lite.plotting import save_animation
+    from movinet_lite.show.plotting import save_animation
 
     assert classifier.fps is not None  # noqa: S101 - a model of ours knows it
     save_animation(path, frames, predictions, fps=classifier.fps)

@@ -68,7 +68,7 @@ def add_commands(commands: Any) -> None:
 
 def _export(args: argparse.Namespace) -> int:
     """Write a model in another form."""
-    from movinet_lite.exporting import export_model
+    from movinet_lite.engines.exporting import export_model
 
     if sys.stderr.isatty():
         print(f"exporting {args.model} ...", file=sys.stderr)

@@ -9,7 +9,7 @@ from movinet_lite.cli.arguments import add_command, add_json, add_labels_file
 from movinet_lite.cli.output import print_json, print_table
 from movinet_lite.errors import MoViNetError
 from movinet_lite.labels import kinetics_600_labels, load_labels, search_labels
-from movinet_lite.variants import get_variant
+from movinet_lite.network.variants import get_variant
 
 __all__ = ["add_commands"]
 
@@ -34,8 +34,8 @@ def _add_models(commands: Any) -> None:
 
 def _models(args: argparse.Namespace) -> int:
     """Print the models that have a name."""
-    from movinet_lite.cache import cache_folder, cached_models
-    from movinet_lite.handles import MODEL_NAMES, find_remotes
+    from movinet_lite.hub import MODEL_NAMES, cache_folder, cached_models
+    from movinet_lite.hub.handles import find_remotes
 
     in_cache = {entry.path for entry in cached_models()}
     rows: list[tuple[str, ...]] = [
@@ -78,7 +78,7 @@ def _models(args: argparse.Namespace) -> int:
 def _demo_rows(args: argparse.Namespace) -> list[tuple[str, ...]]:
     """Return what the table says of the demo, or print it as JSON; nothing if it is not there."""
     from movinet_lite import demo
-    from movinet_lite.handles import DEMO_NAME
+    from movinet_lite.hub.handles import DEMO_NAME
     from movinet_lite.network.litert_file import read_litert_info
 
     info = read_litert_info(demo.MODEL) if demo.MODEL.is_file() else None

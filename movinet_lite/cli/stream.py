@@ -24,12 +24,12 @@ from movinet_lite.cli.videos import (
     watch_file,
     watch_frames,
 )
-from movinet_lite.curves import check_matplotlib
 from movinet_lite.errors import VideoError
-from movinet_lite.overlay import OverlaidFrame, overlay_video
 from movinet_lite.predictions import LabelFilter, Prediction
+from movinet_lite.show.curves import check_matplotlib
+from movinet_lite.show.overlay import OverlaidFrame, overlay_video
+from movinet_lite.show.window import Window
 from movinet_lite.video import read_video_info, write_video
-from movinet_lite.window import Window
 
 __all__ = ["add_commands"]
 

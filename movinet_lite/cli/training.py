@@ -27,11 +27,11 @@ from movinet_lite.cli.output import (
     print_json,
     steps_bar,
 )
-from movinet_lite.curves import check_matplotlib
+from movinet_lite.network.variants import Mode
+from movinet_lite.show.curves import check_matplotlib
 from movinet_lite.training.augmentation import Augmentation
 from movinet_lite.training.examples import read_examples
 from movinet_lite.training.settings import Settings
-from movinet_lite.variants import Mode
 
 if TYPE_CHECKING:
     from movinet_lite.training.evaluate import Evaluation
@@ -404,7 +404,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _save_confusion(path: Path, found: Evaluation) -> None:
     from matplotlib.figure import Figure
 
-    from movinet_lite.plotting import plot_confusion
+    from movinet_lite.show.plotting import plot_confusion
 
     figure = plot_confusion(found.confusion, found.labels).figure
     if isinstance(figure, Figure):  # not a part of one

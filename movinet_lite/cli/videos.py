@@ -27,8 +27,7 @@ from movinet_lite.engines.loading import Engine
 from movinet_lite.errors import ArrayError, SessionError, VideoError
 from movinet_lite.labels import kinetics_600_labels, load_labels
 from movinet_lite.predictions import LabelFilter
-from movinet_lite.preprocess import Fit
-from movinet_lite.video import VideoInfo, read_frames, read_video_info
+from movinet_lite.video import Fit, VideoInfo, read_frames, read_video_info
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -138,7 +137,7 @@ def add_video_options(
 
 def check_usage(args: argparse.Namespace) -> None:
     """Refuse what cannot work before time goes into fetching and loading a model."""
-    from movinet_lite.handles import MODEL_NAMES
+    from movinet_lite.hub import MODEL_NAMES
 
     if args.end is not None and args.end <= (args.start or 0.0):
         raise UsageError(

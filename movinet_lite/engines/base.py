@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.errors import ModelError
-from movinet_lite.variants import Mode
+from movinet_lite.network.variants import Mode
 
 __all__ = ["BatchStreamModel", "ClipModel", "ModelInfo", "StreamModel", "check_mode"]
 

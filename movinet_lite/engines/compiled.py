@@ -18,28 +18,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
-from movinet_lite.cache import (
+from movinet_lite.engines.base import ClipModel, StreamModel
+from movinet_lite.engines.litert.clips import LiteRTClipModel
+from movinet_lite.engines.litert.streams import (
+    ONE_FRAME,
+    Call,
+    LiteRTStreamModel,
+    load_graphs,
+)
+from movinet_lite.engines.native import quiet_start
+from movinet_lite.engines.tensorflow.networks import as_model
+from movinet_lite.engines.tensorflow.saved_models import load_saved_model
+from movinet_lite.errors import ConversionError
+from movinet_lite.hub.cache import (
     compiled_folder,
     locked,
     new_folder,
     read_note,
     write_note,
 )
-from movinet_lite.engines.base import ClipModel, StreamModel
-from movinet_lite.engines.litert import (
-    ONE_FRAME,
-    Call,
-    LiteRTStreamModel,
-    load_graphs,
-)
-from movinet_lite.engines.litert_clips import LiteRTClipModel
-from movinet_lite.engines.native import quiet_start
-from movinet_lite.engines.networks import as_model
-from movinet_lite.engines.tensorflow import load_saved_model
-from movinet_lite.errors import ConversionError
 from movinet_lite.network.files import load_network
 from movinet_lite.network.spec import read_facts
-from movinet_lite.variants import Mode, Variant
+from movinet_lite.network.variants import Mode, Variant
 
 if TYPE_CHECKING:
     from movinet_lite.network.model import Movinet

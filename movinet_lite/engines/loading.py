@@ -6,19 +6,18 @@ import warnings
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args, overload
 
-from movinet_lite.arrays import FrameSize
+from movinet_lite.arrays import FrameSize, check_frame_size
 from movinet_lite.engines.base import ClipModel, StreamModel, check_mode
 from movinet_lite.engines.compiled import load_compiled
-from movinet_lite.engines.litert import load_tflite
-from movinet_lite.engines.litert_clips import LiteRTClipModel
-from movinet_lite.engines.networks import load_network_model
-from movinet_lite.engines.tensorflow import load_saved_model
+from movinet_lite.engines.litert.clips import LiteRTClipModel
+from movinet_lite.engines.litert.streams import load_tflite
+from movinet_lite.engines.tensorflow.networks import load_network_model
+from movinet_lite.engines.tensorflow.saved_models import load_saved_model
 from movinet_lite.errors import ConversionError, ModelError, MoViNetError, said_by
 from movinet_lite.hub import resolve_model, resolve_weights
 from movinet_lite.labels import load_labels
 from movinet_lite.network.files import read_network_spec
-from movinet_lite.preprocess import check_frame_size
-from movinet_lite.variants import Mode
+from movinet_lite.network.variants import Mode
 
 __all__ = ["Engine", "load_model"]
 

@@ -16,7 +16,7 @@ module          what it holds
 `export`        write a SavedModel or a LiteRT model
 `litert_file`   what stands beside the graph in a LiteRT model of ours (no TensorFlow)
 `atomic`        files and directories that nobody sees half of
-`parity`        compare with exports of the Model Garden: ``python -m movinet_lite.network.parity``
+`parity`        compare with exports of the Model Garden: ``python -m tests.model_garden.parity``
 ==============  ==================================================================================================
 
 Nothing is imported here, since most of it loads TensorFlow.

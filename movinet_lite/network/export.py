@@ -15,8 +15,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from movinet_lite.arrays import FrameSize
+from movinet_lite.atomic import new_directory, write_atomically
 from movinet_lite.errors import ConversionError, ModelError, said_by
-from movinet_lite.network.atomic import new_directory, write_atomically
 from movinet_lite.network.layers import Tensor, Timeline
 from movinet_lite.network.litert_file import (
     LITERT_FRAME_COUNT,

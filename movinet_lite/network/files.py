@@ -23,8 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from movinet_lite.arrays import FrameSize
+from movinet_lite.atomic import write_atomically
 from movinet_lite.errors import ModelError, MoViNetError
-from movinet_lite.network.atomic import write_atomically
 from movinet_lite.network.spec import NetworkSpec, parse_facts
 
 __all__ = ["WeightsDtype", "load_network", "read_network_spec", "save_network"]

@@ -29,7 +29,7 @@ import numpy as np
 import tensorflow as tf
 
 from movinet_lite.network.spec import Gate
-from movinet_lite.variants import LayerSpec, Mode
+from movinet_lite.network.variants import LayerSpec, Mode
 
 __all__ = [
     "NORM_MOMENTUM",

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.errors import ModelError
 from movinet_lite.network.states import FRAME_COUNT
-from movinet_lite.variants import Mode, Variant, get_variant
+from movinet_lite.network.variants import Mode, Variant, get_variant
 
 __all__ = [
     "LITERT_FRAME_COUNT",

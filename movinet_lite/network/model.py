@@ -33,7 +33,7 @@ from movinet_lite.network.layers import (
 from movinet_lite.network.memories import StateMemory
 from movinet_lite.network.spec import Gate, NetworkSpec
 from movinet_lite.network.states import init_states
-from movinet_lite.variants import as_mode, get_variant
+from movinet_lite.network.variants import as_mode, get_variant
 
 __all__ = ["Movinet", "build_movinet", "fold", "replace_head"]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import ModelError, said_by
+from movinet_lite.network.state_names import canonical_state_name
 from movinet_lite.network.states import count_names, state_shapes
-from movinet_lite.states import canonical_state_name
-from movinet_lite.variants import recognise_variant
+from movinet_lite.network.variants import recognise_variant
 
 __all__ = [
     "SLIGHT_CHANGE",

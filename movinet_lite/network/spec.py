@@ -9,10 +9,9 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 import attrs
 
-from movinet_lite.arrays import FrameSize
+from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
 from movinet_lite.errors import LabelsError, ModelError, MoViNetError, VariantError
-from movinet_lite.preprocess import check_frame_size, check_positive
-from movinet_lite.variants import Mode, as_mode, get_variant
+from movinet_lite.network.variants import Mode, as_mode, get_variant
 
 __all__ = [
     "FACTS_NAME",

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.errors import SessionError
-from movinet_lite.states import canonical_state_name
-from movinet_lite.variants import Variant
+from movinet_lite.network.state_names import canonical_state_name
+from movinet_lite.network.variants import Variant
 
 __all__ = [
     "FRAME_COUNT",

@@ -44,7 +44,7 @@ from movinet_lite.network.probes import (
 from movinet_lite.network.signatures import load_signatures
 from movinet_lite.network.sources import Source, Variable, read_source
 from movinet_lite.network.spec import Gate, NetworkSpec, check_facts, read_facts
-from movinet_lite.variants import (
+from movinet_lite.network.variants import (
     Mode,
     Variant,
     as_mode,

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import Clip, FrameSize
 from movinet_lite.errors import ArrayError, MoViNetError, VideoError
-from movinet_lite.preprocess import prepare_clip, to_uint8
 from movinet_lite.training.augmentation import Augmentation, augment, frame_size_before
 from movinet_lite.training.examples import Example, Skipped
-from movinet_lite.video import load_clip, read_video_info
+from movinet_lite.video import load_clip, prepare_clip, read_video_info, to_uint8
 
 __all__ = ["Batch", "Batches", "ClipSpec"]
 

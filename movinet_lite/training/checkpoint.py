@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from movinet_lite.atomic import write_atomically
 from movinet_lite.errors import DataError
-from movinet_lite.network.atomic import write_atomically
 
 __all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
 

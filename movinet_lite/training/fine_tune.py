@@ -17,6 +17,7 @@ from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import DataError
 from movinet_lite.network.layers import NORM_MOMENTUM
 from movinet_lite.network.model import Movinet, replace_head
+from movinet_lite.network.variants import Mode
 from movinet_lite.training.checkpoint import Checkpoint, read_checkpoint
 from movinet_lite.training.examples import ExampleSet
 from movinet_lite.training.records import EpochRecord
@@ -24,7 +25,6 @@ from movinet_lite.training.schedule import norm_momentum_for
 from movinet_lite.training.settings import Settings
 from movinet_lite.training.starts import load_start
 from movinet_lite.training.trainer import CHECKPOINT_NAME, FineTuned, Trainer
-from movinet_lite.variants import Mode
 
 __all__ = ["fine_tune"]
 

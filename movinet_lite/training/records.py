@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import tensorflow as tf
 
-from movinet_lite.network.atomic import write_atomically
+from movinet_lite.atomic import write_atomically
 
 __all__ = ["EpochRecord", "Recorder"]
 

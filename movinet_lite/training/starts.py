@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from movinet_lite.engines.exporting import open_network
 from movinet_lite.errors import ModelError
-from movinet_lite.exporting import open_network
 from movinet_lite.hub import resolve_weights
 from movinet_lite.network.model import Movinet
-from movinet_lite.variants import Mode
+from movinet_lite.network.variants import Mode
 
 __all__ = ["load_start"]
 

@@ -1,0 +1,635 @@
+"""Measures a model on this machine: every way to run it, side by side in one process, in turns.
+
+Machines differ and are noisy, so ratios of ways measured in turns say more than milliseconds. Each way gets the same
+frames; the arithmetic limit is what the multiply-adds of a frame would take at the speed of a large matrix product.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize
+from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
+from movinet_lite.engines import load_model
+from movinet_lite.engines.base import ClipModel, StreamModel
+from movinet_lite.engines.litert.graphs import choose_signature, open_interpreter
+from movinet_lite.engines.litert.streams import LiteRTStreamModel
+from movinet_lite.engines.native import quiet_start
+from movinet_lite.engines.tensorflow.networks import load_network_model
+from movinet_lite.engines.tensorflow.saved_models import load_saved_model
+from movinet_lite.errors import ModelError
+from movinet_lite.hub import resolve_weights
+from movinet_lite.labels import unnamed_classes
+from movinet_lite.network.variants import Mode, get_variant
+
+__all__ = ["BenchmarkReport", "Measurement", "benchmark"]
+
+_WARM_UP: Final = 5
+_MATRIX_SIZE: Final = 1536  # a float32 product of this size keeps every core busy and fits in no cache by chance
+_RUN_FRAMES: Final = 48
+
+
+@attrs.frozen
+class Measurement:
+    """How long one way takes.
+
+    Attributes:
+        way: What was measured.
+        unit: What one unit is: ``"frame"`` or ``"clip"``.
+        median_ms: Milliseconds a unit, the median of all calls.
+        p95_ms: Milliseconds a unit, the 95th percentile.
+        calls: How many calls were measured.
+        times_baseline: How many times faster than the plain loop on the model as it is; `None` if that was not measured.
+        share_of_limit: Which share of the arithmetic limit it reaches, 0 to 1; `None` for base models, or if the
+            multiply-adds are unknown.
+    """
+
+    way: str
+    unit: str
+    median_ms: float
+    p95_ms: float
+    calls: int
+    times_baseline: float | None = None
+    share_of_limit: float | None = None
+
+    @property
+    def per_second(self) -> float:
+        """Units a second, at the median."""
+        return 1000.0 / self.median_ms
+
+
+@attrs.frozen
+class Start:
+    """What it takes a fresh process to the first prediction.
+
+    Attributes:
+        way: What was measured.
+        load_s: Seconds from the start of loading to the first prediction; Python's own start is not counted.
+        peak_mb: The most memory the process held, in megabytes of 10^6 bytes.
+    """
+
+    way: str
+    load_s: float
+    peak_mb: float
+
+
+@attrs.frozen
+class BenchmarkReport:
+    """All that was measured, with what it was measured on.
+
+    Attributes:
+        model: The model.
+        frame_size: ``(height, width)`` of the frames.
+        threads: How many threads every way was given.
+        machine: What it ran on: processor, cores, versions.
+        gflops: Speed of a large float32 matrix product, in 10^9 multiply-adds a second, with these threads.
+        limit_ms: The arithmetic limit of a frame, in milliseconds; `None` if the multiply-adds are unknown.
+        measurements: One a way.
+        starts: One a way to start.
+    """
+
+    model: str
+    frame_size: FrameSize
+    threads: int
+    machine: dict[str, str]
+    gflops: float
+    limit_ms: float | None
+    measurements: tuple[Measurement, ...]
+    starts: tuple[Start, ...]
+
+    def to_text(self) -> str:
+        """Return all of it as a table to read."""
+        height, width = self.frame_size
+        facts = ", ".join(f"{key} {value}" for key, value in self.machine.items())
+        lines = [
+            f"{self.model}, frames of {height} x {width}, {self.threads} threads",
+            facts,
+            f"large matrix product: {self.gflops:.0f} GFLOP/s (multiply-adds)",
+        ]
+        if self.limit_ms is not None:
+            lines.append(
+                f"arithmetic limit of a stream model: {self.limit_ms:.2f} ms a frame"
+            )
+        lines += [
+            "",
+            f"{'way':38} {'median ms':>10} {'95 %':>9} {'a second':>9} {'x':>6} {'limit':>6}",
+        ]
+        for found in self.measurements:
+            times = (
+                "" if found.times_baseline is None else f"{found.times_baseline:.1f}"
+            )
+            share = (
+                "" if found.share_of_limit is None else f"{found.share_of_limit:.0%}"
+            )
+            lines.append(
+                f"{found.way:38} {found.median_ms:10.3f} {found.p95_ms:9.3f} "
+                f"{found.per_second:9.1f} {times:>6} {share:>6}"
+            )
+        if self.starts:
+            lines += [
+                "",
+                f"{'start, in a process of its own':48} {'seconds':>8} {'peak MB':>8}",
+            ]
+        for start in self.starts:
+            lines.append(f"{start.way:48} {start.load_s:8.2f} {start.peak_mb:8.0f}")
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """Return all of it as JSON, on one line."""
+        facts = attrs.asdict(self)
+        for found, measurement in zip(
+            facts["measurements"], self.measurements, strict=True
+        ):
+            found["per_second"] = measurement.per_second
+        return json.dumps(facts, ensure_ascii=False)
+
+
+@attrs.define(slots=False)
+class _Way:
+    """One way to run a model: a function to call in turns, and how many units a call does."""
+
+    name: str
+    call: Callable[[], object]
+    units: int = 1
+    unit: str = "frame"
+    baseline: str | None = None
+    times: list[float] = attrs.Factory(list)
+
+    def measure(self) -> None:
+        start = time.perf_counter()
+        self.call()
+        self.times.append((time.perf_counter() - start) * 1000.0 / self.units)
+
+
+class _Inside(_Way):
+    """What the runtime took of each call of another way, which is measured in its own turn."""
+
+    def __init__(self, name: str, step: _Way, classifier: StreamingClassifier) -> None:
+        super().__init__(name, lambda: None, baseline=step.baseline)
+        if not isinstance(classifier.model, LiteRTStreamModel):
+            raise ModelError("a compiled model is needed", classifier.info.source)
+        model, call = classifier.model, step.call
+
+        def call_and_note() -> object:
+            result = call()
+            self.times.append(model.last_call_s * 1000.0)
+            return result
+
+        step.call = call_and_note
+
+    def measure(self) -> None:
+        """Do nothing: the step that is measured notes it."""
+
+
+def benchmark(
+    stream: str | Path | None = None,
+    *,
+    base: str | Path | None = None,
+    stock_tflite: str | Path | None = None,
+    threads: int | None = None,
+    streams: int = 8,
+    calls: int = 30,
+    measure_starts: bool = True,
+    offline: bool = False,
+) -> BenchmarkReport:
+    """Measure a model on this machine.
+
+    Args:
+        stream: The stream model, as `StreamingClassifier.load` takes it; a SavedModel or what fine-tuning wrote, so that
+            the plain loop on it can be measured too.
+        base: The base model, as `BaseClassifier.load` takes it; the same.
+        stock_tflite: A ``.tflite`` file of the same stream model that others made, to be run with LiteRT's own
+            signature runner.
+        threads: How many threads each way may use; `None` for one a core.
+        streams: How many streams to step in one call.
+        calls: How many calls of each way to measure, after a warm-up; at least 1.
+        measure_starts: Whether to measure the time to load and the memory too, in processes of their own.
+        offline: Whether the network must not be touched.
+
+    Raises:
+        ModelError: If a model cannot be loaded, or there is none to measure.
+    """
+    _check_request(stream, base, threads=threads, streams=streams, calls=calls)
+    if stock_tflite is not None:
+        # Before anything is compiled.
+        open_interpreter(stock_tflite, threads=1, source=str(stock_tflite))
+    threads = threads or os.cpu_count() or 1
+    stream_path = _find(stream, "stream", offline=offline)
+    base_path = _find(base, "base", offline=offline)
+    tf = _start_tensorflow(threads)
+    gflops = _matrix_speed(tf)
+    ways: list[_Way] = []
+    starts: list[Start] = []
+    info = None
+    if stream_path is not None:
+        model = load_model(
+            stream_path, "stream", engine="litert", threads=threads, streams=streams
+        )
+        classifier = StreamingClassifier(model, unnamed_classes(model.info.num_classes))
+        info = classifier.info
+        ways += _stream_ways(
+            tf,
+            stream_path,
+            classifier,
+            threads=threads,
+            streams=streams,
+            stock_tflite=stock_tflite,
+        )
+        if measure_starts:
+            starts += _starts("stream", stream_path, info.num_classes)
+    if base_path is not None:
+        clip_model = load_model(base_path, "base", engine="litert", threads=threads)
+        clip_classifier = BaseClassifier(
+            clip_model, unnamed_classes(clip_model.info.num_classes)
+        )
+        info = info or clip_classifier.info
+        ways += _base_ways(tf, base_path, clip_classifier)
+        if measure_starts:
+            starts += _starts("base", base_path, clip_model.info.num_classes)
+    assert info is not None  # noqa: S101 - one of the two is there
+    _measure_in_turns(ways, calls)
+    limit_ms = _limit_ms(info.variant, gflops)
+    return BenchmarkReport(
+        model=info.source,
+        frame_size=info.frame_size or (0, 0),
+        threads=threads,
+        machine=_machine(),
+        gflops=gflops,
+        limit_ms=limit_ms,
+        measurements=tuple(_measurement(way, ways, limit_ms) for way in ways),
+        starts=tuple(starts),
+    )
+
+
+def _check_request(
+    stream: str | Path | None, base: str | Path | None, **counts: int | None
+) -> None:
+    if stream is None and base is None:
+        raise ModelError(
+            "a benchmark needs a stream model or a base model; got neither"
+        )
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ModelError(f"{name} must be at least 1; got {value}")
+
+
+def _start_tensorflow(threads: int) -> Any:
+    with quiet_start():
+        import tensorflow as tf
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError as error:
+        raise ModelError(
+            f"TensorFlow takes its number of threads once a process, before its first use; got threads={threads} after "
+            "that (measure in a process of its own)"
+        ) from error
+    return tf
+
+
+def _find(source: str | Path | None, mode: Mode, *, offline: bool) -> Path | None:
+    if source is None:
+        return None
+    path = resolve_weights(source, mode, offline=offline)
+    if path.suffix == ".tflite":
+        raise ModelError(
+            "a benchmark compares ways to run a SavedModel or a .safetensors file; this is a .tflite file",
+            source,
+        )
+    return path
+
+
+def _limit_ms(variant: str | None, gflops: float) -> float | None:
+    """Return what the multiply-adds of a frame would take at *gflops* 10^9 a second."""
+    if variant is None:
+        return None
+    return get_variant(variant).frame_multiply_adds / gflops  # millions over 10^9
+
+
+def _measure_in_turns(ways: Sequence[_Way], calls: int) -> None:
+    """Call each way a few times, then the next, until all have their calls: what disturbs one disturbs all."""
+    for way in ways:
+        for _ in range(_WARM_UP if way.unit == "frame" else 1):
+            way.call()
+    for way in ways:
+        way.times.clear()
+    rounds = 5
+    done = 0
+    for index in range(1, rounds + 1):
+        until = calls * index // rounds
+        for way in ways:
+            for _ in range(until - done):
+                way.measure()
+        done = until
+
+
+def _measurement(
+    way: _Way, ways: Sequence[_Way], limit_ms: float | None
+) -> Measurement:
+    median = float(np.median(way.times))
+    baseline = next((other for other in ways if other.name == way.baseline), None)
+    return Measurement(
+        way=way.name,
+        unit=way.unit,
+        median_ms=median,
+        p95_ms=float(np.quantile(way.times, 0.95)),
+        calls=len(way.times),
+        times_baseline=(
+            float(np.median(baseline.times)) / median if baseline else None
+        ),
+        share_of_limit=limit_ms / median if limit_ms and way.unit == "frame" else None,
+    )
+
+
+_HUB_LOOP: Final = "SavedModel, states carried in a loop"
+_HUB_CLIP: Final = "SavedModel, whole clip"
+_KERAS_LOOP: Final = "Keras, states carried in a loop"
+_KERAS_CLIP: Final = "Keras, whole clip"
+_CLIP_FRAMES: Final = 50
+
+
+def _stream_ways(
+    tf: Any,
+    path: Path,
+    classifier: StreamingClassifier,
+    *,
+    threads: int,
+    streams: int,
+    stock_tflite: str | Path | None,
+) -> list[_Way]:
+    height, width = classifier.frame_size
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (_RUN_FRAMES, height, width, 3), np.uint8)
+    if path.is_file():
+        network = load_network_model(path, "stream")
+        assert isinstance(network, StreamModel)  # noqa: S101 - of the mode asked for
+        baseline, loop = _KERAS_LOOP, _model_loop(network, frames)
+    else:
+        baseline, loop = _HUB_LOOP, _hub_loop(tf, path, frames)
+    ways = [_Way(baseline, loop)]
+    if stock_tflite is not None:
+        ways.append(
+            _Way(
+                "LiteRT signature runner, stock file",
+                _signature_runner(stock_tflite, frames, threads),
+                baseline=baseline,
+            )
+        )
+    stepping = classifier.new_session()
+    number = iter(range(10**9))
+    ways.append(
+        _Way(
+            "step, one frame a call",
+            lambda: stepping.step(frames[next(number) % _RUN_FRAMES]),
+            baseline=baseline,
+        )
+    )
+    ways.append(_Inside("LiteRT's own call inside step", ways[-1], classifier))
+    running = classifier.new_session()
+    ways.append(
+        _Way(
+            "run over a clip",
+            lambda: list(running.run(frames)),
+            units=_RUN_FRAMES,
+            baseline=baseline,
+        )
+    )
+    sessions = [classifier.new_session() for _ in range(streams)]
+    pictures = [frames[place % _RUN_FRAMES] for place in range(streams)]
+    ways.append(
+        _Way(
+            f"step_many, {streams} streams",
+            lambda: step_many(sessions, pictures),
+            units=streams,
+            baseline=baseline,
+        )
+    )
+    return ways
+
+
+def _hub_loop(tf: Any, path: Path, frames: NDArray[np.uint8]) -> Callable[[], object]:
+    """Return one turn of the loop that people copy from the tutorial of the models on TF Hub."""
+    import tensorflow_hub
+
+    with quiet_start():
+        model = tensorflow_hub.load(str(path))
+    images = tf.constant(frames[:, np.newaxis, np.newaxis], tf.float32) / 255.0
+    shape = tf.constant([1, 1, *frames.shape[1:]], tf.int32)
+    if callable(model) and hasattr(model, "init_states"):
+        kept: dict[str, Any] = {"states": dict(model.init_states(shape)), "at": 0}
+
+        def turn() -> object:
+            image = images[kept["at"] % len(frames)]
+            logits, kept["states"] = model({**kept["states"], "image": image})
+            kept["at"] += 1
+            return logits
+
+        return turn
+    as_it_is = load_saved_model(path, "stream")
+    assert isinstance(as_it_is, StreamModel)  # noqa: S101 - of the mode asked for
+    return _model_loop(as_it_is, frames)
+
+
+def _model_loop(model: StreamModel, frames: NDArray[np.uint8]) -> Callable[[], object]:
+    """Return one turn of the same loop over an engine's model."""
+    images = frames.astype(np.float32) / np.float32(255)
+    kept: dict[str, Any] = {"states": model.init_states(frames.shape[1:3]), "at": 0}
+
+    def turn() -> object:
+        place = kept["at"] % len(frames)
+        logits, kept["states"] = model.step(images[place : place + 1], kept["states"])
+        kept["at"] += 1
+        return logits
+
+    return turn
+
+
+def _signature_runner(
+    path: str | Path, frames: NDArray[np.uint8], threads: int
+) -> Callable[[], object]:
+    interpreter = open_interpreter(path, threads=threads, source=str(path))
+    name = choose_signature(interpreter.get_signature_list(), str(path))
+    runner = interpreter.get_signature_runner(name)
+    inputs = runner.get_input_details()
+    wanted = (1, 1, *frames.shape[1:])
+    if "image" not in inputs or tuple(inputs["image"]["shape"]) != wanted:
+        takes = {name: tuple(map(int, one["shape"])) for name, one in inputs.items()}
+        raise ModelError(
+            f"the file to compare with must take an image of shape {wanted} and its states; it takes "
+            f"{takes.get('image', takes)}",
+            path,
+        )
+    states = {
+        name: np.zeros(details["shape"], details["dtype"])
+        for name, details in inputs.items()
+        if name != "image"
+    }
+    images = (frames[:, np.newaxis, np.newaxis] / np.float32(255)).astype(np.float32)
+    kept: dict[str, Any] = {"states": states, "at": 0}
+
+    def turn() -> object:
+        image = images[kept["at"] % len(frames)]
+        outputs = dict(runner(image=image, **kept["states"]))
+        kept["states"] = {name: outputs.pop(name) for name in states}
+        kept["at"] += 1
+        return outputs
+
+    return turn
+
+
+def _base_ways(tf: Any, path: Path, classifier: BaseClassifier) -> list[_Way]:
+    height, width = classifier.frame_size
+    rng = np.random.default_rng(0)
+    clip = rng.integers(0, 256, (_CLIP_FRAMES, height, width, 3), np.uint8)
+    if path.is_file():
+        baseline, call = _KERAS_CLIP, _network_clip(path, clip)
+    else:
+        baseline, call = _HUB_CLIP, _hub_clip(tf, path, clip)
+    return [
+        _Way(baseline, call, unit="clip"),
+        _Way(
+            "predict, whole clip",
+            lambda: classifier.predict(clip),
+            unit="clip",
+            baseline=baseline,
+        ),
+    ]
+
+
+def _hub_clip(tf: Any, path: Path, clip: NDArray[np.uint8]) -> Callable[[], object]:
+    import tensorflow_hub
+
+    with quiet_start():
+        model = tensorflow_hub.load(str(path))
+    serve = model.signatures["serving_default"]
+    images = tf.constant(clip[np.newaxis], tf.float32) / 255.0
+    return lambda: (model, serve(image=images))
+
+
+def _network_clip(path: Path, clip: NDArray[np.uint8]) -> Callable[[], object]:
+    model = load_network_model(path, "base")
+    assert isinstance(model, ClipModel)  # noqa: S101 - of the mode asked for
+    images = clip[np.newaxis].astype(np.float32) / np.float32(255)
+    return lambda: model.predict(images)
+
+
+def _matrix_speed(tf: Any) -> float:
+    """Return 10^9 multiply-adds a second of a float32 matrix product, the best of several."""
+    one = tf.random.stateless_normal((_MATRIX_SIZE, _MATRIX_SIZE), (0, 0))
+    best = 0.0
+    for _ in range(8):
+        start = time.perf_counter()
+        tf.linalg.matmul(one, one).numpy()
+        best = max(best, _MATRIX_SIZE**3 / (time.perf_counter() - start))
+    return best / 1e9
+
+
+_START = """
+import sys, time
+start = time.perf_counter()
+import numpy as np
+from movinet_lite import {cls}
+from movinet_lite.labels import unnamed_classes
+labels = unnamed_classes(int(sys.argv[2]))
+classifier = {cls}.load(sys.argv[1], labels=labels, engine="litert")
+height, width = classifier.frame_size
+{use}
+print(time.perf_counter() - start)
+"""
+_START_HUB = """
+import os, sys, time
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+start = time.perf_counter()
+import tensorflow_hub
+model = tensorflow_hub.load(sys.argv[1])
+print(time.perf_counter() - start)
+"""
+# Not ru_maxrss where it can be helped: a new process inherits that of the one it was forked from.
+_PEAK = """
+try:
+    status = open("/proc/self/status").read()
+    peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
+except OSError:
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak *= 1 if sys.platform == "darwin" else 1024
+print(peak / 1e6)
+"""
+_USES = {
+    "stream": (
+        "StreamingClassifier",
+        "classifier.step(np.zeros((height, width, 3), np.uint8))",
+    ),
+    "base": (
+        "BaseClassifier",
+        f"classifier.predict(np.zeros(({_CLIP_FRAMES}, height, width, 3), np.uint8))",
+    ),
+}
+
+
+def _starts(mode: str, path: Path, num_classes: int) -> list[Start]:
+    import tempfile
+
+    cls, use = _USES[mode]
+    ours = _START.format(cls=cls, use=use)
+    model = (str(path), str(num_classes))
+    with tempfile.TemporaryDirectory() as empty:
+        first = {**os.environ, "MOVINET_LITE_CACHE": empty}
+        hub = f"{mode}: tensorflow_hub.load alone"
+        alone = [] if path.is_file() else [_start(hub, _START_HUB, model, None)]
+        return [
+            *alone,
+            _start(f"{mode}: first load, compiled and checked", ours, model, first),
+            _start(
+                f"{mode}: load from the cache, first prediction", ours, model, first
+            ),
+        ]
+
+
+def _start(
+    way: str, code: str, model: tuple[str, str], environment: dict[str, str] | None
+) -> Start:
+    code += _PEAK
+    done = subprocess.run(  # noqa: S603 - this Python, with code of our own
+        [sys.executable, "-c", code, *model],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ModelError(f"a fresh process could not load the model: {last}", model[0])
+    load_s, peak_mb = done.stdout.split()
+    return Start(way=way, load_s=float(load_s), peak_mb=float(peak_mb))
+
+
+def _machine() -> dict[str, str]:
+    from importlib.metadata import version
+
+    processor = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                processor = line.split(":", 1)[1].strip()
+                break
+    return {
+        "processor": processor or platform.machine(),
+        "cores": str(os.cpu_count()),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "tensorflow": version("tensorflow"),
+        "ai-edge-litert": version("ai-edge-litert"),
+    }

@@ -1,0 +1,231 @@
+"""Write a model in another form: a LiteRT file for phones and small computers, or a SavedModel."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize
+from movinet_lite.engines.base import check_mode
+from movinet_lite.engines.litert.clips import LiteRTClipModel
+from movinet_lite.engines.litert.streams import load_tflite
+from movinet_lite.engines.native import quiet_start
+from movinet_lite.errors import ConversionError, ModelError
+from movinet_lite.hub import resolve_weights
+from movinet_lite.labels import load_labels
+from movinet_lite.network.files import load_network, read_network_spec
+from movinet_lite.network.variants import Mode
+
+if TYPE_CHECKING:
+    from movinet_lite.network.model import Movinet
+
+__all__ = ["Export", "ExportFormat", "Quantize", "export_model", "open_network"]
+
+ExportFormat: TypeAlias = Literal["litert", "saved_model"]
+"""``"litert"``, a ``.tflite`` file; or ``"saved_model"``, a folder with the calling conventions of TF Hub."""
+
+Quantize: TypeAlias = Literal["float16", "dynamic"]
+"""How the weights of a LiteRT file are stored: as float16, half the size; or as 8-bit integers, a quarter of the size,
+with activations quantised as they come."""
+
+_TOLERANCE = 1e-4  # of the largest logit, for what is exported in float32
+_QUANTISED_TOLERANCE = 0.5  # more leaves nothing of what the model says
+_CHECKED_FRAMES = 6
+
+
+@attrs.frozen
+class Export:
+    """What was written.
+
+    Attributes:
+        path: The file or folder.
+        num_bytes: Its size.
+        difference: The largest difference between its logits and those of the network it was written from, on a short
+            clip, over the largest of these. Where *source* was a SavedModel, its import has compared that network with it.
+    """
+
+    path: Path
+    num_bytes: int
+    difference: float
+
+
+def export_model(
+    source: str | Path,
+    path: str | Path,
+    *,
+    to: ExportFormat = "litert",
+    mode: Mode = "stream",
+    quantize: Quantize | None = None,
+    frame_size: FrameSize | None = None,
+    labels: Sequence[str] | str | Path | None = None,
+    offline: bool = False,
+) -> Export:
+    """Write a model in another form, and see that it computes the same.
+
+    Args:
+        source: A SavedModel or what fine-tuning wrote, as `StreamingClassifier.load` and `BaseClassifier.load` take it.
+        path: The file or folder to write; it appears when it is whole.
+        to: In what form; see `ExportFormat`.
+        mode: Whether it is a stream model or a base model.
+        quantize: How to store the weights of a LiteRT file; `None` for float32.
+        frame_size: The ``(height, width)`` of the frames, the only one a LiteRT file takes; `None` for what the model
+            was trained on.
+        labels: The names of the classes, or the path of a file with one a line, to be written along; `None` for the
+            model's own.
+        offline: Whether the network must not be touched.
+
+    Raises:
+        ConversionError: If it cannot be written in this form, or computes something else.
+        ModelError: If the model cannot be found or read, *path* is taken, or the options do not go together.
+        LabelsError: If the labels are not as many as the classes.
+    """
+    path = Path(path)
+    _check_options(path, to, quantize, source)
+    found = resolve_weights(source, mode, offline=offline)
+    if found.suffix == ".tflite":
+        raise ModelError(
+            "only a SavedModel or a .safetensors file can be written in another form; this is a .tflite file",
+            found,
+        )
+    network = open_network(
+        found, mode, str(source), frame_size=frame_size, labels=labels
+    )
+    target = path.resolve()  # where path is a link, it stays one
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        dir=target.parent, prefix=f".{path.name}-"
+    ) as folder:
+        # What is at the path stays there until the new one is seen to be right.
+        draft = Path(folder, path.name)
+        _write(network, draft, to, quantize)
+        difference = _difference(draft, to, network)
+        limit = _TOLERANCE if quantize is None else _QUANTISED_TOLERANCE
+        if not difference <= limit:  # also false for NaN
+            raise ConversionError(
+                f"{path}: what is exported must give the logits of its network to {limit:g} of the largest; "
+                f"it would differ by {difference:.1e}, and is not written"
+            )
+        draft.replace(target)
+    return Export(path, _num_bytes(path), difference)
+
+
+def _check_options(
+    path: Path, to: ExportFormat, quantize: Quantize | None, source: str | Path
+) -> None:
+    for name, value, choices in (
+        ("to", to, get_args(ExportFormat)),
+        ("quantize", quantize, (None, *get_args(Quantize))),
+    ):
+        if value not in choices:
+            listed = ", ".join(str(choice) for choice in choices)
+            raise ModelError(f"{name} must be one of {listed}; got {value!r}", source)
+    if to == "saved_model" and quantize is not None:
+        raise ModelError(
+            f"only a LiteRT file can be quantised; got quantize={quantize!r} with to='saved_model'",
+            source,
+        )
+    if to == "litert" and path.suffix != ".tflite":
+        raise ModelError(
+            f"a LiteRT file must be called something.tflite; got {path.name!r}", source
+        )
+    if to == "litert" and path.is_dir():
+        raise ModelError("a LiteRT file cannot be written where a folder is", path)
+    if to == "saved_model" and path.exists():
+        raise ModelError("a SavedModel must be a new folder; this path is taken", path)
+
+
+def open_network(
+    found: Path,
+    mode: Mode,
+    source: str,
+    *,
+    frame_size: FrameSize | None = None,
+    labels: Sequence[str] | str | Path | None = None,
+) -> Movinet:
+    """Return the network of a model, ready to be trained or written anew.
+
+    Args:
+        found: A SavedModel, or the ``.safetensors`` file of a network.
+        mode: What it has to be.
+        source: What to call it.
+        frame_size: The ``(height, width)`` of the frames; `None` for the model's own.
+        labels: The names of the classes, or the path of a file; `None` for the model's own.
+
+    Raises:
+        ModelError: If it cannot be read, or is not of this *mode*.
+        LabelsError: If the labels are not as many as the classes.
+    """
+    if found.is_file():
+        check_mode(read_network_spec(found).mode, mode, source)
+    if labels is None and (found / "labels.txt").is_file():
+        labels = found / "labels.txt"
+    if isinstance(labels, (str, Path)):
+        labels = load_labels(labels)
+    with quiet_start():
+        if found.is_file():
+            network: Movinet = load_network(found, labels=labels, frame_size=frame_size)
+            return network
+        from movinet_lite.network.weights import import_weights
+
+        return import_weights(
+            found, mode=mode, labels=labels, frame_size=frame_size, name=source
+        ).network
+
+
+def _write(
+    network: Movinet, path: Path, to: ExportFormat, quantize: Quantize | None
+) -> None:
+    with quiet_start():
+        from movinet_lite.network.export import export_litert, export_saved_model
+
+        if to == "saved_model":
+            export_saved_model(network, path)
+        else:
+            frames = _num_frames(network)
+            export_litert(network, path, quantize=quantize, num_frames=frames)
+
+
+def _num_frames(network: Movinet) -> int:
+    """Return the frames a call: one of a stream; a base model takes clips of any length, whatever it says."""
+    return 1 if network.spec.mode == "stream" else network.variant.clip_frames
+
+
+def _difference(path: Path, to: ExportFormat, network: Movinet) -> float:
+    """Return how far the logits of what was written are from the network's, on frames that differ."""
+    from movinet_lite.network.probes import largest_difference
+
+    height, width = network.spec.frame_size
+    shape = (_CHECKED_FRAMES, height, width, 3)
+    clip = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
+    expected = np.asarray(network(clip[np.newaxis]))[0]
+    actual = _last_logits(path, to, network.spec.mode, clip)
+    return largest_difference(actual, expected)
+
+
+def _last_logits(
+    path: Path, to: ExportFormat, mode: Mode, clip: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    model: Any
+    if to == "saved_model":
+        from movinet_lite.engines.tensorflow.saved_models import load_saved_model
+
+        model = load_saved_model(path, mode)
+    else:
+        model = load_tflite(path) if mode == "stream" else LiteRTClipModel(path)
+    if mode == "base":
+        logits: NDArray[np.float32] = model.predict(clip[np.newaxis])[0]
+        return logits
+    rows, _ = model.step(clip, model.init_states(clip.shape[1:3]))
+    last: NDArray[np.float32] = rows[-1]
+    return last
+
+
+def _num_bytes(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

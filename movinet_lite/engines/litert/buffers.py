@@ -1,0 +1,201 @@
+"""The states of streams in LiteRT's own memory, and what a caller sees of them.
+
+Memory that nobody holds any more is used again, by whichever stream comes next; as much as one call can need at once is
+kept, and what is more goes back to the system.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import States
+from movinet_lite.engines.litert.graphs import Graph, Tensor
+from movinet_lite.network.litert_file import (
+    LiteRTInfo,
+    from_litert_states,
+    to_litert_states,
+)
+from movinet_lite.network.states import from_published_states, to_published_states
+from movinet_lite.network.variants import get_variant
+
+__all__ = [
+    "BufferStates",
+    "Memory",
+    "Pool",
+    "PublishedLayout",
+    "Slot",
+    "StateLayout",
+    "StatesMemory",
+    "StoredLayout",
+]
+
+
+class StateLayout(Protocol):
+    """How the states that a graph keeps turn into those that a caller sees, and back."""
+
+    def show(self, stored: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return what a caller sees of the states that the graph *stored*."""
+
+    def store(self, shown: States) -> dict[str, NDArray[Any]]:
+        """Return what the graph stores for states that a caller was *shown*."""
+
+
+class StoredLayout:
+    """A caller sees the states of a file that others made under its own names, and quantised ones as real numbers.
+
+    So they move between files of different scales, and to and from engines that do not quantise.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        """Take the states as the graph declares them."""
+        self._tensors = tuple(tensors)
+
+    def show(self, stored: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return the real values of what is *stored*."""
+        return {
+            tensor.name: tensor.real(stored[tensor.name]) for tensor in self._tensors
+        }
+
+    def store(self, shown: States) -> dict[str, NDArray[Any]]:
+        """Return *shown* as it is stored."""
+        return {
+            tensor.name: tensor.store(shown[tensor.name]) for tensor in self._tensors
+        }
+
+
+class PublishedLayout:
+    """A caller sees the states of the models on TF Hub, whatever the graph of ours stores."""
+
+    def __init__(self, info: LiteRTInfo) -> None:
+        """Take the facts of the graph."""
+        self._info = info
+
+    def show(self, stored: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return *stored* under published names, in published shapes."""
+        return to_published_states(
+            from_litert_states(stored, self._info),
+            get_variant(self._info.variant),
+            positional_encoding=self._info.positional_encoding,
+        )
+
+    def store(self, shown: States) -> dict[str, NDArray[Any]]:
+        """Return what the graph keeps of states that were *shown*."""
+        return to_litert_states(from_published_states(shown))
+
+
+class Slot:
+    """Memory of one state, which goes back to where it can be used again when nobody holds it any more."""
+
+    __slots__ = ("_pool", "buffer")
+
+    def __init__(self, buffer: Any, pool: Pool) -> None:
+        self.buffer = buffer
+        self._pool = pool
+
+    def __del__(self) -> None:
+        self._pool.give_back(self.buffer)
+
+
+class Pool:
+    """Memory of one shape and dtype, which may serve any state of these.
+
+    Attributes:
+        most: How many buffers that nobody uses it keeps.
+        free: These buffers.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.most = 0
+        self.free: list[Any] = []
+
+    def take(self, graph: Graph, name: str) -> Slot:
+        """Return memory for the state *name* of *graph*: what is free first, else new."""
+        buffer = self.free.pop() if self.free else graph.input_buffer(name)
+        return Slot(buffer, self)
+
+    def give_back(self, buffer: Any) -> None:
+        """Keep a buffer that nobody uses any more, if there are not enough of them."""
+        if len(self.free) < self.most:
+            self.free.append(buffer)
+
+
+class Memory:
+    """Where the graphs of a model have memory for states from."""
+
+    def __init__(self) -> None:
+        """Begin with no graph."""
+        self._pools: defaultdict[object, Pool] = defaultdict(Pool)
+
+    def serve(self, states: Sequence[Tensor]) -> list[Pool]:
+        """Return the pool of each of the *states* that a graph takes and gives.
+
+        While it runs, a stream has two buffers for each: so many are kept when nobody uses them.
+        """
+        kinds = [(tensor.shape, tensor.dtype) for tensor in states]
+        for kind, count in Counter(kinds).items():
+            pool = self._pools[kind]
+            pool.most = max(2 * count, pool.most)
+        return [self._pools[kind] for kind in kinds]
+
+
+class StatesMemory:
+    """Memory of all states, for one stream, or for those of a batch, which share it.
+
+    Attributes:
+        slots: The memory of each state, in the order of the model.
+        streams: How many streams it has room for.
+        holders: The states that are in it.
+    """
+
+    def __init__(self, slots: list[Slot], streams: int = 1) -> None:
+        self.slots = slots
+        self.streams = streams
+        self.holders: list[weakref.ref[BufferStates]] = []
+
+
+class Shows(Protocol):
+    """What shows the states in its memory."""
+
+    def show(self, states: BufferStates) -> dict[str, NDArray[Any]]:
+        """Return *states* as a caller sees them."""
+
+
+class BufferStates(Mapping[str, NDArray[Any]]):
+    """The states of one stream in LiteRT's memory, copied out when someone looks at one.
+
+    Attributes:
+        model: Whose states they are.
+        memory: Where they are.
+        lane: Which stream of the memory it is.
+    """
+
+    def __init__(self, model: Shows, memory: StatesMemory, lane: int = 0) -> None:
+        self.model = model
+        self.memory = memory
+        self.lane = lane
+        self._shown: dict[str, NDArray[Any]] | None = None
+        if memory.streams > 1:
+            memory.holders.append(weakref.ref(self))
+
+    def _show(self) -> dict[str, NDArray[Any]]:
+        if self._shown is None:
+            self._shown = self.model.show(self)
+        return self._shown
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return one state."""
+        return self._show()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names."""
+        return iter(self._show())
+
+    def __len__(self) -> int:
+        """Return the number of states."""
+        return len(self._show())

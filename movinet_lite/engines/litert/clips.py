@@ -1,0 +1,143 @@
+"""Runs compiled base models with LiteRT: whole clips of any length through one graph.
+
+In the graph of a base model the frames of a clip are the first axis, and nothing but that axis depends on their number.
+So a clip of another length needs no other file: the graph is laid out anew for it, which takes milliseconds. LiteRT
+keeps the memory of the longest clip so far; that of clips longer than the model was trained on is given back as soon as
+one comes that is at most half as long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.engines.base import ModelInfo, check_mode
+from movinet_lite.engines.litert.graphs import GraphFile, open_interpreter
+from movinet_lite.engines.native import quiet_start
+from movinet_lite.errors import ModelError, said_by
+from movinet_lite.network.litert_file import read_litert_info
+from movinet_lite.network.variants import get_variant
+
+__all__ = ["LiteRTClipModel"]
+
+
+class LiteRTClipModel:
+    """A base model: whole clips in, logits out."""
+
+    def __init__(
+        self, path: str | Path, *, threads: int | None = None, source: str | None = None
+    ) -> None:
+        """Compile a file of ours for the processor.
+
+        Args:
+            path: A ``.tflite`` file that `movinet_lite.network.export.export_litert` wrote for a base model.
+            threads: How many threads to compute with; `None` for one a core.
+            source: What to call the model in messages; *path* if `None`.
+
+        Raises:
+            ModelError: If it is no such file.
+        """
+        source = source or str(path)
+        ours = read_litert_info(path)
+        if ours is None:
+            raise ModelError(
+                "a .tflite file of whole clips must be one that this library wrote; this one is not (made by others, or cut "
+                "short? load the SavedModel it was made from)",
+                source,
+            )
+        check_mode(ours.mode, "base", source)
+        if ours.batch != 1:
+            raise ModelError(
+                f"a .tflite file of whole clips must be written for one clip a call (batch=1); this one is for {ours.batch}",
+                source,
+            )
+        self._info = ModelInfo(
+            source=source,
+            mode="base",
+            engine="litert",
+            num_classes=ours.num_classes,
+            variant=ours.variant,
+            frame_size=ours.frame_size,
+            fps=ours.fps,
+            labels=ours.labels,
+        )
+        self._file = GraphFile.now(path)
+        self._threads = threads or os.cpu_count() or 1
+        self._kept_frames = get_variant(ours.variant).clip_frames
+        self._lock = threading.Lock()
+        self._first_shape = (1, *ours.frame_size, 3)
+        self._open()
+
+    def _open(self) -> None:
+        self._interpreter = open_interpreter(
+            self._file.path, threads=self._threads, source=self._info.source
+        )
+        (image,) = self._interpreter.get_input_details()
+        (logits,) = self._interpreter.get_output_details()
+        self._image, self._logits = image["index"], logits["index"]
+        self._shape: tuple[int, ...] | None = None
+        self._longest = 0
+        with quiet_start():
+            self._lay_out(self._first_shape)
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says of itself."""
+        return self._info
+
+    def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits of each clip; see `ClipModel.predict`.
+
+        Raises:
+            ModelError: If the frames are not of the one size that the model was compiled for.
+        """
+        if clips.shape[2:4] != self._info.frame_size:
+            raise ModelError(
+                f"a compiled model takes frames of one size, {self._info.frame_size}; got {clips.shape[2:4]}",
+                self._info.source,
+                self._info.frame_size,
+                clips.shape[2:4],
+            )
+        with self._lock:
+            self._lay_out(clips.shape[1:])
+            return np.concatenate([self._predict(clip) for clip in clips])
+
+    def _lay_out(self, shape: tuple[int, ...]) -> None:
+        """Make room for clips of *shape*."""
+        if shape == self._shape:
+            return
+        if self._longest > max(self._kept_frames, 2 * shape[0] - 1):
+            # Where the file is not there any more, the memory stays.
+            with contextlib.suppress(ModelError, OSError):
+                self._file.check_unchanged(self._info.source)
+                self._open()
+        self._shape = None
+        try:
+            self._interpreter.resize_tensor_input(self._image, shape)
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError, MemoryError) as error:
+            raise ModelError(
+                f"LiteRT must have room for a clip of {shape[0]} frames; it says: {said_by(error)} "
+                "(cut the clip into shorter ones)",
+                self._info.source,
+            ) from error
+        self._shape = shape
+        self._longest = max(self._longest, shape[0])
+
+    def _predict(self, clip: NDArray[np.float32]) -> NDArray[Any]:
+        self._interpreter.set_tensor(self._image, np.ascontiguousarray(clip))
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            self._shape = None
+            raise ModelError(
+                f"LiteRT must be able to run the model on a clip of {len(clip)} frames; it says: {said_by(error)}",
+                self._info.source,
+            ) from error
+        return self._interpreter.get_tensor(self._logits)

@@ -1,0 +1,1 @@
+"""Runs models with TensorFlow, as they are."""

@@ -1,0 +1,198 @@
+"""Runs a network of ours as it was trained, with TensorFlow: what is in a ``.safetensors`` file.
+
+A stream steps by any number of frames in one call. Its states stay TensorFlow's, in the network's own layout; who looks at
+them sees the layout of the models on TF Hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize, States
+from movinet_lite.engines.base import ModelInfo, check_mode
+from movinet_lite.engines.native import quiet_start
+from movinet_lite.engines.tensorflow.saved_models import foreign_errors, set_threads
+from movinet_lite.network.files import load_network, read_network_spec
+from movinet_lite.network.spec import NetworkSpec
+from movinet_lite.network.states import (
+    FRAME_COUNT,
+    from_published_states,
+    state_shapes,
+    to_published_states,
+)
+from movinet_lite.network.variants import Mode, get_variant
+
+__all__ = [
+    "NetworkClipModel",
+    "NetworkStreamModel",
+    "as_model",
+    "load_network_model",
+]
+
+
+def load_network_model(
+    path: str | Path,
+    mode: Mode,
+    *,
+    threads: int | None = None,
+    source: str | None = None,
+) -> NetworkClipModel | NetworkStreamModel:
+    """Load the network in the ``.safetensors`` file at *path*.
+
+    Args:
+        path: What `save_network` or fine-tuning wrote.
+        mode: What the network has to be.
+        threads: The number of threads that TensorFlow computes with, as in `load_saved_model`.
+        source: What to call the model in `ModelInfo` and messages; *path* if `None`.
+
+    Raises:
+        ModelError: If it cannot be read, or is not of this *mode*.
+    """
+    source = source or str(path)
+    check_mode(read_network_spec(path).mode, mode, source)
+    with quiet_start():
+        import tensorflow as tf
+    set_threads(tf, threads, source)
+    with quiet_start():
+        return as_model(load_network(path), source)
+
+
+def as_model(network: Any, source: str) -> NetworkClipModel | NetworkStreamModel:
+    """Return an engine's model that runs *network*, a `Movinet`."""
+    if network.spec.mode == "base":
+        return NetworkClipModel(network, source)
+    return NetworkStreamModel(network, source)
+
+
+class NetworkClipModel:
+    """A base model: whole clips in, logits out."""
+
+    def __init__(self, network: Any, source: str) -> None:
+        """Take a `Movinet` of mode ``base``."""
+        import tensorflow as tf
+
+        self._info = _model_info(network.spec, source)
+        clips = tf.TensorSpec([None, None, None, None, 3], tf.float32)
+        self._run = tf.function(network.call, input_signature=[clips], autograph=False)
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says of itself."""
+        return self._info
+
+    def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits of each clip; see `ClipModel.predict`."""
+        import tensorflow as tf
+
+        with foreign_errors(tf, "the clip", self._info.source):
+            logits: NDArray[np.float32] = self._run(tf.constant(clips)).numpy()
+        return logits
+
+
+class NetworkStreamModel:
+    """A stream model: frames in, one or several a call, with the states that the caller keeps."""
+
+    def __init__(self, network: Any, source: str) -> None:
+        """Take a `Movinet` of mode ``stream``."""
+        import tensorflow as tf
+
+        self._network = network
+        self._info = _model_info(network.spec, source)
+        self._step = tf.function(
+            network.step, input_signature=_step_signature(network), autograph=False
+        )
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says of itself."""
+        return self._info
+
+    def init_states(self, frame_size: FrameSize) -> States:
+        """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
+        return self._show(self._network.init_states(1, frame_size))
+
+    def step(
+        self, frames: NDArray[np.float32], states: States
+    ) -> tuple[NDArray[np.float32], States]:
+        """Return the logits of each frame, and the states after the last; see `StreamModel.step`."""
+        import tensorflow as tf
+
+        own = (
+            states.own
+            if isinstance(states, NetworkStates)
+            else from_published_states(states)
+        )
+        with foreign_errors(tf, "the frame or the states", self._info.source):
+            logits, new = self._step(tf.constant(frames[np.newaxis]), own)
+        rows: NDArray[np.float32] = logits.numpy()[0]
+        return rows, self._show(new)
+
+    def _show(self, own: Mapping[str, Any]) -> NetworkStates:
+        return NetworkStates(own, self._network.spec)
+
+
+class NetworkStates(Mapping[str, NDArray[Any]]):
+    """States of a network of ours, shown in the published layout when someone reads one.
+
+    Attributes:
+        own: The states as the network keeps them, TensorFlow's or numpy's.
+    """
+
+    def __init__(self, own: Mapping[str, Any], spec: NetworkSpec) -> None:
+        self.own = own
+        self._spec = spec
+        self._shown: dict[str, NDArray[Any]] | None = None
+
+    def _show(self) -> dict[str, NDArray[Any]]:
+        if self._shown is None:
+            self._shown = to_published_states(
+                self.own,
+                get_variant(self._spec.variant),
+                positional_encoding=self._spec.positional_encoding,
+            )
+        return self._shown
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return one state as an array of its own: that of TensorFlow may be its very memory."""
+        return np.array(self._show()[name])
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names."""
+        return iter(self._show())
+
+    def __len__(self) -> int:
+        """Return the number of states."""
+        return len(self._show())
+
+
+def _step_signature(network: Any) -> list[Any]:
+    """Return what a step takes, sizes left open: TensorFlow takes seconds to prepare for each new one."""
+    import tensorflow as tf
+
+    states = {}
+    for name, (_, *rest) in state_shapes(network.variant, 1, (1, 1)).items():
+        shape: list[int | None] = [1, *rest]
+        if name.endswith("stream_buffer"):
+            shape[2:4] = [None, None]
+        states[name] = tf.TensorSpec(
+            shape, tf.int32 if name == FRAME_COUNT else tf.float32
+        )
+    return [tf.TensorSpec([1, None, None, None, 3], tf.float32), states]
+
+
+def _model_info(spec: NetworkSpec, source: str) -> ModelInfo:
+    return ModelInfo(
+        source=source,
+        mode=spec.mode,
+        engine="tensorflow",
+        num_classes=spec.num_classes,
+        variant=spec.variant,
+        frame_size=spec.frame_size,
+        fps=spec.fps,
+        labels=spec.labels,
+    )

@@ -1,0 +1,436 @@
+"""Runs a SavedModel as it is, with TensorFlow: the slowest engine, and the one that takes every published model.
+
+The calling conventions are those of the models on TF Hub and of the Model Garden's exports [1]:
+
+* base: the signature ``serving_default``, from float32 ``(batch, frames, height, width, 3)`` to logits
+  ``(batch, classes)`` under any name;
+* stream: the signatures ``init_states``, from int32 ``(5,)`` to the states, and ``call``, from the image and the states
+  to the logits and the states. Where a model has no such signatures, its attribute ``init_states`` and the object
+  itself, which is called with one dict and returns ``(logits, states)``.
+
+References:
+    [1] tensorflow/models, official/projects/movinet/tools/export_saved_model.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize, States
+from movinet_lite.engines.base import ModelInfo, check_mode
+from movinet_lite.engines.native import quiet_start
+from movinet_lite.errors import ModelError, said_by
+from movinet_lite.network.spec import NetworkSpec, check_facts, read_facts
+from movinet_lite.network.state_names import canonical_state_name, pair_names
+from movinet_lite.network.variants import Mode, recognise_variant
+
+__all__ = [
+    "TensorFlowClipModel",
+    "TensorFlowStreamModel",
+    "foreign_errors",
+    "load_saved_model",
+    "set_threads",
+]
+
+_PROBED_SIZE: Final = (64, 64)  # of the frames that a model is asked about itself with
+
+
+def load_saved_model(
+    path: str | Path,
+    mode: Mode,
+    *,
+    threads: int | None = None,
+    source: str | None = None,
+    labels: tuple[str, ...] | None = None,
+) -> TensorFlowClipModel | TensorFlowStreamModel:
+    """Load the SavedModel at *path*.
+
+    What lies beside one that this library wrote says its frame size, frame rate and labels.
+
+    Args:
+        path: A folder with ``saved_model.pb`` and ``variables/``.
+        mode: What the model has to be.
+        threads: The number of threads that TensorFlow computes with; `None` for one a core. TensorFlow sets it once a
+            process, so it has to be given before anything else uses TensorFlow.
+        source: What to call the model in `ModelInfo` and messages; *path* if `None`.
+        labels: The names of the classes; `None` for those that lie beside it, if any.
+
+    Raises:
+        ModelError: If it cannot be read, or is not a MoViNet of this *mode*.
+    """
+    source = source or str(path)
+    facts = read_facts(Path(path))
+    if facts is not None:
+        check_mode(facts.mode, mode, source)
+        labels = facts.labels if labels is None else labels
+    with quiet_start():
+        import tensorflow as tf
+
+        from movinet_lite.network.signatures import load_signatures
+    set_threads(tf, threads, source)
+    try:
+        module = load_signatures(path)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise ModelError(
+            f"the folder must hold a SavedModel that TensorFlow can read; it says: {said_by(error)}",
+            source,
+        ) from error
+    if mode == "base":
+        return TensorFlowClipModel(module, source=source, labels=labels, facts=facts)
+    return TensorFlowStreamModel(module, source=source, labels=labels, facts=facts)
+
+
+class TensorFlowClipModel:
+    """A base model: whole clips in, logits out."""
+
+    def __init__(
+        self,
+        module: Any,
+        *,
+        source: str,
+        labels: tuple[str, ...] | None = None,
+        facts: NetworkSpec | None = None,
+    ) -> None:
+        """Take a SavedModel that TensorFlow has loaded.
+
+        Raises:
+            ModelError: If it is not a base model, or *facts* are those of another model.
+        """
+        self.module = module  # kept: a signature does not keep its variables alive
+        check_mode("stream" if _is_stream(module) else "base", "base", source)
+        self._run = _signature(module, "serving_default", source)
+        inputs = self._run.structured_input_signature[1]
+        if len(inputs) != 1 or len(next(iter(inputs.values())).shape) != 5:
+            raise ModelError(
+                "the signature serving_default of a base model takes one clip (batch, frames, height, width, 3); "
+                f"this one takes {_describe(inputs)}",
+                source,
+            )
+        outputs = self._run.structured_outputs
+        if len(outputs) != 1:
+            raise ModelError(
+                "the signature serving_default of a base model gives one array of logits; "
+                f"this one gives {_describe(outputs)}",
+                source,
+            )
+        ((self._input, spec),) = inputs.items()
+        ((self._output, logits),) = outputs.items()
+        num_classes = logits.shape[-1]
+        if num_classes is None:
+            import tensorflow as tf
+
+            clip = np.zeros((1, 8, *_PROBED_SIZE, 3), np.float32)
+            with foreign_errors(tf, "a clip", source):
+                num_classes = self._run(**{self._input: clip})[self._output].shape[-1]
+        names = [variable.name for variable in self._run.variables]
+        self._info = _model_info(
+            "base",
+            source,
+            int(num_classes),
+            names=names,
+            image=spec,
+            labels=labels,
+            facts=facts,
+        )
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says of itself."""
+        return self._info
+
+    def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits of each clip; see `ClipModel.predict`."""
+        import tensorflow as tf
+
+        with foreign_errors(tf, "the clip", self._info.source):
+            outputs = self._run(**{self._input: tf.constant(clips)})
+        return cast("NDArray[np.float32]", outputs[self._output].numpy())
+
+
+class TensorFlowStreamModel:
+    """A stream model: frames in one after the other, with the states that the caller keeps."""
+
+    def __init__(
+        self,
+        module: Any,
+        *,
+        source: str,
+        labels: tuple[str, ...] | None = None,
+        facts: NetworkSpec | None = None,
+    ) -> None:
+        """Take a SavedModel that TensorFlow has loaded.
+
+        Raises:
+            ModelError: If it is not a stream model, its states do not pair, or *facts* are those of another model.
+        """
+        self.module = module
+        check_mode("stream" if _is_stream(module) else "base", "stream", source)
+        self._init = _init_function(module, source)
+        self._empty: dict[FrameSize, dict[str, Any]] = {}
+        import tensorflow as tf
+
+        with foreign_errors(tf, "the shape of an image in init_states", source):
+            probe = self._init_tensors(_PROBED_SIZE)
+        names = tuple(probe)
+        if "call" in module.signatures:
+            self._call, logits, spec = _signature_call(module, names, source)
+        else:
+            self._call, logits, spec = _object_call(module), None, None
+        if logits is None:
+            image = np.zeros((1, 1, *_PROBED_SIZE, 3), np.float32)
+            with foreign_errors(tf, "an image and its own states", source):
+                logits = self._call(image, probe)[0]
+        self._info = _model_info(
+            "stream",
+            source,
+            int(logits.shape[-1]),
+            names=names,
+            image=spec,
+            labels=labels,
+            facts=facts,
+        )
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says of itself."""
+        return self._info
+
+    def init_states(self, frame_size: FrameSize) -> States:
+        """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
+        if frame_size not in self._empty:
+            self._empty[frame_size] = self._init_tensors(frame_size)
+        return TensorStates(self._empty[frame_size])
+
+    def step(
+        self, frames: NDArray[np.float32], states: States
+    ) -> tuple[NDArray[np.float32], States]:
+        """Return the logits of each frame, and the states after the last; see `StreamModel.step`.
+
+        A published model gives one row of logits a call, so it is called once a frame.
+        """
+        import tensorflow as tf
+
+        tensors = _to_tensors(tf, states)
+        rows = []
+        with foreign_errors(tf, "the frame or the states", self._info.source):
+            for frame in frames:
+                logits, tensors = self._call(
+                    tf.constant(frame[np.newaxis, np.newaxis]), tensors
+                )
+                rows.append(logits.numpy()[0])
+        return np.stack(rows), TensorStates(tensors)
+
+    def _init_tensors(self, frame_size: FrameSize) -> dict[str, Any]:
+        import tensorflow as tf
+
+        shape = tf.constant([1, 1, *frame_size, 3], tf.int32)
+        states = dict(self._init(shape))
+        return dict(sorted(states.items(), key=lambda item: _reading_order(item[0])))
+
+
+class TensorStates(Mapping[str, NDArray[Any]]):
+    """States that stay TensorFlow's until someone reads one: names to arrays, read-only."""
+
+    def __init__(self, tensors: dict[str, Any]) -> None:
+        self.tensors = tensors
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return one state as a numpy array of its own."""
+        return np.array(self.tensors[name])
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names."""
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        """Return the number of states."""
+        return len(self.tensors)
+
+
+def _to_tensors(tf: Any, states: States) -> dict[str, Any]:
+    if isinstance(states, TensorStates):
+        return states.tensors
+    return {name: tf.constant(value) for name, value in states.items()}
+
+
+def _is_stream(module: Any) -> bool:
+    """Tell a stream model by its signatures; an object exported from Keras may have init_states in either mode."""
+    if "init_states" in module.signatures or "call" in module.signatures:
+        return True
+    return "serving_default" not in module.signatures and hasattr(module, "init_states")
+
+
+def _init_function(module: Any, source: str) -> Callable[[Any], Mapping[str, Any]]:
+    if "init_states" in module.signatures:
+        signature = module.signatures["init_states"]
+        arguments = tuple(signature.structured_input_signature[1])
+        if len(arguments) != 1:
+            raise ModelError(
+                "the signature init_states of a stream model takes the shape of the image, int32 (5,); "
+                f"this one takes {', '.join(map(repr, arguments)) or 'nothing'}",
+                source,
+                received=arguments,
+            )
+        return lambda shape: cast(
+            "Mapping[str, Any]", signature(**{arguments[0]: shape})
+        )
+    init_states = getattr(module, "init_states", None)
+    if not callable(init_states):
+        raise ModelError(
+            "a stream model must have init_states, a signature or an attribute of the object, which gives the states of an "
+            f"empty stream; this one has the signatures {', '.join(map(repr, module.signatures)) or 'none'} alone",
+            source,
+            received=tuple(module.signatures),
+        )
+    return cast("Callable[[Any], Mapping[str, Any]]", init_states)
+
+
+_Call: TypeAlias = Callable[[Any, dict[str, Any]], tuple[Any, dict[str, Any]]]
+
+
+def _signature_call(
+    module: Any, states: tuple[str, ...], source: str
+) -> tuple[_Call, Any, Any]:
+    """Return the step through the signature `call`, and the specs of its logits and its image."""
+    signature = _signature(module, "call", source)
+    inputs, outputs = (
+        signature.structured_input_signature[1],
+        signature.structured_outputs,
+    )
+    image = _only_other(inputs, states, source, "input", "image")
+    logits = _only_other(outputs, states, source, "output", "logits")
+    into = pair_names(
+        states,
+        [name for name in inputs if name != image],
+        source=source,
+        what="the inputs of the signature call",
+    )
+    out = pair_names(
+        states,
+        [name for name in outputs if name != logits],
+        source=source,
+        what="the outputs of the signature call",
+    )
+
+    def call(frames: Any, tensors: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        given = {into[name]: value for name, value in tensors.items()}
+        results = signature(**{image: frames}, **given)
+        return results[logits], {name: results[out[name]] for name in tensors}
+
+    return call, outputs[logits] if outputs[logits].shape[-1] else None, inputs[image]
+
+
+def _object_call(module: Any) -> _Call:
+    """Return the step through the object itself, which takes and gives the names of `init_states`."""
+
+    def call(frames: Any, tensors: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        logits, states = module({**tensors, "image": frames})
+        return logits, {name: states[name] for name in tensors}
+
+    return call
+
+
+def _only_other(
+    names: Mapping[str, Any], states: tuple[str, ...], source: str, kind: str, what: str
+) -> str:
+    """Return the one name that means no state."""
+    meanings = {canonical_state_name(name) for name in states}
+    others = [name for name in names if canonical_state_name(name) not in meanings]
+    if len(others) != 1:
+        raise ModelError(
+            f"the signature call of a stream model must have one {kind} beside the states, the {what}; "
+            f"this one has {others or 'none'}",
+            source,
+        )
+    return others[0]
+
+
+def _signature(module: Any, name: str, source: str) -> Any:
+    if name not in module.signatures:
+        raise ModelError(
+            f"the SavedModel must have a signature {name!r}; it has {sorted(module.signatures) or 'none'}",
+            source,
+            name,
+            tuple(module.signatures),
+        )
+    return module.signatures[name]
+
+
+def _model_info(
+    mode: Mode,
+    source: str,
+    num_classes: int,
+    *,
+    names: Iterable[str],
+    image: Any,
+    labels: tuple[str, ...] | None,
+    facts: NetworkSpec | None,
+) -> ModelInfo:
+    variant = recognise_variant(names)
+    name = variant.name if variant else None
+    trained = facts or variant
+    if facts is not None:
+        check_facts(
+            facts, variant=name, mode=mode, num_classes=num_classes, source=source
+        )
+    frame_size: FrameSize | None = trained.frame_size if trained else None
+    if image is not None and image.shape[2] and image.shape[3]:
+        frame_size = (int(image.shape[2]), int(image.shape[3]))
+    return ModelInfo(
+        source=source,
+        mode=mode,
+        engine="tensorflow",
+        num_classes=num_classes,
+        variant=name,
+        frame_size=frame_size,
+        fps=trained.fps if trained else None,
+        labels=labels,
+    )
+
+
+def set_threads(tf: Any, threads: int | None, source: str) -> None:
+    """Let TensorFlow compute with so many threads; `None` leaves it as it is.
+
+    Raises:
+        ModelError: If it has been used with another number.
+    """
+    if threads is None:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError as error:
+        if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+            raise ModelError(
+                f"TensorFlow takes its number of threads once a process, before its first use; got threads={threads} "
+                "after that (load this model first, or leave threads out)",
+                source,
+            ) from error
+
+
+@contextlib.contextmanager
+def foreign_errors(tf: Any, what: str, source: str) -> Iterator[None]:
+    """Raise what TensorFlow raises in the block as a `ModelError`: the model does not take *what*."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
+        raise ModelError(
+            f"the model does not take {what}; TensorFlow says: {said_by(error)}",
+            source,
+        ) from error
+
+
+def _describe(specs: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {tuple(spec.shape)}" for name, spec in specs.items())
+
+
+def _reading_order(name: str) -> tuple[list[int], str]:
+    numbers = [int(number) for number in re.findall(r"\d+", name)]
+    return (numbers or [10**6], name)

@@ -1,0 +1,162 @@
+"""Fetches models from TF Hub, Kaggle and other addresses into the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from movinet_lite.errors import MissingDependencyError, ModelError, said_by
+from movinet_lite.hub.archives import unpack
+from movinet_lite.hub.cache import (
+    locked,
+    models_folder,
+    new_folder,
+    read_note,
+    write_note,
+)
+from movinet_lite.hub.handles import Remote
+from movinet_lite.hub.local import WHAT_A_MODEL_IS, find_model_within, kind_of
+
+__all__ = ["fetch_first", "find_cached", "how_to_get_it_by_hand"]
+
+
+def find_cached(remote: Remote) -> Path | None:
+    """Return the model in the cache that came from *remote*, or `None`."""
+    return find_model_within(remote.folder) if remote.folder.is_dir() else None
+
+
+def fetch_first(source: str, remotes: tuple[Remote, ...], *, progress: bool) -> Path:
+    """Return the model from the first of *remotes* that gives it, downloaded into the cache.
+
+    Raises:
+        ModelError: If none does, or the cache cannot be written; the message says what each answered.
+    """
+    problems: list[ModelError] = []
+    for remote in remotes:
+        try:
+            return _fetch(remote, progress=progress)
+        except ModelError as error:
+            problems.append(error)
+        except OSError as error:
+            raise ModelError(
+                f"the cache folder {models_folder()} cannot be written ({error}) while fetching {remote.address}; "
+                "make room or give rights there, or name another folder in MOVINET_LITE_CACHE; "
+                + how_to_get_it_by_hand(remote),
+                source,
+            ) from error
+    tried = "".join(f"\n  {problem}" for problem in problems)
+    raise ModelError(
+        f"the model could not be fetched; tried:{tried}\n{how_to_get_it_by_hand(remotes[-1])}",
+        source,
+    ) from problems[-1]
+
+
+def how_to_get_it_by_hand(remote: Remote) -> str:
+    """Return a sentence that says how to fetch the model of *remote* without this library."""
+    return (
+        f"to get it by hand: open {remote.page} in a browser, download and unpack the model, "
+        f"and pass its path, or put it into {remote.folder}"
+    )
+
+
+def _fetch(remote: Remote, *, progress: bool) -> Path:
+    with locked(remote.folder):
+        model = find_cached(remote)
+        if model is not None:
+            return model  # another process fetched it meanwhile
+        _check_replaceable(remote.folder)
+        with new_folder(remote.folder) as folder:
+            if remote.kaggle_handle is not None:
+                _copy_from_kagglehub(remote.kaggle_handle, folder, progress=progress)
+                write_note(folder, address=remote.page)
+            else:
+                _download(remote.address, folder, progress=progress)
+            model = find_model_within(folder)
+            if model is None:
+                raise ModelError(
+                    f"{WHAT_A_MODEL_IS}; what came holds none of them, or several",
+                    remote.address,
+                )
+    return remote.folder / model.relative_to(folder)
+
+
+def _check_replaceable(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()) and read_note(folder) is None:
+        raise ModelError(
+            "this folder of the cache holds no model, and was not written by this library; "
+            f"remove it, or put a model there ({WHAT_A_MODEL_IS})",
+            folder,
+        )
+
+
+def _download(address: str, folder: Path, *, progress: bool) -> None:
+    from movinet_lite.hub.downloads import download
+
+    file = folder / ".download"
+    facts = download(address, file, progress=progress)
+    kind = kind_of(file)
+    if kind == "tflite":
+        file.rename(folder / "model.tflite")
+    elif kind == "archive":
+        try:
+            unpack(file, folder)
+        except ModelError as error:
+            raise ModelError(error.message, address) from error
+        file.unlink()
+    else:
+        raise ModelError(
+            f"a model must be a .tar.gz or a .tflite file; {kind}", address
+        )
+    write_note(folder, address=address, num_bytes=facts.num_bytes, sha256=facts.sha256)
+
+
+def _copy_from_kagglehub(handle: str, folder: Path, *, progress: bool) -> None:
+    where = f"kagglehub, {handle}"
+    # Its notices go to standard output, where they would mix with what a program prints.
+    with contextlib.redirect_stdout(sys.stderr):
+        kagglehub = _import_kagglehub(where)
+        try:
+            with _quiet_unless(progress=progress):
+                fetched = Path(kagglehub.model_download(handle))
+        except Exception as error:  # its errors have no common base
+            raise ModelError(f"no model came: {said_by(error)}", where) from error
+    # Its own copy stays where other programs may look for it.
+    if fetched.is_dir():
+        shutil.copytree(fetched, folder, dirs_exist_ok=True)
+    else:
+        shutil.copy(fetched, folder)
+
+
+def _import_kagglehub(where: str) -> ModuleType:
+    try:
+        import kagglehub
+    except ImportError as error:
+        missing = MissingDependencyError("kagglehub", "kaggle")
+        raise ModelError(str(missing), where) from error
+    return kagglehub  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _quiet_unless(*, progress: bool) -> Iterator[None]:
+    """Keep what other packages print about their progress to ourselves, unless *progress*."""
+    if progress:
+        yield
+        return
+    notices = logging.getLogger("kagglehub")
+    level = notices.level
+    notices.setLevel(logging.WARNING)
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as sink,
+        contextlib.redirect_stdout(sink),
+        contextlib.redirect_stderr(sink),
+    ):
+        try:
+            yield
+        finally:
+            notices.setLevel(level)

@@ -1,0 +1,141 @@
+"""Finds models on this machine: the demo in the package, SavedModels, and model files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from movinet_lite.errors import ModelError
+from movinet_lite.network.variants import Mode
+
+__all__ = [
+    "WHAT_A_MODEL_IS",
+    "check_demo",
+    "check_local",
+    "find_model",
+    "find_model_within",
+    "kind_of",
+]
+
+WHAT_A_MODEL_IS = (
+    "a model is a folder with saved_model.pb and variables/, a .tflite file, "
+    "or what fine-tuning wrote (.safetensors)"
+)
+
+
+def check_demo(path: Path, mode: Mode) -> Path:
+    """Return *path*, a file of the demo, if it is there and a *mode* model.
+
+    Raises:
+        ModelError: If it is not.
+    """
+    if mode != "stream":
+        raise ModelError(
+            "a base model takes whole clips; the demo is a stream model, which takes frames one by one "
+            "(load it with StreamingClassifier)",
+            "demo",
+            "base",
+            "stream",
+        )
+    if not path.is_file():
+        raise ModelError(
+            f"the demo must lie in the package; {path} does not (install movinet-lite anew)",
+            "demo",
+        )
+    return path
+
+
+def find_model(folder: Path) -> Path | None:
+    """Return the model that a folder holds, or `None` if it holds none.
+
+    Args:
+        folder: Where to look; folders inside it are not searched.
+
+    Returns:
+        *folder* itself, for a SavedModel; or the ``.safetensors`` file in it, or else the ``.tflite`` file, if it is
+        the only one.
+    """
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    files = _files(folder, ".safetensors") or _files(folder, ".tflite")
+    return files[0] if len(files) == 1 else None
+
+
+def _files(folder: Path, suffix: str) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.glob(f"*{suffix}")
+        if path.is_file() and not path.name.startswith(".")
+    )
+
+
+def find_model_within(folder: Path) -> Path | None:
+    """Return the model in *folder* or, as archives may have it, in the one folder inside that holds one."""
+    model = find_model(folder)
+    if model is not None:
+        return model
+    inside = [find_model(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+    models = [path for path in inside if path is not None]
+    return models[0] if len(models) == 1 else None
+
+
+def check_local(path: Path, source: str | os.PathLike[str]) -> Path:
+    """Return the model at *path*: the folder of a SavedModel, or a file.
+
+    Raises:
+        ModelError: If there is none; the message says what is there instead.
+    """
+    if path.is_dir():
+        return _check_local_folder(path, source)
+    if not path.exists():
+        problem = "there is no file or folder at this path"
+    elif path.suffix == ".safetensors" or _is_tflite(path):
+        return path
+    elif path.suffix == ".tflite":
+        problem = (
+            f"{kind_of(path)}, though the name ends in .tflite "
+            "(an unfinished download, a Git LFS pointer?)"
+        )
+    elif path.name == "saved_model.pb":
+        problem = f"this is one file of it, pass the folder {path.parent}"
+    elif path.name.endswith((".tar.gz", ".tgz", ".tar", ".zip")):
+        problem = "this is an archive, unpack it and pass the folder"
+    else:
+        problem = f"got the file {path.name!r}"
+    raise ModelError(f"{WHAT_A_MODEL_IS}; {problem}", os.fspath(source))
+
+
+def _check_local_folder(path: Path, source: str | os.PathLike[str]) -> Path:
+    model = find_model(path)
+    if model is not None:
+        return model
+    if files := _files(path, ".safetensors") or _files(path, ".tflite"):
+        names = ", ".join(file.name for file in files)
+        problem = f"this folder holds several, pass the path of one: {names}"
+    elif nested := find_model_within(path):
+        problem = f"this folder holds none of them, did you mean {nested}?"
+    else:
+        problem = "this folder holds none of them"
+    raise ModelError(f"{WHAT_A_MODEL_IS}; {problem}", os.fspath(source))
+
+
+def kind_of(path: Path) -> str:
+    """Return ``"archive"``, ``"tflite"``, or in some words what else the file is."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    if start.startswith(b"\x1f\x8b"):
+        return "archive"
+    if start[4:8] == b"TFL3":
+        return "tflite"
+    if not start:
+        return "this is an empty file"
+    if start.startswith(b"PK"):
+        return "this is a zip archive"
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html")):
+        return "this is a web page, which may ask for a login or for a licence to be accepted"
+    return "this is something else"
+
+
+def _is_tflite(path: Path) -> bool:
+    return path.suffix == ".tflite" and kind_of(path) == "tflite"

@@ -1,0 +1,107 @@
+"""Finds a model by its name, address, Kaggle handle or path, and downloads it if need be.
+
+What is not here yet is downloaded once and kept in the cache (`movinet_lite.hub.cache`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from movinet_lite import demo
+from movinet_lite.errors import ModelError
+from movinet_lite.hub.fetching import fetch_first, find_cached, how_to_get_it_by_hand
+from movinet_lite.hub.handles import (
+    MODEL_NAMES,
+    find_remotes,
+    is_demo,
+    is_kaggle_handle,
+)
+from movinet_lite.hub.local import check_demo, check_local
+from movinet_lite.network.variants import Mode, as_mode
+
+__all__ = ["resolve_model", "resolve_weights"]
+
+
+def resolve_model(
+    source: str | os.PathLike[str],
+    mode: Mode,
+    *,
+    offline: bool = False,
+    progress: bool | None = None,
+) -> Path:
+    """Return where a model is on this machine, after downloading it if need be.
+
+    A name is looked for on tfhub.dev, then on Kaggle. A model that is in the cache is used without any look at the
+    network. The environment variable ``MOVINET_LITE_HUB`` names a mirror to ask in place of tfhub.dev and Kaggle.
+
+    Args:
+        source: ``demo``; one of `MODEL_NAMES`; an address on tfhub.dev or kaggle.com; a Kaggle handle such as
+            ``google/movinet/tensorFlow2/a0-base-kinetics-600-classification/3``; another ``http(s)`` address of a
+            ``.tar.gz`` or ``.tflite`` file; or a path. A name comes before a file of that name: write ``./a0`` for it.
+        mode: Whether a model for whole clips or for streams is wanted.
+        offline: Whether the network must not be touched. ``MOVINET_LITE_OFFLINE=1`` in the environment says so for
+            all calls.
+        progress: Whether to draw a bar on standard error while downloading; `None` if that is a terminal.
+
+    Returns:
+        The folder of a SavedModel, a ``.tflite`` file, or a ``.safetensors`` file. Whether it really is a MoViNet is for
+        the engine to see.
+
+    Raises:
+        ModelError: If there is no such model, or it cannot be fetched; the message says how to get it by hand.
+        VariantError: If *source* is no known name, nor anything else.
+    """
+    mode = as_mode(mode)
+    if is_demo(source):
+        return check_demo(demo.MODEL, mode)
+    if not isinstance(source, str) or _is_path(source):
+        return check_local(Path(source).expanduser(), source)
+    remotes = find_remotes(source, mode)
+    for remote in remotes:
+        model = find_cached(remote)
+        if model is not None:
+            return model
+    if offline or _is_offline():
+        raise ModelError(
+            "the model is not in the cache, and offline was asked for, so it is not downloaded; "
+            + how_to_get_it_by_hand(remotes[-1]),
+            source,
+        )
+    if progress is None:
+        progress = sys.stderr is not None and sys.stderr.isatty()
+    return fetch_first(source, remotes, progress=progress)
+
+
+def resolve_weights(
+    source: str | os.PathLike[str], mode: Mode, *, offline: bool = False
+) -> Path:
+    """Return where a model is on this machine in a form that can be trained, run by TensorFlow or written anew.
+
+    As `resolve_model`, but of ``demo`` the ``.safetensors`` file. What was found elsewhere may still be a ``.tflite``
+    file.
+    """
+    if is_demo(source):
+        return check_demo(demo.WEIGHTS, as_mode(mode))
+    return resolve_model(source, mode, offline=offline)
+
+
+# Paths
+
+
+def _is_path(source: str) -> bool:
+    if not source or source.lower() in MODEL_NAMES or "://" in source:
+        return False
+    if Path(source).expanduser().exists():
+        return True
+    looks_like_path = "/" in source or os.sep in source or Path(source).suffix != ""
+    return looks_like_path and not is_kaggle_handle(source)
+
+
+# Fetching
+
+
+def _is_offline() -> bool:
+    said = os.environ.get("MOVINET_LITE_OFFLINE", "").strip().lower()
+    return said not in {"", "0", "false", "no", "off"}

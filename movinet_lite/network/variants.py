@@ -1,0 +1,574 @@
+"""From a variant's name to its architecture, and from a model's names to its variant.
+
+MoViNet comes in sizes: A0, the smallest, to A5, and T0, which is smaller still and was never published with weights.
+Each is a stem, five blocks of layers and a head. This module holds the tables and loads nothing heavy.
+
+References:
+    [1] D. Kondratyuk et al., "MoViNets: Mobile Video Networks for Efficient Video Recognition", CVPR 2021,
+        arXiv:2103.11511; Tables 8 to 13 of its appendix show the architectures.
+    [2] TensorFlow Model Garden, ``official/projects/movinet/modeling/movinet.py``, ``BLOCK_SPECS``.
+    [3] TensorFlow Model Garden, ``official/projects/movinet/README.md``, "Base Models" and "Streaming Models":
+        input shapes, accuracy on Kinetics-600, GFLOPs.
+    [4] The pages of the models on TF Hub and Kaggle (``google/movinet``): frames per second.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Literal, TypeAlias, get_args
+
+import attrs
+
+from movinet_lite.errors import VariantError
+
+__all__ = [
+    "BlockSpec",
+    "LayerSpec",
+    "Mode",
+    "Variant",
+    "as_mode",
+    "get_variant",
+    "known_variants",
+    "recognise_variant",
+]
+
+Mode: TypeAlias = Literal["base", "stream"]
+"""``base`` sees a whole clip at once; ``stream`` is causal and can go frame by frame."""
+
+_CHANNEL_DIVISOR = 8  # [2]: hidden channels of squeeze-excitation are a multiple of it
+_SQUEEZE_RATIO = 0.25  # [2]: ``se_ratio`` of a block
+
+
+@attrs.frozen
+class LayerSpec:
+    """One layer of a block: expand, depthwise convolution, squeeze-excitation, project, add to what came in.
+
+    Attributes:
+        in_channels: Channels that come in.
+        expanded: Channels of the depthwise convolution.
+        out_channels: Channels that go out.
+        kernel: Its kernel, ``(frames, height, width)``.
+        stride: Its stride in height and width, 1 or 2; the stride in time is always 1.
+    """
+
+    in_channels: int
+    expanded: int
+    out_channels: int
+    kernel: tuple[int, int, int]
+    stride: int
+
+    @property
+    def has_skip_projection(self) -> bool:
+        """Whether what came in is projected before it is added (its shape differs from what goes out)."""
+        return self.stride != 1 or self.in_channels != self.out_channels
+
+    @property
+    def buffered_frames(self) -> int:
+        """How many past frames a stream keeps for this layer's convolution in time."""
+        return self.kernel[0] - 1
+
+    def squeezed(self, mode: Mode) -> int:
+        """Return the hidden channels of the squeeze-excitation [2, ``make_divisible``].
+
+        A stream squeezes two means (of all frames so far, and of this frame), so that it has twice as many.
+        """
+        wanted = _SQUEEZE_RATIO * self.expanded * (2 if mode == "stream" else 1)
+        step = _CHANNEL_DIVISOR
+        rounded = max(step, int(wanted + step / 2) // step * step)
+        return rounded + step if rounded < 0.9 * wanted else rounded
+
+
+@attrs.frozen
+class BlockSpec:
+    """A block: layers of one number of output channels, the first of which may halve height and width.
+
+    Attributes:
+        out_channels: Channels that each layer gives.
+        expanded: Channels of the depthwise convolution, layer by layer.
+        kernels: Kernels ``(frames, height, width)``, layer by layer.
+        stride: Stride of the first layer in height and width; the other layers have 1.
+    """
+
+    out_channels: int
+    expanded: tuple[int, ...]
+    kernels: tuple[tuple[int, int, int], ...]
+    stride: int
+
+
+@attrs.frozen
+class Variant:
+    """One size of MoViNet.
+
+    Attributes:
+        name: ``a0`` to ``a5``, or ``t0``.
+        frame_size: ``(height, width)`` in pixels it was trained at; it takes others as well.
+        fps: Frames per second it was trained at.
+        clip_frames: Frames of the clip its accuracy was measured on (ten seconds).
+        base_accuracy: Top-1 and top-5 in per cent on Kinetics-600 of the base model; `None` if never published.
+        stream_accuracy: The same of the stream model.
+        gflops: Multiply-adds a clip in units of 1e9, as published; `None` if never published.
+        stem_channels: Channels of the stem, a 1 x 3 x 3 convolution of stride 2.
+        blocks: The five blocks.
+        head_channels: Channels of the projection before the pool.
+        hidden_channels: Channels of the layer between pool and classifier.
+        has_positional_encoding: Whether its stream model adds the position in time to the squeeze.
+    """
+
+    name: str
+    frame_size: tuple[int, int]
+    fps: float
+    clip_frames: int
+    base_accuracy: tuple[float, float] | None
+    stream_accuracy: tuple[float, float] | None
+    gflops: float | None
+    stem_channels: int
+    blocks: tuple[BlockSpec, ...]
+    head_channels: int
+    hidden_channels: int = 2048
+    has_positional_encoding: bool = False
+
+    @property
+    def layer_counts(self) -> tuple[int, ...]:
+        """How many layers each block has; no two variants agree in it."""
+        return tuple(len(block.expanded) for block in self.blocks)
+
+    @property
+    def layers(self) -> tuple[tuple[int, int, LayerSpec], ...]:
+        """Every layer with its block number and its number in the block, in order, each counted from 0."""
+        found = []
+        channels = self.stem_channels
+        for block_index, block in enumerate(self.blocks):
+            for index, expanded in enumerate(block.expanded):
+                stride = block.stride if index == 0 else 1
+                layer = LayerSpec(
+                    channels, expanded, block.out_channels, block.kernels[index], stride
+                )
+                found.append((block_index, index, layer))
+                channels = block.out_channels
+        return tuple(found)
+
+    @property
+    def frame_multiply_adds(self) -> float:
+        """Multiply-adds of the convolutions of the stream model, a frame at *frame_size*, 600 classes; in millions."""
+        pixels = [-(-size // 2) for size in self.frame_size]
+        total = pixels[0] * pixels[1] * 9 * 3 * self.stem_channels
+        for _, _, layer in self.layers:
+            before = pixels[0] * pixels[1]
+            pixels = [-(-size // layer.stride) for size in pixels]
+            after = pixels[0] * pixels[1]
+            frames, height, width = layer.kernel
+            taps = height * width + (frames if layer.buffered_frames else 0)
+            total += before * layer.in_channels * layer.expanded
+            total += after * layer.expanded * (taps + layer.out_channels)
+            total += 3 * layer.expanded * layer.squeezed("stream")
+            if layer.has_skip_projection:
+                total += after * layer.in_channels * layer.out_channels
+        total += (
+            pixels[0] * pixels[1] * self.blocks[-1].out_channels * self.head_channels
+        )
+        total += self.hidden_channels * (self.head_channels + 600)
+        return total / 1e6
+
+    @property
+    def num_states(self) -> int:
+        """How many state arrays the published stream model carries."""
+        per_layer = 3 if self.has_positional_encoding else 2
+        buffers = sum(layer.buffered_frames > 0 for _, _, layer in self.layers)
+        return buffers + per_layer * len(self.layers) + 2
+
+
+def known_variants() -> tuple[str, ...]:
+    """Return the names of all variants, smallest first."""
+    return tuple(_VARIANTS)
+
+
+def get_variant(name: str) -> Variant:
+    """Return the variant called *name*.
+
+    Args:
+        name: ``t0``, ``a0`` ... ``a5``; in small letters or capitals.
+
+    Raises:
+        VariantError: If there is none of that name; it lists those there are.
+
+    Example:
+        >>> from movinet_lite.network.variants import get_variant
+        >>> get_variant("a2").frame_size
+        (224, 224)
+    """
+    found = _VARIANTS.get(str(name).lower())
+    if found is None:
+        known = known_variants()
+        near = difflib.get_close_matches(str(name).lower(), known, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise VariantError(
+            f"variant must be one of {', '.join(known)}; got {name!r}{hint}",
+            str(name),
+            known,
+        )
+    return found
+
+
+def as_mode(mode: str) -> Mode:
+    """Return *mode* if it is ``base`` or ``stream``.
+
+    Raises:
+        VariantError: If it is anything else.
+    """
+    for known in get_args(Mode):
+        if mode == known:
+            return known  # type: ignore[no-any-return]  # get_args forgets the type
+    raise VariantError(
+        f"mode must be 'base' or 'stream'; got {mode!r}", str(mode), get_args(Mode)
+    )
+
+
+_LAYER_NAME = re.compile(
+    r"(?:^|[/_])(?:block(\d+)_layer(\d+)|b(\d+)[/_]l(\d+))(?=[/_:]|$)"
+)
+
+
+def recognise_variant(names: Iterable[str]) -> Variant | None:
+    """Return the variant that the names of a model's variables or states belong to.
+
+    The number of layers in each block tells the variants apart.
+
+    Args:
+        names: Names of variables (``b0/l0/scale:0``, ``block0_layer0/scale:0``) or of states
+            (``state/b0/l0/pool_buffer``, ``state_b0_l0_pool_buffer``, ``state_block0_layer0_pool_buffer``), in any
+            order and with other names among them.
+
+    Returns:
+        The variant; `None` if the layers named are not exactly those of one.
+
+    Example:
+        >>> from movinet_lite.network.variants import recognise_variant
+        >>> recognise_variant(["head/project/conv3d/kernel:0"]) is None
+        True
+    """
+    layers = set()
+    for name in names:
+        match = _LAYER_NAME.search(name)
+        if match:
+            block, layer = (int(group) for group in match.groups() if group is not None)
+            layers.add((block, layer))
+    for variant in _VARIANTS.values():
+        if layers == {(block, layer) for block, layer, _ in variant.layers}:
+            return variant
+    return None
+
+
+# Kernels (frames, height, width) under the names they have in [2].
+_K13 = (1, 3, 3)
+_K15 = (1, 5, 5)
+_K33 = (3, 3, 3)
+_K53 = (5, 3, 3)
+
+
+_VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant(
+            # Nothing was published of T0 but its blocks; frame size and rate are those of A0.
+            name="t0",
+            frame_size=(172, 172),
+            fps=5.0,
+            clip_frames=50,
+            base_accuracy=None,
+            stream_accuracy=None,
+            gflops=None,
+            stem_channels=8,
+            head_channels=240,
+            hidden_channels=1024,
+            has_positional_encoding=False,
+            blocks=(
+                BlockSpec(8, (16,), (_K15,), 2),
+                BlockSpec(32, (72, 72), (_K33, _K15), 2),
+                BlockSpec(56, (112, 112, 112), (_K53, _K15, _K33), 2),
+                BlockSpec(56, (184, 184, 184, 184), (_K53, _K15, _K33, _K33), 1),
+                BlockSpec(104, (344, 344, 344, 344), (_K53, _K15, _K15, _K33), 2),
+            ),
+        ),
+        Variant(
+            name="a0",
+            frame_size=(172, 172),
+            fps=5.0,
+            clip_frames=50,
+            base_accuracy=(72.28, 90.92),
+            stream_accuracy=(72.05, 90.63),
+            gflops=2.7,
+            stem_channels=8,
+            head_channels=480,
+            hidden_channels=2048,
+            has_positional_encoding=False,
+            blocks=(
+                BlockSpec(8, (24,), (_K15,), 2),
+                BlockSpec(32, (80, 80, 80), (_K33, _K33, _K33), 2),
+                BlockSpec(56, (184, 112, 184), (_K53, _K33, _K33), 2),
+                BlockSpec(56, (184, 184, 184, 184), (_K53, _K33, _K33, _K33), 1),
+                BlockSpec(104, (384, 280, 280, 344), (_K53, _K15, _K15, _K15), 2),
+            ),
+        ),
+        Variant(
+            name="a1",
+            frame_size=(172, 172),
+            fps=5.0,
+            clip_frames=50,
+            base_accuracy=(76.69, 93.4),
+            stream_accuracy=(76.45, 93.25),
+            gflops=6.0,
+            stem_channels=16,
+            head_channels=600,
+            hidden_channels=2048,
+            has_positional_encoding=False,
+            blocks=(
+                BlockSpec(16, (40, 40), (_K15, _K33), 2),
+                BlockSpec(40, (96, 120, 96, 96), (_K33, _K33, _K33, _K33), 2),
+                BlockSpec(
+                    64, (216, 128, 216, 168, 216), (_K53, _K33, _K33, _K33, _K33), 2
+                ),
+                BlockSpec(
+                    64,
+                    (216, 216, 216, 128, 128, 216),
+                    (_K53, _K33, _K33, _K33, _K15, _K33),
+                    1,
+                ),
+                BlockSpec(
+                    136,
+                    (456, 360, 360, 360, 456, 456, 544),
+                    (_K53, _K15, _K15, _K15, _K15, _K33, _K13),
+                    2,
+                ),
+            ),
+        ),
+        Variant(
+            name="a2",
+            frame_size=(224, 224),
+            fps=5.0,
+            clip_frames=50,
+            base_accuracy=(78.62, 94.17),
+            stream_accuracy=(78.4, 94.05),
+            gflops=10.0,
+            stem_channels=16,
+            head_channels=640,
+            hidden_channels=2048,
+            has_positional_encoding=False,
+            blocks=(
+                BlockSpec(16, (40, 40, 64), (_K15, _K33, _K33), 2),
+                BlockSpec(
+                    40, (96, 120, 96, 96, 120), (_K33, _K33, _K33, _K33, _K33), 2
+                ),
+                BlockSpec(
+                    72, (240, 160, 240, 192, 240), (_K53, _K33, _K33, _K33, _K33), 2
+                ),
+                BlockSpec(
+                    72,
+                    (240, 240, 240, 240, 144, 240),
+                    (_K53, _K33, _K33, _K33, _K15, _K33),
+                    1,
+                ),
+                BlockSpec(
+                    144,
+                    (480, 384, 384, 480, 480, 480, 576),
+                    (_K53, _K15, _K15, _K15, _K15, _K33, _K13),
+                    2,
+                ),
+            ),
+        ),
+        Variant(
+            name="a3",
+            frame_size=(256, 256),
+            fps=12.0,
+            clip_frames=120,
+            base_accuracy=(81.79, 95.67),
+            stream_accuracy=(80.09, 94.84),
+            gflops=57.0,
+            stem_channels=16,
+            head_channels=744,
+            hidden_channels=2048,
+            has_positional_encoding=True,
+            blocks=(
+                BlockSpec(16, (40, 40, 64, 40), (_K15, _K33, _K33, _K33), 2),
+                BlockSpec(
+                    48,
+                    (112, 144, 112, 112, 144, 144),
+                    (_K33, _K33, _K33, _K15, _K33, _K33),
+                    2,
+                ),
+                BlockSpec(
+                    80, (240, 152, 240, 192, 240), (_K53, _K33, _K33, _K33, _K33), 2
+                ),
+                BlockSpec(
+                    88,
+                    (264, 264, 264, 264, 160, 264, 264, 264),
+                    (_K53, _K33, _K33, _K33, _K15, _K33, _K33, _K33),
+                    1,
+                ),
+                BlockSpec(
+                    168,
+                    (560, 448, 448, 560, 560, 560, 448, 448, 560, 672),
+                    (_K53, _K15, _K15, _K15, _K15, _K33, _K15, _K15, _K33, _K13),
+                    2,
+                ),
+            ),
+        ),
+        Variant(
+            name="a4",
+            frame_size=(290, 290),
+            fps=8.0,
+            clip_frames=80,
+            base_accuracy=(83.48, 96.16),
+            stream_accuracy=(81.49, 95.66),
+            gflops=110.0,
+            stem_channels=24,
+            head_channels=856,
+            hidden_channels=2048,
+            has_positional_encoding=True,
+            blocks=(
+                BlockSpec(
+                    24,
+                    (64, 64, 96, 64, 96, 64),
+                    (_K15, _K33, _K33, _K33, _K33, _K33),
+                    2,
+                ),
+                BlockSpec(
+                    56,
+                    (168, 168, 136, 136, 168, 168, 168, 136, 136),
+                    (_K33, _K33, _K33, _K33, _K33, _K33, _K33, _K15, _K33),
+                    2,
+                ),
+                BlockSpec(
+                    96,
+                    (320, 160, 320, 192, 320, 160, 320, 256, 320),
+                    (_K53, _K33, _K33, _K33, _K33, _K33, _K33, _K33, _K33),
+                    2,
+                ),
+                BlockSpec(
+                    96,
+                    (320, 320, 320, 320, 192, 320, 320, 192, 320, 320),
+                    (_K53, _K33, _K33, _K33, _K15, _K33, _K33, _K33, _K33, _K33),
+                    1,
+                ),
+                BlockSpec(
+                    192,
+                    (640, 512, 512, 640, 640, 640, 512, 512, 640, 768, 640, 640, 768),
+                    (
+                        _K53,
+                        _K15,
+                        _K15,
+                        _K15,
+                        _K15,
+                        _K33,
+                        _K15,
+                        _K15,
+                        _K15,
+                        _K15,
+                        _K15,
+                        _K33,
+                        _K33,
+                    ),
+                    2,
+                ),
+            ),
+        ),
+        Variant(
+            name="a5",
+            frame_size=(320, 320),
+            fps=12.0,
+            clip_frames=120,
+            base_accuracy=(84.27, 96.39),
+            stream_accuracy=(82.37, 95.79),
+            gflops=280.0,
+            stem_channels=24,
+            head_channels=992,
+            hidden_channels=2048,
+            has_positional_encoding=True,
+            blocks=(
+                BlockSpec(
+                    24,
+                    (64, 64, 96, 64, 96, 64),
+                    (_K15, _K15, _K33, _K33, _K33, _K33),
+                    2,
+                ),
+                BlockSpec(
+                    64,
+                    (192, 152, 152, 152, 192, 192, 192, 152, 152, 192, 192),
+                    (_K53, _K33, _K33, _K33, _K33, _K33, _K33, _K33, _K33, _K33, _K33),
+                    2,
+                ),
+                BlockSpec(
+                    112,
+                    (376, 224, 376, 376, 296, 376, 224, 376, 376, 296, 376, 376, 376),
+                    (
+                        _K53,
+                        _K33,
+                        _K33,
+                        _K33,
+                        _K33,
+                        _K33,
+                        _K33,
+                        _K33,
+                        _K33,
+                        _K33,
+                        _K33,
+                        _K33,
+                        _K33,
+                    ),
+                    2,
+                ),
+                BlockSpec(
+                    120,
+                    (376, 376, 376, 376, 224, 376, 376, 224, 376, 376, 376),
+                    (_K53, _K33, _K33, _K33, _K15, _K33, _K33, _K33, _K33, _K33, _K33),
+                    1,
+                ),
+                BlockSpec(
+                    224,
+                    (
+                        744,
+                        744,
+                        600,
+                        600,
+                        744,
+                        744,
+                        744,
+                        896,
+                        600,
+                        600,
+                        896,
+                        744,
+                        744,
+                        896,
+                        600,
+                        600,
+                        744,
+                        744,
+                    ),
+                    (
+                        _K53,
+                        _K33,
+                        _K15,
+                        _K15,
+                        _K15,
+                        _K15,
+                        _K33,
+                        _K15,
+                        _K15,
+                        _K15,
+                        _K15,
+                        _K15,
+                        _K33,
+                        _K15,
+                        _K15,
+                        _K15,
+                        _K15,
+                        _K33,
+                    ),
+                    2,
+                ),
+            ),
+        ),
+    )
+}

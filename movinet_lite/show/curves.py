@@ -1,0 +1,309 @@
+"""From predictions to curves on axes of matplotlib.
+
+The library's face to it is `movinet_lite.show.plotting`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from movinet_lite.arrays import check_positive
+from movinet_lite.errors import ArrayError, LabelsError, MissingDependencyError
+from movinet_lite.predictions import Prediction, top_k_over_time
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.legend import Legend
+    from matplotlib.lines import Line2D
+
+__all__ = [
+    "COLOURS",
+    "Curves",
+    "Predictions",
+    "check_matplotlib",
+    "draw_curves",
+    "read_curves",
+]
+
+Predictions: TypeAlias = Iterable[Prediction] | ArrayLike
+"""What a model said over time: a `Prediction` for each frame, or probabilities ``(frames, classes)``, 0 to 1."""
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+"""The colours of curves, which people with any kind of colour vision can tell apart.
+
+Further curves take the same colours again with another kind of line.
+
+References:
+    [1] M. Okabe, K. Ito, "Color Universal Design", 2008, without the yellow and the black that white and black paper
+        swallow.
+"""
+
+_LINES = ("-", "--", ":", "-.")
+
+_LABEL_WIDTH = 24
+"""Characters in a line of the legend."""
+
+_MAX_LABELS_IN_TWO_LINES = 6
+_MIN_FONT_SIZE = 4.0
+_MAX_LEGEND_SHARE = 0.5
+"""How much of the width of the axes the legend may take."""
+
+_LOWEST_PROBABILITY = 1e-6
+"""Where a logarithmic axis ends at the latest."""
+
+
+def check_matplotlib() -> None:
+    """Make sure that matplotlib is installed, without loading it.
+
+    Raises:
+        MissingDependencyError: If it is not.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingDependencyError("matplotlib", "plot")
+
+
+@attrs.frozen(eq=False)
+class Curves:
+    """The leading classes over time.
+
+    Attributes:
+        labels: The name of each curve.
+        probabilities: ``(curves, frames)``, float32, 0 to 1.
+        places: ``(frames,)``, float64, where on the axis each frame lies: seconds or numbers of frames.
+        axis_name: What `places` are.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    places: NDArray[np.float64]
+    axis_name: str
+
+
+def read_curves(
+    predictions: Predictions,
+    labels: Sequence[str] | None,
+    *,
+    k: int,
+    fps: float | None,
+) -> Curves:
+    """Return the curves of the leading classes; the arguments are those of `movinet_lite.show.plotting`.
+
+    Raises:
+        ArrayError: If there is no prediction, *predictions* is something else, times go backwards, or *k* or *fps* is
+            out of range.
+        LabelsError: If labels are missing, differ between predictions, or are not one for each class.
+    """
+    if fps is not None:
+        check_positive(fps, "fps")
+    given = _as_rows(predictions)
+    times_s = numbers = None
+    if isinstance(given, list) and any(isinstance(row, Prediction) for row in given):
+        labels = _common_labels(given, labels)
+        times_s = _all_known([prediction.time_s for prediction in given])
+        numbers = _all_known([prediction.frame_index for prediction in given])
+        given = np.stack([prediction.probabilities for prediction in given])
+    if labels is None:
+        raise LabelsError(
+            "labels must be given with an array of probabilities, one name for each class; got none"
+        )
+    leading = top_k_over_time(given, labels, k=k)
+    places, axis_name = _places(leading.probabilities.shape[1], times_s, numbers, fps)
+    return Curves(leading.labels, leading.probabilities, places, axis_name)
+
+
+def _as_rows(predictions: Predictions) -> Any:
+    """Return *predictions* as they are if they are an array, and else as a list that is not empty.
+
+    Raises:
+        ArrayError: If they are a lone prediction, or none.
+    """
+    if isinstance(predictions, Prediction):
+        raise ArrayError(
+            "predictions must be one for each frame; got a lone Prediction (write [prediction])"
+        )
+    if isinstance(predictions, np.ndarray) or not isinstance(predictions, Iterable):
+        return predictions
+    rows = list(predictions)
+    if not rows:
+        raise ArrayError("predictions must be at least one; got none")
+    return rows
+
+
+def _common_labels(
+    predictions: list[Any], labels: Sequence[str] | None
+) -> Sequence[str]:
+    strangers = [p for p in predictions if not isinstance(p, Prediction)]
+    if strangers:
+        raise ArrayError(
+            f"predictions must all be a Prediction, or all be numbers; got a {type(strangers[0]).__name__} among them"
+        )
+    common: Sequence[str] = predictions[0].labels
+    if any(prediction.labels != common for prediction in predictions):
+        raise LabelsError(
+            "predictions must have the same labels; got different ones (predictions of different models?)"
+        )
+    if labels is not None and tuple(labels) != common:
+        raise LabelsError(
+            "labels must be those of the predictions; got other ones (leave them out: predictions bring their own)"
+        )
+    return common
+
+
+def _all_known(values: list[Any]) -> NDArray[np.float64] | None:
+    return None if None in values else np.array(values, np.float64)
+
+
+def _places(
+    num_frames: int,
+    times_s: NDArray[np.float64] | None,
+    numbers: NDArray[np.float64] | None,
+    fps: float | None,
+) -> tuple[NDArray[np.float64], str]:
+    """Return where each frame lies on the axis of time, and the name of the axis."""
+    if times_s is not None:
+        _check_times(times_s)
+        return times_s, "time (s)"
+    if fps is not None:
+        return np.arange(num_frames) / float(fps), "time (s)"
+    if numbers is not None and bool((np.diff(numbers) > 0).all()):
+        return numbers, "frame"
+    return np.arange(num_frames, dtype=np.float64), "frame"
+
+
+def _check_times(times_s: NDArray[np.float64]) -> None:
+    if not np.isfinite(times_s).all():
+        raise ArrayError(
+            "the times of predictions must be numbers; got NaN or infinity"
+        )
+    backwards = np.flatnonzero(np.diff(times_s) < 0)
+    if backwards.size:
+        at = int(backwards[0])
+        raise ArrayError(
+            f"the times of predictions must not go backwards; got {times_s[at]:g} s and then {times_s[at + 1]:g} s "
+            "(predictions of two videos? plot them one by one)"
+        )
+
+
+def draw_curves(ax: Axes, curves: Curves, *, log: bool) -> list[Line2D]:
+    """Draw the curves, the axes and the legend; return the lines."""
+    from matplotlib.ticker import MaxNLocator
+
+    marker = "o" if len(curves.places) == 1 else ""
+    lines = []
+    for place, curve in enumerate(curves.probabilities):
+        (line,) = ax.plot(
+            curves.places,
+            curve,
+            color=COLOURS[place % len(COLOURS)],
+            linestyle=_LINES[place // len(COLOURS) % len(_LINES)],
+            marker=marker,
+            zorder=3 - place / len(curves.labels),  # the leading one on top
+        )
+        lines.append(line)
+    if log:
+        ax.set_yscale("log", nonpositive="clip")
+        ax.set_ylim(_lowest(curves.probabilities), 1.3)
+    else:
+        ax.set_ylim(-0.02, 1.02)
+    first, last = float(curves.places[0]), float(curves.places[-1])
+    margin = 0.01 * (last - first) or 0.5
+    ax.set_xlim(first - margin, last + margin)
+    if first == last:
+        ax.set_xticks([first])
+    elif curves.axis_name == "frame":
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    ax.set_xlabel(curves.axis_name)
+    ax.set_ylabel("probability")
+    ax.grid(visible=True, alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+    _add_legend(ax, lines, curves.labels)
+    return lines
+
+
+def _lowest(probabilities: NDArray[np.float32]) -> float:
+    """Return the power of ten at which a logarithmic axis ends: two decades, or as many as the curves need."""
+    positive = probabilities[probabilities > 0]
+    lowest = float(positive.min()) if positive.size else 1.0
+    decade = 10.0 ** math.floor(math.log10(max(lowest, _LOWEST_PROBABILITY)))
+    return float(min(decade, 0.01))
+
+
+def _add_legend(ax: Axes, lines: list[Line2D], labels: tuple[str, ...]) -> None:
+    """Put the legend to the right of the axes, in letters so small that it is no higher than they are."""
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties
+
+    in_two_lines = len(labels) <= _MAX_LABELS_IN_TWO_LINES
+    texts = [_shorten(label, max_lines=1 + in_two_lines) for label in labels]
+    size = FontProperties(size=rcParams["legend.fontsize"]).get_size_in_points()
+    legend = _place_legend(ax, lines, texts, size)
+    box = legend.get_window_extent()
+    room = ax.bbox
+    share = min(
+        room.height / box.height, _MAX_LEGEND_SHARE * room.width / box.width, 1.0
+    )
+    if share < 1:
+        size = max(size * share, _MIN_FONT_SIZE)
+        legend = _place_legend(ax, lines, texts, size)
+    _make_room(ax, legend)
+
+
+def _place_legend(
+    ax: Axes, lines: list[Line2D], texts: list[str], font_size: float
+) -> Legend:
+    # Texts come later: matplotlib leaves out those that begin with "_", and takes "$" for mathematics.
+    legend = ax.legend(
+        lines,
+        ["-"] * len(lines),
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1.0),
+        borderaxespad=0.0,
+        frameon=False,
+        fontsize=font_size,
+        alignment="left",
+    )
+    for shown, text in zip(legend.get_texts(), texts, strict=True):
+        shown.set_parse_math(False)
+        shown.set_text(text)
+    return legend
+
+
+def _make_room(ax: Axes, legend: Legend) -> None:
+    """Make the axes narrower by the legend, unless the figure has a layout that does it."""
+    figure = ax.figure
+    if figure.get_layout_engine() is not None:
+        return
+    place = ax.get_position()
+    legend_width = legend.get_window_extent().width / figure.bbox.width
+    width = max(place.width - legend_width - 0.02 * place.width, 0.2 * place.width)
+    ax.set_position((place.x0, place.y0, width, place.height))
+
+
+def _shorten(label: str, *, max_lines: int) -> str:
+    r"""Return *label* in at most so many lines, with dots in its middle if it is too long.
+
+    Example:
+        >>> _shorten("passing American football (not in game)", max_lines=2)
+        'passing American\nfootball (not in game)'
+        >>> _shorten("passing American football (not in game)", max_lines=1)
+        'passing Americ…(not in game)'
+    """
+    text = " ".join(label.split())
+    lines = textwrap.wrap(text, _LABEL_WIDTH)
+    if len(lines) <= max_lines:
+        return "\n".join(lines)
+    for length in range(len(text) - 1, 1, -1):
+        tail = length // 2
+        short = f"{text[: length - tail].rstrip()}…{text[len(text) - tail :]}"
+        lines = textwrap.wrap(short, _LABEL_WIDTH + 4 * (max_lines == 1))
+        if len(lines) <= max_lines:
+            break
+    return "\n".join(lines)

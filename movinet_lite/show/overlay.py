@@ -1,0 +1,304 @@
+"""From a frame and a prediction to a frame that shows the prediction, and from a video to one that does.
+
+Needs the extra ``plot``: ``pip install 'movinet-lite[plot]'``. The letters are those of DejaVu Sans, which comes with
+matplotlib.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import Frame, FrameSize, VideoFrame, as_frame
+from movinet_lite.classifiers import StreamingClassifier
+from movinet_lite.errors import ArrayError
+from movinet_lite.predictions import LabelFilter, Prediction, Ranking
+from movinet_lite.show.curves import check_matplotlib
+from movinet_lite.video import read_frames, sample_times, to_uint8
+from movinet_lite.video.decoding import VideoDecoder
+
+if TYPE_CHECKING:
+    from av import VideoFrame as Picture
+    from PIL.ImageFont import FreeTypeFont
+
+__all__ = ["OverlaidFrame", "draw_overlay", "overlay_video"]
+
+_FONT_SHARE = 0.042
+"""The height of letters, as a share of the frame's shorter side."""
+
+_FONT_SIZES = (10, 96)
+"""The smallest and the largest letters, in pixels. Below, letters cannot be read."""
+
+_PANEL_WIDTH = 19
+"""The width of the panel in heights of letters, where the frame is wide enough."""
+
+_MAX_PANEL_SHARE = 0.5
+"""How much of the frame's height the panel may take; rows that do not fit are left out, but for the first."""
+
+_PANEL_STRENGTH = 0.72
+"""How black the panel is: white letters on it have a contrast of 8 to 1 even where the frame is white."""
+
+_BAR = np.array([86, 180, 233], np.float32)
+_TRACK = np.array([110, 110, 110], np.float32)
+_WHITE = np.array([255, 255, 255], np.float32)
+
+
+def draw_overlay(
+    frame: Frame | VideoFrame,
+    prediction: Prediction,
+    *,
+    k: int = 3,
+    label_filter: LabelFilter | None = None,
+) -> NDArray[np.uint8]:
+    """Return *frame* with the leading actions of *prediction* in its lower left corner.
+
+    Each action has a line with its name and its probability, and a bar below, on a dark panel that lets the frame shine
+    through. Letters grow with the frame. What does not fit is left out: the ends of long names, and rows beyond half
+    of the frame's height.
+
+    Args:
+        frame: ``(height, width, 3)``, uint8, 0 to 255, or floating point, 0 to 1, RGB. It stays as it is.
+        prediction: What to show.
+        k: How many actions at most, at least 1.
+        label_filter: What of the prediction to show; `None` for all. Where nothing passes, there is no panel.
+
+    Returns:
+        A new array, ``(height, width, 3)``, uint8, 0 to 255, RGB.
+
+    Raises:
+        ArrayError: If *frame* is not one RGB picture, or *k* is below 1.
+        LabelsError: If *label_filter* was made for other labels.
+        MissingDependencyError: If matplotlib is not installed.
+    """
+    check_matplotlib()
+    result = to_uint8(as_frame(frame))
+    height, width, _ = result.shape
+    ranking = prediction.top_k(k, label_filter=label_filter)
+    if ranking:
+        panel = _panel(ranking, (height, width))
+        place = result[panel.place]
+        place[...] = np.rint(place * panel.shines_through + panel.light)
+    return result
+
+
+@attrs.frozen(eq=False)
+class OverlaidFrame(VideoFrame):
+    """A frame of a video with what the model says drawn onto it; its `pixels`, `time_s` and `index` are a frame's.
+
+    Attributes:
+        predictions: Those made at this frame, in the order of time: none where the model was not asked, several where
+            the frame lasts.
+    """
+
+    predictions: tuple[Prediction, ...]
+
+
+def overlay_video(
+    path: str | Path,
+    classifier: StreamingClassifier,
+    *,
+    k: int = 3,
+    label_filter: LabelFilter | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+) -> Iterator[OverlaidFrame]:
+    """Return every frame of a video file, each with the prediction of its time drawn onto it.
+
+    The classifier sees the frames that ``read_frames(path, fps=classifier.fps)`` gives; its prediction stays on the
+    frames that follow until the next one. The file is read once, as the frames are asked for. The classifier goes on
+    from the frames it has seen; call its `reset` before another video.
+
+    Args:
+        path: A video file; see `read_frames`.
+        classifier: A session that knows its *fps*.
+        k: As in `draw_overlay`.
+        label_filter: As in `draw_overlay`.
+        start_s: Where to begin, in seconds: at the frame shown then. `None` at the first frame.
+        end_s: Where to end, in seconds; `None` at the end of the video.
+
+    Returns:
+        An iterator of the frames, in the video's own size and at its own rate, one after the other.
+
+    Raises:
+        VideoError: If it is not a video, or ends before *start_s*; also while iterating, after the last good frame, if
+            the file is damaged or was cut short. A missing file is a `VideoNotFoundError`.
+        ArrayError: If the classifier does not know its *fps*, or *start_s* or *end_s* is impossible.
+        MissingDependencyError: If matplotlib is not installed.
+
+    Example:
+        ::
+
+            frames = overlay_video("clip.mp4", StreamingClassifier.load("a0"))
+            write_video("out.mp4", frames, fps=read_video_info("clip.mp4").fps)
+    """
+    check_matplotlib()
+    fps = classifier.fps
+    if fps is None:
+        raise ArrayError(
+            "the classifier must know its frames per second; it knows none (load it with fps=...)"
+        )
+    # What is wrong with the file or the times is said here, by the one who knows.
+    read_frames(path, fps=fps, start_s=start_s, end_s=end_s).close()
+    draw = functools.partial(draw_overlay, k=k, label_filter=label_filter)
+
+    def frames() -> Iterator[OverlaidFrame]:
+        prediction: Prediction | None = None
+        with closing(VideoDecoder(path)) as decoder:
+            pictures = _with_samples(decoder, fps, start_s or 0.0, end_s)
+            for index, (time_s, picture, samples_s) in enumerate(pictures):
+                pixels = decoder.pixels(picture, None)
+                made = tuple(classifier.step(pixels, time_s=at_s) for at_s in samples_s)
+                prediction = made[-1] if made else prediction
+                if prediction is not None:
+                    pixels = draw(pixels, prediction)
+                yield OverlaidFrame(pixels, time_s, index, made)
+            if decoder.damage is not None:
+                raise decoder.error(
+                    f"the file is damaged or was cut short after {decoder.end_s:.2f} s ({decoder.damage})"
+                )
+
+    return frames()
+
+
+def _with_samples(
+    decoder: VideoDecoder, fps: float, start_s: float, end_s: float | None
+) -> Iterator[tuple[float, Picture, list[float]]]:
+    """Yield each picture from *start_s* to *end_s* with its time, and the times at which the model sees it."""
+    tolerance_s = decoder.tolerance_s
+    times_s = sample_times(fps=fps, start_s=start_s, end_s=end_s)
+    due_s = next(times_s, None)
+    # Each picture with the one that follows, and the last one with nothing.
+    pairs = itertools.pairwise(itertools.chain(decoder.frames(start_s), [None]))
+    for current, following in pairs:
+        if current is None:  # only at the end
+            return
+        time_s, last_s, picture = current
+        until_s = last_s if following is None else following[0]
+        samples_s: list[float] = []
+        while due_s is not None and due_s + tolerance_s < until_s:
+            samples_s.append(due_s)
+            due_s = next(times_s, None)
+        if end_s is not None and time_s + tolerance_s >= end_s:
+            return
+        if samples_s or time_s + tolerance_s >= start_s:
+            yield time_s, picture, samples_s
+
+
+# The panel
+
+
+@attrs.frozen(eq=False)
+class _Panel:
+    """A panel, ready to be laid over frames of one size: each pixel times *shines_through*, plus *light*.
+
+    Attributes:
+        place: The rows and columns of the frame that it takes.
+        shines_through: ``(height, width, 1)``, float32, 0 to 1.
+        light: ``(height, width, 3)``, float32, 0 to 255.
+    """
+
+    place: tuple[slice, slice]
+    shines_through: NDArray[np.float32]
+    light: NDArray[np.float32]
+
+
+@functools.lru_cache(maxsize=8)  # a prediction stays for some frames
+def _panel(ranking: Ranking, frame_size: FrameSize) -> _Panel:
+    height, width = frame_size
+    font_size = int(np.clip(round(_FONT_SHARE * min(frame_size)), *_FONT_SIZES))
+    line_height = sum(_font(font_size).getmetrics())
+    bar_height = max(2, round(0.18 * font_size))
+    gap = round(0.35 * font_size)
+    padding = min(round(0.5 * font_size), width // 12)
+    margin = min(round(0.6 * font_size), width // 24)
+    row_height = line_height + bar_height + gap
+    room = _MAX_PANEL_SHARE * height - margin - 2 * padding + gap
+    num_rows = int(room // row_height)
+    rows = ranking[: max(1, num_rows)]
+
+    panel_width = min(_PANEL_WIDTH * font_size, width - 2 * margin)
+    panel_height = 2 * padding + len(rows) * row_height - gap
+    shines_through = np.full(
+        (panel_height, panel_width, 1), 1 - _PANEL_STRENGTH, np.float32
+    )
+    light = np.zeros((panel_height, panel_width, 3), np.float32)
+    text_width = panel_width - 2 * padding
+    for place, (label, score) in enumerate(rows):
+        text = _row_text(label, f"{100 * score:.0f} %", font_size, text_width)
+        columns = slice(padding, padding + text_width)
+        top = padding + place * row_height
+        lines = slice(top, top + line_height)
+        shines_through[lines, columns] *= 1 - text
+        light[lines, columns] = _WHITE * text
+        bar = slice(lines.stop, lines.stop + bar_height)
+        shines_through[bar, columns] = 0
+        light[bar, columns] = _TRACK
+        light[bar, padding : padding + round(text_width * score)] = _BAR
+
+    top = max(height - margin - panel_height, 0)
+    shown = slice(0, height - top)  # all of it, unless the frame is smaller
+    return _Panel(
+        (slice(top, top + panel_height), slice(margin, margin + panel_width)),
+        shines_through[shown],
+        light[shown],
+    )
+
+
+def _row_text(
+    label: str, score: str, font_size: int, width: int
+) -> NDArray[np.float32]:
+    """Return how white each pixel of a row is: the label at its left end, the score at its right end.
+
+    Returns:
+        ``(line height, width, 1)``, float32, 0 to 1.
+    """
+    row = np.zeros((sum(_font(font_size).getmetrics()), width, 1), np.float32)
+    right = _letters(score, font_size)[:, :width]
+    row[:, width - right.shape[1] :] = right
+    room = width - right.shape[1] - font_size // 2
+    left = _letters(_fitting(label, font_size, room), font_size)[:, : max(room, 0)]
+    row[:, : left.shape[1]] = left
+    return row
+
+
+@functools.cache
+def _font(size: int) -> FreeTypeFont:
+    import matplotlib as mpl
+    from PIL import ImageFont
+
+    fonts = Path(mpl.get_data_path(), "fonts", "ttf")
+    return ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), size)
+
+
+@functools.lru_cache(maxsize=512)
+def _letters(text: str, font_size: int) -> NDArray[np.float32]:
+    """Return how much of each pixel *text* covers: ``(line height, width, 1)``, float32, 0 to 1."""
+    from PIL import Image, ImageDraw
+
+    font = _font(font_size)
+    size = (math.ceil(font.getlength(text)), sum(font.getmetrics()))
+    picture = Image.new("L", size)
+    ImageDraw.Draw(picture).text((0, 0), text, fill=255, font=font)
+    return np.asarray(picture, np.float32)[..., np.newaxis] / np.float32(255)
+
+
+@functools.lru_cache(maxsize=512)
+def _fitting(label: str, font_size: int, width: int) -> str:
+    """Return as much of *label* as is no wider than *width* pixels, with dots in place of its end."""
+    font = _font(font_size)
+    if font.getlength(label) <= width:
+        return label
+    for length in range(len(label) - 1, 0, -1):
+        short = f"{label[:length].rstrip()}…"
+        if font.getlength(short) <= width:
+            return short
+    return ""

@@ -1,0 +1,324 @@
+"""From predictions to pictures: curves over time, a frame above its curves, and the animation of a whole clip.
+
+Needs the extra ``plot``: ``pip install 'movinet-lite[plot]'``. Nothing here goes through pyplot, so no figure is left open
+and no setting of matplotlib is changed. The settings in force are respected: pictures made under a dark style are dark.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from movinet_lite.arrays import Clip, Frame, VideoFrame, as_clip, as_frame
+from movinet_lite.errors import ArrayError
+from movinet_lite.labels import check_labels
+from movinet_lite.show.curves import (
+    Predictions,
+    check_matplotlib,
+    draw_curves,
+    read_curves,
+)
+from movinet_lite.show.step_painter import StepPainter
+from movinet_lite.video import write_video
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "Predictions",
+    "animate",
+    "draw_step",
+    "plot_confusion",
+    "plot_probabilities",
+    "save_animation",
+]
+
+_MOST_CLASSES_WITH_NUMBERS = 40
+
+
+def plot_probabilities(
+    predictions: Predictions,
+    labels: Sequence[str] | None = None,
+    *,
+    k: int = 5,
+    fps: float | None = None,
+    log: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how probable the leading classes were over time, with the legend beside the curves.
+
+    The classes are those of `top_k_over_time`. The time is that of the predictions, in seconds; where they know none,
+    it is counted with *fps*; without that, the axis shows the numbers of the frames.
+
+    Args:
+        predictions: A `Prediction` for each frame; or an array ``(frames, classes)``, 0 to 1.
+        labels: The name of each class, for an array; predictions bring their own.
+        k: How many curves at most, at least 1.
+        fps: Frames per second of the predictions, where they do not know their times; `None` for not known.
+        log: Whether the axis of the probabilities is logarithmic. It ends at one millionth at the latest.
+        ax: Where to draw. The legend takes its room from there, so it covers no neighbour. `None` makes a figure of
+            its own, which is the *figure* of what is returned; save it with ``ax.figure.savefig("curves.png")``.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ArrayError: If there is no prediction, *predictions* is something else, times go backwards, or *k* or *fps* is
+            out of range.
+        LabelsError: If labels are missing, differ between predictions, or are not one for each class.
+        MissingDependencyError: If matplotlib is not installed.
+    """
+    check_matplotlib()
+    curves = read_curves(predictions, labels, k=k, fps=fps)
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        ax = Figure(figsize=(8, 4), layout="constrained").subplots()
+    draw_curves(ax, curves, log=log)
+    return ax
+
+
+def draw_step(
+    frame: Frame | VideoFrame,
+    predictions: Predictions,
+    index: int,
+    *,
+    labels: Sequence[str] | None = None,
+    k: int = 5,
+    fps: float | None = None,
+    log: bool = False,
+    height: int = 500,
+) -> NDArray[np.uint8]:
+    """Return a picture of *frame* above the curves, as far as they are known by then.
+
+    A line across the curves shows the time of the frame, a dot on each its probability then. What is still to come is
+    grey. It is one picture of `animate`.
+
+    Args:
+        frame: ``(height, width, 3)``, uint8, 0 to 255, or floating point, 0 to 1, RGB.
+        predictions: As in `plot_probabilities`, of the whole clip.
+        index: Which of the predictions belongs to *frame*, from 0.
+        labels: As in `plot_probabilities`.
+        k: How many curves at most, at least 1.
+        fps: As in `plot_probabilities`.
+        log: Whether the axis of the probabilities is logarithmic.
+        height: Of the picture, in pixels, at least 200. Its width follows from the shape of the frame.
+
+    Returns:
+        ``(height, width, 3)``, uint8, 0 to 255, RGB.
+
+    Raises:
+        ArrayError: If *frame* is not one RGB picture, or *index* or *height* is out of range; also as
+            `plot_probabilities`.
+        LabelsError: As `plot_probabilities`.
+        MissingDependencyError: If matplotlib is not installed.
+    """
+    check_matplotlib()
+    pixels = as_frame(frame)
+    curves = read_curves(predictions, labels, k=k, fps=fps)
+    num_frames = len(curves.places)
+    index = operator.index(index)
+    if not 0 <= index < num_frames:
+        raise ArrayError(
+            f"index must be from 0 to {num_frames - 1}, as there are {num_frames} predictions; got {index}"
+        )
+    size = (pixels.shape[0], pixels.shape[1])
+    return StepPainter(curves, size, height=height, log=log).paint(pixels, index)
+
+
+def animate(
+    clip: Clip | Sequence[Frame | VideoFrame],
+    predictions: Predictions,
+    *,
+    labels: Sequence[str] | None = None,
+    k: int = 5,
+    fps: float | None = None,
+    log: bool = False,
+    height: int = 500,
+    progress: bool = True,
+) -> NDArray[np.uint8]:
+    """Return a picture for each frame of *clip*: the frame above its curves, as `draw_step` draws them.
+
+    All that stands still is drawn once. For a long clip see `save_animation`, which keeps one picture at a time.
+
+    Args:
+        clip: ``(frames, height, width, 3)``, uint8, 0 to 255, or floating point, 0 to 1, RGB; or a list of frames.
+        predictions: As in `plot_probabilities`, one for each frame.
+        labels: As in `plot_probabilities`.
+        k: How many curves at most, at least 1.
+        fps: As in `plot_probabilities`.
+        log: Whether the axis of the probabilities is logarithmic.
+        height: Of the pictures, in pixels, at least 200. Their width follows from the shape of the frames.
+        progress: Whether to show a bar on the standard error, if that is a terminal.
+
+    Returns:
+        ``(frames, height, width, 3)``, uint8, 0 to 255, RGB.
+
+    Raises:
+        ArrayError: If *clip* is not a series of RGB pictures, there is not one prediction for each frame, or *height* is
+            out of range; also as `plot_probabilities`.
+        LabelsError: As `plot_probabilities`.
+        MissingDependencyError: If matplotlib is not installed.
+    """
+    pixels, painter = _prepare_animation(
+        clip, predictions, labels, k=k, fps=fps, log=log, height=height
+    )
+    pictures = np.empty((len(pixels), *painter.size, 3), np.uint8)
+    for index, picture in enumerate(_paint_all(pixels, painter, progress=progress)):
+        pictures[index] = picture
+    return pictures
+
+
+def save_animation(
+    path: str | Path,
+    clip: Clip | Sequence[Frame | VideoFrame],
+    predictions: Predictions,
+    *,
+    fps: float,
+    labels: Sequence[str] | None = None,
+    k: int = 5,
+    log: bool = False,
+    height: int = 500,
+    progress: bool = True,
+) -> None:
+    """Write the pictures of `animate` to a video file, one by one.
+
+    Args:
+        path: Where to write; the ending tells the format, ``.mp4`` or ``.gif``, as for `write_video`.
+        clip: As in `animate`.
+        predictions: As in `animate`.
+        fps: Frames per second at which the animation plays. Where the predictions do not know their times, it counts
+            the seconds below the curves too.
+        labels: As in `plot_probabilities`.
+        k: How many curves at most, at least 1.
+        log: Whether the axis of the probabilities is logarithmic.
+        height: Of the pictures, in pixels, at least 200. An odd one grows by one in an mp4.
+        progress: Whether to show a bar on the standard error, if that is a terminal.
+
+    Raises:
+        VideoError: If the ending is unknown or the file cannot be written.
+        ArrayError: As `animate`; and if *fps* is out of range for the format.
+        LabelsError: As `plot_probabilities`.
+        MissingDependencyError: If matplotlib is not installed.
+    """
+    pixels, painter = _prepare_animation(
+        clip, predictions, labels, k=k, fps=fps, log=log, height=height
+    )
+    write_video(path, _paint_all(pixels, painter, progress=progress), fps=fps)
+
+
+def plot_confusion(
+    confusion: ArrayLike, labels: Sequence[str], *, ax: Axes | None = None
+) -> Axes:
+    """Draw what was taken for what: a row for each true class, a column for each class it was taken for.
+
+    The darker a field, the larger the share of its row; the number in it is the count. Classes that appear in no row and
+    no column are left out. From 40 classes on, the fields have no numbers.
+
+    Args:
+        confusion: ``(classes, classes)``, whole numbers, 0 or more: how many examples of the class of the row were taken
+            for that of the column, as in `movinet_lite.training.evaluate.Evaluation`.
+        labels: The name of each class.
+        ax: Where to draw; `None` makes a figure of its own, which is the *figure* of what is returned.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ArrayError: If *confusion* is something else, or counts nothing.
+        LabelsError: If there is not one label for each class.
+        MissingDependencyError: If matplotlib is not installed.
+    """
+    check_matplotlib()
+    counts = _check_confusion(confusion)
+    names = check_labels(labels, len(counts))
+    used = np.flatnonzero(counts.any(axis=0) | counts.any(axis=1))
+    counts = counts[np.ix_(used, used)]
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        inches = min(3.0 + 0.4 * len(used), 40.0)
+        ax = Figure(figsize=(inches + 1.0, inches), layout="constrained").subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    shown = [names[index] for index in used]
+    ax.set_xticks(
+        range(len(used)), shown, rotation=45, ha="right", rotation_mode="anchor"
+    )
+    ax.set_yticks(range(len(used)), shown)
+    ax.set_xlabel("taken for")
+    ax.set_ylabel("is")
+    if len(used) < _MOST_CLASSES_WITH_NUMBERS:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            color = "white" if shares[row, column] > 0.6 else "black"
+            ax.text(
+                column,
+                row,
+                str(counts[row, column]),
+                ha="center",
+                va="center",
+                color=color,
+            )
+    return ax
+
+
+def _check_confusion(confusion: ArrayLike) -> NDArray[np.int64]:
+    counts = np.asarray(confusion)
+    if (
+        counts.ndim != 2
+        or counts.shape[0] != counts.shape[1]
+        or counts.dtype.kind not in "iu"
+    ):
+        raise ArrayError(
+            f"confusion must be whole numbers of shape (classes, classes); got {counts.dtype} of shape {counts.shape}"
+        )
+    if (counts < 0).any() or not counts.any():
+        raise ArrayError(
+            "confusion must count something, and nothing less than 0 times"
+        )
+    return counts.astype(np.int64)
+
+
+def _prepare_animation(
+    clip: Clip | Sequence[Frame | VideoFrame],
+    predictions: Predictions,
+    labels: Sequence[str] | None,
+    *,
+    k: int,
+    fps: float | None,
+    log: bool,
+    height: int,
+) -> tuple[Clip, StepPainter]:
+    check_matplotlib()
+    pixels = as_clip(clip)
+    curves = read_curves(predictions, labels, k=k, fps=fps)
+    if len(pixels) != len(curves.places):
+        raise ArrayError(
+            "there must be one prediction for each frame of the clip; "
+            f"got {len(pixels)} frames and {len(curves.places)} predictions"
+        )
+    size = (pixels.shape[1], pixels.shape[2])
+    return pixels, StepPainter(curves, size, height=height, log=log)
+
+
+def _paint_all(
+    clip: Clip, painter: StepPainter, *, progress: bool
+) -> Iterator[NDArray[np.uint8]]:
+    for index in _watched(range(len(clip)), is_shown=progress and sys.stderr.isatty()):
+        yield painter.paint(clip[index], index)
+
+
+def _watched(indices: range, *, is_shown: bool) -> Iterable[int]:
+    """Return *indices*, with a bar on the standard error that moves as they are taken."""
+    if not is_shown:
+        return indices
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(indices, "Drawing", console=Console(stderr=True), transient=True)

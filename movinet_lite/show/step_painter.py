@@ -1,0 +1,199 @@
+"""From a frame and its place in time to a picture of it above the curves.
+
+The library's face to it is `movinet_lite.show.plotting`.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from movinet_lite.arrays import Frame, FrameSize
+from movinet_lite.errors import ArrayError
+from movinet_lite.show.curves import COLOURS, Curves, draw_curves
+from movinet_lite.video import prepare_frame, to_uint8
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["StepPainter"]
+
+_COMING_INK = 0.3
+"""How much of the colour of text is in the grey of what is still to come; the rest is background."""
+
+_MIN_HEIGHT = 200
+_FRAME_SHARE = 0.56
+"""The share of a picture's height that the frame has; the curves have the rest."""
+
+_ASPECTS = (1.3, 16 / 9)
+"""The least and the greatest width of a picture, in heights."""
+
+_INCHES = 6.25
+"""The height of a picture for matplotlib, which turns points of text into pixels by it."""
+
+_MIN_DOTS_PER_INCH = 60.0
+"""Below, letters of ten points cannot be read."""
+
+
+class StepPainter:
+    """Paints the pictures of one clip. What stands still is drawn here, once.
+
+    The curves are drawn twice: with all their colours, and with all of them grey. A picture takes the first up to its
+    time and the second from there on.
+
+    Attributes:
+        size: ``(height, width)`` of the pictures, in pixels.
+    """
+
+    def __init__(
+        self, curves: Curves, frame_size: FrameSize, *, height: int, log: bool
+    ) -> None:
+        height = _check_height(height)
+        room = round(_FRAME_SHARE * height)
+        aspect = frame_size[1] / frame_size[0]
+        width = round(
+            np.clip(room * aspect, _ASPECTS[0] * height, _ASPECTS[1] * height)
+        )
+        width += width % 2
+        self.size = (height, width)
+        self._top = room
+        self._draw_panel(curves, log=log)
+        self._place_frame(frame_size)
+
+    def paint(self, frame: Frame, index: int) -> NDArray[np.uint8]:
+        """Return the picture of *frame* at the time of prediction *index*."""
+        picture = self._background.copy()
+        picture[self._frame_place] = to_uint8(prepare_frame(frame, self._frame_size))
+        rows, right = self._curve_rows, self._curve_right
+        column = int(self._columns[index])
+        now = slice(column + 1, right)
+        picture[rows, now] = self._coming[:, now]
+        half = self._line_width // 2
+        picture[rows, column - half : column - half + self._line_width] = self._ink
+        dots = zip(self._rows[:, index], self._colours, strict=True)
+        for row, colour in reversed(list(dots)):  # the leading one on top
+            self._paint_dot(picture, int(row), column, colour)
+        return picture
+
+    def _draw_panel(self, curves: Curves, *, log: bool) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.colors import to_rgb
+        from matplotlib.figure import Figure
+
+        height, width = self.size
+        panel_height = height - self._top
+        # A hundredth of a pixel more, since matplotlib rounds down.
+        dots_per_inch = max(height / _INCHES, _MIN_DOTS_PER_INCH)
+        figure = Figure(
+            figsize=(
+                (width + 0.01) / dots_per_inch,
+                (panel_height + 0.01) / dots_per_inch,
+            ),
+            dpi=dots_per_inch,
+            layout="constrained",
+        )
+        canvas = FigureCanvasAgg(figure)
+        ax = figure.subplots()
+        lines = draw_curves(ax, curves, log=log)
+        past = _render(canvas)
+        paper = np.array(to_rgb(figure.get_facecolor()))
+        ink = np.array(to_rgb(ax.yaxis.label.get_color()))
+        figure.set_layout_engine("none")
+        for line in lines:
+            line.set_color(tuple(_COMING_INK * ink + (1 - _COMING_INK) * paper))
+        self._coming = _render(canvas)
+        self._background = np.empty((height, width, 3), np.uint8)
+        self._background[...] = _as_bytes(paper)
+        self._background[self._top :] = past
+        self._ink = _as_bytes(ink)
+        self._colours = [
+            _as_bytes(to_rgb(COLOURS[place % len(COLOURS)]))
+            for place in range(len(lines))
+        ]
+        self._line_width = max(1, round(height / 300))
+        self._dot = _disc(max(2.0, height / 110))
+        self._find_pixels(ax, curves)
+        self._coming = self._coming[
+            self._curve_rows.start - self._top : self._curve_rows.stop - self._top
+        ]
+
+    def _find_pixels(self, ax: Axes, curves: Curves) -> None:
+        """Find where on the picture the axes lie, and each point of each curve; matplotlib counts rows from below."""
+        height, _ = self.size
+        box = ax.bbox
+        self._curve_rows = slice(height - round(box.y1), height - round(box.y0))
+        self._curve_right = round(box.x1)
+        low, high = ax.get_ylim()
+        values = np.clip(curves.probabilities, low, high)
+        x, y = np.broadcast_arrays(curves.places, values)
+        points = ax.transData.transform(np.stack([x.ravel(), y.ravel()], axis=-1))
+        columns, rows = points.reshape(*values.shape, 2).transpose(2, 0, 1)
+        self._columns = np.floor(columns[0]).astype(np.intp)
+        self._rows = height - 1 - np.floor(rows).astype(np.intp)
+
+    def _place_frame(self, frame_size: FrameSize) -> None:
+        """Find the largest place for the frame above the curves, in its own shape."""
+        height, width = frame_size
+        room = (self._top, self.size[1])
+        scale = min(room[0] / height, room[1] / width)
+        self._frame_size = (
+            max(1, round(height * scale)),
+            max(1, round(width * scale)),
+        )
+        top, left = ((r - s) // 2 for r, s in zip(room, self._frame_size, strict=True))
+        self._frame_place = (
+            slice(top, top + self._frame_size[0]),
+            slice(left, left + self._frame_size[1]),
+        )
+
+    def _paint_dot(
+        self,
+        picture: NDArray[np.uint8],
+        row: int,
+        column: int,
+        colour: NDArray[np.uint8],
+    ) -> None:
+        radius = len(self._dot) // 2
+        place = picture[
+            row - radius : row + radius + 1, column - radius : column + radius + 1
+        ]
+        cover = self._dot[: place.shape[0], : place.shape[1]]
+        place[...] = np.rint(place * (1 - cover) + colour * cover)
+
+
+def _check_height(height: int) -> int:
+    try:
+        whole = operator.index(height)
+    except TypeError:
+        whole = 0
+    if whole < _MIN_HEIGHT:
+        raise ArrayError(
+            f"height must be a whole number of pixels, at least {_MIN_HEIGHT}; got {height!r}"
+        )
+    return whole
+
+
+def _render(canvas: Any) -> NDArray[np.uint8]:
+    """Return the figure as ``(height, width, 3)``, uint8."""
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba(), np.uint8)[..., :3].copy()
+
+
+def _as_bytes(colour: ArrayLike) -> NDArray[np.uint8]:
+    """Return a colour of matplotlib, with values from 0 to 1, as uint8."""
+    return np.rint(np.multiply(colour, 255)).astype(np.uint8)
+
+
+def _disc(radius: float) -> NDArray[np.float32]:
+    """Return how much of each pixel a disc covers: ``(side, side, 1)``, float32, 0 to 1, the side odd."""
+    reach = math.ceil(radius)
+    offsets = np.arange(-reach, reach + 1)
+    distance = np.hypot(offsets[:, np.newaxis], offsets)
+    cover: NDArray[np.float32] = np.clip(radius + 0.5 - distance, 0, 1).astype(
+        np.float32
+    )
+    return cover[..., np.newaxis]

@@ -1,0 +1,283 @@
+"""From a video file to frames with their times.
+
+Which frame is taken, to the letter:
+
+- Times are in seconds from the first frame, whose time is 0 whatever the file says.
+- Without *fps*, every frame is given once, with its own time. With *fps*, the times are ``start_s + i / fps``, and each
+  takes the frame **shown** then: the last one whose own time is not later. So 29.97 frames per second, variable frame
+  rates and the durations of a GIF come out right, and a frame that lasts is given several times.
+- It ends where the last frame's display ends, or before *end_s*.
+- A file rounds the times of its frames to its own clock: Matroska and WebM to thousandths of a second, GIF to
+  hundredths. So every time asked for counts as if it were half a tick of that clock later, at most 5 ms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import (
+    FrameSize,
+    VideoFrame,
+    as_number,
+    check_frame_size,
+    check_positive,
+)
+from movinet_lite.errors import ArrayError, VideoError
+from movinet_lite.video.decoding import VideoDecoder, VideoInfo
+from movinet_lite.video.sampling import frames_shown_at, sample_times
+from movinet_lite.video.writing import write_video
+
+if TYPE_CHECKING:
+    from av import VideoFrame as Picture
+
+__all__ = [
+    "FrameReader",
+    "VideoInfo",
+    "load_clip",
+    "read_frames",
+    "read_video_info",
+    "write_video",
+]
+
+
+def read_frames(
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    frame_size: FrameSize | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+) -> FrameReader:
+    """Return the frames of a video file, one by one, each with its time.
+
+    The file is opened and its first frame decoded at once, so a file that is none fails here; the rest is decoded as
+    it is asked for. The file is closed after the last frame, at the end of a ``with`` block, and when the reader is
+    dropped.
+
+    Args:
+        path: A video file: mp4, mov, webm, mkv, avi, gif, or what else FFmpeg reads. Not a URL and not a camera.
+        fps: Frames per second to give, each the one shown at its time; `None` gives every frame of the file once.
+            A model wants the frame rate it was trained with.
+        frame_size: ``(height, width)`` in pixels to stretch the frames to, on the way from the decoder, which is the
+            fastest place; `None` keeps their size. The stored pixels count: if they are not square, the frames are
+            not widened for it.
+        start_s: Where to begin, in seconds; `None` at the first frame. Jumps there without decoding what lies before.
+        end_s: Where to end, in seconds; a frame at this very time is left out. `None` at the end of the video.
+
+    Returns:
+        An iterator of `VideoFrame`, and a context manager. Pixels are ``(height, width, 3)``, uint8, 0 to 255, RGB,
+        upright, in an array of their own; *time_s* is the frame's own time without *fps*, else the time asked for.
+        Iterating raises `VideoError` after the last good frame if the file is damaged or was cut short.
+
+    Raises:
+        VideoNotFoundError: If there is no such file.
+        VideoError: If it is not a video, has no picture that can be decoded, or ends before *start_s*.
+        ArrayError: If *fps*, *frame_size*, *start_s* or *end_s* is impossible.
+
+    Example:
+        >>> for frame in read_frames("clip.mp4", fps=5.0):  # doctest: +SKIP
+        ...     print(frame.index, frame.time_s, frame.pixels.shape)
+    """
+    return FrameReader(
+        path, fps=fps, frame_size=frame_size, start_s=start_s, end_s=end_s
+    )
+
+
+def load_clip(
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    frame_size: FrameSize | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    max_frames: int | None = None,
+) -> NDArray[np.uint8]:
+    """Return the frames of a video file as one array.
+
+    Args:
+        path: A video file; see `read_frames`, also for what is not told here.
+        fps: Frames per second to take; `None` takes every frame of the file.
+        frame_size: ``(height, width)`` in pixels to stretch the frames to; `None` keeps their size.
+        start_s: Where to begin, in seconds; `None` at the first frame.
+        end_s: Where to end, in seconds; `None` at the end of the video.
+        max_frames: How many frames to take at most; `None` takes all.
+
+    Returns:
+        ``(frames, height, width, 3)``, uint8, 0 to 255, RGB.
+
+    Raises:
+        VideoNotFoundError: If there is no such file.
+        VideoError: If it is not a video, is damaged or cut short within the frames asked for, or has no frame between
+            *start_s* and *end_s*.
+        ArrayError: If *fps*, *frame_size*, *start_s*, *end_s* or *max_frames* is impossible.
+    """
+    if max_frames is not None and not (
+        as_number(max_frames) >= 1 and float(max_frames).is_integer()
+    ):
+        raise ArrayError(
+            f"max_frames must be a whole number, at least 1; got {max_frames!r}"
+        )
+    limit = None if max_frames is None else int(max_frames)
+    with read_frames(
+        path, fps=fps, frame_size=frame_size, start_s=start_s, end_s=end_s
+    ) as reader:
+        frames = [frame.pixels for frame in itertools.islice(reader, limit)]
+    if not frames:
+        raise VideoError(f"no frame lies from {start_s} s to {end_s} s", path)
+    return np.stack(frames)
+
+
+def read_video_info(path: str | Path) -> VideoInfo:
+    """Return what a video file says about itself.
+
+    Args:
+        path: A video file; see `read_frames`.
+
+    Returns:
+        The facts. Only the first frame is decoded, so the number of frames and the duration are the file's claims.
+
+    Raises:
+        VideoNotFoundError: If there is no such file.
+        VideoError: If it is not a video, or has no picture that can be decoded.
+    """
+    with contextlib.closing(VideoDecoder(path)) as decoder:
+        return decoder.info
+
+
+class FrameReader:
+    """The frames of one video file, made by `read_frames`: an iterator and a context manager.
+
+    Attributes:
+        info: What the file says about itself.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        fps: float | None,
+        frame_size: FrameSize | None,
+        start_s: float | None,
+        end_s: float | None,
+    ) -> None:
+        self._decoder: VideoDecoder | None = None
+        self._is_at_end = False
+        self._path = Path(path)
+        self._num_given = 0
+        self._frame_size = None if frame_size is None else check_frame_size(frame_size)
+        if fps is not None:
+            check_positive(fps, "fps")
+        first_s, last_s = _check_span(start_s, end_s)
+        decoder = self._decoder = VideoDecoder(path)
+        self.info = decoder.info
+        try:
+            chosen = _choose(decoder, fps, first_s, last_s)
+            first = next(chosen, None)
+            if first is None:
+                _check_reached(decoder, first_s)
+        except BaseException:
+            self.close()
+            raise
+        self._chosen = chosen if first is None else itertools.chain([first], chosen)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> VideoFrame:
+        """Return the next frame.
+
+        Raises:
+            StopIteration: After the last one.
+            VideoError: After the last good one, if the file is damaged or was cut short; and if the reader was closed
+                before its end.
+        """
+        if self._is_at_end:
+            raise StopIteration
+        decoder = self._decoder
+        if decoder is None:
+            raise VideoError(
+                "the reader is closed (call read_frames again to read on)",
+                self._path,
+            )
+        chosen = next(self._chosen, None)
+        if chosen is None:
+            self._is_at_end = True
+            self.close()
+            _check_damage(decoder, self._num_given)
+            raise StopIteration
+        time_s, picture = chosen
+        pixels = decoder.pixels(picture, self._frame_size)
+        frame = VideoFrame(pixels=pixels, time_s=time_s, index=self._num_given)
+        self._num_given += 1
+        return frame
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; to do so twice does no harm."""
+        if self._decoder is not None:
+            self._decoder.close()
+            self._decoder = None
+
+
+def _choose(
+    decoder: VideoDecoder, fps: float | None, start_s: float, end_s: float | None
+) -> Iterator[tuple[float, Picture]]:
+    """Yield the pictures to give, each with its time."""
+    tolerance_s = decoder.tolerance_s
+    frames = decoder.frames(start_s)
+    if fps is not None:
+        times_s = sample_times(fps=fps, start_s=start_s, end_s=end_s)
+        yield from frames_shown_at(times_s, frames, tolerance_s=tolerance_s)
+        return
+    for time_s, _, picture in frames:
+        if end_s is not None and time_s + tolerance_s >= end_s:
+            return
+        if time_s + tolerance_s >= start_s:
+            yield time_s, picture
+
+
+def _check_span(
+    start_s: float | None, end_s: float | None
+) -> tuple[float, float | None]:
+    first_s = 0.0 if start_s is None else as_number(start_s)
+    if not 0 <= first_s < math.inf:
+        raise ArrayError(f"start_s must be a number of at least 0; got {start_s!r}")
+    last_s = None if end_s is None else as_number(end_s)
+    if last_s is not None and not first_s < last_s < math.inf:
+        raise ArrayError(
+            f"end_s must be a number above start_s, which is {first_s:g}; got {end_s!r}"
+        )
+    return first_s, last_s
+
+
+def _check_damage(decoder: VideoDecoder, num_given: int) -> None:
+    if decoder.damage is not None:
+        raise decoder.error(
+            f"the file is damaged or was cut short; {num_given} frames were given, "
+            f"the last one ends at {decoder.end_s:.2f} s ({decoder.damage})"
+        )
+
+
+def _check_reached(decoder: VideoDecoder, start_s: float) -> None:
+    _check_damage(decoder, 0)
+    if decoder.end_s <= start_s + decoder.tolerance_s:
+        raise VideoError(
+            f"start_s must lie before the end of the video at {decoder.end_s:.2f} s; got {start_s!r}",
+            decoder.path,
+        )

@@ -1,0 +1,83 @@
+"""Chooses which frames of a video to take: the one shown at each time asked for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from movinet_lite.arrays import check_positive
+
+__all__ = ["frames_shown_at", "sample_times"]
+
+T = TypeVar("T")
+
+
+def sample_times(
+    *, fps: float, start_s: float = 0.0, end_s: float | None = None
+) -> Iterator[float]:
+    """Yield the times at which *fps* frames a second are taken.
+
+    Args:
+        fps: Frames per second, above 0.
+        start_s: The first time, in seconds.
+        end_s: Where the times end, in seconds; this time itself is left out. `None` goes on for ever.
+
+    Yields:
+        ``start_s + i / fps`` for i = 0, 1, 2, ..., in seconds.
+
+    Raises:
+        ArrayError: If *fps* is not above 0.
+
+    Example:
+        >>> list(sample_times(fps=4, start_s=1.0, end_s=2.0))
+        [1.0, 1.25, 1.5, 1.75]
+    """
+    check_positive(fps, "fps")
+    for i in itertools.count():
+        time_s = start_s + i / fps
+        if end_s is not None and time_s > end_s - _ROUNDING_S:
+            return
+        yield time_s
+
+
+def frames_shown_at(
+    times_s: Iterable[float],
+    frames: Iterable[tuple[float, float, T]],
+    *,
+    tolerance_s: float = 0.0,
+) -> Iterator[tuple[float, T]]:
+    """Yield for each time the frame that is shown then.
+
+    That is the last frame whose own time is not later. A frame that lasts is taken several times, and one that no
+    time falls upon not at all. It ends with *times_s*, or at the first time that is past the end of the last frame.
+
+    Args:
+        times_s: The times, rising, in seconds.
+        frames: For each frame the time from which it is shown, the time at which it would end if no other frame
+            followed, both in seconds, and the frame; in the order of time. Read no further than needed.
+        tolerance_s: How late the times of the frames may be by rounding, in seconds: every time counts as if it were
+            this much later.
+
+    Yields:
+        The time, as it stands in *times_s*, and the frame.
+
+    Example:
+        >>> frames = [(0.0, 1.0, "a"), (1.0, 1.5, "b"), (1.5, 1.75, "c")]
+        >>> list(frames_shown_at([0.0, 0.5, 1.0, 1.5, 2.0], frames))
+        [(0.0, 'a'), (0.5, 'a'), (1.0, 'b'), (1.5, 'c')]
+    """
+    upcoming = iter(frames)
+    current = next(upcoming, None)
+    following = next(upcoming, None) if current is not None else None
+    for time_s in times_s:
+        latest_s = time_s + tolerance_s
+        while following is not None and following[0] <= latest_s:
+            current, following = following, next(upcoming, None)
+        if current is None or (following is None and latest_s >= current[1]):
+            return
+        yield time_s, current[2]
+
+
+_ROUNDING_S = 1e-6
+"""What times computed in floating point may be off by, in seconds; no video has frames that close."""

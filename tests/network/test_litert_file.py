@@ -1,0 +1,164 @@
+"""What stands beside the graph comes back, and states map to those of the network."""
+
+import json
+import subprocess
+import sys
+import time
+import zipfile
+
+import attrs
+import numpy as np
+import pytest
+
+from movinet_lite.errors import ModelError
+from movinet_lite.network.litert_file import (
+    LiteRTInfo,
+    from_litert_states,
+    litert_state_shapes,
+    new_litert_states,
+    pack_litert,
+    read_litert_info,
+    to_litert_states,
+)
+from movinet_lite.network.states import FRAME_COUNT, init_states
+from movinet_lite.network.variants import get_variant
+
+INFO = LiteRTInfo(
+    variant="t0",
+    mode="stream",
+    num_classes=2,
+    frame_size=(40, 33),
+    num_frames=1,
+    batch=2,
+    fps=5.0,
+    positional_encoding=False,
+    labels=("springen", "прыжок"),
+    source="here",
+)
+GRAPH = b"\x1c\0\0\0TFL3 and what a graph holds"
+
+
+def test_the_same_network_gives_the_same_bytes(monkeypatch):
+    """Whenever it is packed: what is kept under a checksum must not change by itself."""
+    first = pack_litert(GRAPH, INFO)
+    later = time.localtime(time.time() + 10**7)
+    monkeypatch.setattr(time, "localtime", lambda *_: later)
+    assert pack_litert(GRAPH, INFO) == first
+
+
+def test_facts_come_back(tmp_path):
+    """All of them, and the graph before them is as it was."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(pack_litert(GRAPH, INFO))
+
+    assert read_litert_info(path) == INFO
+    assert path.read_bytes().startswith(GRAPH)
+    assert pack_litert(GRAPH, INFO) == pack_litert(GRAPH, INFO)
+
+
+def test_facts_are_read_without_tensorflow(tmp_path):
+    """A stream from a compiled model starts without it."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(pack_litert(GRAPH, INFO))
+    program = (
+        "import sys; from movinet_lite.network.litert_file import read_litert_info as read;"
+        "print(read(sys.argv[1]).fps, 'tensorflow' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert found.stdout.split() == ["5.0", "False"]
+
+
+def test_files_of_others_have_no_facts(tmp_path):
+    """A plain graph, and one with another archive behind it."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(GRAPH)
+    assert read_litert_info(path) is None
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels.txt", "a\n")
+    assert read_litert_info(path) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda facts: facts.update(format=9),
+            "must be of format 1; it is of format 9",
+        ),
+        (lambda facts: facts.pop("variant"), "must be readable"),
+        (lambda facts: facts.update(frame_size=None), "must be readable"),
+    ],
+)
+def test_facts_that_do_not_fit_are_refused(tmp_path, change, message):
+    """A later format, and facts that are missing."""
+    path = tmp_path / "model.tflite"
+    facts = {"format": 1, **attrs.asdict(INFO)}
+    change(facts)
+    path.write_bytes(GRAPH)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("movinet_lite.json", json.dumps(facts))
+
+    with pytest.raises(ModelError, match=message):
+        read_litert_info(path)
+
+
+def test_states_map_to_the_networks_and_back():
+    """Frame by frame, oldest first; every number survives."""
+    states = init_states(get_variant("t0"), 2, (40, 33))
+    rng = np.random.default_rng(0)
+    for name, value in states.items():
+        if name != FRAME_COUNT:
+            states[name] = rng.normal(size=value.shape).astype("float32")
+    states[FRAME_COUNT] = np.array([3, 40_000], np.int32)
+
+    flat = to_litert_states(states)
+    back = from_litert_states(flat, INFO)
+
+    assert {name: value.shape for name, value in flat.items()} == litert_state_shapes(
+        INFO
+    )
+    assert all(value.dtype == np.float32 for value in flat.values())
+    np.testing.assert_array_equal(
+        flat["state_b2_l0_frame_3"], states["state/b2/l0/stream_buffer"][:, 3]
+    )
+    assert back.keys() == states.keys()
+    for name, value in states.items():
+        assert back[name].dtype == value.dtype
+        np.testing.assert_array_equal(back[name], value)
+
+
+@pytest.mark.parametrize("num_frames", [1, 2, 3, 4, 8])
+def test_frames_move_up(num_frames):
+    """After a call of n frames, frame i is what frame i + n was; the graph gives the others."""
+    info = attrs.evolve(INFO, num_frames=num_frames)
+    names = litert_state_shapes(info)
+    states = {name: f"old {name}" for name in names}
+    outputs = {name: f"new {name}" for name in names if name not in info.moves}
+
+    found = new_litert_states(outputs, states, info)
+
+    assert list(found) == list(states)
+    for name, value in found.items():
+        prefix, _, index = name.rpartition("_frame_")
+        length = {"state_b1_l0": 2, "state_b2_l0": 4}.get(prefix, 0)
+        if (
+            prefix in {"state_b1_l0", "state_b2_l0"}
+            and int(index) + num_frames < length
+        ):
+            assert value == f"old {prefix}_frame_{int(index) + num_frames}"
+        elif prefix in {"state_b1_l0", "state_b2_l0"} or not prefix:
+            assert value == f"new {name}"
+
+
+def test_a_base_model_has_no_states():
+    """Nor moves."""
+    info = attrs.evolve(INFO, mode="base")
+
+    assert litert_state_shapes(info) == {}
+    assert info.moves == {}

@@ -1,0 +1,384 @@
+"""Fine-tuning: a network learns what moves, keeps its best weights, goes on where it was stopped, and refuses mistakes."""
+
+import csv
+import json
+import shutil
+
+import attrs
+import numpy as np
+import pytest
+
+from movinet_lite import DataError, ModelError, write_video
+from movinet_lite.benchmark.training import measure_training_speed
+from movinet_lite.cli import main
+from movinet_lite.network.files import load_network, read_network_spec
+from movinet_lite.training.augmentation import Augmentation
+from movinet_lite.training.checkpoint import read_checkpoint
+from movinet_lite.training.examples import Example, ExampleSet, split_examples
+from movinet_lite.training.fine_tune import fine_tune
+from movinet_lite.training.settings import Settings
+from movinet_lite.training.trainer import CHECKPOINT_NAME, NETWORK_NAME, Trainer
+from tests.networks import LABELS, small_network, tiny_variant
+
+SIZE = (24, 24)
+STILL = Augmentation(
+    crop=0, flip=False, brightness=0, contrast=0, saturation=0, shift=False
+)
+QUICK = Settings(
+    num_frames=4,
+    epochs=2,
+    batch_size=4,
+    learning_rate=3e-3,
+    dropout_rate=0,
+    augmentation=STILL,
+)
+
+# For what does not depend on the backbone: TensorFlow takes most of the time of a short training to build its steps, and
+# those of two layers take it a third.
+HEAD_ALONE = attrs.evolve(QUICK, freeze_backbone=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny():
+    with tiny_variant():
+        yield
+
+
+def brightening(rises, seed):
+    """Return a clip that gets brighter, or darker: backwards, one is the other."""
+    rng = np.random.default_rng(seed)
+    levels = np.linspace(60, 190, 4) + rng.uniform(-30, 30)
+    noise = rng.uniform(-20, 20, (4, *SIZE, 3))
+    clip = np.clip(levels[:, None, None, None] + noise, 0, 255).astype(np.uint8)
+    return clip if rises else clip[::-1]
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Return examples of two classes that differ in the order of their frames alone."""
+    examples = [
+        Example(brightening(label == "sunrise", seed), label)
+        for label in ("sunrise", "sunset")
+        for seed in range(20)
+    ]
+    return split_examples(examples, validation=0.2)
+
+
+@pytest.fixture
+def network():
+    """Return a small stream network of other classes."""
+    return small_network("stream", labels=LABELS, frame_size=SIZE)
+
+
+@pytest.mark.parametrize("mode", ["stream", "base"])
+def test_a_network_learns_the_order_of_frames(data, tmp_path, mode):
+    """Classes that differ in the direction of time alone are told apart, by a stream's and by a base network."""
+    network = small_network(mode, labels=LABELS, frame_size=SIZE)
+    settings = attrs.evolve(QUICK, epochs=12, learning_rate=1e-2)
+
+    result = fine_tune(network, data, tmp_path / "out", settings=settings)
+
+    assert result.best.validation_top_1 == 1.0
+    losses = [record.loss for record in result.history]
+    assert losses[-1] < 0.5 * losses[0]
+    best = load_network(tmp_path / "out" / NETWORK_NAME)
+    clips = np.stack([one.source for one in data.validation]).astype(np.float32) / 255
+    expected = [data.labels.index(one.label) for one in data.validation]
+    np.testing.assert_array_equal(np.argmax(best(clips), axis=-1), expected)
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """Return what came of two epochs at another size and rate than the network's, and the weights it started from."""
+    network = small_network("stream", labels=LABELS, frame_size=SIZE)
+    before = {
+        name: np.asarray(one).copy() for name, one in network.named_weights.items()
+    }
+    result = fine_tune(
+        network,
+        data,
+        tmp_path_factory.mktemp("trained") / "out",
+        settings=QUICK,
+        frame_size=(16, 20),
+        fps=8,
+    )
+    return result, network, before
+
+
+def test_what_is_kept_knows_what_it_is(trained):
+    """The file has the new labels, and the size and rate that were trained at; the start stays as it was."""
+    result, network, before = trained
+    spec = read_network_spec(result.path / NETWORK_NAME)
+    assert spec.labels == ("sunrise", "sunset")
+    assert (spec.frame_size, spec.fps) == ((16, 20), 8)
+    assert network.spec.labels == LABELS
+    for name, weight in network.named_weights.items():
+        np.testing.assert_array_equal(np.asarray(weight), before[name])
+
+
+def test_what_was_measured_is_written_down(trained):
+    """For spreadsheets, for TensorBoard, and for a training that goes on, which has every weight."""
+    result, network, _ = trained
+    with (result.path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    losses = [record.loss for record in result.history]
+    assert [int(row["epoch"]) for row in rows] == [1, 2]
+    assert [float(row["loss"]) for row in rows] == losses
+    assert list((result.path / "tensorboard").glob("events.*"))
+    checkpoint = read_checkpoint(result.path / CHECKPOINT_NAME)
+    assert checkpoint.weights.keys() == network.named_weights.keys()
+    assert [one["loss"] for one in checkpoint.history] == losses
+
+
+def test_the_best_epoch_is_kept(data, network, tmp_path, monkeypatch):
+    """What is kept is what was best on the examples to validate with, and not what came last; the loss breaks a tie."""
+    judged = iter([(1.0, 0.5), (0.8, 0.9), (0.1, 0.7), (0.9, 0.9)])
+    monkeypatch.setattr(Trainer, "_validate", lambda _: iter([(*next(judged), 1)]))
+    found = {}
+
+    def keep(record):
+        found[record.epoch] = load_network(tmp_path / "out" / NETWORK_NAME)
+
+    settings = attrs.evolve(HEAD_ALONE, epochs=4)
+    result = fine_tune(
+        network, data, tmp_path / "out", settings=settings, on_epoch=keep
+    )
+
+    assert result.best is result.history[1]
+    kept = load_network(tmp_path / "out" / NETWORK_NAME).named_weights
+    last = read_checkpoint(tmp_path / "out" / CHECKPOINT_NAME).weights
+    for name, weight in found[2].named_weights.items():
+        np.testing.assert_array_equal(np.asarray(kept[name]), np.asarray(weight))
+    name = "classifier_head/classifier/conv2d/conv2d_1/kernel"
+    assert not np.array_equal(np.asarray(kept[name]), last[name])
+
+
+def test_a_training_goes_on_as_if_it_had_not_stopped(data, network, tmp_path):
+    """Stopped after two epochs of four and resumed, the losses are those of four epochs at once."""
+    settings = attrs.evolve(QUICK, epochs=4)
+    whole = fine_tune(network, data, tmp_path / "whole", settings=settings)
+
+    def stop(record):
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+    half = fine_tune(network, data, tmp_path / "half", settings=settings, on_epoch=stop)
+    assert half.ended_early == "interrupted"
+    assert len(half.history) == 2
+    resumed = []
+    rest = fine_tune(
+        network,
+        data,
+        tmp_path / "half",
+        settings=settings,
+        resume=True,
+        on_resume=resumed.append,
+    )
+
+    assert resumed == [2]
+    assert [record.epoch for record in rest.history] == [1, 2, 3, 4]
+    np.testing.assert_allclose(
+        [record.loss for record in rest.history],
+        [record.loss for record in whole.history],
+        rtol=1e-3,
+    )
+
+
+def test_ctrl_c_in_the_first_epoch_ends_it(data, network, tmp_path):
+    """There is nothing to keep yet."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(network, data, tmp_path / "out", settings=HEAD_ALONE, on_step=stop)
+
+
+def test_patience_ends_a_training(data, network, tmp_path, monkeypatch):
+    """After so many epochs that were no better than the best one."""
+    judged = iter([(1.0, 0.5), (0.8, 0.9), (0.9, 0.9), (0.7, 0.8), (0.1, 1.0)])
+    monkeypatch.setattr(Trainer, "_validate", lambda _: iter([(*next(judged), 1)]))
+    settings = attrs.evolve(HEAD_ALONE, epochs=5, patience=2)
+    result = fine_tune(network, data, tmp_path / "out", settings=settings)
+    assert result.ended_early == "patience"
+    assert (result.best.epoch, len(result.history)) == (2, 4)
+
+
+def test_a_frozen_backbone_stays_as_it_is(data, network, tmp_path):
+    """Only the two last layers learn; not even the statistics of the others move."""
+    settings = attrs.evolve(QUICK, freeze_backbone=True)
+    fine_tune(network, data, tmp_path / "out", settings=settings)
+    found = load_network(tmp_path / "out" / NETWORK_NAME).named_weights
+    for name, weight in network.named_weights.items():
+        if name.startswith("classifier_head/classifier/"):
+            continue
+        same = np.array_equal(np.asarray(found[name]), np.asarray(weight))
+        assert same != name.startswith("classifier_head/head/"), name
+
+
+def test_the_loss_is_that_of_every_frame_weighed(network, tmp_path):
+    """With the head kept, it is the cross-entropy of smoothed targets; later frames and rare classes count more."""
+    labels = ["wave", "jump", "wave", "wave"]
+    clips = [brightening(True, number) for number in range(4)]
+    data = ExampleSet(("jump", "wave"), tuple(map(Example, clips, labels)))
+    settings = attrs.evolve(QUICK, epochs=1, learning_rate=1e-12, freeze_backbone=True)
+
+    result = fine_tune(
+        network, data, tmp_path / "out", settings=settings, keep_head=True
+    )
+
+    assert read_network_spec(result.path / NETWORK_NAME).labels == LABELS
+    frames = np.stack(clips).astype(np.float32) / 255
+    logits = np.asarray(network.call_by_frame(frames), np.float64)
+    log_shares = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    targets = np.full((4, 5), 0.1 / 5)
+    targets[range(4), [LABELS.index(label) for label in labels]] += 0.9
+    by_frame = -(log_shares * targets[:, np.newaxis]).sum(axis=-1)
+    by_clip = by_frame @ np.array([0.1, 0.2, 0.3, 0.4])
+    expected = (by_clip * np.array([2 / 3, 2, 2 / 3, 2 / 3])).mean()
+    assert result.history[0].loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_known_classes_keep_their_weights(network, tmp_path):
+    """A class that the model knows by name starts from what it knows: with no learning to speak of, its logits stay."""
+    labels = ("jump", "sing")
+    examples = ExampleSet(
+        labels, tuple(Example(brightening(True, n), labels[n % 2]) for n in range(4))
+    )
+    settings = attrs.evolve(QUICK, epochs=1, learning_rate=1e-12, freeze_backbone=True)
+    result = fine_tune(network, examples, tmp_path / "out", settings=settings)
+    tuned = load_network(result.path / NETWORK_NAME)
+    clips = brightening(True, 9)[np.newaxis].astype(np.float32) / 255
+    expected = np.asarray(network(clips))[0, LABELS.index("jump")]
+    np.testing.assert_allclose(np.asarray(tuned(clips))[0, 0], expected, rtol=1e-4)
+
+
+def test_a_head_is_kept_for_known_labels_alone(network, data, tmp_path):
+    """A label that the model does not know is refused before anything is trained."""
+    with pytest.raises(DataError, match="it does not know 'sunrise' and 1 more"):
+        fine_tune(network, data, tmp_path / "out", keep_head=True)
+
+
+def test_broken_videos_are_left_out_and_told(network, tmp_path):
+    """Two of six files cannot be read: the others are trained on, and the two are named."""
+    examples = []
+    for number in range(6):
+        path = tmp_path / f"{number}.mp4"
+        write_video(path, brightening(number % 2 == 0, number), fps=5.0)
+        examples.append(Example(path, ("sunrise", "sunset")[number % 2]))
+    (tmp_path / "0.mp4").write_bytes(b"no video")
+    (tmp_path / "3.mp4").unlink()
+
+    result = fine_tune(
+        network,
+        ExampleSet(("sunrise", "sunset"), tuple(examples)),
+        tmp_path / "out",
+        settings=HEAD_ALONE,
+    )
+
+    assert [one.name for one in result.skipped] == [
+        str(tmp_path / "0.mp4"),
+        str(tmp_path / "3.mp4"),
+    ]
+    assert result.history[-1].num_skipped == 2
+    assert result.best.validation_top_1 is None
+
+
+def test_a_class_of_broken_videos_alone_is_refused(network, tmp_path):
+    """Before the first step, with what is wrong with the first of them."""
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    data = ExampleSet(
+        ("x", "y"),
+        (Example(tmp_path / "a.mp4", "x"), Example(brightening(True, 0), "y")),
+    )
+    with pytest.raises(
+        DataError,
+        match=r"a\.mp4: each class must have a video that can be read; 'x' has none",
+    ):
+        fine_tune(network, data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_taken_is_refused(trained, data, tmp_path):
+    """Nothing of an earlier training is lost; it says that it could go on."""
+    result, network, _ = trained
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(
+        DataError, match=r"the output must be a new folder; this one is taken$"
+    ):
+        fine_tune(network, data, tmp_path)
+    with pytest.raises(
+        DataError, match=r"taken \(or go on with the training in it: resume\)"
+    ):
+        fine_tune(network, data, result.path)
+    with pytest.raises(DataError, match="a folder that can be made: Not a directory"):
+        fine_tune(network, data, tmp_path / "notes.txt" / "out")
+    with pytest.raises(DataError, match="must be a training to resume"):
+        fine_tune(network, data, tmp_path / "new", resume=True)
+
+
+def test_another_training_is_not_resumed(trained, data, tmp_path):
+    """Another size: the message names what differs. A file that was cut short is told from a good one."""
+    result, network, _ = trained
+    out = shutil.copytree(result.path, tmp_path / "out")
+    with pytest.raises(
+        DataError, match=r"frame_size was \[16, 20\] and is now \[24, 24\]"
+    ):
+        fine_tune(network, data, out, settings=QUICK, resume=True)
+    content = (out / CHECKPOINT_NAME).read_bytes()
+    (out / CHECKPOINT_NAME).write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match="must be readable; it is not"):
+        fine_tune(network, data, out, settings=QUICK, resume=True)
+
+
+def test_a_training_that_is_done_is_not_trained_further(trained, data, tmp_path):
+    """Resumed with no epochs left, it gives what it has."""
+    result, network, _ = trained
+    out = shutil.copytree(result.path, tmp_path / "out")
+    again = fine_tune(
+        network, data, out, settings=QUICK, resume=True, frame_size=(16, 20), fps=8
+    )
+    assert again.history == result.history
+    assert again.best == result.best
+
+
+def test_a_start_may_be_a_file_or_a_folder(trained, data, tmp_path):
+    """What fine-tuning wrote is where the next one begins; a .tflite is not."""
+    result, _, _ = trained
+    settings = attrs.evolve(HEAD_ALONE, epochs=1)
+    second = fine_tune(result.path, data, tmp_path / "out", settings=settings)
+    assert second.history[0].loss < result.history[0].loss
+    (tmp_path / "x.tflite").write_bytes(b"\x1c\0\0\0TFL3graph")
+    with pytest.raises(ModelError, match="made for inference alone"):
+        fine_tune(tmp_path / "x.tflite", data, tmp_path / "c")
+
+
+def test_the_speed_of_a_training_is_told(capsys):
+    """By the command, which runs a real training."""
+    assert main(["benchmark", "--training", "tiny", "--calls", "2", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["clips_per_second"] > 0
+    assert (facts["variant"], facts["frame_size"]) == ("tiny", [128, 128])
+    with pytest.raises(DataError, match="steps must be at least 1"):
+        measure_training_speed("tiny", steps=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("num_frames", 0, "at least 1"),
+        ("epochs", 0, "at least 1"),
+        ("batch_size", 0, "at least 1"),
+        ("patience", 0, "at least 1"),
+        ("learning_rate", 0.0, "above 0"),
+        ("learning_rate", float("nan"), "above 0"),
+        ("warmup_epochs", -1.0, "0 or more"),
+        ("weight_decay", -1.0, "0 or more"),
+        ("label_smoothing", 1.0, "at least 0 and below 1"),
+        ("dropout_rate", 1.0, "at least 0 and below 1"),
+    ],
+)
+def test_impossible_settings_are_refused(name, value, rule):
+    """By name, with what came."""
+    with pytest.raises(DataError, match=f"{name} must be {rule}; got {value}"):
+        Settings(**{name: value})
