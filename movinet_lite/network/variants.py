@@ -219,7 +219,7 @@ def as_mode(mode: str) -> Mode:
     """
     for known in get_args(Mode):
         if mode == known:
-            return known  # type: ignore[no-any-return]  # get_args forgets the type
+            return known
     raise VariantError(
         f"mode must be 'base' or 'stream'; got {mode!r}", str(mode), get_args(Mode)
     )
