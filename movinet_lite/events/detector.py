@@ -143,6 +143,11 @@ class EventDetector:
         """The settings, with *leave* as a number."""
         return self._settings
 
+    @property
+    def num_stored(self) -> int:
+        """How many numbers the detector stores; the number of labels bounds it, not the length of the stream."""
+        return 0 if self._states is None else self._states.num_values()
+
     def fresh(self) -> EventDetector:
         """Return a detector with the same settings that has seen nothing: for another stream."""
         return self.from_settings(self._settings)

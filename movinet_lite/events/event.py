@@ -59,7 +59,7 @@ def _check_state(_event: object, _field: object, value: str) -> None:
 class Event:
     """One action with its place in time, as it stands after the frame with which its state changed.
 
-    An event keeps its `label` and `start_s` from the beginning to the end, so these two name it.
+    An event keeps its `label` and `start_s` from the beginning to the end. No other event that is confirmed has both.
 
     Attributes:
         label: The class.

@@ -24,7 +24,7 @@ def as_scores(scores: ArrayLike) -> NDArray[np.float32]:
     array = _as_numbers(scores, "scores", 2, "(frames, classes)")
     if not array.shape[1]:
         raise ArrayError("scores must be of at least one class; got none")
-    low, high = float(array.min(initial=1.0)), float(array.max(initial=0.0))
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
     if np.isnan(array).any():
         raise ArrayError(
             "scores must be numbers; got NaN (NaN in the frames or the weights?)"

@@ -104,7 +104,9 @@ class DetectorSettings:
         checked = {"enter": enter, "leave": leave}
         for field in attrs.fields(type(self)):
             value = getattr(self, field.name)
-            if field.name.endswith("_s") and value is not None:
+            if field.name.endswith("_s") and (
+                value is not None or field.name != "max_duration_s"
+            ):
                 checked[field.name] = _check_seconds(field.name, value)
         for name, number in checked.items():
             object.__setattr__(self, name, number)

@@ -143,11 +143,11 @@ def tune_events(
     """
     check_scored(videos, labels)
     first = EventDetector().settings if start is None else start.settings
-    search = _Search(videos, labels, _metric(metric, collar_s, segment_s), first, seed)
     if sum(bool(video.annotations) for video in videos.values()) < 2:
         raise DataError(
             "at least two videos must have something annotated, to choose on one and judge on the other"
         )
+    search = _Search(videos, labels, _metric(metric, collar_s, segment_s), first, seed)
     everything = np.arange(len(videos))
     folds = _deal(videos, num_folds)
     chosen = search.choose(everything, by_class=by_class)
