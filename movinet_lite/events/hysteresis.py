@@ -81,7 +81,7 @@ class _Track:
             start_s=self.start_s,
             end_s=end_s,
             peak=self.peak,
-            mean=self.total / self.num_frames,
+            mean=min(self.peak, self.total / self.num_frames),  # sums are rounded
             num_frames=self.num_frames,
             state=state,
             confirmed_s=self.confirmed_s,
@@ -105,8 +105,12 @@ class Hysteresis:
         self._threshold = enter.copy()  # *leave* for labels that are on
         self._tracks: dict[int, _Track] = {}
         self._quiet_until_s: dict[int, float] = {}
+        self._cut_s: dict[int, float] = {}  # the end that padding must not cross
         self._first_s = 0.0  # of the stream, or since it was lost
         self._last_s: float | None = None
+        self._now_s = (
+            0.0  # the same, but for frames after a loss, while what was before it ends
+        )
         self._interval_s = 0.0  # between the last two frames
         self._hold_s = 0.0  # how long the last frame holds if none follows
         self._smoothed: NDArray[np.float64] | None = None
@@ -120,6 +124,7 @@ class Hysteresis:
     def advance(self, scores: NDArray[np.float32], time_s: float) -> tuple[Event, ...]:
         """Take the scores of the next frame, ``(classes,)`` float32, and return the events that changed."""
         interval_s = 0.0
+        self._now_s = time_s
         if self._last_s is None:
             self._first_s = time_s
         else:
@@ -151,6 +156,7 @@ class Hysteresis:
             sum(array.size for array in arrays if array is not None)
             + len(self._tracks) * len(attrs.fields(_Track))
             + len(self._quiet_until_s)
+            + len(self._cut_s)
             + len(self._changes)
         )
 
@@ -222,7 +228,11 @@ class Hysteresis:
         if self._is_quiet(index, time_s):
             return
         onset_s = max(time_s - self._timing.delay_s, self._first_s)
-        start_s = max(onset_s - self._timing.pad_s, self._first_s)
+        start_s = max(
+            onset_s - self._timing.pad_s,
+            self._cut_s.get(index, self._first_s),
+            self._first_s,
+        )
         self._begin(index, start_s, onset_s, score, time_s)
 
     def _begin(
@@ -250,7 +260,7 @@ class Hysteresis:
             track.confirmed_s is None
             and lasted_s >= self._timing.min_duration_s - _TICK_S
         ):
-            track.confirmed_s = self._last_s
+            track.confirmed_s = self._now_s
             self._report(index, track, "confirmed")
 
     def _end(self, index: int, track: _Track, *, cut_s: float | None = None) -> None:
@@ -260,6 +270,7 @@ class Hysteresis:
             off_s, pad_s = track.pause_s, self._timing.pad_s
         else:
             off_s, pad_s = cut_s, 0.0
+            self._cut_s[index] = cut_s - self._timing.delay_s
         end_s = off_s - self._timing.delay_s
         self._confirm(index, track, end_s)
         self._remove(index, track, off_s, end_s + pad_s)
@@ -299,7 +310,5 @@ class Hysteresis:
         if not self._changes:
             return ()
         changes, self._changes = self._changes, []
-        changes.sort(
-            key=lambda change: change[0]
-        )  # stable: a label's own stay in order
+        changes.sort(key=lambda change: change[0])  # a label's own stay in order
         return tuple(event for _, event in changes)

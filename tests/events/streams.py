@@ -67,7 +67,7 @@ def durations():
 
 
 @st.composite
-def detectors(draw, **fixed):
+def detectors(draw, /, **fixed):
     """Return a detector with any settings, but those in *fixed*."""
     enter = draw(st.sampled_from([0.25, 0.5, 0.625, 0.75]))
     settings = {

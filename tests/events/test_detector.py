@@ -161,6 +161,15 @@ def test_longest_duration_with_cooldown():
     ]
 
 
+def test_padding_does_not_cross_a_cut():
+    """An event after one that was cut does not start before that one's end, however wide the padding."""
+    detector = EventDetector(
+        **PLAIN | {"max_duration_s": 0.5, "cooldown_s": 0.25, "pad_s": 1.0}
+    )
+
+    assert spans_of(detector, [0.9] * 5, QUARTERS[:5]) == [(0.0, 0.5), (0.5, 1.25)]
+
+
 def test_longest_duration_over_a_pause():
     """An event that would grow too long over a pause ends where the pause begins."""
     detector = EventDetector(**PLAIN | {"max_duration_s": 1.0, "max_gap_s": 1.0})
@@ -421,6 +430,16 @@ def test_a_lost_camera_ends_what_goes_on():
     detector = EventDetector(**PLAIN | {"delay_s": 0.25})
 
     assert spans_of(detector, [0.9] * 7, times_s) == [(0.0, 1.0), (60.0, 60.75)]
+
+
+def test_what_a_loss_ends_is_known_after_it():
+    """An event that only the end of the stream makes long enough is confirmed with the next frame there is."""
+    detector = EventDetector(enter=0.6, min_duration_s=0.75)
+    scores, times_s = [[0.9], [0.9], [0.9], [0.0]], [0.0, 0.25, 0.5, 60.0]
+
+    (event,) = detector.detect(scores, times_s, ["on"])
+
+    assert (event.end_s, event.confirmed_s) == (0.75, 60.0)
 
 
 def test_smoothing_starts_over_after_a_loss():
