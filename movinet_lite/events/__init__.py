@@ -6,7 +6,9 @@ module           what it holds
 `event`          `Event`, and `Annotation` for what really happened
 `detector`       `EventDetector` and `find_events`: thresholds, durations, gaps, for streams and recordings
 `hysteresis`     the detector's states, label by label
+`scored`         `ScoredVideo`: scores over time as arrays
 `settings`       the settings of a detector, and their TOML file
+`files`          text files, read and written whole
 `formats`        events and annotations as JSON lines, CSV, WebVTT, SRT, Audacity labels, ActivityNet JSON
 `metrics`        how well events agree with annotations
 `tuning`         `tune_events`: choose a detector's settings on annotated videos

@@ -49,10 +49,18 @@ def write_text(path: str | Path, text: str) -> None:
     """Write *text* to a UTF-8 file, so that nobody sees half of it.
 
     Raises:
-        DataError: If it cannot be written.
+        DataError: If it cannot be written, or the text is not one that UTF-8 can hold.
     """
     try:
-        write_atomically(Path(path), text.encode())
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the text must be one that UTF-8 can hold; got {text[error.start]!r} "
+            "(the name of a file that is not UTF-8?)",
+            path,
+        ) from error
+    try:
+        write_atomically(Path(path), content)
     except OSError as error:
         raise DataError(
             f"the file must be one that can be written; got {error.strerror!r}", path

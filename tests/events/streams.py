@@ -9,7 +9,7 @@ from movinet_lite import EventDetector, Prediction
 
 
 def predictions_of(scores, times_s, labels):
-    """Return predictions whose scores are exactly softmax scores: each row of *scores* is made one first."""
+    """Return a prediction for each row of *scores*, which sums to 1."""
     return [
         Prediction(np.log(np.asarray(row, np.float64) + 1e-9), labels, time_s=time_s)
         for row, time_s in zip(scores, times_s, strict=True)

@@ -205,6 +205,14 @@ def test_what_a_format_cannot_hold(events, name, text):
         events_to_text(events, name)
 
 
+def test_a_name_that_is_not_utf8_is_an_error(tmp_path):
+    """The name of a file that is no UTF-8, as Linux allows, cannot be written, and nothing is."""
+    path = tmp_path / "log.csv"
+    with pytest.raises(DataError, match=r"UTF-8 can hold; got '\\udcff' \(the name"):
+        write_events(path, {"\udcff.mp4": []})
+    assert not path.exists()
+
+
 def test_a_failed_write_leaves_the_file(tmp_path):
     """A file that is there stays as it was if the new events cannot be written."""
     path = tmp_path / "a.vtt"
