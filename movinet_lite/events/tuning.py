@@ -203,7 +203,11 @@ def _metric(name: str, collar_s: float, segment_s: float) -> _Metric:
 def _deal(
     videos: Mapping[str, ScoredVideo], num_folds: int
 ) -> tuple[NDArray[np.intp], ...]:
-    """Return the places of the videos of each fold, dealt so that each has its share of what is annotated."""
+    """Return the places of the videos of each fold, dealt so that each has its share of what is annotated.
+
+    Raises:
+        DataError: If *num_folds* is below 2.
+    """
     if num_folds < 2:
         raise DataError(f"num_folds must be at least 2; got {num_folds}")
     counts = [len(video.annotations) for video in videos.values()]

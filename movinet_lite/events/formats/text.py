@@ -33,7 +33,11 @@ def lines_of(text: str) -> list[str]:
 def at(
     path: str | Path, place: str, make: Callable[..., Item], *values: object
 ) -> Item:
-    """Return what *make* makes of *values*; a `DataError` of it then says where they stand."""
+    """Return what *make* makes of *values*.
+
+    Raises:
+        DataError: If *make* does; the message then says where the values stand.
+    """
     try:
         return make(*values)
     except DataError as error:
