@@ -16,6 +16,7 @@ from movinet_lite.errors import (
     VideoError,
     VideoNotFoundError,
 )
+from movinet_lite.events import Event, EventDetector, find_events
 from movinet_lite.hub import cached_models, clear_cache
 from movinet_lite.labels import kinetics_600_labels, load_labels, search_labels
 from movinet_lite.predictions import (
@@ -39,6 +40,8 @@ __all__ = [
     "BaseClassifier",
     "ConversionError",
     "DataError",
+    "Event",
+    "EventDetector",
     "LabelFilter",
     "LabelsError",
     "MissingDependencyError",
@@ -55,6 +58,7 @@ __all__ = [
     "VideoNotFoundError",
     "cached_models",
     "clear_cache",
+    "find_events",
     "kinetics_600_labels",
     "load_clip",
     "load_labels",

@@ -31,6 +31,7 @@ LAYERS = (
     {"errors"},
     {"arrays", "atomic"},
     {"labels", "predictions", "video", "demo"},
+    {"events"},
     {"network"},
     {"hub"},
     {"engines"},

@@ -1,0 +1,246 @@
+"""What an event is, found or annotated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, get_args
+
+import attrs
+
+from movinet_lite.errors import DataError
+
+__all__ = ["Annotation", "Event", "EventState", "Span", "completed", "end_of"]
+
+EventState: TypeAlias = Literal["began", "confirmed", "ended", "dropped"]
+"""How far an event has come: it begins, is confirmed once it has lasted long enough, and ends; or it is dropped."""
+
+
+class Span(Protocol):
+    """What an `Event` and an `Annotation` have in common, and all that metrics and formats need."""
+
+    @property
+    def label(self) -> str:
+        """The class."""
+
+    @property
+    def start_s(self) -> float:
+        """The onset in seconds."""
+
+    @property
+    def end_s(self) -> float | None:
+        """The offset in seconds; `None` while it is not known."""
+
+    @property
+    def score(self) -> float | None:
+        """How sure it is, 0 to 1; `None` if nobody said."""
+
+
+def _check_start(_span: object, _field: object, value: float) -> None:
+    if not math.isfinite(value):
+        raise DataError(f"start_s must be a number of seconds; got {value}")
+
+
+def _check_end(span: Any, _field: object, value: Any) -> None:
+    if value is not None and not span.start_s <= value < math.inf:  # false for NaN too
+        raise DataError(
+            f"an event must end at or after its start; got {span.start_s:g} s to {value:g} s"
+        )
+
+
+def _check_state(_event: object, _field: object, value: str) -> None:
+    if value not in get_args(EventState):
+        raise DataError(
+            f"state must be one of {', '.join(get_args(EventState))}; got {value!r}"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """One action with its place in time, as it stands after the frame with which its state changed.
+
+    An event keeps its `label` and `start_s` from the beginning to the end. No other event that is confirmed has both.
+
+    Attributes:
+        label: The class.
+        start_s: The onset, in seconds on the clock of the predictions.
+        end_s: The offset in seconds; `None` while it goes on.
+        peak: The highest score so far, 0 to 1.
+        mean: The mean score of its frames so far, 0 to 1, pauses that were bridged included.
+        num_frames: How many frames it has so far.
+        state: ``"began"``, ``"confirmed"``, ``"ended"``, or ``"dropped"`` if it ended before it was confirmed.
+        confirmed_s: The time of the frame that confirmed it: when a live system could say so. `None` until then.
+
+    Raises:
+        DataError: If it ends before it starts, or *state* is another word.
+
+    Example:
+        >>> event = Event(label="yoga", start_s=1.0, end_s=3.5, peak=0.75, mean=0.5, num_frames=12)
+        >>> event
+        Event('yoga', 1.0 s to 3.5 s, ended, mean 0.50, peak 0.75, 12 frames)
+        >>> event.duration_s
+        2.5
+    """
+
+    label: str
+    start_s: float = attrs.field(converter=float, validator=_check_start)
+    end_s: float | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(float),
+        validator=_check_end,
+    )
+    peak: float = attrs.field(converter=float)
+    mean: float = attrs.field(converter=float)
+    num_frames: int
+    state: EventState = attrs.field(default="ended", validator=_check_state)
+    confirmed_s: float | None = None
+
+    @property
+    def score(self) -> float:
+        """How sure the event is, 0 to 1: its mean score."""
+        return self.mean
+
+    @property
+    def duration_s(self) -> float | None:
+        """How long it lasted, in seconds; `None` while it goes on."""
+        return None if self.end_s is None else self.end_s - self.start_s
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as plain values that `json.dumps` takes, under the names of its attributes."""
+        return attrs.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Event:
+        """Return the event that `to_dict` gave *values* for.
+
+        Raises:
+            DataError: If a value is missing, unknown or of another type.
+        """
+        known = {field.name: field for field in attrs.fields(cls)}
+        missing = [
+            name
+            for name, field in known.items()
+            if field.default is attrs.NOTHING and name not in values
+        ]
+        unknown = [name for name in values if name not in known]
+        if missing or unknown:
+            raise DataError(
+                f"an event must have {', '.join(known)}; "
+                f"missing: {', '.join(missing) or 'none'}, unknown: {', '.join(unknown) or 'none'}"
+            )
+        for name, given in values.items():
+            if not _fits(name, given):
+                raise DataError(
+                    f"{name} of an event must be {_KINDS[name]}; got {given!r}"
+                )
+        return cls(**values)
+
+    def __repr__(self) -> str:
+        frames = f"{self.num_frames} frame{'' if self.num_frames == 1 else 's'}"
+        end = "" if self.end_s is None else f" to {round(self.end_s, 3)} s"
+        return (
+            f"Event({self.label!r}, {'from ' if self.end_s is None else ''}{round(self.start_s, 3)} s{end}, "
+            f"{self.state}, mean {self.mean:.2f}, peak {self.peak:.2f}, {frames})"
+        )
+
+
+_KINDS = {
+    "label": "text",
+    "start_s": "a number",
+    "end_s": "a number or null",
+    "peak": "a number",
+    "mean": "a number",
+    "num_frames": "a whole number",
+    "state": "text",
+    "confirmed_s": "a number or null",
+}
+
+
+def _fits(name: str, value: object) -> bool:
+    kind = _KINDS[name]
+    if kind == "text":
+        return isinstance(value, str)
+    if value is None:
+        return kind == "a number or null"
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int if kind == "a whole number" else (int, float))
+
+
+def _check_label(_annotation: object, _field: object, value: Any) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(f"label must be the name of a class; got {value!r}")
+
+
+def _check_score(_annotation: object, _field: object, value: float | None) -> None:
+    if value is not None and not math.isfinite(value):
+        raise DataError(f"score must be a number; got {value}")
+
+
+@attrs.frozen
+class Annotation:
+    """An action with its place in time, as a person wrote it down, or another program.
+
+    Attributes:
+        label: The class.
+        start_s: The onset in seconds.
+        end_s: The offset in seconds.
+        score: How sure it is; `None` for what is known.
+
+    Raises:
+        DataError: If it ends before it starts, or a value is not a number.
+    """
+
+    label: str = attrs.field(validator=_check_label)
+    start_s: float = attrs.field(converter=float, validator=_check_start)
+    end_s: float = attrs.field(converter=float, validator=_check_end)
+    score: float | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(float),
+        validator=_check_score,
+    )
+
+
+def end_of(span: Span) -> float:
+    """Return the offset of *span*.
+
+    Raises:
+        DataError: If it has none.
+    """
+    if span.end_s is None:
+        raise DataError(
+            f"every event must have an end; {span.label!r} from {span.start_s:g} s has none"
+        )
+    return span.end_s
+
+
+AnySpan = TypeVar("AnySpan", bound=Span)
+
+
+def completed(spans: Iterable[AnySpan]) -> tuple[AnySpan, ...]:
+    """Return those of *spans* that are over: all annotations, and events that ended.
+
+    So everything that `EventDetector.update` and `finish` returned may be given, in any order: events that began, were
+    confirmed or dropped are left out, since those that matter ended later.
+
+    Raises:
+        DataError: If an event was confirmed and never ended.
+    """
+    given = tuple(spans)
+    over = tuple(span for span in given if _is_over(span))
+    names = {(span.label, span.start_s) for span in over}
+    for span in given:
+        if (
+            isinstance(span, Event)
+            and span.state == "confirmed"
+            and (span.label, span.start_s) not in names
+        ):
+            raise DataError(
+                f"every confirmed event must have ended; {span.label!r} from {span.start_s:g} s goes on "
+                "(add the events that the detector's finish() returns)"
+            )
+    return over
+
+
+def _is_over(span: Span) -> bool:
+    return not isinstance(span, Event) or span.state == "ended"

@@ -1,0 +1,42 @@
+"""How well the events found agree with the annotations.
+
+==========================  =================================================================================
+function                    what it counts
+==========================  =================================================================================
+`event_f1`                  events whose onset and offset lie within a collar of those annotated, as sed_eval
+`segment_f1`                pieces of time of one length in which a label is on, as sed_eval
+`temporal_map`              mean average precision at thresholds of temporal IoU, as ActivityNet
+`frame_map`                 mean average precision of the scores of single frames
+`detection_delay`           how long after an onset a live system could say so
+`false_alarms`              events an hour that overlap nothing annotated
+==========================  =================================================================================
+
+Each takes the annotations and the events of every video by its name, and returns a report: overall, by label, and with
+a confidence interval by bootstrap over the videos.
+"""
+
+from movinet_lite.events.metrics.alarms import FalseAlarmReport, false_alarms
+from movinet_lite.events.metrics.bootstrap import Interval, bootstrap
+from movinet_lite.events.metrics.counts import Counts, F1Report
+from movinet_lite.events.metrics.delay import DelayReport, detection_delay
+from movinet_lite.events.metrics.event_based import event_f1
+from movinet_lite.events.metrics.frame_map import FrameMapReport, frame_map
+from movinet_lite.events.metrics.segment_based import segment_f1
+from movinet_lite.events.metrics.temporal_map import TemporalMapReport, temporal_map
+
+__all__ = [
+    "Counts",
+    "DelayReport",
+    "F1Report",
+    "FalseAlarmReport",
+    "FrameMapReport",
+    "Interval",
+    "TemporalMapReport",
+    "bootstrap",
+    "detection_delay",
+    "event_f1",
+    "false_alarms",
+    "frame_map",
+    "segment_f1",
+    "temporal_map",
+]

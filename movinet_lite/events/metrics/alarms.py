@@ -1,0 +1,114 @@
+"""How many events an hour overlap nothing annotated."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.errors import DataError
+from movinet_lite.events.event import Span
+from movinet_lite.events.metrics.bootstrap import Interval, bootstrap
+from movinet_lite.events.metrics.delay import overlaps
+from movinet_lite.events.metrics.videos import pair_videos
+
+__all__ = ["FalseAlarmReport", "false_alarms"]
+
+
+@attrs.frozen(eq=False)
+class FalseAlarmReport:
+    """How many false alarms there were, and in how much time.
+
+    Attributes:
+        videos: The names of the videos.
+        durations_s: ``(videos,)`` float64: how long each is.
+        by_video: For each video, how many false alarms each label had.
+    """
+
+    videos: tuple[str, ...]
+    durations_s: NDArray[np.float64]
+    by_video: tuple[Mapping[str, int], ...] = attrs.field(repr=False)
+
+    @property
+    def num_alarms(self) -> int:
+        """How many false alarms there were."""
+        return sum(sum(alarms.values()) for alarms in self.by_video)
+
+    @property
+    def per_hour(self) -> float:
+        """False alarms an hour, of all labels together."""
+        return self._per_hour(np.arange(len(self.videos)))
+
+    @property
+    def per_hour_by_label(self) -> dict[str, float]:
+        """False alarms an hour of each label that had any."""
+        total: Counter[str] = Counter()
+        for alarms in self.by_video:
+            total.update(alarms)
+        hours = float(self.durations_s.sum()) / 3600
+        return {label: total[label] / hours for label in sorted(total)}
+
+    def interval(
+        self,
+        *,
+        confidence: float = 0.95,
+        num_resamples: int = 1000,
+        seed: int = 0,
+    ) -> Interval:
+        """Return `per_hour` with its interval; see `bootstrap`."""
+        return bootstrap(
+            self._per_hour,
+            len(self.videos),
+            confidence=confidence,
+            num_resamples=num_resamples,
+            seed=seed,
+        )
+
+    def _per_hour(self, drawn: NDArray[np.intp]) -> float:
+        alarms = sum(sum(self.by_video[place].values()) for place in drawn)
+        return alarms / (float(self.durations_s[drawn].sum()) / 3600)
+
+
+def false_alarms(
+    reference: Mapping[str, Iterable[Span]],
+    estimated: Mapping[str, Iterable[Span]],
+    durations_s: Mapping[str, float],
+) -> FalseAlarmReport:
+    """Return how many events an hour share no time with an annotated one of their label.
+
+    Args:
+        reference: The annotations of each video, by its name.
+        estimated: The events of each video.
+        durations_s: How long each video is, in seconds.
+
+    Raises:
+        DataError: If a video has no duration above 0, a video found is not annotated, or an event has not ended.
+
+    Example:
+        >>> from movinet_lite.events import Annotation
+        >>> false_alarms({"a": []}, {"a": [Annotation("yoga", 1.0, 5.0)]}, {"a": 1800.0}).per_hour
+        2.0
+    """
+    videos, _ = pair_videos(reference, estimated)
+    wrong = [
+        name for name in videos if not 0 < durations_s.get(name, math.nan) < math.inf
+    ]
+    if wrong:
+        raise DataError(
+            f"durations_s must give every video its seconds, above 0; "
+            f"got {durations_s.get(wrong[0])!r} for {wrong[0]!r}"
+        )
+    alarms = tuple(
+        Counter(
+            span.label
+            for span in video.estimated
+            if not any(overlaps(span, true) for true in video.reference)
+        )
+        for video in videos.values()
+    )
+    lengths = np.array([durations_s[name] for name in videos], np.float64)
+    return FalseAlarmReport(tuple(videos), lengths, alarms)

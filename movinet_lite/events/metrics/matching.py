@@ -1,0 +1,63 @@
+"""The largest number of pairs between two sets where only some may be paired."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["num_pairs"]
+
+
+def num_pairs(allowed: NDArray[np.bool_]) -> int:
+    """Return how many pairs there can be at most if each row and each column stands in one pair at most.
+
+    Args:
+        allowed: ``(rows, columns)`` bool: which pairs may be.
+
+    Example:
+        >>> num_pairs(np.array([[True, True], [True, False]]))
+        2
+
+    References:
+        [1] Augmenting paths, as in H. W. Kuhn, "The Hungarian method for the assignment problem", 1955.
+    """
+    row_of: dict[int, int] = {}
+    columns = [np.flatnonzero(row).tolist() for row in allowed]
+    return sum(_add_pair(start, columns, row_of) for start in range(len(columns)))
+
+
+def _add_pair(start: int, columns: list[list[int]], row_of: dict[int, int]) -> bool:
+    """Pair the row *start*, moving rows that are paired to other columns where that helps."""
+    came_from: dict[int, int] = {}  # from a column to the row that asked for it
+    column_of_row: dict[int, int] = {}
+    waiting = deque([start])
+    while waiting:
+        row = waiting.popleft()
+        for column in columns[row]:
+            if column in came_from:
+                continue
+            came_from[column] = row
+            if column in row_of:
+                column_of_row[row_of[column]] = column
+                waiting.append(row_of[column])
+                continue
+            _shift(start, column, row_of, came_from, column_of_row)
+            return True
+    return False
+
+
+def _shift(
+    start: int,
+    column: int,
+    row_of: dict[int, int],
+    came_from: dict[int, int],
+    column_of_row: dict[int, int],
+) -> None:
+    while True:
+        row = came_from[column]
+        row_of[column] = row
+        if row == start:
+            return
+        column = column_of_row[row]

@@ -1,0 +1,131 @@
+"""Scores over time as arrays, and the checks where they enter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from movinet_lite.errors import ArrayError, LabelsError
+from movinet_lite.events.event import Annotation
+from movinet_lite.labels import check_labels, label_indices
+
+__all__ = ["ScoredVideo", "as_scores", "as_times", "check_scored"]
+
+
+def as_scores(scores: ArrayLike) -> NDArray[np.float32]:
+    """Return *scores* as ``(frames, classes)`` float32, certainly 0 to 1.
+
+    Raises:
+        ArrayError: If they are something else.
+    """
+    array = _as_numbers(scores, "scores", 2, "(frames, classes)")
+    if not array.shape[1]:
+        raise ArrayError("scores must be of at least one class; got none")
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+    if np.isnan(array).any():
+        raise ArrayError(
+            "scores must be numbers; got NaN (NaN in the frames or the weights?)"
+        )
+    if not (low >= 0 and high <= 1 + 1e-6):
+        raise ArrayError(
+            f"scores must be from 0 to 1; got {low:g} to {high:g} (logits? apply softmax to them)"
+        )
+    return array.astype(np.float32)
+
+
+def as_times(times_s: ArrayLike, num_frames: int) -> NDArray[np.float64]:
+    """Return *times_s* as ``(frames,)`` float64, certainly finite and in order.
+
+    Raises:
+        ArrayError: If they are something else, or not one for each frame.
+    """
+    times = _as_numbers(times_s, "times_s", 1, "(frames,)").astype(np.float64)
+    if len(times) != num_frames:
+        raise ArrayError(
+            f"times_s must be one for each of the {num_frames} frames; got {len(times)}"
+        )
+    if not np.isfinite(times).all():
+        place = int(np.flatnonzero(~np.isfinite(times))[0])
+        raise ArrayError(
+            f"times_s must be numbers of seconds; got {times[place]} for frame {place}"
+        )
+    back = np.flatnonzero(np.diff(times) < 0)
+    if back.size:
+        place = int(back[0]) + 1
+        raise ArrayError(
+            "times_s must not run backwards; "
+            f"got {times[place]:g} s for frame {place} after {times[place - 1]:g} s"
+        )
+    return times
+
+
+def _as_numbers(
+    values: ArrayLike, noun: str, ndim: int, shape: str
+) -> NDArray[np.floating]:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ArrayError(
+            f"{noun} must be numbers of shape {shape}; got a ragged sequence"
+        ) from error
+    if array.size == 0 and array.ndim == ndim:
+        return array.astype(np.float64)
+    if array.dtype.kind not in "fiu" or array.ndim != ndim:
+        raise ArrayError(
+            f"{noun} must be numbers of shape {shape}; got {array.dtype} of shape {array.shape}"
+        )
+    return array
+
+
+@attrs.frozen(eq=False)
+class ScoredVideo:
+    """What a model said of one video, and what really happened in it.
+
+    Attributes:
+        times_s: ``(frames,)`` float64: when each frame is shown, in seconds, in order.
+        scores: ``(frames, classes)`` float32, 0 to 1.
+        annotations: What happened, in any order.
+
+    Raises:
+        ArrayError: If the arrays are something else.
+
+    Example:
+        >>> ScoredVideo([0.0, 0.5], [[1.0, 0.0], [0.5, 0.5]], [Annotation("yoga", 0.0, 1.0)]).num_frames
+        2
+    """
+
+    times_s: NDArray[np.float64] = attrs.field(converter=np.asarray)
+    scores: NDArray[np.float32] = attrs.field(converter=as_scores)
+    annotations: tuple[Annotation, ...] = attrs.field(default=(), converter=tuple)
+
+    def __attrs_post_init__(self) -> None:
+        times = as_times(self.times_s, len(self.scores))
+        object.__setattr__(self, "times_s", times)
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames there are."""
+        return len(self.scores)
+
+
+def check_scored(
+    videos: Mapping[str, ScoredVideo], labels: Sequence[str]
+) -> tuple[str, ...]:
+    """Return *labels* as a tuple that certainly names every class of every video, and everything annotated.
+
+    Raises:
+        LabelsError: If it does not; the message says in which video.
+    """
+    names = check_labels(labels)
+    for name, video in videos.items():
+        try:
+            check_labels(names, video.scores.shape[1])
+            label_indices(
+                dict.fromkeys(span.label for span in video.annotations), names
+            )
+        except LabelsError as error:
+            raise LabelsError(f"{error.message} (video {name!r})") from error
+    return names
