@@ -39,6 +39,9 @@ DEMO_EXAMPLES = {
 }
 """The examples about the model that ships with the package: what each is run with, and what it must print."""
 
+TRAINING = {"teach_new_actions", "train_demo_model"}
+"""Examples that take long, since they train."""
+
 EXAMPLE_ARGUMENTS = {
     "classify_folder": (".",),
     "curves_to_csv": ("clip.mp4",),
@@ -170,7 +173,11 @@ def test_example_runs(example, models, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "example",
-    [path for path in EXAMPLES if path.stem in DEMO_EXAMPLES],
+    [
+        pytest.param(path, marks=[pytest.mark.slow] if path.stem in TRAINING else [])
+        for path in EXAMPLES
+        if path.stem in DEMO_EXAMPLES
+    ],
     ids=lambda path: path.stem,
 )
 def test_example_about_the_demo_runs(example, tmp_path):

@@ -338,7 +338,11 @@ def test_compiled_graphs_are_made_of_fast_operations(tmp_path, mode, num_frames)
 
 
 @pytest.mark.parametrize(
-    ("quantize", "kept", "tolerance"), [("float16", 0.5, 0.02), ("dynamic", 0.25, 0.3)]
+    ("quantize", "kept", "tolerance"),
+    [
+        pytest.param("float16", 0.5, 0.02, marks=pytest.mark.slow),
+        ("dynamic", 0.25, 0.3),
+    ],
 )
 def test_quantized_weights_take_less_room(base, tmp_path, quantize, kept, tolerance):
     """Two bytes or one a weight instead of four; the logits stay near."""

@@ -25,6 +25,7 @@ def exports(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_row_an_export_is_printed(exports):
     """Every way of calling has its figure."""
     lines = []
@@ -42,6 +43,7 @@ def test_a_row_an_export_is_printed(exports):
     assert all(float(cell) <= 1e-4 for cell in cells[2:])
 
 
+@pytest.mark.slow
 def test_a_difference_is_found(exports, monkeypatch):
     """The comparison would not pass if the network's step computed something else."""
     original = Movinet.step
