@@ -1,0 +1,304 @@
+"""Bounds how far back a stream looks, so that it sees what comes after a long action.
+
+`BoundedStreamModel` is a stream model over another one. Its states are those of the long session, those of a young one,
+and what is needed to decide between them (`movinet_lite.classifiers.takeover`). A step stays pure, so everything that
+works over a model works over this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize, States
+from movinet_lite.classifiers.cuts import THUMBNAIL_SIZE
+from movinet_lite.classifiers.takeover import Decision, Rules, Watch
+from movinet_lite.engines.base import BatchStreamModel, ModelInfo, StreamModel
+from movinet_lite.errors import SessionError
+from movinet_lite.network.state_names import canonical_state_name, fit_states
+
+__all__ = ["BoundedStates", "BoundedStreamModel"]
+
+_YOUNG: Final = "young/"
+_WATCH: Final = "horizon/"
+_COUNTS: Final = ("num_frames", "long_age", "young_age", "after_cut", "against", "same")
+_ARRAYS: Final = ("logits", "thumbnails", "novelties", "jumps")
+
+
+class BoundedStates(Mapping[str, NDArray[Any]]):
+    """The states of a bounded stream: under their own names those of the session that answers.
+
+    Beside them stand those of the young session, with ``young/`` before their names, where there is one; and what was
+    remembered to decide, with ``horizon/`` before it.
+
+    Attributes:
+        long: The states of the session that answers.
+        young: Those of the young one; `None` where there is none.
+        watch: What was remembered.
+    """
+
+    def __init__(self, long: States, young: States | None, watch: Watch) -> None:
+        self.long = long
+        self.young = young
+        self.watch = watch
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return one state."""
+        if name.startswith(_YOUNG) and self.young is not None:
+            return self.young[name.removeprefix(_YOUNG)]
+        if name.startswith(_WATCH):
+            return self._remembered()[name]
+        return self.long[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names."""
+        yield from self.long
+        if self.young is not None:
+            yield from (_YOUNG + name for name in self.young)
+        yield from self._remembered()
+
+    def __len__(self) -> int:
+        """Return the number of states."""
+        return sum(1 for _ in self)
+
+    def _remembered(self) -> dict[str, NDArray[Any]]:
+        watch = self.watch
+        found: dict[str, NDArray[Any]] = {
+            _WATCH + name: np.array(getattr(watch, name), np.int64) for name in _COUNTS
+        }
+        found[_WATCH + "tokens"] = np.array(watch.tokens, np.float64)
+        found |= {_WATCH + name: getattr(watch, name) for name in _ARRAYS}
+        return found
+
+
+class BoundedStreamModel:
+    """A stream model over another one that looks back no further than its horizon.
+
+    Up to the horizon its logits are those of the other model, bit for bit. After it they are too, until a young session
+    is sure of another answer, or the session that answers is as old as the horizon.
+    """
+
+    def __init__(self, model: StreamModel, rules: Rules, frame_size: FrameSize) -> None:
+        """Bound *model*, whose frames are of *frame_size*, by *rules*."""
+        self.model = model
+        self.rules = rules
+        self._frame_size = frame_size
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the other model says of itself."""
+        return self.model.info
+
+    def init_states(self, frame_size: FrameSize) -> BoundedStates:
+        """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
+        return BoundedStates(
+            self.model.init_states(frame_size), None, Watch.begin(self.rules)
+        )
+
+    def step(
+        self, frames: NDArray[np.float32], states: States
+    ) -> tuple[NDArray[np.float32], States]:
+        """Return the logits of each frame, and the states after the last; see `StreamModel.step`."""
+        logits, _, after = self.advance(frames, states)
+        return logits, after
+
+    def advance(
+        self, frames: NDArray[np.float32], states: States
+    ) -> tuple[NDArray[np.float32], list[int], BoundedStates]:
+        """Return the logits of each frame, how many frames each looks back on, and the states after the last.
+
+        Args:
+            frames: ``(frames, height, width, 3)``, float32, 0 to 1, RGB; at least one.
+            states: What `init_states` or the last step returned.
+        """
+        given = self._own(states)
+        long, young, watch = given.long, given.young, given.watch.copy()
+        logits: list[NDArray[np.float32]] = []
+        ages: list[int] = []
+        while len(logits) < len(frames):
+            rows, after = self.model.step(frames[len(logits) :], long)
+            for row in rows:
+                frame = frames[len(logits)]
+                if watch.look(frame, self.rules) | watch.hear(row, self.rules):
+                    young = self.model.init_states(self._frame_size)
+                answer: NDArray[np.float32] = row
+                taken: States | None = None
+                if young is not None:
+                    (other,), young = self.model.step(frame[np.newaxis], young)
+                    answer, young, taken = self._judge(watch, row, other, young)
+                logits.append(answer)
+                ages.append(watch.long_age)
+                if taken is not None:
+                    long = after = (
+                        taken  # the other rows are those of the session that answered before
+                    )
+                    break
+            else:
+                long = after
+        return np.stack(logits), ages, BoundedStates(long, young, watch)
+
+    def step_many(
+        self, frames: NDArray[np.float32], states: Sequence[States]
+    ) -> tuple[NDArray[np.float32], list[States]]:
+        """Return the logits and the states of each stream after its frame; see `BatchStreamModel.step_many`."""
+        logits, _, after = self.advance_many(frames, states)
+        return logits, list(after)
+
+    def advance_many(
+        self, frames: NDArray[np.float32], states: Sequence[States]
+    ) -> tuple[NDArray[np.float32], list[int], list[BoundedStates]]:
+        """Return the logits of each stream, how many frames each looks back on, and its states after its frame.
+
+        All sessions that answer are stepped in one call, and all young ones in another.
+        """
+        given = [self._own(one) for one in states]
+        watches = [one.watch.copy() for one in given]
+        rows, longs = _step_all(self.model, frames, [one.long for one in given])
+        youngs: list[States | None] = []
+        for frame, one, watch, row in zip(frames, given, watches, rows, strict=True):
+            starts = watch.look(frame, self.rules) | watch.hear(row, self.rules)
+            fresh = self.model.init_states(self._frame_size) if starts else None
+            youngs.append(fresh or one.young)
+        places = [place for place, young in enumerate(youngs) if young is not None]
+        logits = np.array(rows)
+        if places:
+            others, stepped = _step_all(
+                self.model,
+                frames[places],
+                [young for young in youngs if young is not None],
+            )
+            for place, other, young in zip(places, others, stepped, strict=True):
+                answer, youngs[place], taken = self._judge(
+                    watches[place], rows[place], other, young
+                )
+                logits[place] = answer
+                if taken is not None:
+                    longs[place] = taken
+        after = [
+            BoundedStates(long, young, watch)
+            for long, young, watch in zip(longs, youngs, watches, strict=True)
+        ]
+        return logits, [watch.long_age for watch in watches], after
+
+    def _judge(
+        self,
+        watch: Watch,
+        row: NDArray[np.float32],
+        other: NDArray[np.float32],
+        young: States,
+    ) -> tuple[NDArray[np.float32], States | None, States | None]:
+        """Return the answer, the young session that goes on, and the states of one that took over."""
+        decision = watch.judge(row, other, self.rules)
+        if decision == Decision.TAKE_OVER:
+            return other, None, young
+        return row, young if decision == Decision.KEEP else None, None
+
+    def _own(self, states: States) -> BoundedStates:
+        return states if isinstance(states, BoundedStates) else self.fit(states)
+
+    def fit(self, given: object) -> BoundedStates:
+        """Return the states *given* as this model takes them.
+
+        Args:
+            given: What `BoundedStates` shows, as a dict of arrays; or the states of a stream without a horizon.
+
+        Raises:
+            SessionError: If they do not fit; the message names the first that does not.
+        """
+        if not isinstance(given, Mapping):
+            raise SessionError(
+                f"states must be a mapping of names to arrays; got {type(given).__name__}"
+            )
+        parts: dict[str, dict[str, Any]] = {"": {}, _YOUNG: {}, _WATCH: {}}
+        for name, value in given.items():
+            prefix = next((p for p in (_YOUNG, _WATCH) if str(name).startswith(p)), "")
+            parts[prefix][str(name).removeprefix(prefix)] = value
+        expected = self.model.init_states(self._frame_size)
+        long = fit_states(parts[""], expected)
+        if not parts[_WATCH]:
+            watch = Watch.begin(self.rules, age=_frames_of(long))
+            return BoundedStates(long, None, watch)
+        watch = _fit_watch(parts[_WATCH], self.rules, self.info.num_classes)
+        young = fit_states(parts[_YOUNG], expected) if watch.has_young else None
+        return BoundedStates(long, young, watch)
+
+
+def _step_all(
+    model: StreamModel, frames: NDArray[np.float32], states: list[States]
+) -> tuple[NDArray[np.float32], list[States]]:
+    """Step each stream by its frame, in one call where the model can."""
+    if isinstance(model, BatchStreamModel):
+        return model.step_many(frames, states)
+    steps = [
+        model.step(frame[np.newaxis], one)
+        for frame, one in zip(frames, states, strict=True)
+    ]
+    return np.concatenate([rows for rows, _ in steps]), [after for _, after in steps]
+
+
+def _frames_of(states: States) -> int:
+    """Return how many frames a stream without a horizon has seen, as far as its states say."""
+    for name, value in states.items():
+        if canonical_state_name(name) == "state/head/pool_frame_count":
+            return int(np.asarray(value).reshape(-1)[0])
+    return 0
+
+
+def _fit_watch(given: Mapping[str, Any], rules: Rules, num_classes: int) -> Watch:
+    names = {*_COUNTS, "tokens", *_ARRAYS}
+    if names != set(given):
+        wrong = min(names ^ set(given))
+        raise SessionError(
+            f"states must hold all of horizon/ or nothing of it; {_WATCH + wrong!r} is "
+            f"{'missing' if wrong in names else 'unknown'}"
+        )
+    watch = Watch(
+        num_frames=_whole("num_frames", given["num_frames"]),
+        long_age=_whole("long_age", given["long_age"]),
+        young_age=_whole("young_age", given["young_age"]),
+        after_cut=bool(_whole("after_cut", given["after_cut"])),
+        against=_whole("against", given["against"]),
+        same=_whole("same", given["same"]),
+        tokens=float(_floats("tokens", given["tokens"], 0)),
+        logits=_floats("logits", given["logits"], 1),
+        thumbnails=_floats("thumbnails", given["thumbnails"], 2),
+        novelties=_floats("novelties", given["novelties"], 1),
+        jumps=_floats("jumps", given["jumps"], 1),
+    )
+    lengths = {len(watch.thumbnails), len(watch.novelties), len(watch.jumps)}
+    fits = (
+        len(lengths) == 1
+        and max(lengths) <= rules.memory
+        and watch.thumbnails.shape[1] == THUMBNAIL_SIZE
+        and len(watch.logits) in {0, num_classes}
+        and 0 <= watch.long_age <= watch.num_frames
+        and -1 <= watch.young_age <= rules.life
+    )
+    if not fits:
+        raise SessionError(
+            "the states under horizon/ must be those of a session with this model and this horizon; these are not "
+            "(leave them out to go on with the stream states alone)"
+        )
+    return watch
+
+
+def _whole(name: str, value: object) -> int:
+    array = np.asarray(value)
+    if array.shape != () or array.dtype.kind not in "iub":
+        raise SessionError(
+            f"state {_WATCH + name!r} must be one whole number; got {array.dtype} of shape {array.shape}"
+        )
+    return int(array)
+
+
+def _floats(name: str, value: object, ndim: int) -> NDArray[np.float32]:
+    array = np.asarray(value)
+    if array.ndim != ndim or array.dtype.kind != "f" or not np.isfinite(array).all():
+        raise SessionError(
+            f"state {_WATCH + name!r} must be finite floating-point numbers with {ndim} axes; "
+            f"got {array.dtype} of shape {array.shape}"
+        )
+    return array if ndim == 0 else array.astype(np.float32)

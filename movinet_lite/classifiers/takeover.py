@@ -1,0 +1,220 @@
+"""Decides when a young session is started beside a long one, and when it takes over.
+
+A MoViNet answers from the mean over all frames so far, so a session that has seen one action for long does not see the
+next one. A *young* session, started lately, does. Only the logits, their change and the frames themselves are looked at,
+so the rules suit any stream model.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Self
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.classifiers.cuts import THUMBNAIL_SIZE, is_cut, novelty, thumbnail
+
+__all__ = ["Decision", "Rules", "Watch"]
+
+# Chosen on drawn clips and real videos other than those of the figures in docs/live_streams.md.
+JUMP_RATIO: Final = (
+    1.5  # the logits move 1.5 times as much as after any of the last frames
+)
+LOG_ODDS: Final = 3.0  # of the young session's answer against the long one's: 20 to 1
+BUDGET: Final = 0.28  # steps of young sessions a frame, in the long run
+VERDICTS: Final = 2  # frames in a row in which a young session must agree or, where no cut began it, disagree
+
+
+@attrs.frozen
+class Rules:
+    """When young sessions start, are believed, and end, in frames.
+
+    Attributes:
+        horizon: From this age on the long session is replaced; before it, the answers are the published model's.
+        life: How long a young session lives at most.
+        ripe: The age from which a young session is believed.
+        ripe_after_cut: The same where a cut began it, so that a change is likely.
+        memory: With how many of the last frames cuts and jumps are compared.
+        savings: How many steps of young sessions can be saved up.
+    """
+
+    horizon: int
+    life: int
+    ripe: int
+    ripe_after_cut: int
+    memory: int
+    savings: int
+
+    @classmethod
+    def of(cls, horizon: int, fps: float) -> Self:
+        """Return the rules for a *horizon* in frames, at *fps* frames per second."""
+
+        def frames(seconds: float) -> int:
+            return max(1, round(seconds * fps))
+
+        life = min(frames(2.4), max(frames(1.0), horizon // 4))
+        return cls(
+            horizon=horizon,
+            life=life,
+            ripe=min(frames(1.2), life),
+            ripe_after_cut=min(frames(0.6), life),
+            memory=frames(10.0),
+            savings=life + frames(1.6),
+        )
+
+    @property
+    def reserve(self) -> int:
+        """How many steps a young session needs to come to a verdict after a cut."""
+        return self.ripe_after_cut + VERDICTS
+
+
+class Decision:
+    """What comes of the logits of both sessions: the names of the outcomes."""
+
+    KEEP: Final = "keep"
+    DROP: Final = "drop"
+    TAKE_OVER: Final = "take over"
+
+
+@attrs.define
+class Watch:
+    """What a stream remembers, beside the states of its sessions, to decide.
+
+    Attributes:
+        num_frames: How many frames the stream has seen.
+        long_age: How many of them the session that answers has seen.
+        young_age: How many the young one has seen; -1 where there is none.
+        after_cut: Whether a cut began the young one.
+        against: For how many frames in a row the young one has disagreed.
+        same: For how many it has agreed.
+        tokens: How many steps of young sessions are saved up.
+        logits: The last that were given out, ``(classes,)``; empty before the first.
+        thumbnails: Those of the last frames, ``(frames, 192)``, the oldest first.
+        novelties: How new each of these was.
+        jumps: How far the logits moved with each of them.
+    """
+
+    num_frames: int
+    long_age: int
+    young_age: int
+    after_cut: bool
+    against: int
+    same: int
+    tokens: float
+    logits: NDArray[np.float32]
+    thumbnails: NDArray[np.float32]
+    novelties: NDArray[np.float32]
+    jumps: NDArray[np.float32]
+
+    @classmethod
+    def begin(cls, rules: Rules, *, age: int = 0) -> Self:
+        """Return that of a stream whose session has seen *age* frames."""
+        nothing = np.zeros(0, np.float32)
+        return cls(
+            num_frames=age,
+            long_age=age,
+            young_age=-1,
+            after_cut=False,
+            against=0,
+            same=0,
+            tokens=float(rules.savings),
+            logits=nothing,
+            thumbnails=np.zeros((0, THUMBNAIL_SIZE), np.float32),
+            novelties=nothing,
+            jumps=nothing,
+        )
+
+    def copy(self) -> Self:
+        """Return a watch that changes by itself; the arrays are replaced, never written to."""
+        return attrs.evolve(self)
+
+    @property
+    def has_young(self) -> bool:
+        """Whether a young session runs beside the long one."""
+        return self.young_age >= 0
+
+    def look(self, frame: NDArray[np.float32], rules: Rules) -> bool:
+        """Take the next frame; return whether a young session starts with it.
+
+        Args:
+            frame: ``(height, width, 3)``, float32, 0 to 1, RGB.
+            rules: When it does.
+        """
+        self.num_frames += 1
+        self.long_age += 1
+        self.tokens = min(rules.savings, self.tokens + BUDGET)
+        thumb = thumbnail(frame)
+        found = novelty(thumb, self.thumbnails)
+        cut = is_cut(found, self.novelties, self.novelties[-rules.life :])
+        self.thumbnails = _push(self.thumbnails, thumb[np.newaxis], rules.memory)
+        self.novelties = _push(self.novelties, [found], rules.memory)
+        if self.num_frames <= rules.horizon - rules.life:
+            return False  # a verdict before the horizon would change nothing
+        is_due = self.long_age >= 2 * rules.horizon - rules.life
+        if cut and self.tokens >= rules.reserve and not (is_due and self.has_young):
+            self._start(
+                after_cut=True
+            )  # anew, if one lives: it has seen the scene before
+            return True
+        if not self.has_young and (self.tokens >= rules.savings or is_due):
+            self._start(after_cut=False)
+            return True
+        return False
+
+    def hear(self, logits: NDArray[np.float32], rules: Rules) -> bool:
+        """Take the logits of the long session; return whether a young one starts with this frame after all."""
+        jump = 0.0
+        if len(self.logits):
+            change = logits - self.logits
+            # A mean over n frames moves by 1 / n.
+            jump = float(np.linalg.norm(change - change.mean())) * self.long_age
+        is_jump = len(self.jumps) > 0 and jump > JUMP_RATIO * float(self.jumps.max())
+        self.jumps = _push(self.jumps, [jump], rules.memory)
+        self.logits = logits
+        starts = (
+            is_jump
+            and not self.has_young
+            and self.tokens >= rules.savings / 2
+            and self.num_frames > rules.horizon - rules.life
+        )
+        if starts:
+            self._start(after_cut=False)
+        return starts
+
+    def judge(
+        self,
+        long: NDArray[np.float32],
+        young: NDArray[np.float32],
+        rules: Rules,
+    ) -> str:
+        """Take the logits of both sessions; return what becomes of the young one, one of `Decision`."""
+        self.young_age += 1
+        self.tokens -= 1
+        old, new = int(long.argmax()), int(young.argmax())
+        if self.young_age >= (rules.ripe_after_cut if self.after_cut else rules.ripe):
+            self.same = self.same + 1 if new == old else 0
+            is_against = float(young[new] - young[old]) > LOG_ODDS
+            self.against = self.against + 1 if is_against else 0
+        is_old = self.long_age >= rules.horizon
+        is_grown = self.young_age >= rules.life
+        is_sure = self.against >= (1 if self.after_cut else VERDICTS)
+        if self.num_frames > rules.horizon and (is_sure or (is_grown and is_old)):
+            self.long_age, self.young_age = self.young_age, -1
+            self.logits = young
+            return Decision.TAKE_OVER
+        if is_grown or (self.same >= VERDICTS and not is_old):
+            self.young_age = -1
+            return Decision.DROP
+        return Decision.KEEP
+
+    def _start(self, *, after_cut: bool) -> None:
+        self.young_age = self.against = self.same = 0
+        self.after_cut = after_cut
+
+
+def _push(last: NDArray[np.float32], value: object, memory: int) -> NDArray[np.float32]:
+    """Return the last *memory* of *last* and *value*."""
+    return np.concatenate(
+        [last[max(0, len(last) - memory + 1) :], np.asarray(value, np.float32)]
+    )
