@@ -23,13 +23,13 @@ def main() -> None:
     classifier = StreamingClassifier.load(args.model)
     predictions = list(classifier.run(read_frames(args.video, fps=classifier.fps)))
     curves = top_k_over_time(
-        np.stack([prediction.probabilities for prediction in predictions]),
+        np.stack([prediction.scores for prediction in predictions]),
         classifier.labels,
         k=args.top_k,
     )
     table = csv.writer(sys.stdout)
     table.writerow(["time_s", *curves.labels])
-    for prediction, row in zip(predictions, curves.probabilities.T, strict=True):
+    for prediction, row in zip(predictions, curves.scores.T, strict=True):
         table.writerow([prediction.time_s, *(f"{value:.4f}" for value in row)])
 
 

@@ -21,7 +21,7 @@ def find_events(
     first_s = last_s = 0.0
     for prediction in predictions:
         time_s = prediction.time_s or 0.0
-        probability = prediction.probabilities[prediction.labels.index(label)]
+        probability = prediction.scores[prediction.labels.index(label)]
         if (probability >= threshold) == (start_s is not None):
             count = 0
             last_s = time_s

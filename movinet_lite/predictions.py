@@ -38,10 +38,10 @@ Ranking: TypeAlias = tuple[tuple[str, float], ...]
 
 
 def softmax(logits: ArrayLike) -> NDArray[np.float32]:
-    """Return the probabilities that *logits* stand for.
+    """Return the scores that *logits* stand for, 0 to 1, which sum to 1.
 
     Args:
-        logits: ``(..., classes)``, any numbers, not normalised. A class of minus infinity gets probability 0.
+        logits: ``(..., classes)``, any numbers, not normalised. A class of minus infinity gets the score 0.
 
     Returns:
         ``(..., classes)``, float32, 0 to 1, sum 1 over the last axis.
@@ -60,8 +60,8 @@ def softmax(logits: ArrayLike) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # minus infinity, whose exponential is 0
         exponentials = np.exp(array - peak)
     total = exponentials.sum(axis=-1, keepdims=True)
-    probabilities: NDArray[np.float32] = (exponentials / total).astype(np.float32)
-    return probabilities
+    scores: NDArray[np.float32] = (exponentials / total).astype(np.float32)
+    return scores
 
 
 def top_k(scores: ArrayLike, labels: Sequence[str], *, k: int = 5) -> Ranking:
@@ -70,7 +70,7 @@ def top_k(scores: ArrayLike, labels: Sequence[str], *, k: int = 5) -> Ranking:
     Classes of equal score stand in the order of their labels.
 
     Args:
-        scores: ``(classes,)``, probabilities or logits, no NaN.
+        scores: ``(classes,)``, from softmax or logits, no NaN.
         labels: The name of each class, in the order of *scores*.
         k: How many classes, at least 1; all of them if there are fewer.
 
@@ -98,35 +98,35 @@ def top_k(scores: ArrayLike, labels: Sequence[str], *, k: int = 5) -> Ranking:
 
 @attrs.frozen(eq=False)
 class TopKOverTime:
-    """The leading classes of a video and how probable each was in each frame.
+    """The leading classes of a video and the score of each in each frame.
 
-    It can be unpacked: ``labels, probabilities, indices = top_k_over_time(...)``.
+    It can be unpacked: ``labels, scores, indices = top_k_over_time(...)``.
 
     Attributes:
         labels: The names of the classes, the last frame's best first.
-        probabilities: ``(classes, frames)``, float32, 0 to 1: a curve for each of `labels`.
+        scores: ``(classes, frames)``, float32, 0 to 1: a curve for each of `labels`.
         indices: ``(classes,)``, intp: the place of each of `labels` among all labels.
     """
 
     labels: tuple[str, ...]
-    probabilities: NDArray[np.float32]
+    scores: NDArray[np.float32]
     indices: NDArray[np.intp]
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield the labels, the probabilities and the indices."""
-        return iter((self.labels, self.probabilities, self.indices))
+        """Yield the labels, the scores and the indices."""
+        return iter((self.labels, self.scores, self.indices))
 
 
 def top_k_over_time(
-    probabilities: ArrayLike, labels: Sequence[str], *, k: int = 5
+    scores: ArrayLike, labels: Sequence[str], *, k: int = 5
 ) -> TopKOverTime:
-    """Return the *k* classes that lead a video, with their probabilities over time.
+    """Return the *k* classes that lead a video, with their scores over time.
 
     They are the classes that stand most often among the *k* best of a frame, ordered by how often; of two that do so
     equally often, the one that did so first. The best class of the last frame is always among them, and the first.
 
     Args:
-        probabilities: ``(frames, classes)``, 0 to 1, at least one frame.
+        scores: ``(frames, classes)``, 0 to 1, at least one frame.
         labels: The name of each class.
         k: How many classes count as leading in a frame, and how many are returned at most; at least 1.
 
@@ -134,7 +134,7 @@ def top_k_over_time(
         At most *k* classes, fewer if fewer ever lead.
 
     Raises:
-        ArrayError: If *probabilities* is something else, or *k* is below 1.
+        ArrayError: If *scores* is something else, or *k* is below 1.
         LabelsError: If there is not one label for each class.
 
     Example:
@@ -145,7 +145,7 @@ def top_k_over_time(
         ... )
         >>> over_time.labels
         ('yoga', 'walking')
-        >>> over_time.probabilities.tolist()
+        >>> over_time.scores.tolist()
         [[0.25, 0.5, 1.0], [0.5, 0.5, 0.0]]
 
     References:
@@ -153,11 +153,11 @@ def top_k_over_time(
             this way, but returns one class more where the last frame's best is not among the *k* most frequent.
     """
     k = _check_count(k, "k")
-    array = _as_floats(probabilities, "probabilities", "(frames, classes)", ndim=2)
+    array = _as_floats(scores, "scores", "(frames, classes)", ndim=2)
     low, high = float(array.min()), float(array.max())
     if not (low >= 0.0 and high <= 1.0 + 1e-6):  # false for NaN too
         raise ArrayError(
-            f"probabilities must be from 0 to 1; got {low:g} to {high:g} "
+            f"scores must be from 0 to 1; got {low:g} to {high:g} "
             "(logits? apply softmax to them)"
         )
     _check_label_count(labels, array.shape[1])
@@ -176,7 +176,7 @@ def top_k_over_time(
 
 def _check_min_score(_filter: object, _field: object, value: float) -> None:
     if not 0.0 <= value <= 1.0:  # false for NaN too
-        raise ArrayError(f"min_score must be a probability from 0 to 1; got {value}")
+        raise ArrayError(f"min_score must be a score from 0 to 1; got {value}")
 
 
 def _check_max_results(_filter: object, _field: object, value: int | None) -> None:
@@ -194,7 +194,7 @@ class LabelFilter:
         labels: The labels of the model, in the order of the logits.
         allow: The only labels to let through; `None` for all.
         deny: Labels to leave out, even if they are allowed.
-        min_score: The lowest probability to let through, 0 to 1.
+        min_score: The lowest score to let through, 0 to 1.
         max_results: How many results to let through at most; `None` for any number.
 
     Raises:
@@ -241,10 +241,10 @@ class LabelFilter:
         """Return what of *ranking* the filter lets through, in the same order.
 
         Args:
-            ranking: Pairs of label and probability, best first.
+            ranking: Pairs of label and score, best first.
 
         Returns:
-            The pairs let through, their probabilities unchanged.
+            The pairs let through, their scores unchanged.
         """
         return tuple(self._passing(ranking))
 
@@ -287,6 +287,8 @@ class Prediction:
         labels: The name of each class.
         frame_index: The frame that it follows, counted from 0; `None` if it belongs to no single frame.
         time_s: When that frame is shown, in seconds from the start of the video; `None` if that is not known.
+        frames_seen: How many frames it looks back on, its own included: all of the stream, or fewer where the stream has a
+            horizon or was started anew; `None` if it belongs to no stream.
 
     Raises:
         ArrayError: If *logits* is not one number for each class.
@@ -308,49 +310,57 @@ class Prediction:
     time_s: float | None = attrs.field(
         default=None, kw_only=True, converter=attrs.converters.optional(float)
     )
+    frames_seen: int | None = attrs.field(
+        default=None, kw_only=True, converter=attrs.converters.optional(operator.index)
+    )
 
     def __attrs_post_init__(self) -> None:
         _check_label_count(self.labels, self.logits.size)
 
     @functools.cached_property
-    def probabilities(self) -> Scores:
+    def scores(self) -> Scores:
         """The softmax of the logits: ``(classes,)``, float32, 0 to 1, sum 1."""
         return _read_only(softmax(self.logits))
 
     @property
+    def probabilities(self) -> Scores:
+        """The same as `scores`, by the name that Keras and scikit-learn users look for."""
+        return self.scores
+
+    @property
     def label(self) -> str:
-        """The most probable class; of several, the first in the order of the labels."""
-        return self.labels[int(self.probabilities.argmax())]
+        """The class with the highest score; of several, the first in the order of the labels."""
+        return self.labels[int(self.scores.argmax())]
 
     @property
     def score(self) -> float:
-        """The probability of `label`, 0 to 1."""
-        return float(self.probabilities.max())
+        """The score of `label`, 0 to 1."""
+        return float(self.scores.max())
 
     def top_k(self, k: int = 5, *, label_filter: LabelFilter | None = None) -> Ranking:
-        """Return the *k* most probable classes, or the *k* most probable of those that a filter lets through.
+        """Return the *k* classes with the highest scores, or those of them that a filter lets through.
 
         Args:
             k: How many classes, at least 1; fewer are returned if there are fewer.
-            label_filter: What to let through; `None` for every class. It changes no probability: those of the classes
+            label_filter: What to let through; `None` for every class. It changes no score: those of the classes
                 let through need not sum to 1.
 
         Returns:
-            Pairs of label and probability, best first; classes of equal probability in the order of their labels.
+            Pairs of label and score, best first; classes of equal score in the order of their labels.
 
         Raises:
             ArrayError: If *k* is below 1.
             LabelsError: If *label_filter* was made for other labels.
         """
         if label_filter is None:
-            return top_k(self.probabilities, self.labels, k=k)
+            return top_k(self.scores, self.labels, k=k)
         k = _check_count(k, "k")
         if label_filter.labels != self.labels:
             raise LabelsError(
                 "label_filter must be made for the labels of the prediction; it was made for other ones "
                 "(make it with LabelFilter(prediction.labels, ...))"
             )
-        ranking = top_k(self.probabilities, self.labels, k=len(self.labels))
+        ranking = top_k(self.scores, self.labels, k=len(self.labels))
         return tuple(itertools.islice(label_filter._passing(ranking), k))  # noqa: SLF001
 
     def to_dict(
@@ -382,7 +392,7 @@ class Prediction:
         return f"Prediction({self.label!r}, {self.score:.2f}{place}{time})"
 
     def _repr_html_(self) -> str:
-        """Return the five most probable classes as a table, for notebooks."""
+        """Return the five classes with the highest scores as a table, for notebooks."""
         parts = []
         if self.frame_index is not None:
             parts.append(f"frame {self.frame_index}")
@@ -394,13 +404,16 @@ class Prediction:
     def __reduce__(self) -> tuple[Callable[..., Prediction], tuple[Any, ...]]:
         # Through the constructor, since pickle forgets that an array is read-only.
         make = functools.partial(
-            Prediction, frame_index=self.frame_index, time_s=self.time_s
+            Prediction,
+            frame_index=self.frame_index,
+            time_s=self.time_s,
+            frames_seen=self.frames_seen,
         )
         return make, (self.logits, self.labels)
 
 
 def mean_prediction(predictions: Iterable[Prediction]) -> Prediction:
-    """Return the mean of the probabilities of *predictions*, as one prediction.
+    """Return the mean of the scores of *predictions*, as one prediction.
 
     What a stream says flickers from frame to frame; the mean over some frames, or over the whole video, is steadier.
 
@@ -408,7 +421,7 @@ def mean_prediction(predictions: Iterable[Prediction]) -> Prediction:
         predictions: At least one, all with the same labels.
 
     Returns:
-        A prediction with the mean probabilities, and their logarithms as logits. It belongs to no single frame.
+        A prediction with the mean scores, and their logarithms as logits. It belongs to no single frame.
 
     Raises:
         ArrayError: If there is no prediction.
@@ -429,7 +442,7 @@ def mean_prediction(predictions: Iterable[Prediction]) -> Prediction:
             "predictions must have the same labels; got different ones "
             "(predictions of different models?)"
         )
-    mean = np.mean([prediction.probabilities for prediction in given], axis=0)
+    mean = np.mean([prediction.scores for prediction in given], axis=0)
     with np.errstate(divide="ignore"):  # a class that is nowhere possible
         return Prediction(np.log(mean), labels)
 

@@ -256,7 +256,7 @@ def test_top_k_over_time_agrees_with_a_plain_count(logits, k):
     expected = plainly_over_time(probabilities, k)
     assert over_time.indices.tolist() == expected
     assert over_time.labels == tuple(labels[i] for i in expected)
-    np.testing.assert_array_equal(over_time.probabilities, before[:, expected].T)
+    np.testing.assert_array_equal(over_time.scores, before[:, expected].T)
     np.testing.assert_array_equal(probabilities, before)
 
 
@@ -281,7 +281,7 @@ def test_one_frame_over_time_is_its_top_k(logits, k):
     over_time = top_k_over_time(probabilities, labels, k=k)
 
     expected = top_k(probabilities[0], labels, k=k)
-    curves = over_time.probabilities[:, 0].tolist()
+    curves = over_time.scores[:, 0].tolist()
     assert tuple(zip(over_time.labels, curves, strict=True)) == expected
 
 
@@ -301,7 +301,7 @@ def test_top_k_over_time_unpacks():
 
     assert isinstance(over_time, TopKOverTime)
     assert labels == over_time.labels == ("a", "b")
-    assert probabilities is over_time.probabilities
+    assert probabilities is over_time.scores
     assert indices is over_time.indices
     assert probabilities.dtype == np.float32
     assert probabilities.shape == (2, 2)
@@ -413,7 +413,7 @@ def test_a_filter_that_names_no_label_is_refused(settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"min_score": 1.5}, "min_score must be a probability from 0 to 1; got 1.5$"),
+        ({"min_score": 1.5}, "min_score must be a score from 0 to 1; got 1.5$"),
         ({"min_score": -0.1}, "got -0.1$"),
         ({"min_score": math.nan}, "got nan$"),
         ({"max_results": 0}, "max_results must be a whole number, at least 1; got 0$"),
@@ -456,7 +456,7 @@ def test_a_prediction_ranks_its_probabilities(logits, k):
     prediction = Prediction(logits, labels)
 
     np.testing.assert_array_equal(prediction.logits, logits)
-    np.testing.assert_array_equal(prediction.probabilities, softmax(logits))
+    np.testing.assert_array_equal(prediction.scores, softmax(logits))
     assert prediction.top_k(k) == top_k(softmax(logits), labels, k=k)
     assert ((prediction.label, prediction.score),) == prediction.top_k(1)
 
@@ -478,7 +478,7 @@ def test_nobody_changes_a_prediction(logits):
     logits += 1
 
     np.testing.assert_array_equal(prediction.logits, before)
-    for array in (prediction.logits, prediction.probabilities):
+    for array in (prediction.logits, prediction.scores):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
     with pytest.raises(AttributeError):
@@ -491,7 +491,7 @@ def test_probabilities_are_computed_once():
     """The probabilities are computed at their first use and kept."""
     prediction = Prediction([0, 1], ("a", "b"))
 
-    assert prediction.probabilities is prediction.probabilities
+    assert prediction.scores is prediction.scores
 
 
 @pytest.mark.parametrize(
@@ -565,12 +565,12 @@ def test_a_prediction_becomes_json():
 def test_a_prediction_survives_pickling():
     """A pickled prediction has the same fields, probabilities and read-only arrays."""
     prediction = Prediction([0, 1], ("a", "b"), frame_index=3, time_s=0.5)
-    probabilities = prediction.probabilities
+    probabilities = prediction.scores
 
     copied = pickle.loads(pickle.dumps(prediction))  # noqa: S301
 
     np.testing.assert_array_equal(copied.logits, prediction.logits)
-    np.testing.assert_array_equal(copied.probabilities, probabilities)
+    np.testing.assert_array_equal(copied.scores, probabilities)
     assert (copied.labels, copied.frame_index, copied.time_s) == (("a", "b"), 3, 0.5)
     assert not copied.logits.flags.writeable
 
@@ -595,7 +595,7 @@ def test_the_mean_prediction_has_the_mean_probabilities(logits):
     mean = mean_prediction(iter(predictions))
 
     expected = softmax(logits).mean(axis=0)
-    np.testing.assert_allclose(mean.probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(mean.scores, expected, atol=1e-6)
     assert (mean.labels, mean.frame_index, mean.time_s) == (labels, None, None)
 
 

@@ -190,7 +190,7 @@ class EventDetector:
                 f"times must not run backwards; got {time_s:g} s after {states.last_s:g} s "
                 "(another video? call finish() or reset() before it)"
             )
-        return states.advance(prediction.probabilities, time_s)
+        return states.advance(prediction.scores, time_s)
 
     def finish(self) -> tuple[Event, ...]:
         """End the stream: return the events that end with it, and forget it, so that another may begin.

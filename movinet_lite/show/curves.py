@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Predictions: TypeAlias = Iterable[Prediction] | ArrayLike
-"""What a model said over time: a `Prediction` for each frame, or probabilities ``(frames, classes)``, 0 to 1."""
+"""What a model said over time: a `Prediction` for each frame, or scores ``(frames, classes)``, 0 to 1."""
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 """The colours of curves, which people with any kind of colour vision can tell apart.
@@ -76,13 +76,13 @@ class Curves:
 
     Attributes:
         labels: The name of each curve.
-        probabilities: ``(curves, frames)``, float32, 0 to 1.
+        scores: ``(curves, frames)``, float32, 0 to 1.
         places: ``(frames,)``, float64, where on the axis each frame lies: seconds or numbers of frames.
         axis_name: What `places` are.
     """
 
     labels: tuple[str, ...]
-    probabilities: NDArray[np.float32]
+    scores: NDArray[np.float32]
     places: NDArray[np.float64]
     axis_name: str
 
@@ -109,14 +109,14 @@ def read_curves(
         labels = _common_labels(given, labels)
         times_s = _all_known([prediction.time_s for prediction in given])
         numbers = _all_known([prediction.frame_index for prediction in given])
-        given = np.stack([prediction.probabilities for prediction in given])
+        given = np.stack([prediction.scores for prediction in given])
     if labels is None:
         raise LabelsError(
-            "labels must be given with an array of probabilities, one name for each class; got none"
+            "labels must be given with an array of scores, one name for each class; got none"
         )
     leading = top_k_over_time(given, labels, k=k)
-    places, axis_name = _places(leading.probabilities.shape[1], times_s, numbers, fps)
-    return Curves(leading.labels, leading.probabilities, places, axis_name)
+    places, axis_name = _places(leading.scores.shape[1], times_s, numbers, fps)
+    return Curves(leading.labels, leading.scores, places, axis_name)
 
 
 def _as_rows(predictions: Predictions) -> Any:
@@ -198,7 +198,7 @@ def draw_curves(ax: Axes, curves: Curves, *, log: bool) -> list[Line2D]:
 
     marker = "o" if len(curves.places) == 1 else ""
     lines = []
-    for place, curve in enumerate(curves.probabilities):
+    for place, curve in enumerate(curves.scores):
         (line,) = ax.plot(
             curves.places,
             curve,
@@ -210,7 +210,7 @@ def draw_curves(ax: Axes, curves: Curves, *, log: bool) -> list[Line2D]:
         lines.append(line)
     if log:
         ax.set_yscale("log", nonpositive="clip")
-        ax.set_ylim(_lowest(curves.probabilities), 1.3)
+        ax.set_ylim(_lowest(curves.scores), 1.3)
     else:
         ax.set_ylim(-0.02, 1.02)
     first, last = float(curves.places[0]), float(curves.places[-1])
@@ -221,16 +221,16 @@ def draw_curves(ax: Axes, curves: Curves, *, log: bool) -> list[Line2D]:
     elif curves.axis_name == "frame":
         ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.set_xlabel(curves.axis_name)
-    ax.set_ylabel("probability")
+    ax.set_ylabel("score")
     ax.grid(visible=True, alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
     _add_legend(ax, lines, curves.labels)
     return lines
 
 
-def _lowest(probabilities: NDArray[np.float32]) -> float:
+def _lowest(scores: NDArray[np.float32]) -> float:
     """Return the power of ten at which a logarithmic axis ends: two decades, or as many as the curves need."""
-    positive = probabilities[probabilities > 0]
+    positive = scores[scores > 0]
     lowest = float(positive.min()) if positive.size else 1.0
     decade = 10.0 ** math.floor(math.log10(max(lowest, _LOWEST_PROBABILITY)))
     return float(min(decade, 0.01))

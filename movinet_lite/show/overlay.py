@@ -61,7 +61,7 @@ def draw_overlay(
 ) -> NDArray[np.uint8]:
     """Return *frame* with the leading actions of *prediction* in its lower left corner.
 
-    Each action has a line with its name and its probability, and a bar below, on a dark panel that lets the frame shine
+    Each action has a line with its name and its score, and a bar below, on a dark panel that lets the frame shine
     through. Letters grow with the frame. What does not fit is left out: the ends of long names, and rows beyond half
     of the frame's height.
 

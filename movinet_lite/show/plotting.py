@@ -61,7 +61,7 @@ def plot_probabilities(
         labels: The name of each class, for an array; predictions bring their own.
         k: How many curves at most, at least 1.
         fps: Frames per second of the predictions, where they do not know their times; `None` for not known.
-        log: Whether the axis of the probabilities is logarithmic. It ends at one millionth at the latest.
+        log: Whether the axis of the scores is logarithmic. It ends at one millionth at the latest.
         ax: Where to draw. The legend takes its room from there, so it covers no neighbour. `None` makes a figure of
             its own, which is the *figure* of what is returned; save it with ``ax.figure.savefig("curves.png")``.
 
@@ -97,7 +97,7 @@ def draw_step(
 ) -> NDArray[np.uint8]:
     """Return a picture of *frame* above the curves, as far as they are known by then.
 
-    A line across the curves shows the time of the frame, a dot on each its probability then. What is still to come is
+    A line across the curves shows the time of the frame, a dot on each its score then. What is still to come is
     grey. It is one picture of `animate`.
 
     Args:
@@ -107,7 +107,7 @@ def draw_step(
         labels: As in `plot_probabilities`.
         k: How many curves at most, at least 1.
         fps: As in `plot_probabilities`.
-        log: Whether the axis of the probabilities is logarithmic.
+        log: Whether the axis of the scores is logarithmic.
         height: Of the picture, in pixels, at least 200. Its width follows from the shape of the frame.
 
     Returns:
@@ -153,7 +153,7 @@ def animate(
         labels: As in `plot_probabilities`.
         k: How many curves at most, at least 1.
         fps: As in `plot_probabilities`.
-        log: Whether the axis of the probabilities is logarithmic.
+        log: Whether the axis of the scores is logarithmic.
         height: Of the pictures, in pixels, at least 200. Their width follows from the shape of the frames.
         progress: Whether to show a bar on the standard error, if that is a terminal.
 
@@ -197,7 +197,7 @@ def save_animation(
             the seconds below the curves too.
         labels: As in `plot_probabilities`.
         k: How many curves at most, at least 1.
-        log: Whether the axis of the probabilities is logarithmic.
+        log: Whether the axis of the scores is logarithmic.
         height: Of the pictures, in pixels, at least 200. An odd one grows by one in an mp4.
         progress: Whether to show a bar on the standard error, if that is a terminal.
 

@@ -128,7 +128,7 @@ class StepPainter:
         self._curve_rows = slice(height - round(box.y1), height - round(box.y0))
         self._curve_right = round(box.x1)
         low, high = ax.get_ylim()
-        values = np.clip(curves.probabilities, low, high)
+        values = np.clip(curves.scores, low, high)
         x, y = np.broadcast_arrays(curves.places, values)
         points = ax.transData.transform(np.stack([x.ravel(), y.ravel()], axis=-1))
         columns, rows = points.reshape(*values.shape, 2).transpose(2, 0, 1)

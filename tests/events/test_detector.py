@@ -319,7 +319,7 @@ def test_online_equals_offline(stream, detector, random):
     assert tuple(sorted(ended, key=lambda event: event.start_s)) == find_events(
         predictions, detector
     )
-    scores = [prediction.probabilities for prediction in predictions]
+    scores = [prediction.scores for prediction in predictions]
     assert detector.detect(scores, times_s, labels) == find_events(
         predictions, detector
     )

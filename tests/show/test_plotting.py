@@ -117,7 +117,7 @@ def test_curves_are_those_of_the_leading_classes_over_seconds():
     assert len(ax.lines) == 3
     for line, text in zip(ax.lines, legend_texts(ax), strict=True):
         place = predictions[0].labels.index(text)
-        expected = [prediction.probabilities[place] for prediction in predictions]
+        expected = [prediction.scores[place] for prediction in predictions]
         np.testing.assert_array_equal(points_of(line)[1], expected)
         np.testing.assert_allclose(points_of(line)[0], 2 + np.arange(9) / 5)
     assert "(s)" in ax.get_xlabel()
@@ -126,7 +126,7 @@ def test_curves_are_those_of_the_leading_classes_over_seconds():
 def test_an_array_gives_the_curves_of_its_predictions():
     """Probabilities with labels and a frame rate are drawn as the predictions they come from."""
     predictions = predictions_of(6)
-    array = np.stack([prediction.probabilities for prediction in predictions])
+    array = np.stack([prediction.scores for prediction in predictions])
 
     ours = plot_probabilities(predictions)
     theirs = plot_probabilities(array, predictions[0].labels, fps=5)
