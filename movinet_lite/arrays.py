@@ -80,9 +80,19 @@ class VideoFrame:
     index: int
 
     def __array__(self, dtype: Any = None, *, copy: bool | None = None) -> NDArray[Any]:
-        """Return the pixels, as `numpy.asarray` asks for them."""
-        pixels = self.pixels if dtype is None else self.pixels.astype(dtype, copy=False)
-        return pixels.copy() if copy else pixels
+        """Return the pixels, as `numpy.asarray` asks for them.
+
+        Raises:
+            ValueError: If *copy* is `False` and *dtype* is not that of the pixels, as numpy's own arrays do.
+        """
+        same = dtype is None or np.dtype(dtype) == self.pixels.dtype
+        if copy is False and not same:
+            raise ValueError(
+                f"pixels of {self.pixels.dtype} cannot become {np.dtype(dtype)} without a copy, and copy=False rules one out"
+            )
+        if same:
+            return self.pixels.copy() if copy else self.pixels
+        return self.pixels.astype(dtype)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -158,9 +168,15 @@ def _alike_frames(clip: list[object] | tuple[object, ...]) -> list[NDArray[Any]]
 
 
 def _check_pictures(value: object, ndim: int, noun: str, shape: str) -> Frame:
+    if np.ma.is_masked(value):
+        raise ArrayError(
+            f"{_rule(noun, shape)}; got a masked array, whose mask would be lost (fill it: {noun}.filled(0))"
+        )
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the __array__ of a foreign object raises
         reason = f"a {type(value).__name__} that numpy cannot read: {error}"
         raise ArrayError(f"{_rule(noun, shape)}; got {reason}") from error
     if (

@@ -88,6 +88,17 @@ def test_a_video_frame_is_an_array_to_numpy():
     assert not np.shares_memory(np.array(frame, copy=True), pixels)
 
 
+def test_a_copy_that_was_ruled_out_is_refused():
+    """With ``copy=False`` the pixels themselves come, or a ValueError where another dtype needs a copy."""
+    pixels = zeros(4, 6, 3)
+    frame = VideoFrame(pixels, time_s=0.2, index=1)
+
+    assert np.shares_memory(np.array(frame, copy=False), pixels)
+    assert np.shares_memory(np.array(frame, np.uint8, copy=False), pixels)
+    with pytest.raises(ValueError, match="float32 without a copy"):
+        frame.__array__(np.float32, copy=False)
+
+
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
@@ -270,13 +281,35 @@ def test_ragged_lists_are_refused(value, message):
     assert isinstance(caught.value.__cause__, ValueError)
 
 
-def test_objects_that_numpy_cannot_read_are_refused():
-    """What numpy refuses with a `TypeError` is refused by the library's own error."""
+@pytest.mark.parametrize("error", [TypeError, RuntimeError, OSError, ZeroDivisionError])
+def test_objects_that_numpy_cannot_read_are_refused(error):
+    """Whatever an object raises when numpy asks for its array, it is refused by the library's own error."""
 
     class OnAnotherDevice:
         def __array__(self, dtype=None, *, copy=None):
-            raise TypeError("copy it to the host first")
+            raise error("copy it to the host first")
 
     message = "got a OnAnotherDevice that numpy cannot read: copy it to the host first"
     with pytest.raises(ArrayError, match=f"{message}$"):
+        as_clip([zeros(4, 6, 3), OnAnotherDevice()])
+    with pytest.raises(ArrayError, match=f"{message}$") as caught:
         as_frame(OnAnotherDevice())
+    assert isinstance(caught.value.__cause__, error)
+
+
+def test_a_mask_is_not_lost():
+    """An array with masked pixels is refused, in a list and in a video frame too; one without is an array."""
+    pixels = zeros(4, 6, 3)
+    whole = np.ma.array(pixels)
+    masked = np.ma.array(pixels, mask=pixels == 0)
+    message = re.escape("(fill it: frame.filled(0))")
+
+    assert type(as_frame(whole)) is np.ndarray
+    with pytest.raises(ArrayError, match=message):
+        as_frame(masked)
+    with pytest.raises(ArrayError, match=message):
+        as_frame(VideoFrame(masked, time_s=0.0, index=0))
+    with pytest.raises(ArrayError, match=f"frame 1 of the clip: .*{message}"):
+        as_clip([pixels, masked])
+    with pytest.raises(ArrayError, match=re.escape("clip.filled(0)")):
+        as_clip(masked[np.newaxis])

@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import stat
 from collections.abc import Generator, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,15 +18,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
-from movinet_lite.errors import VideoError, VideoNotFoundError
+from movinet_lite.errors import VideoError
 from movinet_lite.video.scaling import SCALING
+from movinet_lite.video.source import VideoFile, VideoSource
+from movinet_lite.video.timing import JUMP_S, FrameClock
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["VideoDecoder", "VideoInfo"]
+__all__ = ["MAX_PIXELS", "VideoDecoder", "VideoInfo"]
+
+MAX_PIXELS = 89_478_485
+"""How many pixels a frame may have unless the caller allows more.
+
+It is Pillow's ``MAX_IMAGE_PIXELS``: a quarter of a gigabyte of RGB. 8K has 33 million pixels.
+"""
+
+_MAX_GAP_S = 86_400.0
+"""How long a frame may be shown, in seconds: a day. What claims more has a damaged clock."""
 
 _NO_VIDEOS = frozenset({"concat", "dash", "hls", "tty"})
 """File formats of FFmpeg that are text: play lists, and .txt files, which it would draw as a terminal does."""
@@ -44,6 +55,9 @@ _SEEK_MARGINS_S = (0.0, 1.0, 10.0)
 
 _MISSING_S = 1.0
 """How much earlier than announced a video may end and still count as whole, in seconds."""
+
+_JOINT_PACKETS = 8
+"""How many packets before the joint of two MPEG-TS recordings may be called incomplete, since their counters differ."""
 
 _MAX_TOLERANCE_S = 0.005
 _ROUNDING_S = 1e-6
@@ -77,28 +91,47 @@ class VideoInfo:
 class VideoDecoder:
     """One open video file. It has decoded its first picture, so there is one.
 
+    Args:
+        source: A path or a file object.
+        max_pixels: How many pixels a frame may have; `None` for no limit.
+        skips_damage: Whether to go on after damage.
+
     Attributes:
         path: The file.
         info: What the file says about itself.
         tolerance_s: How late the times of its pictures may be by rounding to the file's clock, in seconds.
         end_s: When the display of the last picture decoded ends, in seconds.
-        damage: Why decoding came to an end too early; `None` while it did not.
+        damage: Why decoding came to an end too early, or what was passed over; `None` while nothing is wrong.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self,
+        source: VideoSource,
+        *,
+        max_pixels: int | None = MAX_PIXELS,
+        skips_damage: bool = False,
+    ) -> None:
         from av.video.reformatter import VideoReformatter
 
-        self.path = Path(path)
+        self._file = VideoFile.of(source)
+        self.path = self._file.path
+        self._max_pixels = max_pixels
+        self._skips_damage = skips_damage
         self.end_s = 0.0
         self.damage: str | None = None
         self._cause: Exception | None = None
         self._scaler = VideoReformatter()
-        self._container, self._stream = _open(self.path)
+        self._container, self._stream = _open(self._file, max_pixels)
+        self._clock = _clock_of(self._container, self._stream)
+        self._begin_s: float | None = None
+        self._may_jump = _may_jump(self._container)
         try:
             self._pictures = self._decode()
-            self._first = self._first_picture()
-            self._turn = _Turn.of(self._first)
-            self.info = self._read_info()
+            first = self._first_picture()
+            self._first: VideoFrame | None = first
+            self._clock.start(first.pts, first.dts)
+            self._turn = _Turn.of(first)
+            self.info = self._read_info(first)
         except BaseException:
             self.close()
             raise
@@ -109,6 +142,7 @@ class VideoDecoder:
         """Close the file; to do so twice does no harm."""
         self._pictures.close()
         self._container.close()
+        self._first = None
 
     def frames(self, start_s: float) -> Iterator[tuple[float, float, VideoFrame]]:
         """Yield the pictures from the one shown at *start_s*, or some before it, to the last; to be called once.
@@ -121,11 +155,21 @@ class VideoDecoder:
             picture of the file, and the picture. After the last one, *damage* tells whether the file ended well.
         """
         if start_s > 0:
+            self._clock.jump()
             pictures = self._decode_from(start_s)
         else:
+            assert self._first is not None  # noqa: S101 - the decoder is open
             pictures = itertools.chain([self._first], self._pictures)
+        self._first = None
+        has_begun = False
         for picture in pictures:
-            time_s = self._time_of(picture, self.end_s)
+            time_s = self._time_of(picture)
+            if has_begun and time_s - self.end_s > _MAX_GAP_S:
+                self.damage = (
+                    f"the next frame is shown {time_s - self.end_s:.0f} s later"
+                )
+                return
+            has_begun = True
             self.end_s = time_s + self._lasts_s(picture)
             yield time_s, self.end_s, picture
 
@@ -185,71 +229,101 @@ class VideoDecoder:
         self.damage, self._cause = None, None
         came_s = 0.0
         try:
-            for packet in self._container.demux(self._stream):
-                if packet.is_corrupt:
-                    self.damage = "the next one is incomplete"
-                    break
-                came_s = max(came_s, _end_of(packet))
-                yield from packet.decode()
-            else:
-                self.damage = self._what_is_missing(came_s)
+            for packet in self._packets():
+                if self._begin_s is None:
+                    self._begin_s = min(_end_of(packet), 0.0)  # of a clock that wraps
+                came_s = max(came_s, _end_of(packet) - self._begin_s)
+                yield from self._decode_packet(packet)
+            self._check_end(came_s)
         except FFmpegError as error:
             self.damage, self._cause = error.strerror, error
         if self.damage is not None:  # the decoder still holds pictures from before
             with contextlib.suppress(FFmpegError):
                 yield from self._stream.decode(None)
 
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        """Yield the packets up to the first one that is incomplete, or all if damage is skipped."""
+        packets = self._container.demux(self._stream)
+        while (packet := next(packets, None)) is not None:
+            if packet.is_corrupt:
+                ahead = (
+                    list(itertools.islice(packets, _JOINT_PACKETS))
+                    if self._may_jump
+                    else []
+                )
+                packets = itertools.chain(ahead, packets)
+                if not _is_joint([packet, *ahead]):
+                    self.damage = "the next one is incomplete"
+                    if not self._skips_damage:
+                        return
+            yield packet
+
+    def _decode_packet(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        from av import FFmpegError
+
+        try:
+            return packet.decode()
+        except FFmpegError as error:
+            if not self._skips_damage:
+                raise
+            self.damage, self._cause = error.strerror, error
+            return []
+
     def _decode_from(self, start_s: float) -> Iterator[VideoFrame]:
         from av import FFmpegError
 
         for margin_s in _SEEK_MARGINS_S:
-            if start_s - margin_s <= 0:
+            if self._may_jump or start_s - margin_s <= 0:
                 break
             try:
                 self._container.seek(
-                    self._ticks_at(start_s - margin_s), stream=self._stream
+                    self._clock.ticks_at(start_s - margin_s), stream=self._stream
                 )
             except FFmpegError:
                 break
             self._pictures = self._decode()
             found = next(self._pictures, None)
-            if found is not None and self._time_of(found, math.inf) <= start_s:
+            if found is None or not self._clock.can_place(found.pts, found.dts):
+                continue
+            found_s = self._time_of(found)
+            self._clock.jump()
+            if found_s <= start_s:
                 return itertools.chain([found], self._pictures)
         self.close()
-        self._container, self._stream = _open(self.path)
+        self._container, self._stream = _open(self._file, self._max_pixels)
         self._pictures = self._decode()
         return self._pictures
 
-    def _ticks_at(self, time_s: float) -> int:
-        tick_s = float(self._stream.time_base or 1)
-        return (self._first.pts or 0) + round(time_s / tick_s)
-
-    def _time_of(self, picture: VideoFrame, unknown_s: float) -> float:
-        if picture.pts is None or picture.time_base is None:
-            return unknown_s
-        return float((picture.pts - (self._first.pts or 0)) * picture.time_base)
+    def _time_of(self, picture: VideoFrame) -> float:
+        return self._clock.time_s(picture.pts, picture.dts, self._lasts_s(picture))
 
     def _lasts_s(self, picture: VideoFrame) -> float:
         if picture.duration and picture.time_base is not None:
-            return float(picture.duration * picture.time_base)
-        return 1.0 / (self.info.fps or 25.0)
+            lasts_s = float(picture.duration * picture.time_base)
+            if lasts_s <= _MAX_GAP_S:
+                return lasts_s
+        return min(1.0 / (self.info.fps or 25.0), _MAX_GAP_S)
+
+    def _check_end(self, came_s: float) -> None:
+        if self.damage is None:
+            self.damage = self._what_is_missing(came_s)
 
     def _what_is_missing(self, came_s: float) -> str | None:
         announced_s = _announced_s(self._container, self._stream)
         if announced_s is not None and came_s < announced_s - _MISSING_S:
             return f"the file announces {announced_s:.2f} s"
-        if self._container.format.name == "gif" and not _ends_as_gif(self.path):
+        if self._container.format.name == "gif" and not _ends_as_gif(self._file):
             return "the end of the GIF is missing"
         return None
 
-    def _read_info(self) -> VideoInfo:
+    def _read_info(self, first: VideoFrame) -> VideoInfo:
         container, stream = self._container, self._stream
         rate = stream.average_rate
         duration_s = _announced_s(container, stream)
         if duration_s is None and container.duration is not None:
             duration_s = container.duration / 1e6
         return VideoInfo(
-            frame_size=self._turn.swap((self._first.height, self._first.width)),
+            frame_size=self._turn.swap((first.height, first.width)),
             fps=float(rate) if rate else None,
             num_frames=stream.frames or None,
             duration_s=duration_s,
@@ -278,7 +352,11 @@ class _Turn:
 
     @classmethod
     def of(cls, picture: VideoFrame) -> _Turn:
-        matrix = picture.side_data.get("DISPLAYMATRIX")
+        from av.sidedata.sidedata import SideDataContainer
+
+        # picture.side_data would keep the picture in a cycle, and so in memory until the cyclic collector runs.
+        side_data = cast("Any", SideDataContainer)(picture)  # its stub has no argument
+        matrix = side_data.get("DISPLAYMATRIX")
         if matrix is None:
             return cls()
         a, b, _, c, d = np.frombuffer(cast("bytes", matrix), np.int32)[:5].tolist()
@@ -307,21 +385,22 @@ class _Turn:
         return abs(self.b) > abs(self.a)
 
 
-def _open(path: Path) -> tuple[InputContainer, VideoStream]:
+def _open(
+    file: VideoFile, max_pixels: int | None
+) -> tuple[InputContainer, VideoStream]:
     import av
 
-    _check_file(path)
     try:
-        # With "file:" no name is taken for a URL, not even "12:30.mp4".
-        container = av.open(f"file:{path}", **_metadata_options())
+        container = av.open(file.for_pyav(), **_metadata_options())
     except av.FFmpegError as error:
         raise VideoError(
             f"it cannot be opened as a video: {error.strerror} "
             "(not a video, or cut off before its table of contents?)",
-            path,
+            file.path,
         ) from error
     try:
-        stream = _find_stream(container, path)
+        stream = _find_stream(container, file.path)
+        _limit_pixels(stream, max_pixels, file.path)
     except VideoError:
         container.close()
         raise
@@ -340,20 +419,18 @@ def _metadata_options() -> dict[str, Any]:
     return {} if major >= 19 else {"metadata_errors": "replace"}
 
 
-def _check_file(path: Path) -> None:
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        hint = " (a URL? download it first)" if ":/" in str(path) else ""
-        raise VideoNotFoundError(f"there is no such file{hint}", path) from error
-    except (OSError, ValueError) as error:
-        raise VideoError(f"it cannot be read: {error}", path) from error
-    if stat.S_ISDIR(status.st_mode):
-        raise VideoError("it is a directory; give a video file", path)
-    if not stat.S_ISREG(status.st_mode):
-        raise VideoError("it is a device or a pipe; give a video file", path)
-    if status.st_size == 0:
-        raise VideoError("the file is empty", path)
+def _limit_pixels(stream: VideoStream, max_pixels: int | None, path: Path) -> None:
+    """Refuse a stream of larger frames before one is decoded, and let the decoder refuse those that come later."""
+    if max_pixels is None:
+        return
+    decoder = stream.codec_context
+    if decoder.height * decoder.width > max_pixels:
+        raise VideoError(
+            f"frames may have up to {max_pixels:,} pixels; these are {decoder.height} x {decoder.width} "
+            "(allow more: max_pixels=...)",
+            path,
+        )
+    decoder.options = {**decoder.options, "max_pixels": str(max_pixels)}
 
 
 def _find_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -361,14 +438,48 @@ def _find_stream(container: InputContainer, path: Path) -> VideoStream:
 
     if container.format.name in _NO_VIDEOS:
         raise VideoError("it is a text file, not a video", path)
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:  # no cover of an album
-            if stream.codec_context is None:
-                raise VideoError("FFmpeg has no decoder for its video", path)
-            return stream
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic  # no cover of an album
+    ]
+    # The first of those that the file calls its default, else the first.
+    streams.sort(key=lambda stream: not stream.disposition & Disposition.default)
+    if streams:
+        if streams[0].codec_context is None:
+            raise VideoError("FFmpeg has no decoder for its video", path)
+        return streams[0]
     if container.streams.audio:
         raise VideoError("it holds sound, but no video", path)
     raise VideoError("it holds no video (cut off, or no video file?)", path)
+
+
+def _may_jump(container: InputContainer) -> bool:
+    """Tell whether the file format is one whose clock may be set anew, such as MPEG-TS."""
+    from av.format import Flags
+
+    return bool(container.format.flags & cast("int", Flags.ts_discont.value))
+
+
+def _clock_of(container: InputContainer, stream: VideoStream) -> FrameClock:
+    return FrameClock(
+        stream.time_base or Fraction(1),
+        has_decoding_times_only=container.format.name == "avi",
+        may_jump=_may_jump(container),
+    )
+
+
+def _is_joint(packets: list[Packet[VideoStream]]) -> bool:
+    """Tell whether the clock is set anew within *packets*, as where two recordings were joined."""
+    times_s = [
+        float(packet.dts * packet.time_base)
+        for packet in packets
+        if packet.dts is not None and packet.time_base is not None
+    ]
+    return any(
+        not 0 <= later - earlier <= JUMP_S
+        for earlier, later in itertools.pairwise(times_s)
+    )
 
 
 def _announced_s(container: InputContainer, stream: VideoStream) -> float | None:
@@ -398,8 +509,6 @@ def _end_of(packet: Packet[VideoStream]) -> float:
     return float((max(times) + (packet.duration or 0)) * packet.time_base)
 
 
-def _ends_as_gif(path: Path) -> bool:
+def _ends_as_gif(file: VideoFile) -> bool:
     """Tell whether a GIF has its last byte, a semicolon; padding behind it is allowed."""
-    with path.open("rb") as file:
-        file.seek(-min(path.stat().st_size, 64), 2)
-        return file.read().rstrip(b"\0\r\n").endswith(b";")
+    return file.tail(64).rstrip(b"\0\r\n").endswith(b";")

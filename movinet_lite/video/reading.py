@@ -17,7 +17,6 @@ import contextlib
 import itertools
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -31,12 +30,16 @@ from movinet_lite.arrays import (
     check_positive,
 )
 from movinet_lite.errors import ArrayError, VideoError
-from movinet_lite.video.decoding import VideoDecoder, VideoInfo
+from movinet_lite.video.decoding import MAX_PIXELS, VideoDecoder, VideoInfo
 from movinet_lite.video.sampling import frames_shown_at, sample_times
+from movinet_lite.video.source import VideoSource
 from movinet_lite.video.writing import write_video
 
 if TYPE_CHECKING:
     from av import VideoFrame as Picture
+
+_MAX_REPEATS = 100_000
+"""How many times one frame of a file may be given: five hours and a half at five frames per second."""
 
 __all__ = [
     "FrameReader",
@@ -49,12 +52,14 @@ __all__ = [
 
 
 def read_frames(
-    path: str | Path,
+    path: VideoSource,
     *,
     fps: float | None = None,
     frame_size: FrameSize | None = None,
     start_s: float | None = None,
     end_s: float | None = None,
+    max_pixels: int | None = MAX_PIXELS,
+    skip_damage: bool = False,
 ) -> FrameReader:
     """Return the frames of a video file, one by one, each with its time.
 
@@ -63,7 +68,8 @@ def read_frames(
     dropped.
 
     Args:
-        path: A video file: mp4, mov, webm, mkv, avi, gif, or what else FFmpeg reads. Not a URL and not a camera.
+        path: A video file: mp4, mov, webm, mkv, avi, gif, or what else FFmpeg reads; or a binary file object that can
+            seek, such as an upload or `io.BytesIO`, which stays open. Not a URL and not a camera.
         fps: Frames per second to give, each the one shown at its time; `None` gives every frame of the file once.
             A model wants the frame rate it was trained with.
         frame_size: ``(height, width)`` in pixels to stretch the frames to, on the way from the decoder, which is the
@@ -71,34 +77,48 @@ def read_frames(
             not widened for it.
         start_s: Where to begin, in seconds; `None` at the first frame. Jumps there without decoding what lies before.
         end_s: Where to end, in seconds; a frame at this very time is left out. `None` at the end of the video.
+        max_pixels: How many pixels a frame of the file may have, height times width, since a small file can hold huge
+            frames; 89,478,485 by default, as in Pillow. `None` for no limit.
+        skip_damage: Whether to go on after damage, as players do, and give the frames that can be decoded; what was
+            wrong is then `FrameReader.damage`, not an error.
 
     Returns:
         An iterator of `VideoFrame`, and a context manager. Pixels are ``(height, width, 3)``, uint8, 0 to 255, RGB,
         upright, in an array of their own; *time_s* is the frame's own time without *fps*, else the time asked for.
-        Iterating raises `VideoError` after the last good frame if the file is damaged or was cut short.
+        Iterating raises `VideoError` after the last good frame if the file is damaged or was cut short, and where one
+        frame of the file would be given more than 100,000 times or is followed by a gap of more than a day.
 
     Raises:
         VideoNotFoundError: If there is no such file.
-        VideoError: If it is not a video, has no picture that can be decoded, or ends before *start_s*.
-        ArrayError: If *fps*, *frame_size*, *start_s* or *end_s* is impossible.
+        VideoError: If it is not a video, has no picture that can be decoded, has larger frames than *max_pixels*, or
+            ends before *start_s*.
+        ArrayError: If *fps*, *frame_size*, *start_s*, *end_s* or *max_pixels* is impossible.
 
     Example:
         >>> for frame in read_frames("clip.mp4", fps=5.0):  # doctest: +SKIP
         ...     print(frame.index, frame.time_s, frame.pixels.shape)
     """
     return FrameReader(
-        path, fps=fps, frame_size=frame_size, start_s=start_s, end_s=end_s
+        path,
+        fps=fps,
+        frame_size=frame_size,
+        start_s=start_s,
+        end_s=end_s,
+        max_pixels=max_pixels,
+        skip_damage=skip_damage,
     )
 
 
 def load_clip(
-    path: str | Path,
+    path: VideoSource,
     *,
     fps: float | None = None,
     frame_size: FrameSize | None = None,
     start_s: float | None = None,
     end_s: float | None = None,
     max_frames: int | None = None,
+    max_pixels: int | None = MAX_PIXELS,
+    skip_damage: bool = False,
 ) -> NDArray[np.uint8]:
     """Return the frames of a video file as one array.
 
@@ -109,6 +129,8 @@ def load_clip(
         start_s: Where to begin, in seconds; `None` at the first frame.
         end_s: Where to end, in seconds; `None` at the end of the video.
         max_frames: How many frames to take at most; `None` takes all.
+        max_pixels: How many pixels a frame of the file may have; see `read_frames`.
+        skip_damage: Whether to go on after damage; see `read_frames`.
 
     Returns:
         ``(frames, height, width, 3)``, uint8, 0 to 255, RGB.
@@ -119,36 +141,42 @@ def load_clip(
             *start_s* and *end_s*.
         ArrayError: If *fps*, *frame_size*, *start_s*, *end_s* or *max_frames* is impossible.
     """
-    if max_frames is not None and not (
-        as_number(max_frames) >= 1 and float(max_frames).is_integer()
-    ):
-        raise ArrayError(
-            f"max_frames must be a whole number, at least 1; got {max_frames!r}"
-        )
-    limit = None if max_frames is None else int(max_frames)
+    limit = None if max_frames is None else _check_count(max_frames, "max_frames")
     with read_frames(
-        path, fps=fps, frame_size=frame_size, start_s=start_s, end_s=end_s
+        path,
+        fps=fps,
+        frame_size=frame_size,
+        start_s=start_s,
+        end_s=end_s,
+        max_pixels=max_pixels,
+        skip_damage=skip_damage,
     ) as reader:
         frames = [frame.pixels for frame in itertools.islice(reader, limit)]
     if not frames:
-        raise VideoError(f"no frame lies from {start_s} s to {end_s} s", path)
+        raise VideoError(f"no frame lies from {start_s} s to {end_s} s", reader.path)
     return np.stack(frames)
 
 
-def read_video_info(path: str | Path) -> VideoInfo:
+def read_video_info(
+    path: VideoSource, *, max_pixels: int | None = MAX_PIXELS
+) -> VideoInfo:
     """Return what a video file says about itself.
 
     Args:
         path: A video file; see `read_frames`.
+        max_pixels: How many pixels a frame of the file may have; see `read_frames`.
 
     Returns:
         The facts. Only the first frame is decoded, so the number of frames and the duration are the file's claims.
 
     Raises:
         VideoNotFoundError: If there is no such file.
-        VideoError: If it is not a video, or has no picture that can be decoded.
+        VideoError: If it is not a video, has no picture that can be decoded, or larger frames than *max_pixels*.
+        ArrayError: If *max_pixels* is no whole number of at least 1.
     """
-    with contextlib.closing(VideoDecoder(path)) as decoder:
+    if max_pixels is not None:
+        _check_count(max_pixels, "max_pixels")
+    with contextlib.closing(VideoDecoder(path, max_pixels=max_pixels)) as decoder:
         return decoder.info
 
 
@@ -156,32 +184,43 @@ class FrameReader:
     """The frames of one video file, made by `read_frames`: an iterator and a context manager.
 
     Attributes:
+        path: The file.
         info: What the file says about itself.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        path: VideoSource,
         *,
         fps: float | None,
         frame_size: FrameSize | None,
         start_s: float | None,
         end_s: float | None,
+        max_pixels: int | None,
+        skip_damage: bool,
     ) -> None:
         self._decoder: VideoDecoder | None = None
         self._is_at_end = False
-        self._path = Path(path)
         self._num_given = 0
         self._frame_size = None if frame_size is None else check_frame_size(frame_size)
         if fps is not None:
             check_positive(fps, "fps")
+        if max_pixels is not None:
+            _check_count(max_pixels, "max_pixels")
         first_s, last_s = _check_span(start_s, end_s)
-        decoder = self._decoder = VideoDecoder(path)
+        self._skips_damage = skip_damage
+        self._damage: str | None = None
+        decoder = self._decoder = VideoDecoder(
+            path, max_pixels=max_pixels, skips_damage=skip_damage
+        )
+        self.path = decoder.path
         self.info = decoder.info
         try:
             chosen = _choose(decoder, fps, first_s, last_s)
             first = next(chosen, None)
             if first is None:
+                if not skip_damage:
+                    _check_damage(decoder, 0)
                 _check_reached(decoder, first_s)
         except BaseException:
             self.close()
@@ -205,19 +244,25 @@ class FrameReader:
         if decoder is None:
             raise VideoError(
                 "the reader is closed (call read_frames again to read on)",
-                self._path,
+                self.path,
             )
         chosen = next(self._chosen, None)
         if chosen is None:
             self._is_at_end = True
             self.close()
-            _check_damage(decoder, self._num_given)
+            if not self._skips_damage:
+                _check_damage(decoder, self._num_given)
             raise StopIteration
         time_s, picture = chosen
         pixels = decoder.pixels(picture, self._frame_size)
         frame = VideoFrame(pixels=pixels, time_s=time_s, index=self._num_given)
         self._num_given += 1
         return frame
+
+    @property
+    def damage(self) -> str | None:
+        """What was wrong with the file as far as it was read with ``skip_damage=True``; `None` if nothing was."""
+        return self._damage if self._decoder is None else self._decoder.damage
 
     def __enter__(self) -> Self:
         return self
@@ -232,6 +277,7 @@ class FrameReader:
         """Close the file; to do so twice does no harm."""
         if self._decoder is not None:
             self._decoder.close()
+            self._damage = self._decoder.damage
             self._decoder = None
 
 
@@ -242,6 +288,7 @@ def _choose(
     tolerance_s = decoder.tolerance_s
     frames = decoder.frames(start_s)
     if fps is not None:
+        frames = _limit_repeats(decoder, frames, fps, start_s, end_s)
         times_s = sample_times(fps=fps, start_s=start_s, end_s=end_s)
         yield from frames_shown_at(times_s, frames, tolerance_s=tolerance_s)
         return
@@ -250,6 +297,42 @@ def _choose(
             return
         if time_s + tolerance_s >= start_s:
             yield time_s, picture
+
+
+def _limit_repeats(
+    decoder: VideoDecoder,
+    frames: Iterator[tuple[float, float, Picture]],
+    fps: float,
+    start_s: float,
+    end_s: float | None,
+) -> Iterator[tuple[float, float, Picture]]:
+    """Yield *frames*, and refuse a frame that would be given without end before it is given once."""
+
+    def check(from_s: float, to_s: float) -> None:
+        last_s = to_s if end_s is None else min(to_s, end_s)
+        lasts_s = last_s - max(from_s, start_s)
+        if lasts_s * fps > _MAX_REPEATS:
+            raise VideoError(
+                f"one frame of a file may be given {_MAX_REPEATS:,} times; the one at {from_s:.2f} s lasts "
+                f"{lasts_s:g} s, which at fps={fps:g} is more (take a lower fps)",
+                decoder.path,
+            )
+
+    shown: tuple[float, float] | None = None
+    for time_s, ends_s, picture in frames:
+        if shown is not None:
+            check(shown[0], time_s)
+        shown = time_s, ends_s
+        yield time_s, ends_s, picture
+    if shown is not None:
+        check(*shown)
+
+
+def _check_count(value: object, noun: str) -> int:
+    number = as_number(value)
+    if not (number >= 1 and number.is_integer()):
+        raise ArrayError(f"{noun} must be a whole number, at least 1; got {value!r}")
+    return int(number)
 
 
 def _check_span(
@@ -270,12 +353,11 @@ def _check_damage(decoder: VideoDecoder, num_given: int) -> None:
     if decoder.damage is not None:
         raise decoder.error(
             f"the file is damaged or was cut short; {num_given} frames were given, "
-            f"the last one ends at {decoder.end_s:.2f} s ({decoder.damage})"
+            f"the last one ends at {decoder.end_s:.2f} s ({decoder.damage}; go on after it: skip_damage=True)"
         )
 
 
 def _check_reached(decoder: VideoDecoder, start_s: float) -> None:
-    _check_damage(decoder, 0)
     if decoder.end_s <= start_s + decoder.tolerance_s:
         raise VideoError(
             f"start_s must lie before the end of the video at {decoder.end_s:.2f} s; got {start_s!r}",
