@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+import math
+import operator
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
+import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SCALING",
     "Fit",
+    "FrameScaler",
     "check_fit",
     "prepare_clip",
     "prepare_frame",
@@ -31,8 +35,16 @@ __all__ = [
 ]
 
 
-Fit: TypeAlias = Literal["stretch", "crop"]
-"""How a frame gets the model's size: the whole of it, out of shape, or its centre, in shape."""
+Fit: TypeAlias = Literal["stretch", "crop", "pad", "evaluation"]
+"""How a frame of another shape gets the model's size.
+
+``"stretch"`` scales the whole frame, out of shape; ``"crop"`` scales it until it just covers the size and keeps the
+centre; ``"pad"`` scales it until it just fits and fills the rest with black (letterbox); ``"evaluation"`` scales its
+short side to a given length and keeps the centre, as the published accuracies were measured.
+"""
+
+_LONGEST_SHAPE = 16
+"""How many times longer than the part that is kept a frame may be before its ends are cut off unscaled."""
 
 SCALING = 0x20 | 0x2000 | 0x4000 | 0x40000 | 0x80000
 """How FFmpeg scales pictures here: each new pixel is the mean of the area it covers, or, where the picture grows, lies
@@ -91,26 +103,105 @@ def to_uint8(pictures: ArrayLike) -> NDArray[np.uint8]:
     return array.astype(np.uint8)
 
 
+class FrameScaler:
+    """Scales frames to one size, without checking them again.
+
+    `prepare_frame` and `prepare_clip` are built on it. A session keeps one for all its frames, so that FFmpeg sets up
+    its filters once, not for every frame. It serves one thread at a time.
+
+    Args:
+        frame_size: ``(height, width)`` of the results, in pixels.
+        fit: How a frame of another size is scaled; see `prepare_frame`.
+        short_side: The length of the short side before the crop, in pixels; only ``fit="evaluation"`` looks at it and
+            needs it.
+
+    Raises:
+        ArrayError: If *frame_size* is not two whole numbers of at least 1, *fit* unknown, or *short_side* missing or
+            shorter than a side of *frame_size*.
+
+    Example:
+        >>> scaler = FrameScaler((2, 2))
+        >>> out = np.empty((2, 2, 3), np.float32)
+        >>> scaler.scale_into(np.full((4, 8, 3), 255, np.uint8), out).tolist()[0]
+        [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        frame_size: FrameSize,
+        fit: Fit = "stretch",
+        *,
+        short_side: int | None = None,
+    ) -> None:
+        self.frame_size = check_frame_size(frame_size)
+        self.fit: Fit = check_fit(fit)
+        self._short_side = 0
+        if fit == "evaluation":
+            self._short_side = _check_short_side(short_side, self.frame_size)
+        self._reformatter: VideoReformatter | None = None
+        self._layout: _Layout | None = None
+
+    def scale_into(
+        self, pixels: Frame, out: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Write *pixels*, scaled, to *out*.
+
+        Args:
+            pixels: ``(height, width, 3)``, uint8 in 0 to 255 or float32 in 0 to 1, RGB, as `as_frame` returns it; not
+                checked.
+            out: ``(height, width, 3)`` of the scaler's size, float32; not checked.
+
+        Returns:
+            *out*, 0 to 1.
+
+        Raises:
+            ArrayError: If FFmpeg cannot scale a frame of that size.
+        """
+        height, width, _ = pixels.shape
+        if (height, width) == self.frame_size:
+            return _to_float01(pixels, out)
+        layout = self._layout
+        if layout is None or layout.size != (height, width):
+            layout = self._layout = _lay_out(
+                (height, width), self.frame_size, self.fit, self._short_side
+            )
+        if self._reformatter is None:
+            from av.video.reformatter import VideoReformatter
+
+            self._reformatter = VideoReformatter()
+        scaled = _scale(pixels[layout.used], layout.scaled_size, self._reformatter)
+        if self.fit == "pad":
+            out[...] = 0.0
+        _to_float01(scaled[layout.kept], out[layout.place])
+        return out
+
+
 def prepare_frame(
     frame: Frame | ArrayLike,
     frame_size: FrameSize,
     *,
     fit: Fit = "stretch",
+    short_side: int | None = None,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Return *frame* in the size and range that a model takes.
 
     Scaled down, each pixel is the mean of the area it covers, so nothing flickers; scaled up, it is interpolated
     linearly. Colours are not touched. A uint8 frame of one colour stays exactly that colour, and a mirrored frame
-    gives the mirrored result within 1/255.
+    gives the mirrored result within 1/255 (but for ``fit="evaluation"``, whose centre may be half a pixel off).
 
     Args:
         frame: ``(height, width, 3)``, uint8 in 0 to 255 or floating point in 0 to 1, RGB; or a `VideoFrame`. A frame
-            that has its size already is converted exactly; scaling is within 1/255 of exact arithmetic for uint8 and
-            within 0.002 for floating point (measured for sides from 4 to 600 pixels).
+            that has its size already counts as prepared and is converted exactly, whatever *fit*; scaling is within
+            1/255 of exact arithmetic for uint8 and within 0.002 for floating point (measured for sides from 4 to 600
+            pixels).
         frame_size: ``(height, width)`` of the result, in pixels.
-        fit: ``"stretch"`` scales the whole frame to *frame_size*, whatever its shape; ``"crop"`` keeps the shape:
-            it scales until the frame just covers *frame_size* and cuts out the centre.
+        fit: ``"stretch"`` scales the whole frame to *frame_size*, whatever its shape. The others keep the shape:
+            ``"crop"`` scales until the frame just covers *frame_size* and cuts out the centre; ``"pad"`` scales until
+            it just fits and fills the rest with black; ``"evaluation"`` scales its short side to *short_side* and
+            cuts out the centre, as the published accuracies were measured.
+        short_side: For ``fit="evaluation"``: the length of the short side before the crop, in pixels, at least the
+            longer side of *frame_size*. The published ones are `Variant.min_image_size`.
         out: ``(height, width, 3)``, float32, where the result is to be written, so that no memory is taken for it;
             `None` takes a new array.
 
@@ -119,7 +210,7 @@ def prepare_frame(
 
     Raises:
         ArrayError: If *frame* is not one RGB picture, *frame_size* not two whole numbers of at least 1, *fit*
-            unknown, or *out* of another shape or dtype.
+            unknown, *short_side* missing or too short, or *out* of another shape or dtype.
 
     Example:
         >>> frame = np.full((4, 8, 3), 255, np.uint8)
@@ -127,12 +218,8 @@ def prepare_frame(
         [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
     pixels = as_frame(frame)
-    size = check_frame_size(frame_size)
-    check_fit(fit)
-    result = _check_out(out, (*size, 3))
-    if pixels.shape[:2] == size:
-        return _to_float01(pixels, result)
-    return _to_float01(_fit_to(pixels, size, fit, _new_scaler()), result)
+    scaler = FrameScaler(frame_size, fit, short_side=short_side)
+    return scaler.scale_into(pixels, _check_out(out, (*scaler.frame_size, 3)))
 
 
 def prepare_clip(
@@ -140,6 +227,7 @@ def prepare_clip(
     frame_size: FrameSize,
     *,
     fit: Fit = "stretch",
+    short_side: int | None = None,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Return *clip* in the size and range that a model takes: each frame as `prepare_frame` makes it.
@@ -148,7 +236,8 @@ def prepare_clip(
         clip: ``(frames, height, width, 3)``, uint8 in 0 to 255 or floating point in 0 to 1, RGB; or a sequence of
             frames of one size.
         frame_size: ``(height, width)`` of the result, in pixels.
-        fit: ``"stretch"`` or ``"crop"``; see `prepare_frame`.
+        fit: ``"stretch"``, ``"crop"``, ``"pad"`` or ``"evaluation"``; see `prepare_frame`.
+        short_side: For ``fit="evaluation"``; see `prepare_frame`.
         out: ``(frames, height, width, 3)``, float32, where the result is to be written; `None` takes a new array.
 
     Returns:
@@ -156,21 +245,19 @@ def prepare_clip(
 
     Raises:
         ArrayError: If *clip* is not a series of RGB pictures, *frame_size* not two whole numbers of at least 1,
-            *fit* unknown, or *out* of another shape or dtype.
+            *fit* unknown, *short_side* missing or too short, or *out* of another shape or dtype.
 
     Example:
         >>> prepare_clip(np.zeros((5, 48, 64, 3), np.uint8), (32, 32), fit="crop").shape
         (5, 32, 32, 3)
     """
     pixels = as_clip(clip)
-    size = check_frame_size(frame_size)
-    check_fit(fit)
-    result = _check_out(out, (len(pixels), *size, 3))
-    if pixels.shape[1:3] == size:
+    scaler = FrameScaler(frame_size, fit, short_side=short_side)
+    result = _check_out(out, (len(pixels), *scaler.frame_size, 3))
+    if pixels.shape[1:3] == scaler.frame_size:
         return _to_float01(pixels, result)
-    scaler = _new_scaler()
     for frame, prepared in zip(pixels, result, strict=True):
-        _to_float01(_fit_to(frame, size, fit, scaler), prepared)
+        scaler.scale_into(frame, prepared)
     return result
 
 
@@ -217,23 +304,95 @@ def _to_float01(
     return out
 
 
-def _new_scaler() -> VideoReformatter:
-    from av.video.reformatter import VideoReformatter
+def _check_short_side(short_side: object, frame_size: FrameSize) -> int:
+    try:
+        length = operator.index(cast("int", short_side))
+    except TypeError:
+        length = 0
+    if length < max(frame_size):
+        raise ArrayError(
+            "short_side must be a whole number of pixels, at least the longer side of frame_size, "
+            f"{max(frame_size)}, for fit='evaluation'; got {short_side!r}"
+        )
+    return length
 
-    return VideoReformatter()
+
+_Region: TypeAlias = tuple[slice, slice]
 
 
-def _fit_to(
-    frame: Frame, frame_size: FrameSize, fit: Fit, scaler: VideoReformatter
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Return *frame* scaled to *frame_size*, in 8 bits if it has 8, else in 16."""
+@attrs.frozen
+class _Layout:
+    """Where the parts of a frame of one size go.
+
+    Attributes:
+        size: ``(height, width)`` of the frame.
+        used: The part of the frame that is scaled.
+        scaled_size: ``(height, width)`` that this part gets.
+        kept: The part of the scaled picture that goes into the result.
+        place: Where in the result it goes.
+    """
+
+    size: FrameSize
+    used: _Region
+    scaled_size: FrameSize
+    kept: _Region
+    place: _Region
+
+
+def _lay_out(
+    size: FrameSize, frame_size: FrameSize, fit: Fit, short_side: int
+) -> _Layout:
+    used_size = size
     if fit == "stretch":
-        return _scale(frame, frame_size, scaler)
-    covering = _covering_size((frame.shape[0], frame.shape[1]), frame_size)
-    scaled = _scale(frame, covering, scaler)
-    top, left = ((c - s) // 2 for c, s in zip(covering, frame_size, strict=True))
-    height, width = frame_size
-    return scaled[top : top + height, left : left + width]
+        scaled_size = frame_size
+    elif fit == "pad":
+        scaled_size = _fitting_size(size, frame_size)
+    else:
+        used_size = _without_far_ends(size, frame_size)
+        if fit == "crop":
+            scaled_size = _covering_size(used_size, frame_size)
+        else:
+            scaled_size = _evaluation_size(used_size, short_side)
+    return _Layout(
+        size=size,
+        used=_centre(size, used_size),
+        scaled_size=scaled_size,
+        kept=_centre(scaled_size, frame_size),
+        place=_centre(frame_size, scaled_size),
+    )
+
+
+def _centre(size: FrameSize, wanted: FrameSize) -> _Region:
+    """Return the centre of *size* that is at most as large as *wanted*."""
+    (top, height), (left, width) = (
+        (max(have - want, 0) // 2, min(have, want))
+        for have, want in zip(size, wanted, strict=True)
+    )
+    return slice(top, top + height), slice(left, left + width)
+
+
+def _without_far_ends(size: FrameSize, frame_size: FrameSize) -> FrameSize:
+    """Return *size* with a side that is many times as long as what a crop keeps of it shortened.
+
+    Scaled whole, a frame of 1 x 20,000 pixels would take gigabytes, and nearly all of it would be cut off. The number
+    of pixels left out is even, so that the centre stays.
+    """
+    factor = max(new / old for new, old in zip(frame_size, size, strict=True))
+    height, width = (
+        old - 2 * max((old - math.ceil(_LONGEST_SHAPE * new / factor)) // 2, 0)
+        for new, old in zip(frame_size, size, strict=True)
+    )
+    return height, width
+
+
+def _fitting_size(size: FrameSize, frame_size: FrameSize) -> FrameSize:
+    """Return the largest size of the shape of *size* that fits into *frame_size*, with equal bars on both sides."""
+    factor = min(new / old for new, old in zip(frame_size, size, strict=True))
+    height, width = (
+        new - 2 * min(round((new - old * factor) / 2), (new - 1) // 2)
+        for new, old in zip(frame_size, size, strict=True)
+    )
+    return height, width
 
 
 def _covering_size(size: FrameSize, frame_size: FrameSize) -> FrameSize:
@@ -247,6 +406,19 @@ def _covering_size(size: FrameSize, frame_size: FrameSize) -> FrameSize:
         for new, old in zip(frame_size, size, strict=True)
     )
     return height, width
+
+
+def _evaluation_size(size: FrameSize, short_side: int) -> FrameSize:
+    """Return the size of the shape of *size* whose short side is *short_side*.
+
+    References:
+        [1] TensorFlow Model Garden, ``official/vision/ops/preprocess_ops_3d.py``, ``resize_smallest``, rounds down.
+    """
+    height, width = size
+    return (
+        max(short_side, height * short_side // width),
+        max(short_side, width * short_side // height),
+    )
 
 
 def _scale(

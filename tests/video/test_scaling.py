@@ -1,6 +1,7 @@
 """Frames get a model's size and range without a change in colour, and the right frame is taken for each time."""
 
 import itertools
+import resource
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from movinet_lite.video import (
     to_float01,
     to_uint8,
 )
+from movinet_lite.video.scaling import FrameScaler
 from tests.strategies import clips, frames
 
 LEVEL = 1 / 255
-FITS = st.sampled_from(["stretch", "crop"])
+FITS = st.sampled_from(["stretch", "crop", "pad"])
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 LARGER_SIZES = st.tuples(st.integers(4, 40), st.integers(4, 40))
 DTYPES = st.sampled_from([np.uint8, np.float32])
@@ -135,7 +137,7 @@ def test_scaling_is_the_mean_of_the_area(frame, frame_size):
     st.tuples(st.integers(4, 150), st.integers(4, 150)),
     LARGER_SIZES,
     st.tuples(*[st.integers(0, 255)] * 3),
-    FITS,
+    st.sampled_from(["stretch", "crop"]),
 )
 def test_one_colour_stays_that_colour(size, frame_size, colour, fit):
     """A uint8 frame of one colour keeps it exactly, a float one within the stated accuracy."""
@@ -265,13 +267,94 @@ def test_out_is_where_the_result_goes(clip, frame_size, fit):
     np.testing.assert_array_equal(first, prepare_frame(clip[0], frame_size, fit=fit))
 
 
+@given(st.one_of(large_frames(), frames()), SIZES)
+def test_pad_keeps_the_shape_between_black_bars(frame, frame_size):
+    """A letterbox: the whole frame in its shape, in the centre, the rest black."""
+    white = np.full_like(frame, 255 if frame.dtype == np.uint8 else 1)
+    factor = min(new / old for new, old in zip(frame_size, frame.shape, strict=False))
+
+    prepared = prepare_frame(white, frame_size, fit="pad")
+
+    rows, columns = (prepared > 0).any(axis=(1, 2)), (prepared > 0).any(axis=(0, 2))
+    assert ((prepared == 0) | (prepared > 0.99)).all()
+    for shown, old, new in zip((rows, columns), frame.shape, frame_size, strict=False):
+        assert (shown == shown[::-1]).all()
+        assert abs(shown.sum() - old * factor) <= (1 if old * factor >= 1 else 2)
+        assert shown.sum() <= new
+
+
+@pytest.mark.parametrize(
+    ("size", "scaled"),
+    [
+        ((240, 320), (192, 256)),
+        ((320, 241), (254, 192)),  # rounded down
+        ((100, 120), (192, 230)),
+    ],
+)
+def test_evaluation_is_the_published_preparation(size, scaled):
+    """The short side gets the length of the configuration, the long side is rounded down, the centre is kept."""
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    top, left = (scaled[0] - 172) // 2, (scaled[1] - 172) // 2
+    whole = prepare_frame(noise, scaled)
+
+    prepared = prepare_frame(noise, (172, 172), fit="evaluation", short_side=192)
+
+    np.testing.assert_array_equal(prepared, whole[top : top + 172, left : left + 172])
+
+
+@pytest.mark.parametrize("short_side", [None, 31, 40.0, "192", 0])
+def test_evaluation_needs_its_short_side(short_side):
+    """Without a short side that covers the frame size there is no guess."""
+    clip = np.zeros((1, 40, 40, 3), np.uint8)
+
+    with pytest.raises(
+        ArrayError, match="short_side must be .* frame_size, 32, .*; got"
+    ):
+        prepare_clip(clip, (20, 32), fit="evaluation", short_side=short_side)
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad", "evaluation"])
+@pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1)])
+def test_a_line_of_pixels_takes_little_memory(fit, size):
+    """A frame of any shape is scaled in the memory of a frame, not of what its crop leaves over."""
+    frame = np.zeros((*size, 3), np.uint8)
+    long = size.index(20_000)
+    frame[(9_999, slice(None)) if long == 0 else (slice(None), 9_999)] = 255
+    frame[(10_000, slice(None)) if long == 0 else (slice(None), 10_000)] = 255
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    prepared = prepare_frame(frame, (172, 172), fit=fit, short_side=192)
+
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 100_000  # kB; scaled whole it took 1.7 GB
+    assert np.abs(prepared - prepared[::-1, ::-1]).max() <= LEVEL
+    assert prepared.max() > 0
+    assert (prepared == 1).all() == (fit in {"crop", "evaluation"})
+
+
+@given(st.lists(large_frames(), min_size=1, max_size=4), SIZES, FITS)
+def test_one_scaler_serves_frames_of_any_size(pictures, frame_size, fit):
+    """A scaler that is kept gives for each frame what a new one gives, whatever came before."""
+    scaler = FrameScaler(frame_size, fit)
+    out = np.empty((*frame_size, 3), np.float32)
+
+    for frame in [*pictures, *pictures]:
+        assert scaler.scale_into(frame, out) is out
+        np.testing.assert_array_equal(out, prepare_frame(frame, frame_size, fit=fit))
+
+
 def test_wrong_values_are_named():
     """An unknown fit lists the fits; a wrong size, buffer or frame says what it must be."""
     frame = np.zeros((4, 4, 3), np.uint8)
 
-    with pytest.raises(ArrayError, match="fit must be one of stretch, crop; got 'pad'"):
-        prepare_frame(frame, (2, 2), fit="pad")  # type: ignore[arg-type]
-    with pytest.raises(ArrayError, match="fit must be one of stretch, crop; got None"):
+    with pytest.raises(
+        ArrayError,
+        match="fit must be one of stretch, crop, pad, evaluation; got 'fill'",
+    ):
+        prepare_frame(frame, (2, 2), fit="fill")  # type: ignore[arg-type]
+    with pytest.raises(
+        ArrayError, match="fit must be one of stretch, crop, pad, .* got None"
+    ):
         prepare_clip(frame[np.newaxis], (4, 4), fit=None)  # type: ignore[arg-type]
     for size in [(0, 4), (4,), (4, 4, 3), 4, (2.5, 4), None, "ab", (-1, 4)]:
         with pytest.raises(ArrayError, match=r"frame_size must be \(height, width\)"):
