@@ -10,6 +10,8 @@ References:
     [3] TensorFlow Model Garden, ``official/projects/movinet/README.md``, "Base Models" and "Streaming Models":
         input shapes, accuracy on Kinetics-600, GFLOPs.
     [4] The pages of the models on TF Hub and Kaggle (``google/movinet``): frames per second.
+    [5] TensorFlow Model Garden, ``official/projects/movinet/configs/yaml``, ``min_image_size`` of the validation data
+        of ``movinet_a*_k600_8x8.yaml``.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ __all__ = [
     "Mode",
     "Variant",
     "as_mode",
+    "evaluation_short_side",
     "get_variant",
     "known_variants",
     "recognise_variant",
@@ -104,6 +107,8 @@ class Variant:
     Attributes:
         name: ``a0`` to ``a5``, or ``t0``.
         frame_size: ``(height, width)`` in pixels it was trained at; it takes others as well.
+        min_image_size: Length that the short side of a frame was scaled to, in pixels, before the centre of
+            *frame_size* was cut out, when its accuracy was measured [5].
         fps: Frames per second it was trained at.
         clip_frames: Frames of the clip its accuracy was measured on (ten seconds).
         base_accuracy: Top-1 and top-5 in per cent on Kinetics-600 of the base model; `None` if never published.
@@ -118,6 +123,7 @@ class Variant:
 
     name: str
     frame_size: tuple[int, int]
+    min_image_size: int
     fps: float
     clip_frames: int
     base_accuracy: tuple[float, float] | None
@@ -225,6 +231,30 @@ def as_mode(mode: str) -> Mode:
     )
 
 
+def evaluation_short_side(variant: str | None, frame_size: tuple[int, int]) -> int:
+    """Return the length that the short side of a frame gets before the crop of ``fit="evaluation"``.
+
+    Args:
+        variant: The model's variant; `None` if it is none of the known ones.
+        frame_size: ``(height, width)`` in pixels that the model is given.
+
+    Returns:
+        In pixels: *min_image_size* as published where *frame_size* is the variant's own, else longer or shorter in
+        proportion to the longer side of *frame_size*. For an unknown variant the proportion is 8 / 7, A2's (256 to
+        224).
+
+    Raises:
+        VariantError: If there is no variant of that name.
+
+    Example:
+        >>> from movinet_lite.network.variants import evaluation_short_side
+        >>> evaluation_short_side("a2", (224, 224)), evaluation_short_side(None, (112, 112))
+        (256, 128)
+    """
+    known = get_variant("a2" if variant is None else variant)
+    return round(max(frame_size) * known.min_image_size / max(known.frame_size))
+
+
 _LAYER_NAME = re.compile(
     r"(?:^|[/_])(?:block(\d+)_layer(\d+)|b(\d+)[/_]l(\d+))(?=[/_:]|$)"
 )
@@ -274,6 +304,7 @@ _VARIANTS = {
             # Nothing was published of T0 but its blocks; frame size and rate are those of A0.
             name="t0",
             frame_size=(172, 172),
+            min_image_size=192,
             fps=5.0,
             clip_frames=50,
             base_accuracy=None,
@@ -294,6 +325,7 @@ _VARIANTS = {
         Variant(
             name="a0",
             frame_size=(172, 172),
+            min_image_size=192,
             fps=5.0,
             clip_frames=50,
             base_accuracy=(72.28, 90.92),
@@ -314,6 +346,7 @@ _VARIANTS = {
         Variant(
             name="a1",
             frame_size=(172, 172),
+            min_image_size=192,
             fps=5.0,
             clip_frames=50,
             base_accuracy=(76.69, 93.4),
@@ -346,6 +379,7 @@ _VARIANTS = {
         Variant(
             name="a2",
             frame_size=(224, 224),
+            min_image_size=256,
             fps=5.0,
             clip_frames=50,
             base_accuracy=(78.62, 94.17),
@@ -380,6 +414,7 @@ _VARIANTS = {
         Variant(
             name="a3",
             frame_size=(256, 256),
+            min_image_size=288,
             fps=12.0,
             clip_frames=120,
             base_accuracy=(81.79, 95.67),
@@ -417,6 +452,7 @@ _VARIANTS = {
         Variant(
             name="a4",
             frame_size=(290, 290),
+            min_image_size=320,
             fps=8.0,
             clip_frames=80,
             base_accuracy=(83.48, 96.16),
@@ -476,6 +512,7 @@ _VARIANTS = {
         Variant(
             name="a5",
             frame_size=(320, 320),
+            min_image_size=368,
             fps=12.0,
             clip_frames=120,
             base_accuracy=(84.27, 96.39),

@@ -5,6 +5,7 @@ import pytest
 from movinet_lite.errors import VariantError
 from movinet_lite.network.variants import (
     as_mode,
+    evaluation_short_side,
     get_variant,
     known_variants,
     recognise_variant,
@@ -123,3 +124,23 @@ def test_names_of_part_of_a_variant_tell_none():
     assert recognise_variant([*names, "b4/l9/scale"]) is None
     assert recognise_variant([]) is None
     assert recognise_variant(["web/lib0/l1", "b1/l1x/scale"]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "short_side"),
+    [("a0", 192), ("a1", 192), ("a2", 256), ("a3", 288), ("a4", 320), ("a5", 368)],
+)
+def test_the_short_side_for_evaluation_is_the_published_one(name, short_side):
+    """At its own frame size a variant has the published short side, at twice the size twice that."""
+    size = get_variant(name).frame_size[0]
+
+    assert get_variant(name).min_image_size == short_side
+    assert evaluation_short_side(name, (size, size)) == short_side
+    assert evaluation_short_side(name, (size, 2 * size)) == 2 * short_side
+
+
+def test_an_unknown_variant_is_evaluated_in_the_proportion_of_a2():
+    """Without a variant the short side is 8 / 7 of the frame size; a name that is none is an error."""
+    assert evaluation_short_side(None, (112, 112)) == 128
+    with pytest.raises(VariantError, match="variant must be one of"):
+        evaluation_short_side("a9", (112, 112))
