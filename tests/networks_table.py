@@ -4,6 +4,7 @@ from movinet_lite.network.variants import BlockSpec, Variant
 
 TINY = Variant(
     name="tiny",
+    min_image_size=36,
     frame_size=(32, 32),
     fps=5.0,
     clip_frames=6,

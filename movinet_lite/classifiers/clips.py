@@ -109,7 +109,12 @@ class BaseClassifier(Session):
             ArrayError: If *clip* is something else.
             SessionError: If the session is closed, or in use by another thread.
         """
-        prepared = prepare_clip(as_clip(clip), self._frame_size, fit=self._fit)
+        prepared = prepare_clip(
+            as_clip(clip),
+            self._frame_size,
+            fit=self._fit,
+            short_side=self._short_side,
+        )
         with self._alone():
             logits = self._model.predict(prepared[np.newaxis])
         return Prediction(logits[0], self._labels)
@@ -127,7 +132,12 @@ class BaseClassifier(Session):
             SessionError: If the session is closed, or in use by another thread.
         """
         prepared = [
-            prepare_clip(as_clip(clip), self._frame_size, fit=self._fit)
+            prepare_clip(
+                as_clip(clip),
+                self._frame_size,
+                fit=self._fit,
+                short_side=self._short_side,
+            )
             for clip in clips
         ]
         predictions: dict[int, Prediction] = {}

@@ -13,7 +13,7 @@ from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
 from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.labels import check_labels, kinetics_600_labels, load_labels
-from movinet_lite.network.variants import Mode
+from movinet_lite.network.variants import Mode, evaluation_short_side
 from movinet_lite.video import Fit
 from movinet_lite.video.scaling import check_fit
 
@@ -49,6 +49,11 @@ class Session:
         self._frame_size = _choose_frame_size(frame_size, info)
         self._fps = check_positive(fps, "fps") if fps is not None else info.fps
         self._fit: Fit = check_fit(fit)
+        self._short_side = (
+            evaluation_short_side(info.variant, self._frame_size)
+            if fit == "evaluation"
+            else None
+        )
         self._closed = False
         self._in_use = threading.Lock()
 

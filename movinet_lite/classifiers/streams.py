@@ -340,7 +340,13 @@ class StreamingClassifier(Session):
                 f"every frame of a session must have shape {first}, as the first had; got {pixels.shape} "
                 "(call reset() before another video)"
             )
-        prepare_frame(pixels, self._frame_size, fit=self._fit, out=room)
+        prepare_frame(
+            pixels,
+            self._frame_size,
+            fit=self._fit,
+            short_side=self._short_side,
+            out=room,
+        )
         return pixels.shape
 
 

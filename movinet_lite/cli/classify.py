@@ -23,7 +23,7 @@ from movinet_lite.cli.videos import (
     watch_file,
 )
 from movinet_lite.errors import ArrayError
-from movinet_lite.network.variants import get_variant
+from movinet_lite.network.variants import evaluation_short_side, get_variant
 from movinet_lite.predictions import LabelFilter, Prediction
 from movinet_lite.video import Fit, prepare_frame
 
@@ -94,6 +94,7 @@ def _predict_video(
     """
     variant = classifier.info.variant
     length = get_variant(variant).clip_frames if variant else _DEFAULT_CLIP_FRAMES
+    short_side = evaluation_short_side(variant, classifier.frame_size)
     total = np.zeros(len(classifier.labels), np.float64)
     clip: list[NDArray[np.float32]] = []
     num_new = num_frames = 0
@@ -105,7 +106,11 @@ def _predict_video(
         num_new = 0
 
     for frame in frames:
-        clip.append(prepare_frame(frame.pixels, classifier.frame_size, fit=fit))
+        clip.append(
+            prepare_frame(
+                frame.pixels, classifier.frame_size, fit=fit, short_side=short_side
+            )
+        )
         del clip[:-length]
         num_new += 1
         if num_new == length:

@@ -96,7 +96,8 @@ def add_video_options(
         "--fit",
         choices=get_args(Fit),
         default="stretch",
-        help="how to scale a frame of another shape: stretch it, or crop its middle (default: stretch)",
+        help="how to scale a frame of another shape: stretch it, crop its centre, pad it with black, or as the published "
+        "accuracies were measured (default: stretch)",
     )
     frames.add_argument(
         "--start", type=seconds, metavar="S", help="begin at this second of the video"

@@ -308,7 +308,7 @@ def test_evaluation_needs_its_short_side(short_side):
     clip = np.zeros((1, 40, 40, 3), np.uint8)
 
     with pytest.raises(
-        ArrayError, match="short_side must be .* frame_size, 32, .*; got"
+        ArrayError, match=r"short_side must be .* frame_size, 32, .*; got"
     ):
         prepare_clip(clip, (20, 32), fit="evaluation", short_side=short_side)
 
@@ -353,7 +353,7 @@ def test_wrong_values_are_named():
     ):
         prepare_frame(frame, (2, 2), fit="fill")  # type: ignore[arg-type]
     with pytest.raises(
-        ArrayError, match="fit must be one of stretch, crop, pad, .* got None"
+        ArrayError, match=r"fit must be one of stretch, crop, pad, .* got None"
     ):
         prepare_clip(frame[np.newaxis], (4, 4), fit=None)  # type: ignore[arg-type]
     for size in [(0, 4), (4,), (4, 4, 3), 4, (2.5, 4), None, "ab", (-1, 4)]:
