@@ -2,7 +2,7 @@
 
 from movinet_lite.arrays import VideoFrame
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
-from movinet_lite.engines.base import ModelInfo
+from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.errors import (
     ArrayError,
     ConversionError,
@@ -27,6 +27,7 @@ from movinet_lite.predictions import (
     top_k_over_time,
 )
 from movinet_lite.video import (
+    FrameReader,
     VideoInfo,
     load_clip,
     read_frames,
@@ -37,8 +38,10 @@ from movinet_lite.video import (
 __all__ = [
     "ArrayError",
     "BaseClassifier",
+    "ClipModel",
     "ConversionError",
     "DataError",
+    "FrameReader",
     "LabelFilter",
     "LabelsError",
     "MissingDependencyError",
@@ -47,6 +50,7 @@ __all__ = [
     "ModelInfo",
     "Prediction",
     "SessionError",
+    "StreamModel",
     "StreamingClassifier",
     "VariantError",
     "VideoError",

@@ -34,7 +34,7 @@ LAYERS = (
     {"network"},
     {"hub"},
     {"engines"},
-    {"classifiers"},
+    {"classifiers", "testing"},
     {"training", "show"},
     {"benchmark"},
     {"__init__"},

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import States
 from movinet_lite.network.state_names import canonical_state_name, is_frame_count
 
-__all__ = ["MAX_COUNT", "bound_counts", "frame_count", "has_seen_frames"]
+__all__ = ["MAX_COUNT", "age", "bound_counts", "frame_count", "has_seen_frames"]
 
 MAX_COUNT: Final = 2**18
 """How many frames a stream's states count at most: 14 hours at 5 frames a second; a sum that takes up one frame more is
@@ -23,17 +23,26 @@ off by at most 1/64 of that frame."""
 
 _SUM: Final = "pool_buffer"
 _COUNT: Final = "pool_frame_count"
+_COUNTS: Final = ("frame_count", "num_frames")
 
 
 def frame_count(states: States) -> int:
-    """Return how many frames *states* count; 0 where the model counts none."""
-    counts = [_largest(states[name]) for name in states if is_frame_count(name)]
+    """Return how many frames *states* count, entries beyond the published ones included; 0 where they count none."""
+    counts = [_largest(states[name]) for name in states if name.endswith(_COUNTS)]
     return max(counts, default=0)
 
 
-def has_seen_frames(states: States) -> bool:
-    """Return whether *states* are others than those of a stream that has seen no frame, which are all zeros."""
-    return any(np.any(states[name]) for name in states)
+def age(states: States) -> int:
+    """Return over how many frames the means in *states* are taken; 0 where they count none."""
+    counts = [_largest(states[name]) for name in states if _is_published_count(name)]
+    return max(counts, default=0)
+
+
+def has_seen_frames(states: States, init_states: States) -> bool:
+    """Return whether *states* are others than those of a stream that has seen no frame."""
+    return not all(
+        np.array_equal(states[name], init_states[name]) for name in init_states
+    )
 
 
 def bound_counts(states: States) -> States:
@@ -42,10 +51,7 @@ def bound_counts(states: States) -> States:
     They come back as they are if they count fewer than `MAX_COUNT` frames. Only states with names of a published form
     are changed.
     """
-    largest = max(
-        (_largest(states[name]) for name in states if _is_published_count(name)),
-        default=0,
-    )
+    largest = age(states)
     if largest < MAX_COUNT:
         return states
     bounded = {name: np.array(states[name]) for name in states}

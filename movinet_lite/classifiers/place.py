@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
-from movinet_lite.classifiers.long_streams import MAX_COUNT, bound_counts, frame_count
+from movinet_lite.classifiers.long_streams import MAX_COUNT, age, bound_counts
 from movinet_lite.engines.base import StreamModel
 
 __all__ = ["Place", "Position", "commit"]
@@ -87,7 +87,7 @@ class Place:
         states = self.states()
         if self.position.num_frames >= self.position.recount_at:
             states = bound_counts(states)
-            left = MAX_COUNT - frame_count(states)
+            left = MAX_COUNT - age(states)
             self.position = attrs.evolve(
                 self.position,
                 states=states,
@@ -117,7 +117,7 @@ class Place:
             num_frames,
             frame_shape,
             self.position.moves + 1,
-            recount_at=num_frames + MAX_COUNT - frame_count(states),
+            recount_at=num_frames + MAX_COUNT - age(states),
         )
 
     def renumber(self, num_frames: int) -> None:

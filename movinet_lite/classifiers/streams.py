@@ -7,7 +7,7 @@ import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,14 @@ __all__ = ["StreamingClassifier"]
 _Result = TypeVar("_Result")
 
 _FRAMES_PER_CALL = 16  # what `run` gives the model at once: beyond it, a call gains little and a result waits longer
+
+
+@runtime_checkable
+class FitsStates(Protocol):
+    """A stream model that checks itself which states fit it: they need not have the names and shapes of `init_states`."""
+
+    def fit(self, given: object) -> States:
+        """Return the states *given* as the model takes them, or raise `SessionError`."""
 
 
 class StreamingClassifier(Session):
@@ -209,10 +217,14 @@ class StreamingClassifier(Session):
         self._alone(functools.partial(self._set_states, states))
 
     def _set_states(self, states: States) -> None:
-        fitted = fit_states(states, self._pattern)
+        fitted: States
+        if isinstance(self._model, FitsStates):
+            fitted = self._model.fit(states)
+        else:
+            fitted = fit_states(states, self._pattern)
         num_frames = frame_count(fitted)
-        if not num_frames and has_seen_frames(fitted):  # by a model that counts none
-            num_frames = self.num_frames
+        if not num_frames and has_seen_frames(fitted, self.init_states):
+            num_frames = self.num_frames  # of a model that counts none
         self._place.go_to(fitted, num_frames, self._place.position.frame_shape)
 
     @functools.cached_property

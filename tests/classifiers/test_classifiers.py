@@ -17,7 +17,7 @@ from movinet_lite.errors import (
     ModelError,
     SessionError,
 )
-from tests.fakes import LABELS, FakeClipModel, FakeStreamModel
+from movinet_lite.testing import LABELS, FakeClipModel, FakeStreamModel
 
 
 def make_frames(count, *, seed=0, size=(8, 6)):
@@ -38,6 +38,16 @@ def assert_logits(predictions, frames):
     """Compare predictions with what the frames alone say."""
     actual = np.stack([prediction.logits for prediction in predictions])
     np.testing.assert_allclose(actual, expected_logits(frames), atol=1e-5)
+
+
+class StrictStreamModel(FakeStreamModel):
+    """A model that fails on a frame that is all white."""
+
+    def step(self, frames, states):
+        """Fail, or step."""
+        if (frames.min(axis=(1, 2, 3)) == 1).any():
+            raise RuntimeError("the model takes no white frame")
+        return super().step(frames, states)
 
 
 class Numbered:
@@ -97,7 +107,7 @@ def test_reset_begins_anew():
 def test_a_frame_that_is_no_picture_leaves_the_session_as_it_was():
     """After a refused frame the next one gives what it would have given."""
     frames = make_frames(3)
-    session = StreamingClassifier(FakeStreamModel())
+    session = StreamingClassifier(StrictStreamModel())
     session.step(frames[0])
 
     with pytest.raises(ArrayError, match="normalised to"):
@@ -114,7 +124,7 @@ def test_a_frame_that_is_no_picture_leaves_the_session_as_it_was():
 
 def test_a_first_frame_that_fails_does_not_fix_the_size():
     """The size of a session's frames is that of the first that it took."""
-    session = StreamingClassifier(FakeStreamModel())
+    session = StreamingClassifier(StrictStreamModel())
     with pytest.raises(RuntimeError, match="white"):
         session.step(np.full((20, 20, 3), 255, np.uint8))
 
@@ -556,9 +566,9 @@ def test_labels_come_from_a_file(tmp_path):
 def test_a_model_of_the_other_kind_is_refused():
     """Each class says which other one takes the model."""
     with pytest.raises(ModelError, match="load it with BaseClassifier"):
-        StreamingClassifier(FakeStreamModel(mode="base"))
+        StreamingClassifier(FakeClipModel())
     with pytest.raises(ModelError, match="load it with StreamingClassifier"):
-        BaseClassifier(FakeClipModel(mode="stream"))
+        BaseClassifier(FakeStreamModel())
 
 
 @pytest.mark.parametrize(
