@@ -2,7 +2,7 @@
 
 from movinet_lite.arrays import VideoFrame
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
-from movinet_lite.engines.base import ModelInfo
+from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.errors import (
     ArrayError,
     ConversionError,
@@ -28,6 +28,7 @@ from movinet_lite.predictions import (
     top_k_over_time,
 )
 from movinet_lite.video import (
+    FrameReader,
     VideoInfo,
     load_clip,
     read_frames,
@@ -38,10 +39,12 @@ from movinet_lite.video import (
 __all__ = [
     "ArrayError",
     "BaseClassifier",
+    "ClipModel",
     "ConversionError",
     "DataError",
     "Event",
     "EventDetector",
+    "FrameReader",
     "LabelFilter",
     "LabelsError",
     "MissingDependencyError",
@@ -50,6 +53,7 @@ __all__ = [
     "ModelInfo",
     "Prediction",
     "SessionError",
+    "StreamModel",
     "StreamingClassifier",
     "VariantError",
     "VideoError",

@@ -102,7 +102,7 @@ def clip_folder(tmp_path, monkeypatch):
 
 def _load_with(monkeypatch, load):
     """Let both classifiers load their models with *load*."""
-    for module in ("clips", "streams"):
+    for module in ("session", "streams"):
         monkeypatch.setattr(f"movinet_lite.classifiers.{module}.load_model", load)
 
 

@@ -35,7 +35,7 @@ LAYERS = (
     {"network"},
     {"hub"},
     {"engines"},
-    {"classifiers"},
+    {"classifiers", "testing"},
     {"training", "show"},
     {"benchmark"},
     {"__init__"},

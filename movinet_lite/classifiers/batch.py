@@ -2,70 +2,112 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from movinet_lite.arrays import Frame, VideoFrame
+from movinet_lite.arrays import Frame, States, VideoFrame
+from movinet_lite.classifiers.exclusive import exclusively
+from movinet_lite.classifiers.place import commit
 from movinet_lite.classifiers.streams import StreamingClassifier
-from movinet_lite.engines.base import BatchStreamModel
-from movinet_lite.errors import SessionError
+from movinet_lite.engines.base import BatchStreamModel, StreamModel
+from movinet_lite.errors import ArrayError, SessionError
 from movinet_lite.predictions import Prediction
 
 __all__ = ["step_many"]
 
 
 def step_many(
-    sessions: Sequence[StreamingClassifier], frames: Sequence[Frame | VideoFrame]
+    sessions: Sequence[StreamingClassifier],
+    frames: Sequence[Frame | VideoFrame],
+    *,
+    times_s: Sequence[float | None] | None = None,
 ) -> list[Prediction]:
     """Step each of *sessions* by its frame, all in one call, and return the prediction of each.
 
     The predictions are those of `StreamingClassifier.step`. The sessions may be of any age, and need not be the same
-    from call to call: a stream that has no frame yet is left out. If a frame is refused, no session has moved.
+    from call to call: a stream that has no frame yet is left out. Either all sessions move or none does, also if a frame
+    is refused or Ctrl-C is pressed.
 
     It gains time over single steps where the model was loaded for as many *streams*; see `StreamingClassifier.load`.
 
     Args:
         sessions: Different sessions over one model.
         frames: One frame for each, as `StreamingClassifier.step` takes it.
+        times_s: When each frame is shown, in seconds, for its prediction; `None` (for all, or in the place of one) for
+            the time that a `VideoFrame` brings.
 
     Returns:
         The predictions, in the order of *sessions*.
 
     Raises:
-        ArrayError: If a frame is not one RGB picture.
+        ArrayError: If a frame is not one RGB picture, or there are not as many times as frames.
         SessionError: If the sessions are not of one model and frame size, if one stands there twice, or has no frame,
             or as in `StreamingClassifier.step`.
     """
     _check_sessions(sessions, frames)
+    times = [None] * len(frames) if times_s is None else list(times_s)
+    if len(times) != len(frames):
+        raise ArrayError(
+            f"times_s must be one time for each frame; got {len(times)} times and {len(frames)} frames"
+        )
     if not sessions:
         return []
-    model = sessions[0].model
-    with contextlib.ExitStack() as stack:
-        for session in sessions:
-            stack.enter_context(session._alone())  # noqa: SLF001
-        batch = np.empty((len(frames), *sessions[0].frame_size, 3), np.float32)
-        shapes = [
-            session._prepare(frame, room, session._given_size)  # noqa: SLF001
-            for session, frame, room in zip(sessions, frames, batch, strict=True)
-        ]
-        states = [session._place.states() for session in sessions]  # noqa: SLF001
-        if isinstance(model, BatchStreamModel):
-            logits, after = model.step_many(batch, states)
-        else:
-            steps = [
-                model.step(frame[np.newaxis], state)
-                for frame, state in zip(batch, states, strict=True)
-            ]
-            logits = np.concatenate([rows for rows, _ in steps])
-            after = [state for _, state in steps]
-        return [
-            session._advance(row, state, shape, frame, None)  # noqa: SLF001
-            for session, row, state, shape, frame in zip(
-                sessions, logits, after, shapes, frames, strict=True
-            )
-        ]
+    return exclusively(
+        [session._in_use for session in sessions],  # noqa: SLF001
+        functools.partial(_step_all, sessions, frames, times),
+    )
+
+
+def _step_all(
+    sessions: Sequence[StreamingClassifier],
+    frames: Sequence[Frame | VideoFrame],
+    times_s: Sequence[float | None],
+) -> list[Prediction]:
+    for session in sessions:
+        session._check_open()  # noqa: SLF001
+    batch = np.empty((len(frames), *sessions[0].frame_size, 3), np.float32)
+    places = [session._place for session in sessions]  # noqa: SLF001
+    shapes = [
+        session._prepare(frame, room, place.position.frame_shape)  # noqa: SLF001
+        for session, place, frame, room in zip(
+            sessions, places, frames, batch, strict=True
+        )
+    ]
+    logits, states = _call(
+        sessions[0].model, batch, [place.states_to_step() for place in places]
+    )
+    predictions = [
+        session._next_prediction(row, frame, time_s)  # noqa: SLF001
+        for session, row, frame, time_s in zip(
+            sessions, logits, frames, times_s, strict=True
+        )
+    ]
+    commit(
+        places,
+        [
+            place.after(after, shape)
+            for place, after, shape in zip(places, states, shapes, strict=True)
+        ],
+    )
+    for session in sessions:
+        session._leave_if_closed()  # noqa: SLF001
+    return predictions
+
+
+def _call(
+    model: StreamModel, batch: NDArray[np.float32], states: list[States]
+) -> tuple[NDArray[np.float32], list[States]]:
+    """Return the logits and the states of each stream after its frame, in one call if the model can do so."""
+    if isinstance(model, BatchStreamModel):
+        return model.step_many(batch, states)
+    steps = [
+        model.step(frame[np.newaxis], state)
+        for frame, state in zip(batch, states, strict=True)
+    ]
+    return np.concatenate([rows for rows, _ in steps]), [after for _, after in steps]
 
 
 def _check_sessions(

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from movinet_lite.arrays import Clip, Frame, FrameSize, VideoFrame, as_clip
+from movinet_lite.arrays import Clip, Frame, FrameSize, VideoFrame, as_clip, as_frame
 from movinet_lite.classifiers.session import Session
-from movinet_lite.engines import Engine, load_model
 from movinet_lite.engines.base import ClipModel
+from movinet_lite.errors import ArrayError
+from movinet_lite.network.variants import Mode, get_variant
 from movinet_lite.predictions import Prediction
-from movinet_lite.video import Fit, prepare_clip
+from movinet_lite.video import Fit, read_frames
+from movinet_lite.video.scaling import FrameScaler
 
 __all__ = ["BaseClassifier"]
+
+_DEFAULT_CLIP_FRAMES: Final = (
+    50  # ten seconds at five frames a second, as A0 to A2 were trained on
+)
+_BYTES_PER_CALL: Final = 2**28  # of prepared frames in `predict_many`
 
 
 class BaseClassifier(Session):
     """Recognises the action in a whole clip.
+
+    It keeps nothing from clip to clip, so any number of threads may use one.
 
     Example:
         ::
@@ -30,6 +41,10 @@ class BaseClassifier(Session):
     """
 
     _model: ClipModel
+    _mode: ClassVar[Mode] = "base"
+    _to_copy: ClassVar[str] = (
+        "threads may share it; load it once in each process (or fork with it loaded)"
+    )
 
     def __init__(
         self,
@@ -46,52 +61,8 @@ class BaseClassifier(Session):
             ModelError: If *model* is a stream model.
             LabelsError: If there are not as many labels as classes.
         """
-        super().__init__(
-            model, labels, frame_size=frame_size, fps=fps, fit=fit, mode="base"
-        )
+        super().__init__(model, labels, frame_size=frame_size, fps=fps, fit=fit)
         self._model = model
-
-    @classmethod
-    def load(
-        cls,
-        source: str | Path,
-        *,
-        labels: Sequence[str] | str | Path | None = None,
-        engine: Engine = "auto",
-        threads: int | None = None,
-        frame_size: FrameSize | None = None,
-        fps: float | None = None,
-        fit: Fit = "stretch",
-        offline: bool = False,
-    ) -> Self:
-        """Return a classifier for the base model at *source*.
-
-        Args:
-            source: ``"a0"`` to ``"a5"``, an address on TF Hub or Kaggle, another address of an archive, or the path of
-                a SavedModel, a ``.tflite`` file that this library wrote, or what fine-tuning wrote.
-            labels: The names of the classes in the order of the logits, or the path of a file with one a line;
-                `None` for the model's own (Kinetics-600 for the published models).
-            engine: What computes; see `Engine`.
-            threads: How many threads the engine may use; `None` for one a core.
-            frame_size: The ``(height, width)`` to scale frames to; `None` for what the model was trained on.
-            fps: The frames per second that the model was trained on, where it does not know.
-            fit: How a frame of another size is scaled; see `prepare_frame`.
-            offline: Whether the network must not be touched; the environment variable
-                ``MOVINET_LITE_OFFLINE=1`` says so for all calls.
-
-        Raises:
-            ModelError: If the model cannot be found, fetched or read, or is a stream model.
-            LabelsError: If the labels are not as many as the model's classes, or unknown.
-        """
-        model = load_model(
-            source,
-            "base",
-            engine=engine,
-            threads=threads,
-            frame_size=frame_size,
-            offline=offline,
-        )
-        return cls(model, labels, frame_size=frame_size, fps=fps, fit=fit)
 
     @property
     def model(self) -> ClipModel:
@@ -107,44 +78,124 @@ class BaseClassifier(Session):
 
         Raises:
             ArrayError: If *clip* is something else.
-            SessionError: If the session is closed, or in use by another thread.
+            SessionError: If the session is closed.
         """
-        prepared = prepare_clip(
-            as_clip(clip),
-            self._frame_size,
-            fit=self._fit,
-            short_side=self._short_side,
-        )
-        with self._alone():
-            logits = self._model.predict(prepared[np.newaxis])
-        return Prediction(logits[0], self._labels)
+        self._check_open()
+        return self._predict_alike([as_clip(clip)])[0]
 
     def predict_many(
         self, clips: Iterable[Clip | Sequence[Frame | VideoFrame]]
     ) -> list[Prediction]:
         """Return the prediction for each of *clips*, those of one length in one call.
 
+        The clips are taken from an iterator as they are needed: up to 256 MiB of prepared frames are in memory at once,
+        or one clip, if that is larger.
+
         Args:
             clips: Any number of clips, each as `predict` takes it.
 
         Raises:
-            ArrayError: If one is no clip; then none is predicted.
-            SessionError: If the session is closed, or in use by another thread.
+            ArrayError: If one is no clip.
+            SessionError: If the session is closed.
         """
-        prepared = [
-            prepare_clip(
-                as_clip(clip),
-                self._frame_size,
-                fit=self._fit,
-                short_side=self._short_side,
-            )
-            for clip in clips
-        ]
-        predictions: dict[int, Prediction] = {}
-        with self._alone():
-            for length in sorted({len(clip) for clip in prepared}):
-                places = [i for i, clip in enumerate(prepared) if len(clip) == length]
-                logits = self._model.predict(np.stack([prepared[i] for i in places]))
-                for place, row in zip(places, logits, strict=True):
-                    predictions[place] = Prediction(row, self._labels)
-        return [predictions[place] for place in range(len(prepared))]
+        self._check_open()
+        predictions: list[Prediction] = []
+        waiting: list[Clip] = []
+        num_frames = 0
+        most = _BYTES_PER_CALL // (12 * self._frame_size[0] * self._frame_size[1])
+        for clip in map(as_clip, clips):
+            if waiting and num_frames + len(clip) > most:
+                predictions += self._predict_alike(waiting)
+                waiting, num_frames = [], 0
+            waiting.append(clip)
+            num_frames += len(clip)
+        return predictions + self._predict_alike(waiting)
+
+    def predict_long(self, frames: Iterable[Frame | VideoFrame]) -> Prediction:
+        """Return the prediction for *frames* of any number, taken clip by clip.
+
+        It is the mean of the scores of clips as long as the model was trained on. The last clip reaches back so far
+        that it is as long as the others, and counts as much as the frames in it that no other clip has: each frame
+        counts the same. One clip is in memory, however many frames there are.
+
+        Args:
+            frames: One after the other, each ``(height, width, 3)`` as in `predict`, at `fps` frames per second.
+
+        Raises:
+            ArrayError: If there is no frame, or one is not one RGB picture.
+            SessionError: If the session is closed.
+        """
+        variant = self._info.variant
+        length = get_variant(variant).clip_frames if variant else _DEFAULT_CLIP_FRAMES
+        scaler = self._new_scaler()
+        room = np.empty((length, *self._frame_size, 3), np.float32)
+        total = np.zeros(len(self._labels), np.float64)
+        num_frames = 0
+        for frame in frames:
+            scaler.scale_into(as_frame(frame), room[num_frames % length])
+            num_frames += 1
+            if num_frames % length == 0:
+                total += self._predict_prepared(room).probabilities * np.float64(length)
+        if not num_frames:
+            raise ArrayError("a video must have at least one frame; got none")
+        if rest := num_frames % length:
+            last = np.roll(room, -rest, axis=0) if num_frames > length else room[:rest]
+            total += self._predict_prepared(last).probabilities * np.float64(rest)
+        with np.errstate(divide="ignore"):  # a class that is nowhere possible
+            return Prediction(np.log(total / num_frames), self._labels)
+
+    def predict_video(
+        self,
+        path: str | Path,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+    ) -> Prediction:
+        """Return the prediction for a video file, or for a part of it, of any length.
+
+        Frames are read at the rate that the model was trained on, and a long video is taken clip by clip, in bounded
+        memory; see `predict_long`.
+
+        Args:
+            path: The file; see `read_frames`.
+            start_s: Where to begin, in seconds; `None` at the first frame.
+            end_s: Where to end, in seconds; `None` at the end of the video.
+
+        Raises:
+            VideoError: If the video cannot be opened, or is damaged.
+            ArrayError: If *start_s* and *end_s* are no part of the video.
+            ModelError: If the model does not know its frame rate, and no *fps* was given to `load`.
+            SessionError: If the session is closed.
+
+        Example:
+            ::
+
+                BaseClassifier.load("a2").predict_video("clip.mp4").top_k(5)
+        """
+        fps = self._trained_fps()
+        self._check_open()
+        with read_frames(path, fps=fps, start_s=start_s, end_s=end_s) as frames:
+            return self.predict_long(frames)
+
+    def _new_scaler(self) -> FrameScaler:
+        # One a call: it serves one thread at a time.
+        return FrameScaler(self._frame_size, self._fit, short_side=self._short_side)
+
+    def _predict_prepared(self, clip: NDArray[np.float32]) -> Prediction:
+        self._check_open()
+        return Prediction(self._model.predict(clip[np.newaxis])[0], self._labels)
+
+    def _predict_alike(self, clips: Sequence[Clip]) -> list[Prediction]:
+        """Return the predictions of checked *clips*, those of one length in one call."""
+        scaler = self._new_scaler()
+        places = defaultdict(list)
+        for place, clip in enumerate(clips):
+            places[len(clip)].append(place)
+        rows: dict[int, NDArray[np.float32]] = {}
+        for length, alike in places.items():
+            batch = np.empty((len(alike), length, *self._frame_size, 3), np.float32)
+            for place, prepared in zip(alike, batch, strict=True):
+                for frame, out in zip(clips[place], prepared, strict=True):
+                    scaler.scale_into(frame, out)
+            rows.update(zip(alike, self._model.predict(batch), strict=True))
+        return [Prediction(rows[place], self._labels) for place in range(len(clips))]

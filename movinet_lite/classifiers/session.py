@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, NoReturn, Self, SupportsIndex
 
 from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
-from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
+from movinet_lite.engines import Engine, load_model
+from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel, check_mode
 from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.labels import check_labels, kinetics_600_labels, load_labels
 from movinet_lite.network.variants import Mode, evaluation_short_side
@@ -24,6 +23,8 @@ class Session:
     """What both classifiers have: a model, its labels, and the size and rate of its frames."""
 
     _model: ClipModel | StreamModel
+    _mode: ClassVar[Mode]
+    _to_copy: ClassVar[str]  # what to do instead of copying one
 
     def __init__(
         self,
@@ -33,17 +34,9 @@ class Session:
         frame_size: FrameSize | None,
         fps: float | None,
         fit: Fit,
-        mode: Mode,
     ) -> None:
         info = model.info
-        if info.mode != mode:
-            other = "StreamingClassifier" if mode == "base" else "BaseClassifier"
-            raise ModelError(
-                f"a {type(self).__name__} needs a {mode} model; this is a {info.mode} model (give it to {other})",
-                info.source,
-                mode,
-                info.mode,
-            )
+        check_mode(info.mode, self._mode, info.source)
         self._info = info
         self._labels = _choose_labels(labels, info)
         self._frame_size = _choose_frame_size(frame_size, info)
@@ -55,7 +48,49 @@ class Session:
             else None
         )
         self._closed = False
-        self._in_use = threading.Lock()
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        labels: Sequence[str] | str | Path | None = None,
+        engine: Engine = "auto",
+        threads: int | None = None,
+        frame_size: FrameSize | None = None,
+        fps: float | None = None,
+        fit: Fit = "stretch",
+        offline: bool = False,
+    ) -> Self:
+        """Return a classifier for the model at *source*.
+
+        Args:
+            source: ``"a0"`` to ``"a5"``; ``"demo"``, a stream model that ships with the package; an address on TF Hub or
+                Kaggle; another address of an archive; or the path of a SavedModel, a ``.tflite`` file (for clips: one
+                that this library wrote), or what fine-tuning wrote.
+            labels: The names of the classes in the order of the logits, or the path of a file with one a line;
+                `None` for the model's own (Kinetics-600 for the published models).
+            engine: What computes; see `Engine`.
+            threads: How many threads the engine may use; `None` for one a core.
+            frame_size: The ``(height, width)`` to scale frames to; `None` for what the model was trained on.
+            fps: The frames per second that the model was trained on, where it does not know.
+            fit: How a frame of another size is scaled; see `prepare_frame`.
+            offline: Whether the network must not be touched; the environment variable
+                ``MOVINET_LITE_OFFLINE=1`` says so for all calls.
+
+        Raises:
+            ModelError: If the model cannot be found, fetched or read, or is of the other mode.
+            LabelsError: If the labels are not as many as the model's classes, or unknown.
+        """
+        model = load_model(
+            source,
+            cls._mode,
+            engine=engine,
+            threads=threads,
+            frame_size=frame_size,
+            offline=offline,
+        )
+        return cls(model, labels, frame_size=frame_size, fps=fps, fit=fit)
 
     @property
     def info(self) -> ModelInfo:
@@ -109,23 +144,20 @@ class Session:
         if self._closed:
             raise SessionError("the session must be open; it has been closed")
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Refuse a second thread rather than mix up its frames with those of the first."""
-        if not self._in_use.acquire(blocking=False):
-            raise SessionError(
-                "a session serves one thread at a time; another is using this one "
-                "(open one session for each thread: they can share the model)"
+    def _trained_fps(self) -> float:
+        """Return the frame rate to read a video at, or refuse to guess it."""
+        if self._fps is None:
+            raise ModelError(
+                "the model must know how many frames per second it was trained on; it does not (give them: fps=5)",
+                self._info.source,
             )
-        try:
-            self._check_open()
-            yield
-        finally:
-            self._release()
+        return self._fps
 
-    def _release(self) -> None:
-        """Let another use of the session begin."""
-        self._in_use.release()
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        # copy.copy, copy.deepcopy and pickle all come here. A copy would share its lock and its states with the first.
+        raise SessionError(
+            f"a {type(self).__name__} cannot be copied or pickled; {self._to_copy}"
+        )
 
 
 def _choose_labels(

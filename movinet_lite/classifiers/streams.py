@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+import operator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +21,33 @@ from movinet_lite.arrays import (
     as_clip,
     as_frame,
 )
-from movinet_lite.classifiers.lookahead import Chunk, Place, gather
+from movinet_lite.classifiers.exclusive import exclusively
+from movinet_lite.classifiers.long_streams import frame_count, has_seen_frames
+from movinet_lite.classifiers.lookahead import Chunk, gather
+from movinet_lite.classifiers.place import Place
 from movinet_lite.classifiers.session import Session
 from movinet_lite.engines import Engine, load_model
 from movinet_lite.engines.base import StreamModel
 from movinet_lite.errors import SessionError
 from movinet_lite.network.state_names import fit_states
+from movinet_lite.network.variants import Mode
 from movinet_lite.predictions import Prediction
-from movinet_lite.video import Fit, prepare_frame
+from movinet_lite.video import Fit, read_frames
+from movinet_lite.video.scaling import FrameScaler
 
 __all__ = ["StreamingClassifier"]
 
+_Result = TypeVar("_Result")
+
 _FRAMES_PER_CALL = 16  # what `run` gives the model at once: beyond it, a call gains little and a result waits longer
+
+
+@runtime_checkable
+class FitsStates(Protocol):
+    """A stream model that checks itself which states fit it: they need not have the names and shapes of `init_states`."""
+
+    def fit(self, given: object) -> States:
+        """Return the states *given* as the model takes them, or raise `SessionError`."""
 
 
 class StreamingClassifier(Session):
@@ -47,6 +65,11 @@ class StreamingClassifier(Session):
     """
 
     _model: StreamModel
+    _mode: ClassVar[Mode] = "stream"
+    _to_copy: ClassVar[str] = (
+        "open another one with new_session(), and give it the states of this one: other.states = session.states "
+        "(in another process: load the model there, and send the states)"
+    )
 
     def __init__(
         self,
@@ -63,12 +86,13 @@ class StreamingClassifier(Session):
             ModelError: If *model* is a base model.
             LabelsError: If there are not as many labels as classes.
         """
-        super().__init__(
-            model, labels, frame_size=frame_size, fps=fps, fit=fit, mode="stream"
-        )
+        super().__init__(model, labels, frame_size=frame_size, fps=fps, fit=fit)
         self._model = model
+        self._in_use = threading.Lock()
         self._place = Place(model, model.init_states(self._frame_size))
-        self._given_size: tuple[int, ...] | None = None
+        self._scaler = FrameScaler(
+            self._frame_size, self._fit, short_side=self._short_side
+        )
         # Where frames are prepared, taken once: new memory for each frame costs more than the preparing.
         self._room = np.empty((1, *self._frame_size, 3), np.float32)
 
@@ -89,18 +113,15 @@ class StreamingClassifier(Session):
         """Return a classifier for the stream model at *source*.
 
         Args:
-            source: ``"demo"``, which ships with the package; ``"a0"`` to ``"a5"``; an address on TF Hub or Kaggle;
-                another address of an archive; or the path of a SavedModel, a ``.tflite`` file, or what fine-tuning wrote.
-            labels: The names of the classes in the order of the logits, or the path of a file with one a line;
-                `None` for the model's own (Kinetics-600 for the published models).
-            engine: What computes; see `Engine`.
-            threads: How many threads the engine may use; `None` for one a core.
-            frame_size: The ``(height, width)`` to scale frames to; `None` for what the model was trained on.
-            fps: The frames per second that the model was trained on, where it does not know.
-            fit: How a frame of another size is scaled; see `prepare_frame`.
+            source: A name, an address or a path; this and all other arguments as in `BaseClassifier.load`.
+            labels: The names of the classes.
+            engine: What computes.
+            threads: How many threads the engine may use.
+            frame_size: The ``(height, width)`` to scale frames to.
+            fps: The frames per second that the model was trained on.
+            fit: How a frame of another size is scaled.
             streams: How many streams `step_many` shall step in one call; for the others see `new_session`.
-            offline: Whether the network must not be touched; the environment variable
-                ``MOVINET_LITE_OFFLINE=1`` says so for all calls.
+            offline: Whether the network must not be touched.
 
         Raises:
             ModelError: If the model cannot be found, fetched or read, or is a base model.
@@ -124,13 +145,12 @@ class StreamingClassifier(Session):
         """
         super().close()
         # Where another thread is still in a step, it does so at the end.
-        if self._in_use.acquire(blocking=False):
-            self._release()
+        if not self._in_use.locked():
+            exclusively([self._in_use], self._leave_if_closed)
 
-    def _release(self) -> None:
+    def _leave_if_closed(self) -> None:
         if self._closed:
-            self._place = Place(self._model, {}, self._place.num_frames)
-        super()._release()
+            self._place.leave()
 
     @property
     def model(self) -> StreamModel:
@@ -149,8 +169,29 @@ class StreamingClassifier(Session):
 
     @property
     def num_frames(self) -> int:
-        """How many frames the session has taken since it was opened or `reset`."""
-        return self._place.num_frames
+        """How many frames the stream has seen; the next prediction has this *frame_index*.
+
+        Frames are counted since the session was opened or `reset`, or, after states were assigned, as the states count
+        them. Where they do not count (no published model is without a count), or where the stream is older than its
+        states say, assign the number.
+
+        Raises:
+            SessionError: If what is assigned is not a whole number of at least 0, or the session is closed, or in use by
+                another thread.
+        """
+        return self._place.position.num_frames
+
+    @num_frames.setter
+    def num_frames(self, num_frames: int) -> None:
+        try:
+            count = operator.index(num_frames)
+        except TypeError:
+            count = -1
+        if count < 0:
+            raise SessionError(
+                f"num_frames must be a whole number, at least 0; got {num_frames!r}"
+            )
+        self._alone(functools.partial(self._place.renumber, count))
 
     @property
     def init_states(self) -> dict[str, NDArray[Any]]:
@@ -159,23 +200,41 @@ class StreamingClassifier(Session):
 
     @property
     def states(self) -> dict[str, NDArray[Any]]:
-        """The states after the last frame: the model's own names to arrays, yours to keep.
+        """The states after the last frame: the model's own names to arrays, copies that are yours to keep.
 
         Assign such a dict to go back to it, or to go on with a stream that another session began, on whichever engine.
-        Names may be in any published form (see `movinet_lite.network.state_names`).
+        Names may be in any published form (see `movinet_lite.network.state_names`). `num_frames` goes on from the count
+        in the states.
 
         Raises:
             SessionError: If what is assigned does not fit the model; the message names the first state that differs,
                 and the session stays as it was. Also if the session is closed, or in use by another thread.
         """
-        with self._alone():
-            return _copy(self._place.states())
+        return self._alone(lambda: _copy(self._place.states()))
 
     @states.setter
     def states(self, states: States) -> None:
-        with self._alone():
-            fitted = fit_states(states, self._model.init_states(self._frame_size))
-            self._place.move(fitted, self._place.num_frames)
+        self._alone(functools.partial(self._set_states, states))
+
+    def _set_states(self, states: States) -> None:
+        fitted: States
+        if isinstance(self._model, FitsStates):
+            fitted = self._model.fit(states)
+        else:
+            fitted = fit_states(states, self._pattern)
+        num_frames = frame_count(fitted)
+        if not num_frames and has_seen_frames(fitted, self.init_states):
+            num_frames = self.num_frames  # of a model that counts none
+        self._place.go_to(fitted, num_frames, self._place.position.frame_shape)
+
+    @functools.cached_property
+    def _pattern(self) -> dict[str, NDArray[Any]]:
+        """The names, shapes and dtypes of the states; without their memory."""
+        init_states = self._model.init_states(self._frame_size)
+        return {
+            name: np.broadcast_to(np.zeros((), value.dtype), value.shape)
+            for name, value in init_states.items()
+        }
 
     def reset(self) -> None:
         """Forget all frames, to begin with another video.
@@ -183,9 +242,11 @@ class StreamingClassifier(Session):
         Raises:
             SessionError: If the session is closed, or in use by another thread.
         """
-        with self._alone():
-            self._place.move(self._model.init_states(self._frame_size), 0)
-            self._given_size = None
+        self._alone(
+            lambda: self._place.go_to(
+                self._model.init_states(self._frame_size), 0, None
+            )
+        )
 
     def step(
         self, frame: Frame | VideoFrame, *, time_s: float | None = None
@@ -204,10 +265,15 @@ class StreamingClassifier(Session):
             SessionError: If its size differs from the first frame's, or the session is closed or in use by another
                 thread.
         """
-        with self._alone():
-            shape = self._prepare(frame, self._room[0], self._given_size)
-            logits, states = self._model.step(self._room, self._place.states())
-            return self._advance(logits[0], states, shape, frame, time_s)
+        return self._alone(functools.partial(self._step, frame, time_s))
+
+    def _step(self, frame: Frame | VideoFrame, time_s: float | None) -> Prediction:
+        place = self._place
+        shape = self._prepare(frame, self._room[0], place.position.frame_shape)
+        logits, states = self._model.step(self._room, place.states_to_step())
+        prediction = self._next_prediction(logits[0], frame, time_s)
+        place.position = place.after(states, shape)
+        return prediction
 
     def run(
         self,
@@ -252,17 +318,64 @@ class StreamingClassifier(Session):
         """
         return list(self.run(clip if _is_frames(clip) else as_clip(clip)))
 
+    def predict_video(
+        self,
+        path: str | Path,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+    ) -> list[Prediction]:
+        """Return the prediction after each frame of a video file, or of a part of it.
+
+        Frames are read at the rate that the model was trained on. The video is a stream of its own: this session stays
+        as it is. For a long video, give `read_frames` to `run`, which keeps no predictions.
+
+        Args:
+            path: The file; see `read_frames`.
+            start_s: Where to begin, in seconds; `None` at the first frame.
+            end_s: Where to end, in seconds; `None` at the end of the video.
+
+        Raises:
+            VideoError: If the video cannot be opened, or is damaged.
+            ArrayError: If *start_s* and *end_s* are no part of the video.
+            ModelError: If the model does not know its frame rate, and no *fps* was given to `load`.
+            SessionError: If the session is closed.
+
+        Example:
+            ::
+
+                StreamingClassifier.load("a2").predict_video("clip.mp4")[-1].top_k(5)
+        """
+        fps = self._trained_fps()
+        self._check_open()
+        with (
+            read_frames(path, fps=fps, start_s=start_s, end_s=end_s) as frames,
+            self.new_session() as session,
+        ):
+            return list(session.run(frames))
+
+    def _alone(self, work: Callable[[], _Result]) -> _Result:
+        """Return what *work* returns, done while nobody else uses the session."""
+
+        def work_if_open() -> _Result:
+            self._check_open()
+            result = work()
+            self._leave_if_closed()  # by another thread, meanwhile
+            return result
+
+        return exclusively([self._in_use], work_if_open)
+
     def _run(
         self, frames: Iterator[Frame | VideoFrame], frames_per_call: int
     ) -> Iterator[Prediction]:
         room = np.empty((frames_per_call, *self._frame_size, 3), np.float32)
         while True:
-            changes = self._place.changes
+            moves = self._place.position.moves
             chunk = gather(
                 frames,
                 room,
                 self._prepare_next,
-                lambda changes=changes: self._check_unchanged(changes),  # type: ignore[misc]
+                functools.partial(self._check_unchanged, moves),
             )
             if len(chunk.frames):
                 yield from self._run_chunk(chunk)
@@ -272,47 +385,34 @@ class StreamingClassifier(Session):
                 return
 
     def _run_chunk(self, chunk: Chunk) -> Iterator[Prediction]:
-        with self._alone():
-            before, changes = self._place.begin()
-            first = self._place.num_frames
-            logits, states = self._model.step(chunk.frames, before)
-            self._given_size = chunk.shape
-        try:
-            for index, row in enumerate(logits):
-                with self._alone():
-                    self._place.hand_out(chunk.frames[: index + 1])
-                yield Prediction(
-                    row,
-                    self._labels,
-                    frame_index=first + index,
-                    time_s=chunk.times_s[index],
-                )
-                self._check_unchanged(changes)
-        finally:
-            if not self._closed and self._place.changes == changes:
-                with self._alone():
-                    self._place.end(len(chunk.frames), states)
+        logits, moves = self._alone(functools.partial(self._place.begin, chunk.frames))
+        for row, time_s in zip(logits, chunk.times_s, strict=True):
+            prediction = self._next_prediction(row, None, time_s)
+            self._alone(functools.partial(self._hand_out, moves, chunk.shape))
+            yield prediction
+            self._check_unchanged(moves)
 
-    def _advance(
+    def _hand_out(self, moves: int, frame_shape: tuple[int, ...] | None) -> None:
+        self._check_unchanged(moves)
+        self._place.hand_out(frame_shape)
+
+    def _next_prediction(
         self,
         logits: NDArray[np.float32],
-        states: States,
-        shape: tuple[int, ...],
-        frame: Frame | VideoFrame,
+        frame: Frame | VideoFrame | None,
         time_s: float | None,
     ) -> Prediction:
-        """Take one frame as seen, and return its prediction."""
+        """Return the prediction of the next frame, which has these *logits*."""
         if time_s is None and isinstance(frame, VideoFrame):
             time_s = frame.time_s
-        before = self._place.num_frames
-        prediction = Prediction(logits, self._labels, frame_index=before, time_s=time_s)
-        self._place.move(states, before + 1)
-        self._given_size = shape
-        return prediction
+        return Prediction(
+            logits, self._labels, frame_index=self.num_frames, time_s=time_s
+        )
 
-    def _check_unchanged(self, changes: int) -> None:
-        """Refuse to go on with a run where the session was used otherwise since *changes* were counted."""
-        if self._place.changes != changes:
+    def _check_unchanged(self, moves: int) -> None:
+        """Refuse to go on with a run where the session was used otherwise since *moves* were counted."""
+        self._check_open()
+        if self._place.position.moves != moves:
             raise SessionError(
                 "a session must not be used otherwise while it runs over frames; it was stepped, reset, given other "
                 "states or run a second time between two predictions (at a cut, end the run, call reset(), run again)"
@@ -325,7 +425,8 @@ class StreamingClassifier(Session):
         first: tuple[int, ...] | None,
     ) -> tuple[int, ...]:
         """Write *frame* into *room*; its shape must be the session's, or else that of the *first* of its call."""
-        return self._prepare(frame, room, self._given_size or first)
+        shape = self._place.position.frame_shape or first
+        return self._alone(functools.partial(self._prepare, frame, room, shape))
 
     def _prepare(
         self,
@@ -340,13 +441,7 @@ class StreamingClassifier(Session):
                 f"every frame of a session must have shape {first}, as the first had; got {pixels.shape} "
                 "(call reset() before another video)"
             )
-        prepare_frame(
-            pixels,
-            self._frame_size,
-            fit=self._fit,
-            short_side=self._short_side,
-            out=room,
-        )
+        self._scaler.scale_into(pixels, room)
         return pixels.shape
 
 

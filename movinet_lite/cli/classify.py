@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from movinet_lite.arrays import VideoFrame
 from movinet_lite.classifiers import BaseClassifier
 from movinet_lite.cli.arguments import add_command
 from movinet_lite.cli.output import as_dicts, print_json
@@ -22,16 +17,9 @@ from movinet_lite.cli.videos import (
     make_label_filter,
     watch_file,
 )
-from movinet_lite.errors import ArrayError
-from movinet_lite.network.variants import evaluation_short_side, get_variant
-from movinet_lite.predictions import LabelFilter, Prediction
-from movinet_lite.video import Fit, prepare_frame
+from movinet_lite.predictions import LabelFilter
 
 __all__ = ["add_commands"]
-
-_DEFAULT_CLIP_FRAMES = (
-    50  # ten seconds at five frames a second, as A0 to A2 were trained on
-)
 
 
 def add_commands(commands: Any) -> None:
@@ -67,10 +55,12 @@ def _classify(args: argparse.Namespace) -> int:
     def classify(path: str) -> None:
         classifier, label_filter = load()
         with watch_file(args, path, classifier) as frames:
-            prediction, num_frames = _predict_video(classifier, frames, args.fit)
+            prediction = classifier.predict_long(frames)
         ranking = prediction.top_k(args.top_k, label_filter=label_filter)
         if args.json:
-            print_json(video=path, num_frames=num_frames, top_k=as_dicts(ranking))
+            print_json(
+                video=path, num_frames=frames.num_frames, top_k=as_dicts(ranking)
+            )
             return
         if len(args.videos) > 1:
             print(path)
@@ -81,43 +71,3 @@ def _classify(args: argparse.Namespace) -> int:
 
     check_usage(args)
     return for_each_video(args.videos, classify)
-
-
-def _predict_video(
-    classifier: BaseClassifier, frames: Iterable[VideoFrame], fit: Fit
-) -> tuple[Prediction, int]:
-    """Return the mean over clips of the model's own length, and the number of frames.
-
-    The last clip reaches back so far that it is as long as the others, and counts as much as the frames in it that no
-    other clip has, so that each frame of the video counts the same. Two clips are kept in memory, whatever the length
-    of the video.
-    """
-    variant = classifier.info.variant
-    length = get_variant(variant).clip_frames if variant else _DEFAULT_CLIP_FRAMES
-    short_side = evaluation_short_side(variant, classifier.frame_size)
-    total = np.zeros(len(classifier.labels), np.float64)
-    clip: list[NDArray[np.float32]] = []
-    num_new = num_frames = 0
-
-    def add_clip() -> None:
-        nonlocal num_new, num_frames
-        total[:] += classifier.predict(clip).probabilities * np.float64(num_new)
-        num_frames += num_new
-        num_new = 0
-
-    for frame in frames:
-        clip.append(
-            prepare_frame(
-                frame.pixels, classifier.frame_size, fit=fit, short_side=short_side
-            )
-        )
-        del clip[:-length]
-        num_new += 1
-        if num_new == length:
-            add_clip()
-    if num_new:
-        add_clip()
-    if not num_frames:
-        raise ArrayError("a video must have at least one frame; got none")
-    with np.errstate(divide="ignore"):  # a class that is nowhere possible
-        return Prediction(np.log(total / num_frames), classifier.labels), num_frames

@@ -186,7 +186,11 @@ def make_label_filter(args: argparse.Namespace, labels: tuple[str, ...]) -> Labe
 
 
 class WatchedFrames(Generic[_AnyFrame]):
-    """The frames of a video, with a bar on the standard error where someone watches it."""
+    """The frames of a video, with a bar on the standard error where someone watches it.
+
+    Attributes:
+        num_frames: How many were given.
+    """
 
     def __init__(
         self, frames: Iterable[_AnyFrame], progress: Progress | None, start_s: float
@@ -194,12 +198,14 @@ class WatchedFrames(Generic[_AnyFrame]):
         self._frames = frames
         self._progress = progress
         self._start_s = start_s
+        self.num_frames = 0
 
     def __iter__(self) -> Iterator[_AnyFrame]:
         for frame in self._frames:
             if self._progress is not None:
                 for task in self._progress.task_ids:
                     self._progress.update(task, completed=frame.time_s - self._start_s)
+            self.num_frames += 1
             yield frame
 
     def print(self, line: str) -> None:

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
-from movinet_lite.errors import ModelError, SessionError
+from movinet_lite.errors import ModelError, SessionError, said_by
 
-__all__ = ["canonical_state_name", "fit_states", "pair_names"]
+__all__ = ["canonical_state_name", "fit_states", "is_frame_count", "pair_names"]
 
 _LAYER = re.compile(r"^(?:state[/_])?b(?:lock)?(\d+)[/_]l(?:ayer)?(\d+)[/_](\w+)$")
 _PLACE = re.compile(r"^(?:state[/_])?(stem|head)[/_](\w+)$")
@@ -42,6 +42,16 @@ def canonical_state_name(name: str) -> str:
     if found := _PLACE.match(name):
         return f"state/{found[1]}/{found[2]}"
     return name
+
+
+def is_frame_count(name: str) -> bool:
+    """Return whether the state called *name* counts frames.
+
+    Example:
+        >>> is_frame_count("state_head_pool_frame_count"), is_frame_count("state/head/pool_buffer")
+        (True, False)
+    """
+    return name.endswith("frame_count")
 
 
 def pair_names(
@@ -91,11 +101,13 @@ def fit_states(given: object, expected: States) -> dict[str, NDArray[Any]]:
 
     Args:
         given: State names, in any published form, to arrays.
-        expected: The states of an empty stream of the model that they are for.
+        expected: The states of an empty stream of the model that they are for; only their names, shapes and dtypes
+            count.
 
     Raises:
-        SessionError: If a state is missing, unknown, or of another shape or kind, or holds a NaN; the message names
-            the first that differs.
+        SessionError: If a state is missing, unknown, or of another shape or kind, holds a number that is not finite or
+            does not fit its dtype, or if the counts of frames contradict each other or their sums; the message names the
+            first that differs.
     """
     if not isinstance(given, Mapping):
         raise SessionError(
@@ -120,11 +132,18 @@ def fit_states(given: object, expected: States) -> dict[str, NDArray[Any]]:
             f"states must be those of this model alone; it has none called {next(iter(by_meaning))!r} "
             "(states of another variant?)"
         )
+    _check_counts(fitted)
     return fitted
 
 
 def _fit_state(name: str, value: object, pattern: NDArray[Any]) -> NDArray[Any]:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        raise SessionError(
+            f"state {name!r} must be an array of shape {pattern.shape}; got a {type(value).__name__} "
+            f"that numpy cannot read: {said_by(error)}"
+        ) from error
     if array.shape != pattern.shape:
         raise SessionError(
             f"state {name!r} must have shape {pattern.shape}; got {array.shape} "
@@ -132,13 +151,50 @@ def _fit_state(name: str, value: object, pattern: NDArray[Any]) -> NDArray[Any]:
         )
     # Whole numbers where real ones belong would be the stored form of a quantised model.
     kinds = "f" if pattern.dtype.kind == "f" else "iu"
-    if array.dtype.kind not in kinds or not np.can_cast(
-        array.dtype, pattern.dtype, "same_kind"
-    ):
+    if array.dtype.kind not in kinds:
         raise SessionError(f"state {name!r} must be {pattern.dtype}; got {array.dtype}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise SessionError(f"state {name!r} must be finite; got NaN or infinity")
-    return array.astype(pattern.dtype, copy=True)
+    with np.errstate(over="ignore"):  # refused below
+        fitted = array.astype(pattern.dtype, copy=True)
+    if fitted.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise SessionError(f"state {name!r} must be finite; got NaN or infinity")
+        if not np.isfinite(fitted).all():
+            raise SessionError(
+                f"state {name!r} must fit {pattern.dtype}; got {array[~np.isfinite(fitted)][0]:g}"
+            )
+    elif not np.array_equal(fitted, array):
+        raise SessionError(
+            f"state {name!r} must fit {pattern.dtype}; got {array[fitted != array][0]}"
+        )
+    return fitted
+
+
+def _check_counts(states: States) -> None:
+    """Refuse counts that no stream has: below 0, unequal, or 0 with a sum over frames.
+
+    A count may be 0 next to others where the model takes no mean there: the published int8 files pass such states on as
+    they are, sum and all.
+    """
+    counts: dict[int, str] = {}
+    for name in filter(is_frame_count, states):
+        lowest, highest = int(np.min(states[name])), int(np.max(states[name]))
+        if lowest < 0:
+            raise SessionError(
+                f"state {name!r} counts frames and must be at least 0; got {lowest}"
+            )
+        total = name.removesuffix("frame_count") + "buffer"
+        if highest == 0 and total in states and np.any(states[total]):
+            raise SessionError(
+                f"state {name!r} must count the frames whose sum {total!r} is; got 0 frames with a sum that is not 0"
+            )
+        if highest:
+            counts[highest] = name
+    ours_alone = all(canonical_state_name(name).startswith("state/") for name in states)
+    if len(counts) > 1 and ours_alone:
+        (one, name), (other, second), *_ = counts.items()
+        raise SessionError(
+            f"all counts of frames must be one number; {name!r} is {one} and {second!r} is {other}"
+        )
 
 
 def _nearest(name: str, given: Mapping[Any, Any]) -> str:

@@ -1,7 +1,10 @@
 """Sessions: whatever a caller does, a prediction is what the frames so far say."""
 
+import copy
 import itertools
+import pickle
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from movinet_lite import BaseClassifier, StreamingClassifier, VideoFrame
+from movinet_lite.classifiers import clips as clips_module
 from movinet_lite.classifiers import step_many
 from movinet_lite.errors import (
     ArrayError,
@@ -17,7 +21,7 @@ from movinet_lite.errors import (
     ModelError,
     SessionError,
 )
-from tests.fakes import LABELS, FakeClipModel, FakeStreamModel
+from movinet_lite.testing import LABELS, FakeClipModel, FakeStreamModel
 
 
 def make_frames(count, *, seed=0, size=(8, 6)):
@@ -38,6 +42,46 @@ def assert_logits(predictions, frames):
     """Compare predictions with what the frames alone say."""
     actual = np.stack([prediction.logits for prediction in predictions])
     np.testing.assert_allclose(actual, expected_logits(frames), atol=1e-5)
+
+
+class StrictStreamModel(FakeStreamModel):
+    """A model that fails on a frame that is all white."""
+
+    def step(self, frames, states):
+        """Fail, or step."""
+        if (frames.min(axis=(1, 2, 3)) == 1).any():
+            raise RuntimeError("the model takes no white frame")
+        return super().step(frames, states)
+
+
+class KeptArray(np.ndarray):
+    """An array that a weak reference can point to."""
+
+
+class CountingStreamModel(FakeStreamModel):
+    """A model that knows how many states that it made are still held."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = []
+
+    def alive(self):
+        """Return how many arrays of states are still held."""
+        return sum(made() is not None for made in self.made)
+
+    def _watch(self, states):
+        watched = {name: value.view(KeptArray) for name, value in states.items()}
+        self.made += map(weakref.ref, watched.values())
+        return watched
+
+    def init_states(self, frame_size):
+        """Return states that are counted."""
+        return self._watch(super().init_states(frame_size))
+
+    def step(self, frames, states):
+        """Return states that are counted."""
+        logits, after = super().step(frames, states)
+        return logits, self._watch(after)
 
 
 class Numbered:
@@ -97,7 +141,7 @@ def test_reset_begins_anew():
 def test_a_frame_that_is_no_picture_leaves_the_session_as_it_was():
     """After a refused frame the next one gives what it would have given."""
     frames = make_frames(3)
-    session = StreamingClassifier(FakeStreamModel())
+    session = StreamingClassifier(StrictStreamModel())
     session.step(frames[0])
 
     with pytest.raises(ArrayError, match="normalised to"):
@@ -114,7 +158,7 @@ def test_a_frame_that_is_no_picture_leaves_the_session_as_it_was():
 
 def test_a_first_frame_that_fails_does_not_fix_the_size():
     """The size of a session's frames is that of the first that it took."""
-    session = StreamingClassifier(FakeStreamModel())
+    session = StreamingClassifier(StrictStreamModel())
     with pytest.raises(RuntimeError, match="white"):
         session.step(np.full((20, 20, 3), 255, np.uint8))
 
@@ -244,11 +288,12 @@ def test_run_gives_all_predictions_before_a_frame_that_fails():
     """A bad frame costs none of the good ones before it."""
     frames = [*make_frames(5), np.zeros((8, 6), np.uint8), *make_frames(2)]
     session = StreamingClassifier(FakeStreamModel())
-    predictions = []
+    run = session.run(frames)
+    predictions = list(itertools.islice(run, 5))
     with pytest.raises(ArrayError, match="grey"):
-        predictions.extend(session.run(frames))
-    run = session.run([])
-    assert list(run) == []
+        next(run)
+    assert_logits(predictions, frames[:5])
+    assert list(session.run([])) == []
     assert session.num_frames == 5
 
 
@@ -446,7 +491,7 @@ def test_a_session_that_is_closed_in_the_middle_of_a_step_gives_its_states_back(
     """Another thread may close it; the step ends, and nothing is kept for a stream that is over."""
     inside, closed = threading.Event(), threading.Event()
 
-    class WaitingModel(FakeStreamModel):
+    class WaitingModel(CountingStreamModel):
         def step(self, frames, states):
             inside.set()
             assert closed.wait(60)
@@ -463,10 +508,16 @@ def test_a_session_that_is_closed_in_the_middle_of_a_step_gives_its_states_back(
     closed.set()
     thread.join()
     assert len(predictions) == 1
-    assert session._place.states() == {}
-    other = StreamingClassifier(FakeStreamModel())
-    other.close()
-    assert other._place.states() == {}
+    assert session.model.alive() == 0
+
+
+def test_a_closed_session_gives_its_states_back():
+    """Who keeps closed sessions keeps no states."""
+    session = StreamingClassifier(CountingStreamModel())
+    session.step(make_frames(1)[0])
+    assert session.model.alive() > 0
+    session.close()
+    assert session.model.alive() == 0
 
 
 # --- many sessions at once
@@ -498,6 +549,58 @@ def test_step_many_moves_no_session_if_a_frame_is_refused():
         step_many(sessions, [good[0], np.zeros((8, 6), np.uint8)])
     assert [session.num_frames for session in sessions] == [0, 0]
     assert_logits(step_many(sessions, good)[:1], good[:1])
+
+
+def test_step_many_moves_no_session_if_the_model_gives_no_number():
+    """Logits that are NaN for one stream cost the other streams nothing."""
+
+    class BrokenModel(FakeStreamModel):
+        def step(self, frames, states):
+            logits, after = super().step(frames, states)
+            return (logits * np.nan if frames.min() == 1 else logits), after
+
+    first = StreamingClassifier(BrokenModel())
+    sessions = [first, first.new_session()]
+    frame = make_frames(1)[0]
+    with pytest.raises(ArrayError, match="logits must be numbers"):
+        step_many(sessions, [frame, np.full((8, 6, 3), 255, np.uint8)])
+    assert [session.num_frames for session in sessions] == [0, 0]
+    assert_logits(step_many(sessions, [frame, frame])[:1], [frame])
+
+
+def test_step_many_refuses_a_session_that_another_thread_uses():
+    """No other session of the call moves, and each can be used afterwards."""
+    model = SlowStreamModel()
+    one = StreamingClassifier(model)
+    other = one.new_session()
+    frames = make_frames(2)
+    thread = threading.Thread(target=lambda: other.step(frames[0]))
+    thread.start()
+    assert model.inside.wait(10)
+    with pytest.raises(SessionError, match="one thread at a time"):
+        step_many([one, other], frames)
+    model.go_on.set()
+    thread.join()
+    assert (one.num_frames, other.num_frames) == (0, 1)
+    assert_logits([one.step(frames[1])], frames[1:])
+
+
+def test_step_many_times_its_predictions():
+    """A time for each frame, or for some; a `VideoFrame` brings its own."""
+    first = StreamingClassifier(FakeStreamModel())
+    sessions = [first, first.new_session(), first.new_session()]
+    frame = make_frames(1)[0]
+    frames = [frame, VideoFrame(frame, time_s=0.25, index=1), frame]
+
+    def times(**options):
+        return [one.time_s for one in step_many(sessions, frames, **options)]
+
+    assert times() == [None, 0.25, None]
+    assert times(times_s=[1.0, None, None]) == [1.0, 0.25, None]
+    assert times(times_s=[1.0, 2.0, 3.0]) == [1.0, 2.0, 3.0]
+    with pytest.raises(ArrayError, match="got 1 times and 3 frames"):
+        step_many(sessions, frames, times_s=[1.0])
+    assert first.num_frames == 3
 
 
 def test_step_many_refuses_sessions_that_do_not_belong_together():
@@ -555,10 +658,10 @@ def test_labels_come_from_a_file(tmp_path):
 
 def test_a_model_of_the_other_kind_is_refused():
     """Each class says which other one takes the model."""
-    with pytest.raises(ModelError, match="give it to BaseClassifier"):
-        StreamingClassifier(FakeStreamModel(mode="base"))
-    with pytest.raises(ModelError, match="give it to StreamingClassifier"):
-        BaseClassifier(FakeClipModel(mode="stream"))
+    with pytest.raises(ModelError, match="load it with BaseClassifier"):
+        StreamingClassifier(FakeClipModel())
+    with pytest.raises(ModelError, match="load it with StreamingClassifier"):
+        BaseClassifier(FakeStreamModel())
 
 
 @pytest.mark.parametrize(
@@ -643,6 +746,81 @@ def test_predict_refuses_what_is_no_clip(clip, message):
         BaseClassifier(FakeClipModel()).predict(clip)
 
 
+def test_any_number_of_threads_share_a_base_classifier():
+    """It keeps nothing from clip to clip: each of two predictions that overlap is that of its own clip."""
+    meet = threading.Barrier(2, timeout=10)
+
+    class MeetingModel(FakeClipModel):
+        def predict(self, clips):
+            meet.wait()  # passes only if both threads are in here at once
+            return super().predict(clips)
+
+    classifier = BaseClassifier(MeetingModel())
+    clips = [make_frames(4, seed=seed, size=(16, 12)) for seed in (1, 2)]
+    together = [None, None]
+
+    def predict(place):
+        together[place] = classifier.predict(clips[place])
+
+    threads = [threading.Thread(target=predict, args=(place,)) for place in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    alone = BaseClassifier(FakeClipModel())
+    for clip, prediction in zip(clips, together, strict=True):
+        np.testing.assert_array_equal(prediction.logits, alone.predict(clip).logits)
+
+
+def test_predict_many_has_only_some_clips_in_memory(monkeypatch):
+    """Clips are taken from an iterator as they are needed."""
+    frame_bytes = 8 * 6 * 3 * 4
+    monkeypatch.setattr(clips_module, "_BYTES_PER_CALL", 10 * frame_bytes)
+    classifier = BaseClassifier(FakeClipModel())
+    clips = [make_frames(n, seed=n) for n in (4, 5, 4, 30, 2, 2)]
+    calls = []
+
+    def given():
+        for clip in clips:
+            calls.append(classifier.model.calls)
+            yield clip
+
+    together = classifier.predict_many(given())
+
+    assert calls == [0, 0, 0, 2, 3, 4]
+    for clip, prediction in zip(clips, together, strict=True):
+        np.testing.assert_allclose(
+            prediction.logits, classifier.predict(clip).logits, rtol=1e-6
+        )
+
+
+def test_a_closed_base_classifier_refuses_to_work():
+    """Each use after the end of a `with` block is an error."""
+    with BaseClassifier(FakeClipModel()) as classifier:
+        classifier.predict(make_frames(2))
+    for use in (classifier.predict, classifier.predict_many, classifier.predict_long):
+        with pytest.raises(SessionError, match="has been closed"):
+            use(make_frames(2))
+
+
+# --- copies
+
+
+@pytest.mark.parametrize("copies", [copy.copy, copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize(
+    ("session", "remedy"),
+    [
+        (StreamingClassifier(FakeStreamModel()), r"new_session\(\).*send the states"),
+        (BaseClassifier(FakeClipModel()), "load it once in each process"),
+    ],
+    ids=["stream", "base"],
+)
+def test_a_session_is_not_copied(copies, session, remedy):
+    """A copy would share its states or its weights with the first; the message says what to do."""
+    with pytest.raises(SessionError, match=f"cannot be copied or pickled; .*{remedy}"):
+        copies(session)
+
+
 # --- any order of use
 
 
@@ -700,6 +878,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     def check(self, prediction, which):
         """Compare with what the frames so far say."""
+        assert prediction.frame_index == len(self.frames[which]) - 1
         expected = expected_logits(self.frames[which])[-1]
         np.testing.assert_allclose(prediction.logits, expected, atol=1e-5)
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from movinet_lite import BaseClassifier, StreamingClassifier
+from movinet_lite.testing import FakeClipModel, FakeStreamModel
 from movinet_lite.video import prepare_clip
-from tests.fakes import FakeClipModel, FakeStreamModel
 
 
 @pytest.mark.parametrize(

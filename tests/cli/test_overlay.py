@@ -11,8 +11,8 @@ from movinet_lite.cli import main, stream
 from movinet_lite.cli.arguments import OUTPUT_ENDINGS
 from movinet_lite.errors import MoViNetError
 from movinet_lite.show.overlay import draw_overlay
+from movinet_lite.testing import FakeStreamModel
 from movinet_lite.video import load_clip, read_video_info, write_video
-from tests.fakes import FakeStreamModel
 
 COLOURS = [(200, 20, 20), (20, 200, 20), (20, 20, 200), (90, 90, 90)]
 

@@ -21,7 +21,7 @@ from movinet_lite import (
     write_video,
 )
 from movinet_lite.show.overlay import OverlaidFrame, draw_overlay, overlay_video
-from tests.fakes import FakeStreamModel
+from movinet_lite.testing import FakeStreamModel
 from tests.video_files import write_numbered
 
 SIZE = (240, 320)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from movinet_lite import BaseClassifier, DataError, StreamingClassifier, write_video
+from movinet_lite.testing import LABELS, FakeClipModel, FakeStreamModel
 from movinet_lite.training.evaluate import Evaluation, evaluate
 from movinet_lite.training.examples import Example
-from tests.fakes import LABELS, FakeClipModel, FakeStreamModel
 
 
 def clip(*colours):
