@@ -9,7 +9,6 @@ one comes that is at most half as long.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from movinet_lite.engines.base import ModelInfo, check_mode
 from movinet_lite.engines.litert.graphs import GraphFile, open_interpreter
 from movinet_lite.engines.native import quiet_start
+from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.litert_file import read_litert_info
 from movinet_lite.network.variants import get_variant
@@ -68,7 +68,7 @@ class LiteRTClipModel:
             labels=ours.labels,
         )
         self._file = GraphFile.now(path)
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or available_cores()
         self._kept_frames = get_variant(ours.variant).clip_frames
         self._lock = threading.Lock()
         self._first_shape = (1, *ours.frame_size, 3)

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from movinet_lite.engines.native import quiet_exit, quiet_start
 from movinet_lite.errors import ModelError, said_by
 
-__all__ = ["Graph", "GraphFile", "Tensor", "choose_signature", "open_interpreter"]
+__all__ = ["Graph", "GraphFile", "TensorSpec", "choose_signature", "open_interpreter"]
 
 
 @attrs.frozen
-class Tensor:
+class TensorSpec:
     """An input or output as the graph declares it.
 
     Attributes:
@@ -53,6 +53,10 @@ class Tensor:
     def empty(self) -> NDArray[Any]:
         """Return an array of this shape and dtype that means 0 everywhere."""
         return np.full(self.shape, self.zero_point, self.dtype)
+
+    def means_the_same_as(self, other: TensorSpec) -> bool:
+        """Return whether a stored number stands for the same real one in both."""
+        return (self.scale, self.zero_point) == (other.scale, other.zero_point)
 
     def store(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return real *values* as they are stored; what lies beyond the range of a quantised tensor becomes its end."""
@@ -117,6 +121,8 @@ class Graph:
         signature: The name of its signature.
         inputs: What it takes.
         outputs: What it gives.
+        passed_through: The outputs that are an input as it came, and which input. LiteRT writes nothing to the buffers of
+            these outputs.
         last_call_s: Seconds that LiteRT took for the last call.
     """
 
@@ -158,6 +164,12 @@ class Graph:
         self.outputs = tuple(
             _tensor(name, outputs[name]) for name in signature["outputs"]
         )
+        by_index = {details["index"]: name for name, details in inputs.items()}
+        self.passed_through = {
+            name: by_index[details["index"]]
+            for name, details in outputs.items()
+            if details["index"] in by_index
+        }
 
     def _touch_memory(self) -> None:
         """Write to a buffer: LiteRT makes an environment of its own for the first one, with notes on it."""
@@ -256,10 +268,10 @@ def _made_environment() -> Any:
     return environment
 
 
-def _tensor(name: str, details: dict[str, Any]) -> Tensor:
+def _tensor(name: str, details: dict[str, Any]) -> TensorSpec:
     scales = details["quantization_parameters"]["scales"]
     points = details["quantization_parameters"]["zero_points"]
-    return Tensor(
+    return TensorSpec(
         name=name,
         shape=tuple(int(length) for length in details["shape"]),
         dtype=np.dtype(details["dtype"]),
