@@ -17,7 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.engines.base import ModelInfo, check_mode
-from movinet_lite.engines.litert.graphs import GraphFile, open_interpreter
+from movinet_lite.engines.litert.graphs import (
+    GraphFile,
+    foreign_errors,
+    open_interpreter,
+)
 from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError, said_by
@@ -78,9 +82,10 @@ class LiteRTClipModel:
         self._interpreter = open_interpreter(
             self._file.path, threads=self._threads, source=self._info.source
         )
-        (image,) = self._interpreter.get_input_details()
-        (logits,) = self._interpreter.get_output_details()
-        self._image, self._logits = image["index"], logits["index"]
+        with foreign_errors(self._info.source):
+            (image,) = self._interpreter.get_input_details()
+            (logits,) = self._interpreter.get_output_details()
+            self._image, self._logits = image["index"], logits["index"]
         self._shape: tuple[int, ...] | None = None
         self._longest = 0
         with quiet_start():

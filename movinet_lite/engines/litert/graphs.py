@@ -24,7 +24,14 @@ from numpy.typing import NDArray
 from movinet_lite.engines.native import quiet_exit, quiet_start
 from movinet_lite.errors import ModelError, said_by
 
-__all__ = ["Graph", "GraphFile", "TensorSpec", "choose_signature", "open_interpreter"]
+__all__ = [
+    "Graph",
+    "GraphFile",
+    "TensorSpec",
+    "choose_signature",
+    "foreign_errors",
+    "open_interpreter",
+]
 
 
 @attrs.frozen
@@ -133,7 +140,8 @@ class Graph:
             ModelError: If it is no ``.tflite`` file that LiteRT can compile, or does not say which signature to run.
         """
         self.last_call_s = 0.0
-        with quiet_start():
+        self._source = source
+        with quiet_start(), foreign_errors(source):
             self._compile(Path(path), threads, source)
 
     def _compile(self, path: Path, threads: int, source: str) -> None:
@@ -151,14 +159,12 @@ class Graph:
         inputs = runner.get_input_details()
         outputs = runner.get_output_details()
         options = Options(HardwareAccelerator.CPU, CpuOptions(num_threads=threads))
-        with _foreign_errors(source):
-            self._model = CompiledModel.from_file(
-                str(path), environment=_environment(), options=options
-            )
-            self._index = self._model.get_signature_index(self.signature)
-            self._touch_memory()
+        self._model = CompiledModel.from_file(
+            str(path), environment=_environment(), options=options
+        )
+        self._index = self._model.get_signature_index(self.signature)
+        self._touch_memory()
         quiet_exit()
-        self._source = source
         signature = self._model.get_signature_by_index(self._index)
         self.inputs = tuple(_tensor(name, inputs[name]) for name in signature["inputs"])
         self.outputs = tuple(
@@ -179,11 +185,13 @@ class Graph:
 
     def input_buffer(self, name: str) -> Any:
         """Return new memory for the input *name*, which may serve as the output of the same size too."""
-        return self._model.create_input_buffer_by_name(self.signature, name)
+        with foreign_errors(self._source):
+            return self._model.create_input_buffer_by_name(self.signature, name)
 
     def output_buffer(self, name: str) -> Any:
         """Return new memory for the output *name*."""
-        return self._model.create_output_buffer_by_name(self.signature, name)
+        with foreign_errors(self._source):
+            return self._model.create_output_buffer_by_name(self.signature, name)
 
     def run(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """Compute *outputs* from *inputs*, buffers in the order of `inputs` and `outputs`.
@@ -208,7 +216,7 @@ def open_interpreter(path: str | Path, *, threads: int, source: str) -> Any:
     Raises:
         ModelError: If it is no ``.tflite`` file that LiteRT can run.
     """
-    with quiet_start(), _foreign_errors(source):
+    with quiet_start(), foreign_errors(source):
         from ai_edge_litert.interpreter import Interpreter
 
         return Interpreter(str(path), num_threads=threads)
@@ -236,10 +244,21 @@ def choose_signature(found: Iterable[str], source: str) -> str:
 
 
 @contextlib.contextmanager
-def _foreign_errors(source: str) -> Iterator[None]:
+def foreign_errors(source: str) -> Iterator[None]:
+    """Say of what LiteRT raises where a file is damaged, or not one that it can run, that it is the file."""
     try:
         yield
-    except (ValueError, RuntimeError) as error:
+    except ModelError:  # a RuntimeError too, and clear already
+        raise
+    except (
+        RuntimeError,
+        ValueError,  # UnicodeDecodeError too, of a name
+        KeyError,
+        IndexError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         raise ModelError(
             f"the file must be a .tflite model that LiteRT can run; LiteRT says: {said_by(error)}",
             source,

@@ -108,6 +108,7 @@ class StepGraph:
         _check_meaning(self.logits, "logits", source)
         names = list(order or (name for name in inputs if name != image))
         self.states = tuple(inputs[name] for name in names)
+        _check_first_axes(self.states, self.logits, call, source)
         self._pools = (pools or BufferPools()).serve(self.states)
         moves = moves or {}
         given = pair_names(
@@ -128,8 +129,11 @@ class StepGraph:
         ]
         self._moved: list[tuple[int, int]] = []
         self._copied: list[_Copied] = []
+        for state in self._computed:
+            _check_same_kind(state.read, state.written, source)
         for name, origin in {**moves, **passed}.items():
             place, read, stored = names.index(name), inputs[name], inputs[origin]
+            _check_same_kind(read, stored, source)
             if origin == image:
                 self._copied.append(_Copied(place, read, None, stored))
             elif read.means_the_same_as(stored):
@@ -284,4 +288,32 @@ def _check_meaning(tensor: TensorSpec, what: str, source: str) -> None:
             "quantisation)",
             source,
             received=str(tensor.dtype),
+        )
+
+
+def _check_same_kind(read: TensorSpec, written: TensorSpec, source: str) -> None:
+    """See that the next call can read a state where this one leaves it."""
+    if (read.shape, read.dtype) != (written.shape, written.dtype):
+        raise ModelError(
+            f"a state must have the shape and dtype that it had before; {read.name!r} goes in as {read.dtype} {read.shape} "
+            f"and comes out as {written.dtype} {written.shape} (is the file damaged?)",
+            source,
+        )
+
+
+def _check_first_axes(
+    states: Sequence[TensorSpec], logits: TensorSpec, call: Call, source: str
+) -> None:
+    """See that there is a state of each stream and a row of logits of each frame: LiteRT writes beyond the end of others."""
+    for state in states:
+        if state.shape and state.shape[0] != call.streams:
+            raise ModelError(
+                f"a state must have {call.streams} on its first axis, one for each stream; {state.name!r} has shape {state.shape}",
+                source,
+            )
+    rows = call.streams * call.frames
+    if not logits.shape or logits.size != rows * logits.shape[-1]:
+        raise ModelError(
+            f"logits must be of shape ({rows}, classes), one row for each frame; {logits.name!r} has shape {logits.shape}",
+            source,
         )
