@@ -103,3 +103,44 @@ def _examples(tf: Any, specs: dict[str, Any], span: float) -> Any:
             ).astype(np.float32)
             for name, spec in specs.items()
         }
+
+
+def write_passing_tflite(path: Path) -> Path:
+    """Write a stream model that passes most of its states through, as the published int8 files do, and return *path*.
+
+    The logits are the mean colour of the frame, plus the sum so far, plus the state of layer 0. A graph writes the sum
+    alone: the state of layer 0 stays as it is, those of layers 1 and 2 change places, that of layer 3 is the last image,
+    and that of layer 4 is a constant.
+    """
+    import tensorflow as tf
+
+    height, width = FRAME_SIZE
+    shapes: dict[str, tuple[int, ...]] = {
+        f"state_block0_layer{i}_pool_buffer": (1, 3) for i in (0, 1, 2, 4)
+    }
+    shapes["state_block0_layer3_stream_buffer"] = (1, 1, height, width, 3)
+    shapes["state_head_pool_buffer"] = (1, 3)
+    shapes["image"] = (1, 1, height, width, 3)
+    specs = {name: tf.TensorSpec(shape, name=name) for name, shape in shapes.items()}
+
+    @tf.function(input_signature=[specs])
+    def call(inputs: dict[str, Any]) -> dict[str, Any]:
+        mean = tf.reduce_mean(inputs["image"], axis=(1, 2, 3))
+        total = inputs["state_head_pool_buffer"] + mean
+        own = [inputs.get(f"state_block0_layer{i}_pool_buffer") for i in range(3)]
+        return {
+            "logits": mean + total + own[0],
+            "state_block0_layer0_pool_buffer": own[0],
+            "state_block0_layer1_pool_buffer": own[2],
+            "state_block0_layer2_pool_buffer": own[1],
+            "state_block0_layer3_stream_buffer": inputs["image"],
+            "state_block0_layer4_pool_buffer": tf.constant([[7.0, 8.0, 9.0]]),
+            "state_head_pool_buffer": total,
+        }
+
+    module = tf.Module()
+    folder = path.with_suffix(".saved_model")
+    tf.saved_model.save(module, str(folder), call.get_concrete_function())
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    path.write_bytes(converter.convert())
+    return path

@@ -29,6 +29,7 @@ from movinet_lite.engines.litert.streams import LiteRTStreamModel
 from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.tensorflow.networks import load_network_model
 from movinet_lite.engines.tensorflow.saved_models import load_saved_model
+from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError
 from movinet_lite.hub import resolve_weights
 from movinet_lite.labels import unnamed_classes
@@ -225,7 +226,7 @@ def benchmark(
     if stock_tflite is not None:
         # Before anything is compiled.
         open_interpreter(stock_tflite, threads=1, source=str(stock_tflite))
-    threads = threads or os.cpu_count() or 1
+    threads = threads or available_cores()
     stream_path = _find(stream, "stream", offline=offline)
     base_path = _find(base, "base", offline=offline)
     tf = _start_tensorflow(threads)
@@ -627,7 +628,7 @@ def _machine() -> dict[str, str]:
                 break
     return {
         "processor": processor or platform.machine(),
-        "cores": str(os.cpu_count()),
+        "cores": str(available_cores()),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "tensorflow": version("tensorflow"),

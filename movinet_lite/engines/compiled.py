@@ -20,12 +20,9 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.litert.clips import LiteRTClipModel
-from movinet_lite.engines.litert.streams import (
-    ONE_FRAME,
-    Call,
-    LiteRTStreamModel,
-    load_graphs,
-)
+from movinet_lite.engines.litert.opening import load_graphs
+from movinet_lite.engines.litert.step_graphs import ONE_FRAME, Call
+from movinet_lite.engines.litert.streams import LiteRTStreamModel
 from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.tensorflow.networks import as_model
 from movinet_lite.engines.tensorflow.saved_models import load_saved_model

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.base import check_mode
 from movinet_lite.engines.litert.clips import LiteRTClipModel
-from movinet_lite.engines.litert.streams import load_tflite
+from movinet_lite.engines.litert.opening import load_tflite
 from movinet_lite.engines.native import quiet_start
 from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.hub import resolve_weights

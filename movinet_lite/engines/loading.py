@@ -10,7 +10,7 @@ from movinet_lite.arrays import FrameSize, check_frame_size
 from movinet_lite.engines.base import ClipModel, StreamModel, check_mode
 from movinet_lite.engines.compiled import load_compiled
 from movinet_lite.engines.litert.clips import LiteRTClipModel
-from movinet_lite.engines.litert.streams import load_tflite
+from movinet_lite.engines.litert.opening import load_tflite
 from movinet_lite.engines.tensorflow.networks import load_network_model
 from movinet_lite.engines.tensorflow.saved_models import load_saved_model
 from movinet_lite.errors import ConversionError, ModelError, MoViNetError, said_by

@@ -1,7 +1,9 @@
 """What stands beside the graph in a LiteRT model of ours: its facts, and what its states mean.
 
 A ``.tflite`` file of ours is the graph with a zip archive behind it, as TensorFlow Lite's own metadata packs files: a
-runtime reads the first and ignores the second. The archive holds ``movinet_lite.json``. Nothing here needs TensorFlow.
+runtime reads the first and ignores the second. The archive holds ``movinet_lite.json``, with the size and the checksum of
+the graph, which are checked whenever the file is loaded: a graph with a changed weight would compute something else in
+silence. Nothing here needs TensorFlow.
 
 The graph has one signature, ``serving_default``:
 
@@ -25,9 +27,12 @@ The graph has one signature, ``serving_default``:
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +58,7 @@ __all__ = [
 
 LITERT_FRAME_COUNT: Final = "state_frame_count"
 _MEMBER: Final = "movinet_lite.json"
+_TAIL: Final = 4096  # bytes; the directory at the end of the archive, which names the member, takes about 100
 _FORMAT: Final = 1
 
 
@@ -184,7 +190,13 @@ def _buffers(variant: Variant) -> list[tuple[str, int]]:
 
 def pack_litert(graph: bytes, info: LiteRTInfo) -> bytes:
     """Return a LiteRT graph with its facts behind it."""
-    header = {"format": _FORMAT, **attrs.asdict(info)}
+    checksum = hashlib.sha256(graph).hexdigest()
+    header = {
+        "format": _FORMAT,
+        "graph_bytes": len(graph),
+        "graph_sha256": checksum,
+        **attrs.asdict(info),
+    }
     archive = io.BytesIO(graph)
     archive.seek(0, io.SEEK_END)
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as members:
@@ -204,29 +216,32 @@ def read_litert_info(path: str | Path) -> LiteRTInfo | None:
         `None` if the model is not one of ours.
 
     Raises:
-        ModelError: If it is one of ours and its facts are damaged or of a later format.
+        ModelError: If it is one of ours, and it is damaged or of a later format; or if there is no such file. Of a file
+            without a checksum, which an earlier version wrote, only the facts are checked.
     """
     path = Path(path)
-    if not zipfile.is_zipfile(path):
-        return None
     try:
-        with zipfile.ZipFile(path) as members:
-            if _MEMBER not in members.namelist():
-                return None
-            header = json.loads(members.read(_MEMBER))
-        found = header.pop("format")
-        if found != _FORMAT:
-            raise ModelError(
-                f"a LiteRT model must be of format {_FORMAT}; it is of format {found} (written by a later release?)",
-                path,
-                _FORMAT,
-                found,
-            )
+        header = _read_header(path)
+        if header is None:
+            return None
+        _check_format(path, header.pop("format"))
+        _check_graph(path, header.pop("graph_bytes", 0), header.pop("graph_sha256", ""))
         header["frame_size"] = tuple(header["frame_size"])
         header["labels"] = None if header["labels"] is None else tuple(header["labels"])
         return LiteRTInfo(**header)
+    except ModelError:
+        raise
+    except OSError as error:
+        raise ModelError(
+            f"a LiteRT model must be a file that can be read; {error}", path
+        ) from error
     except (
         zipfile.BadZipFile,
+        NotImplementedError,  # a damaged archive asks for a compression that there is not
+        zlib.error,
+        EOFError,
+        RuntimeError,  # one that seems encrypted
+        struct.error,
         ValueError,
         KeyError,
         TypeError,
@@ -236,3 +251,45 @@ def read_litert_info(path: str | Path) -> LiteRTInfo | None:
             f"the facts behind a LiteRT model must be readable; {_MEMBER} is not: {error}",
             path,
         ) from error
+
+
+def _read_header(path: Path) -> dict[str, Any] | None:
+    """Return what stands in the archive behind a graph; `None` if there is no archive of ours."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as members:
+            if _MEMBER in members.namelist():
+                header: dict[str, Any] = json.loads(members.read(_MEMBER))
+                return header
+    # It may be damaged so that it does not look like an archive any more, or not like one of ours.
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - _TAIL))
+        if _MEMBER.encode() in file.read():
+            raise zipfile.BadZipFile("the archive that holds it is damaged")
+    return None
+
+
+def _check_format(path: Path, found: object) -> None:
+    if found != _FORMAT:
+        raise ModelError(
+            f"a LiteRT model must be of format {_FORMAT}; it is of format {found} (written by a later release?)",
+            path,
+            _FORMAT,
+            found,
+        )
+
+
+def _check_graph(path: Path, size: int, checksum: str) -> None:
+    """See that the first *size* bytes of a file have this *checksum*; an older file has none."""
+    if not checksum:
+        return
+    with path.open("rb") as file:
+        found = hashlib.sha256(file.read(size)).hexdigest()
+    if found != checksum:
+        raise ModelError(
+            "the graph of a LiteRT model must be as it was written; this one has another checksum (damaged on its way? "
+            "copy or export it anew)",
+            path,
+            checksum,
+            found,
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import Clip, FrameSize
+from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ArrayError, MoViNetError, VideoError
 from movinet_lite.training.augmentation import Augmentation, augment, frame_size_before
 from movinet_lite.training.examples import Example, Skipped
@@ -160,7 +160,7 @@ class Batches:
 
         dataset = (
             tf.data.Dataset.from_tensor_slices(order)
-            .map(read, num_parallel_calls=os.cpu_count() or 1, deterministic=True)
+            .map(read, num_parallel_calls=available_cores(), deterministic=True)
             .filter(lambda _, target: target >= 0)
             .map(fix_shape)
             .batch(self._batch_size)

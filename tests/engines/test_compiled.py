@@ -15,6 +15,7 @@ from movinet_lite import BaseClassifier, StreamingClassifier
 from movinet_lite.classifiers import step_many
 from movinet_lite.engines import compiled as compiled_module
 from movinet_lite.engines.compiled import load_compiled
+from movinet_lite.engines.litert.step_graphs import Call, StepGraph
 from movinet_lite.errors import ArrayError, ConversionError, ModelError
 from movinet_lite.hub.cache import compiled_folder
 from tests.saved_models import COLOURS, write_stream_saved_model
@@ -241,33 +242,34 @@ def test_streams_of_different_ages_share_a_call(saved_models, frames):
 
 
 @pytest.mark.usefixtures("in_cache")
-def test_streams_come_together_again(saved_models, frames, monkeypatch):
-    """A stream that was late does not cost a call of its own for ever, nor do two halves of a batch."""
+def test_four_streams_take_one_call(saved_models, frames, monkeypatch):
+    """That is what the graph for several streams is compiled for."""
     first = load(saved_models / "stream", "litert", streams=4)
-    sessions = [first, *(first.new_session() for _ in range(5))]
-    runs = []
-    run = type(first.model)._run
+    sessions = [first, *(first.new_session() for _ in range(3))]
+    calls = []
+    run = StepGraph.run
 
-    def noting_run(model, graph, *arguments):
-        runs.append(graph.call.streams)
-        return run(model, graph, *arguments)
+    def noting_run(graph, *arguments):
+        calls.append(graph.call)
+        return run(graph, *arguments)
 
-    monkeypatch.setattr(type(first.model), "_run", noting_run)
+    monkeypatch.setattr(StepGraph, "run", noting_run)
+    step_many(sessions, list(frames[:4]))
+    assert calls == [Call(streams=4, frames=1)]
 
-    def runs_of(*places):
-        runs.clear()
-        step_many([sessions[place] for place in places], list(frames[: len(places)]))
-        return runs.copy()
 
-    assert runs_of(0, 1, 2, 3) == [4]
-    assert runs_of(0, 1, 2) == [4]
-    assert runs_of(0, 1, 2, 3) == [4]
-    assert runs_of(0, 1) == [4]
-    assert runs_of(2, 3) == [4]
-    assert runs_of(3, 2, 1, 0) == [4]
-    assert runs_of(0) == [1]
-    assert runs_of(0, 1, 2, 3, 4) == [4, 1]
-    assert sorted(runs_of(0, 1, 2, 3, 4, 5)) == [4, 4]
+@pytest.mark.usefixtures("in_cache")
+def test_states_given_twice_step_twice(saved_models, frames):
+    """One model may step the same states any number of times in one call, and each gets its own answer."""
+    model = load(saved_models / "stream", "litert", streams=4).model
+    clip = np.float32(frames)
+    _, states = model.step_many(
+        clip[:4], [model.init_states(FRAME_SIZE) for _ in range(4)]
+    )
+    together, _ = model.step_many(clip[4:9], [states[0], *states])
+    for place, one in enumerate([states[0], *states]):
+        alone, _ = model.step(clip[4 + place : 5 + place], one)
+        assert_close(together[place], alone[0])
 
 
 @pytest.mark.usefixtures("in_cache")
@@ -289,7 +291,7 @@ def test_a_late_stream_does_not_hold_the_memory_of_all(saved_models, frames):
     first = load(saved_models / "stream", "litert", streams=4)
     sessions = [first, *(first.new_session() for _ in range(3))]
     step_many(sessions, list(frames[:4]))
-    shared = weakref.ref(sessions[3]._place.states().memory)
+    shared = weakref.ref(sessions[3]._place.states().buffers)
     kept = sessions[3].states
     step_many(sessions[:3], list(frames[4:7]))
     assert shared() is None

@@ -84,6 +84,61 @@ def test_files_of_others_have_no_facts(tmp_path):
     assert read_litert_info(path) is None
 
 
+def test_no_changed_byte_goes_unseen(tmp_path):
+    """Wherever it is, in the graph or behind it, it is one clear error, or the facts are as they were."""
+    path = tmp_path / "model.tflite"
+    whole = pack_litert(GRAPH, INFO)
+    refused = set()
+    for place in range(len(whole)):
+        for flip in (1, 0xFF):
+            damaged = bytearray(whole)
+            damaged[place] ^= flip
+            path.write_bytes(damaged)
+            try:
+                assert read_litert_info(path) == INFO
+            except ModelError:
+                refused.add(place)
+    assert refused.issuperset(range(len(GRAPH)))
+    assert len(refused) > 0.6 * len(whole)  # the rest are dates and the like
+
+
+@pytest.mark.parametrize("kept", [-1, -22, -60, -200, 40])
+def test_a_file_of_ours_that_is_cut_short_is_not_one_of_others(tmp_path, kept):
+    """As one of others, its states would be taken for what they are not."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(pack_litert(GRAPH + bytes(100), INFO)[:kept])
+    if kept < 0:
+        with pytest.raises(ModelError, match="archive that holds it is damaged"):
+            read_litert_info(path)
+    else:
+        assert read_litert_info(path) is None  # nothing of ours is left
+
+
+def test_a_file_without_a_checksum_still_loads(tmp_path):
+    """The earlier version wrote none."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(GRAPH)
+    with zipfile.ZipFile(path, "a") as archive:
+        facts = {"format": 1, **attrs.asdict(INFO)}
+        archive.writestr("movinet_lite.json", json.dumps(facts))
+    assert read_litert_info(path) == INFO
+
+
+def test_a_changed_weight_is_said_so(tmp_path):
+    """The message says what to do."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(pack_litert(GRAPH, INFO).replace(b"what", b"whet"))
+    with pytest.raises(ModelError, match=r"another checksum .*export it anew"):
+        read_litert_info(path)
+
+
+def test_a_file_that_is_not_there_is_an_error_of_ours(tmp_path):
+    """As is a folder."""
+    for path in (tmp_path / "none.tflite", tmp_path):
+        with pytest.raises(ModelError, match="a file that can be read"):
+            read_litert_info(path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,7 +1,7 @@
-"""The states of streams in LiteRT's own memory, and what a caller sees of them.
+"""The states of streams in LiteRT's own buffers, and what a caller sees of them.
 
-Memory that nobody holds any more is used again, by whichever stream comes next; as much as one call can need at once is
-kept, and what is more goes back to the system.
+A buffer that nobody holds any more is used again, by whichever stream comes next. As many as one call can need at once
+are kept; the rest go back to the system.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
-from movinet_lite.engines.litert.graphs import Graph, Tensor
+from movinet_lite.engines.litert.graphs import Graph, TensorSpec
 from movinet_lite.network.litert_file import (
     LiteRTInfo,
     from_litert_states,
@@ -24,13 +24,13 @@ from movinet_lite.network.states import from_published_states, to_published_stat
 from movinet_lite.network.variants import get_variant
 
 __all__ = [
+    "BufferPools",
     "BufferStates",
-    "Memory",
     "Pool",
     "PublishedLayout",
     "Slot",
+    "StateBuffers",
     "StateLayout",
-    "StatesMemory",
     "StoredLayout",
 ]
 
@@ -51,7 +51,7 @@ class StoredLayout:
     So they move between files of different scales, and to and from engines that do not quantise.
     """
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
+    def __init__(self, tensors: Sequence[TensorSpec]) -> None:
         """Take the states as the graph declares them."""
         self._tensors = tuple(tensors)
 
@@ -89,7 +89,7 @@ class PublishedLayout:
 
 
 class Slot:
-    """Memory of one state, which goes back to where it can be used again when nobody holds it any more."""
+    """A buffer of one state, which goes back to its pool when nobody holds it any more."""
 
     __slots__ = ("_pool", "buffer")
 
@@ -98,11 +98,13 @@ class Slot:
         self._pool = pool
 
     def __del__(self) -> None:
-        self._pool.give_back(self.buffer)
+        # Ctrl-C may have come before the pool was known.
+        if pool := getattr(self, "_pool", None):
+            pool.give_back(self.buffer)
 
 
 class Pool:
-    """Memory of one shape and dtype, which may serve any state of these.
+    """Buffers of one shape and dtype, which may serve any state of these.
 
     Attributes:
         most: How many buffers that nobody uses it keeps.
@@ -115,7 +117,7 @@ class Pool:
         self.free: list[Any] = []
 
     def take(self, graph: Graph, name: str) -> Slot:
-        """Return memory for the state *name* of *graph*: what is free first, else new."""
+        """Return a buffer for the state *name* of *graph*: a free one first, else a new one."""
         buffer = self.free.pop() if self.free else graph.input_buffer(name)
         return Slot(buffer, self)
 
@@ -125,14 +127,14 @@ class Pool:
             self.free.append(buffer)
 
 
-class Memory:
-    """Where the graphs of a model have memory for states from."""
+class BufferPools:
+    """The pools that the graphs of a model take buffers for states from."""
 
     def __init__(self) -> None:
         """Begin with no graph."""
         self._pools: defaultdict[object, Pool] = defaultdict(Pool)
 
-    def serve(self, states: Sequence[Tensor]) -> list[Pool]:
+    def serve(self, states: Sequence[TensorSpec]) -> list[Pool]:
         """Return the pool of each of the *states* that a graph takes and gives.
 
         While it runs, a stream has two buffers for each: so many are kept when nobody uses them.
@@ -144,13 +146,13 @@ class Memory:
         return [self._pools[kind] for kind in kinds]
 
 
-class StatesMemory:
-    """Memory of all states, for one stream, or for those of a batch, which share it.
+class StateBuffers:
+    """The buffers of all states, of one stream, or of those of a batch, which share them.
 
     Attributes:
-        slots: The memory of each state, in the order of the model.
-        streams: How many streams it has room for.
-        holders: The states that are in it.
+        slots: The buffer of each state, in the order of the model.
+        streams: How many streams they have room for.
+        holders: The states that are in them, where several streams share them.
     """
 
     def __init__(self, slots: list[Slot], streams: int = 1) -> None:
@@ -160,28 +162,28 @@ class StatesMemory:
 
 
 class Shows(Protocol):
-    """What shows the states in its memory."""
+    """What shows the states in its buffers."""
 
     def show(self, states: BufferStates) -> dict[str, NDArray[Any]]:
         """Return *states* as a caller sees them."""
 
 
 class BufferStates(Mapping[str, NDArray[Any]]):
-    """The states of one stream in LiteRT's memory, copied out when someone looks at one.
+    """The states of one stream in LiteRT's buffers, copied out when someone looks at one.
 
     Attributes:
         model: Whose states they are.
-        memory: Where they are.
-        lane: Which stream of the memory it is.
+        buffers: Where they are.
+        lane: Which stream of the buffers it is.
     """
 
-    def __init__(self, model: Shows, memory: StatesMemory, lane: int = 0) -> None:
+    def __init__(self, model: Shows, buffers: StateBuffers, lane: int = 0) -> None:
         self.model = model
-        self.memory = memory
+        self.buffers = buffers
         self.lane = lane
         self._shown: dict[str, NDArray[Any]] | None = None
-        if memory.streams > 1:
-            memory.holders.append(weakref.ref(self))
+        if buffers.streams > 1:
+            buffers.holders.append(weakref.ref(self))
 
     def _show(self) -> dict[str, NDArray[Any]]:
         if self._shown is None:

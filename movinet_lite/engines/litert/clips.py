@@ -9,7 +9,6 @@ one comes that is at most half as long.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.engines.base import ModelInfo, check_mode
-from movinet_lite.engines.litert.graphs import GraphFile, open_interpreter
+from movinet_lite.engines.litert.graphs import (
+    GraphFile,
+    foreign_errors,
+    open_interpreter,
+)
 from movinet_lite.engines.native import quiet_start
+from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.litert_file import read_litert_info
 from movinet_lite.network.variants import get_variant
@@ -68,7 +72,7 @@ class LiteRTClipModel:
             labels=ours.labels,
         )
         self._file = GraphFile.now(path)
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or available_cores()
         self._kept_frames = get_variant(ours.variant).clip_frames
         self._lock = threading.Lock()
         self._first_shape = (1, *ours.frame_size, 3)
@@ -78,9 +82,10 @@ class LiteRTClipModel:
         self._interpreter = open_interpreter(
             self._file.path, threads=self._threads, source=self._info.source
         )
-        (image,) = self._interpreter.get_input_details()
-        (logits,) = self._interpreter.get_output_details()
-        self._image, self._logits = image["index"], logits["index"]
+        with foreign_errors(self._info.source):
+            (image,) = self._interpreter.get_input_details()
+            (logits,) = self._interpreter.get_output_details()
+            self._image, self._logits = image["index"], logits["index"]
         self._shape: tuple[int, ...] | None = None
         self._longest = 0
         with quiet_start():

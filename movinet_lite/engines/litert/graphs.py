@@ -24,11 +24,18 @@ from numpy.typing import NDArray
 from movinet_lite.engines.native import quiet_exit, quiet_start
 from movinet_lite.errors import ModelError, said_by
 
-__all__ = ["Graph", "GraphFile", "Tensor", "choose_signature", "open_interpreter"]
+__all__ = [
+    "Graph",
+    "GraphFile",
+    "TensorSpec",
+    "choose_signature",
+    "foreign_errors",
+    "open_interpreter",
+]
 
 
 @attrs.frozen
-class Tensor:
+class TensorSpec:
     """An input or output as the graph declares it.
 
     Attributes:
@@ -53,6 +60,10 @@ class Tensor:
     def empty(self) -> NDArray[Any]:
         """Return an array of this shape and dtype that means 0 everywhere."""
         return np.full(self.shape, self.zero_point, self.dtype)
+
+    def means_the_same_as(self, other: TensorSpec) -> bool:
+        """Return whether a stored number stands for the same real one in both."""
+        return (self.scale, self.zero_point) == (other.scale, other.zero_point)
 
     def store(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return real *values* as they are stored; what lies beyond the range of a quantised tensor becomes its end."""
@@ -117,6 +128,8 @@ class Graph:
         signature: The name of its signature.
         inputs: What it takes.
         outputs: What it gives.
+        passed_through: The outputs that are an input as it came, and which input. LiteRT writes nothing to the buffers of
+            these outputs.
         last_call_s: Seconds that LiteRT took for the last call.
     """
 
@@ -127,7 +140,8 @@ class Graph:
             ModelError: If it is no ``.tflite`` file that LiteRT can compile, or does not say which signature to run.
         """
         self.last_call_s = 0.0
-        with quiet_start():
+        self._source = source
+        with quiet_start(), foreign_errors(source):
             self._compile(Path(path), threads, source)
 
     def _compile(self, path: Path, threads: int, source: str) -> None:
@@ -145,19 +159,23 @@ class Graph:
         inputs = runner.get_input_details()
         outputs = runner.get_output_details()
         options = Options(HardwareAccelerator.CPU, CpuOptions(num_threads=threads))
-        with _foreign_errors(source):
-            self._model = CompiledModel.from_file(
-                str(path), environment=_environment(), options=options
-            )
-            self._index = self._model.get_signature_index(self.signature)
-            self._touch_memory()
+        self._model = CompiledModel.from_file(
+            str(path), environment=_environment(), options=options
+        )
+        self._index = self._model.get_signature_index(self.signature)
+        self._touch_memory()
         quiet_exit()
-        self._source = source
         signature = self._model.get_signature_by_index(self._index)
         self.inputs = tuple(_tensor(name, inputs[name]) for name in signature["inputs"])
         self.outputs = tuple(
             _tensor(name, outputs[name]) for name in signature["outputs"]
         )
+        by_index = {details["index"]: name for name, details in inputs.items()}
+        self.passed_through = {
+            name: by_index[details["index"]]
+            for name, details in outputs.items()
+            if details["index"] in by_index
+        }
 
     def _touch_memory(self) -> None:
         """Write to a buffer: LiteRT makes an environment of its own for the first one, with notes on it."""
@@ -167,11 +185,13 @@ class Graph:
 
     def input_buffer(self, name: str) -> Any:
         """Return new memory for the input *name*, which may serve as the output of the same size too."""
-        return self._model.create_input_buffer_by_name(self.signature, name)
+        with foreign_errors(self._source):
+            return self._model.create_input_buffer_by_name(self.signature, name)
 
     def output_buffer(self, name: str) -> Any:
         """Return new memory for the output *name*."""
-        return self._model.create_output_buffer_by_name(self.signature, name)
+        with foreign_errors(self._source):
+            return self._model.create_output_buffer_by_name(self.signature, name)
 
     def run(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """Compute *outputs* from *inputs*, buffers in the order of `inputs` and `outputs`.
@@ -196,7 +216,7 @@ def open_interpreter(path: str | Path, *, threads: int, source: str) -> Any:
     Raises:
         ModelError: If it is no ``.tflite`` file that LiteRT can run.
     """
-    with quiet_start(), _foreign_errors(source):
+    with quiet_start(), foreign_errors(source):
         from ai_edge_litert.interpreter import Interpreter
 
         return Interpreter(str(path), num_threads=threads)
@@ -224,10 +244,21 @@ def choose_signature(found: Iterable[str], source: str) -> str:
 
 
 @contextlib.contextmanager
-def _foreign_errors(source: str) -> Iterator[None]:
+def foreign_errors(source: str) -> Iterator[None]:
+    """Say of what LiteRT raises where a file is damaged, or not one that it can run, that it is the file."""
     try:
         yield
-    except (ValueError, RuntimeError) as error:
+    except ModelError:  # a RuntimeError too, and clear already
+        raise
+    except (
+        RuntimeError,
+        ValueError,  # UnicodeDecodeError too, of a name
+        KeyError,
+        IndexError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         raise ModelError(
             f"the file must be a .tflite model that LiteRT can run; LiteRT says: {said_by(error)}",
             source,
@@ -256,10 +287,10 @@ def _made_environment() -> Any:
     return environment
 
 
-def _tensor(name: str, details: dict[str, Any]) -> Tensor:
+def _tensor(name: str, details: dict[str, Any]) -> TensorSpec:
     scales = details["quantization_parameters"]["scales"]
     points = details["quantization_parameters"]["zero_points"]
-    return Tensor(
+    return TensorSpec(
         name=name,
         shape=tuple(int(length) for length in details["shape"]),
         dtype=np.dtype(details["dtype"]),

@@ -1,17 +1,15 @@
 """Runs compiled models with LiteRT: the fast engine.
 
-The states of a stream stay in LiteRT's own memory. A step reads them from one set of buffers and writes them to
+The states of a stream stay in LiteRT's own buffers. A step reads them from one set of buffers and writes them to
 another, and the set it read from is free again as soon as nobody holds those states: no state is copied from frame to
 frame, and yet a step changes nothing that anyone can see.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import warnings
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,134 +18,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
-from movinet_lite.engines.base import ModelInfo, check_mode
+from movinet_lite.engines.base import ModelInfo
+from movinet_lite.engines.litert.batches import plan_calls
 from movinet_lite.engines.litert.buffers import (
+    BufferPools,
     BufferStates,
-    Memory,
     PublishedLayout,
-    Slot,
+    StateBuffers,
     StateLayout,
-    StatesMemory,
     StoredLayout,
 )
-from movinet_lite.engines.litert.graphs import Graph, GraphFile, Tensor
+from movinet_lite.engines.litert.graphs import Graph, GraphFile, TensorSpec
+from movinet_lite.engines.litert.step_graphs import ONE_FRAME, Call, StepGraph
+from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError
-from movinet_lite.network.litert_file import LiteRTInfo, read_litert_info
-from movinet_lite.network.state_names import (
-    canonical_state_name,
-    fit_states,
-    pair_names,
-)
-from movinet_lite.network.variants import recognise_variant
+from movinet_lite.network.litert_file import LiteRTInfo
+from movinet_lite.network.state_names import fit_states
 
-__all__ = ["LiteRTStreamModel", "load_graphs", "load_tflite"]
-
-
-@attrs.frozen
-class Call:
-    """What a graph takes in one call.
-
-    Attributes:
-        streams: How many streams.
-        frames: How many frames of each.
-    """
-
-    streams: int
-    frames: int
-
-
-ONE_FRAME = Call(streams=1, frames=1)
-
-
-class _StepGraph:
-    """A graph that steps streams by a fixed number of frames."""
-
-    def __init__(
-        self,
-        graph: Graph,
-        call: Call,
-        source: str,
-        *,
-        moves: Mapping[str, str] | None = None,
-        order: Sequence[str] | None = None,
-        memory: Memory | None = None,
-    ) -> None:
-        """Find the places of frames, logits and states.
-
-        Args:
-            graph: The graph.
-            call: What it takes.
-            source: The model, for messages.
-            moves: The states that the graph does not give, and which input state each of them is after a call.
-            order: The names of the states in the order to hold them; `None` for the graph's own.
-            memory: Where to have memory for states from; `None` for memory of its own.
-        """
-        self.graph = graph
-        self.call = call
-        moves = moves or {}
-        inputs = {tensor.name: tensor for tensor in graph.inputs}
-        outputs = {tensor.name: tensor for tensor in graph.outputs}
-        image = _only_image(graph.inputs, source)
-        logits = _only_logits(graph, image, source)
-        self.image, self.logits = inputs[image], outputs[logits]
-        _check_meaning(self.image, "image", source)
-        _check_meaning(self.logits, "logits", source)
-        names = list(order or (name for name in inputs if name != image))
-        self.states = tuple(inputs[name] for name in names)
-        self.pools = (memory or Memory()).serve(self.states)
-        computed = pair_names(
-            [name for name in names if name not in moves],
-            [name for name in outputs if name != logits],
-            source=source,
-            what="the outputs of the model",
-        )
-        self.moved = [
-            (names.index(new), names.index(old)) for new, old in moves.items()
-        ]
-        self.computed = [
-            (names.index(name), inputs[name], outputs[output])
-            for name, output in computed.items()
-        ]
-        self.requantised = [
-            (place, old, new)
-            for place, old, new in self.computed
-            if (old.scale, old.zero_point) != (new.scale, new.zero_point)
-        ]
-        self._input_places = [[*names, image].index(name) for name in inputs]
-        results = [*computed.values(), logits]
-        self._output_places = [results.index(name) for name in outputs]
-        self._image_buffer = graph.input_buffer(image)
-        self._logits_buffer = graph.output_buffer(logits)
-
-    def _in_order(
-        self, states: list[Any], results: list[Any]
-    ) -> tuple[list[Any], list[Any]]:
-        given = [*states, self._image_buffer]
-        taken = [*results, self._logits_buffer]
-        return (
-            [given[place] for place in self._input_places],
-            [taken[place] for place in self._output_places],
-        )
-
-    def run(
-        self, frames: NDArray[np.float32], states: list[Any], results: list[Any]
-    ) -> NDArray[np.float32]:
-        """Return the logits after *frames*, ``(frames, classes)``, and write the states that the graph computes.
-
-        Args:
-            frames: ``(frames, height, width, 3)`` float32.
-            states: Buffers of all states.
-            results: Buffers for the states in `computed`.
-        """
-        self._image_buffer.write(self.image.store(frames))
-        self.graph.run(*self._in_order(states, results))
-        logits = self._logits_buffer.read(self.logits.size, self.logits.dtype)
-        rows = self.logits.real(logits).reshape(-1, self.logits.shape[-1])
-        return rows.astype(np.float32, copy=False)
+__all__ = ["LiteRTStreamModel"]
 
 
 class LiteRTStreamModel:
-    """A stream model: frames in, one or several a call, with states that stay in LiteRT's memory."""
+    """A stream model: frames in, one or several a call, with states that stay in LiteRT's buffers."""
 
     def __init__(
         self,
@@ -170,8 +62,8 @@ class LiteRTStreamModel:
         """
         self._info = info
         self._graph_info = graph_info
-        self._threads = threads or os.cpu_count() or 1
-        self._memory = Memory()
+        self._threads = threads or available_cores()
+        self._pools = BufferPools()
         self._lock = threading.Lock()
         self._single = self._open(ONE_FRAME, paths[ONE_FRAME])
         self._layout: StateLayout = (
@@ -179,10 +71,10 @@ class LiteRTStreamModel:
             if graph_info
             else StoredLayout(self._single.states)
         )
-        self._frame_size = _frame_size_of(self._single.image)
-        self._batch: _StepGraph | None = None
+        self._frame_size = self._single.frame_size
+        self._batch: StepGraph | None = None
         self._unopened: dict[Call, GraphFile] = {}  # by `_open_longer`
-        self._longer: list[_StepGraph] = []
+        self._longer: list[StepGraph] = []
         for call, path in paths.items():
             if call.streams > 1:
                 self._batch = self._open(call, path, self._single.states)
@@ -204,7 +96,7 @@ class LiteRTStreamModel:
         """
         self._check_frame_size(tuple(frame_size))
         with self._lock:
-            return BufferStates(self, self._fill(self._single, self._empty()))
+            return BufferStates(self, self._single.fill(self._single.empty()))
 
     def step(
         self, frames: NDArray[np.float32], states: States
@@ -222,15 +114,15 @@ class LiteRTStreamModel:
         with self._lock:
             rows = []
             place = 0
-            memory = self._memory_of(states)
+            buffers = self._buffers_of(states)
             while place < len(frames):
                 graph = self._longest(len(frames) - place)
                 piece = frames[place : place + graph.call.frames]
-                logits, memory = self._run(graph, piece, memory)
+                logits, buffers = graph.run(piece, buffers)
                 rows.append(logits)
                 place += len(piece)
         logits = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        return logits, BufferStates(self, memory)
+        return logits, BufferStates(self, buffers)
 
     def step_many(
         self, frames: NDArray[np.float32], states: Sequence[States]
@@ -249,19 +141,23 @@ class LiteRTStreamModel:
         states = [self._without_other_models(one) for one in states]
         after: list[States] = list(states)
         with self._lock:
-            for places in self._calls(states):
+            lanes_of_batch = 1 if self._batch is None else self._batch.call.streams
+            for places in plan_calls(
+                [_group_of(one) for one in states], lanes_of_batch
+            ):
                 given = [states[place] for place in places]
                 if len(places) == 1 or self._batch is None:
-                    graph, memory, lanes = self._single, self._memory_of(given[0]), [0]
+                    graph, lanes = self._single, [0]
+                    buffers = self._buffers_of(given[0])
                 else:
                     graph = self._batch
-                    memory, lanes = self._common_memory(graph, given)
-                    self._move_out(memory, given)
+                    buffers, lanes = self._common_buffers(graph, given)
+                    self._move_out(buffers, given)
                 batch = _in_lanes(frames, places, lanes, graph.call.streams)
-                logits, memory = self._run(graph, batch, memory)
+                logits, buffers = graph.run(batch, buffers)
                 rows[places] = logits[lanes]
                 for place, lane in zip(places, lanes, strict=True):
-                    after[place] = BufferStates(self, memory, lane)
+                    after[place] = BufferStates(self, buffers, lane)
         return rows, after
 
     @property
@@ -284,155 +180,91 @@ class LiteRTStreamModel:
                 frame_size,
             )
 
-    def _empty(self) -> dict[str, NDArray[Any]]:
-        """Return what the graph of one stream stores for a stream that has seen no frame."""
-        return {tensor.name: tensor.empty() for tensor in self._single.states}
-
     def _without_other_models(self, states: States) -> States:
-        """Return *states*, read out if another model has the memory: its lock must not be waited for under ours."""
+        """Return *states*, read out if another model has the buffers: its lock must not be waited for under ours."""
         if isinstance(states, BufferStates) and states.model is not self:
             return dict(states)
         return states
 
-    def _read_all(self, memory: StatesMemory) -> dict[str, NDArray[Any]]:
-        """Return what *memory* holds of each stream: ``(streams, *shape of a state)``."""
+    def _read_all(self, buffers: StateBuffers) -> dict[str, NDArray[Any]]:
+        """Return what *buffers* hold of each stream: ``(streams, *shape of a state)``."""
         numbers = {}
-        for tensor, slot in zip(self._single.states, memory.slots, strict=True):
-            flat = slot.buffer.read(tensor.size * memory.streams, tensor.dtype)
-            numbers[tensor.name] = flat.reshape(memory.streams, *tensor.shape)
+        for tensor, slot in zip(self._single.states, buffers.slots, strict=True):
+            flat = slot.buffer.read(tensor.size * buffers.streams, tensor.dtype)
+            numbers[tensor.name] = flat.reshape(buffers.streams, *tensor.shape)
         return numbers
 
     def _stored(self, given: Sequence[States]) -> list[dict[str, NDArray[Any]]]:
-        """Return what the graph of one stream stores for each of the states *given*, reading shared memory once."""
+        """Return what the graph of one stream stores for each of the states *given*, reading shared buffers once."""
         read: dict[int, dict[str, NDArray[Any]]] = {}
         stored = []
         for states in given:
             if isinstance(states, BufferStates):
-                key = id(states.memory)
+                key = id(states.buffers)
                 if key not in read:
-                    read[key] = self._read_all(states.memory)
+                    read[key] = self._read_all(states.buffers)
                 stored.append(_lane_of(read[key], states))
             else:
-                pattern = self._layout.show(self._empty())
+                pattern = self._layout.show(self._single.empty())
                 stored.append(self._layout.store(fit_states(states, pattern)))
         return stored
 
-    def _memory_of(self, states: States) -> StatesMemory:
-        """Return memory for one stream with *states* in it: the very memory, or a copy."""
-        if isinstance(states, BufferStates) and states.memory.streams == 1:
-            return states.memory
+    def _buffers_of(self, states: States) -> StateBuffers:
+        """Return buffers of one stream with *states* in them: their own, or a copy."""
+        if isinstance(states, BufferStates) and states.buffers.streams == 1:
+            return states.buffers
         (stored,) = self._stored([states])
-        return self._fill(self._single, stored)
+        return self._single.fill(stored)
 
-    def _calls(self, states: Sequence[States]) -> list[list[int]]:
-        """Return which streams to step together: places in *states*.
-
-        Those that share memory stay together, unless bringing all together anew takes less time: a batch takes about as
-        long as half of its streams one by one.
-        """
-        if self._batch is None:
-            return [[place] for place in range(len(states))]
-        together: defaultdict[int, list[int]] = defaultdict(list)
-        for place, state in enumerate(states):
-            memory = 0
-            if isinstance(state, BufferStates) and state.memory.streams > 1:
-                memory = id(state.memory)
-            together[memory].append(place)
-        streams = self._batch.call.streams
-        loose = together.pop(0, [])
-        kept = []
-        for places in together.values():
-            if 2 * len(places) >= streams:
-                kept.append(places)
-            else:
-                loose += places
-        calls = kept + _cut(loose, streams)
-        anew = _cut(list(range(len(states))), streams)
-        return min(calls, anew, key=lambda plan: _cost(plan, streams))
-
-    def _common_memory(
-        self, graph: _StepGraph, given: Sequence[States]
-    ) -> tuple[StatesMemory, list[int]]:
-        """Return memory for a batch with the states *given* in it, and the lane of each."""
+    def _common_buffers(
+        self, graph: StepGraph, given: Sequence[States]
+    ) -> tuple[StateBuffers, list[int]]:
+        """Return buffers of a batch with the states *given* in them, and the lane of each."""
         first = given[0]
-        if isinstance(first, BufferStates) and first.memory.streams > 1:
+        if isinstance(first, BufferStates) and first.buffers.streams > 1:
             lanes = [
                 states.lane
                 for states in given
-                if isinstance(states, BufferStates) and states.memory is first.memory
+                if isinstance(states, BufferStates) and states.buffers is first.buffers
             ]
             if len(set(lanes)) == len(given):
-                return first.memory, lanes
+                return first.buffers, lanes
         stored = self._stored(given)
-        stored += [self._empty()] * (graph.call.streams - len(stored))
+        stored += [self._single.empty()] * (graph.call.streams - len(stored))
         joined = {
             tensor.name: np.concatenate([one[tensor.name] for one in stored])
             for tensor in self._single.states
         }
-        return self._fill(graph, joined), list(range(len(given)))
+        return graph.fill(joined), list(range(len(given)))
 
-    def _move_out(self, memory: StatesMemory, going_on: Sequence[States]) -> None:
-        """Give the states that stay behind in *memory*, while others go on, memory of their own: less than that of all."""
+    def _move_out(self, buffers: StateBuffers, going_on: Sequence[States]) -> None:
+        """Give the states that stay behind in *buffers* buffers of their own, which take less memory than those of all."""
         going = {id(states) for states in going_on}
         late = [
             states
-            for states in [holder() for holder in memory.holders]
+            for states in [holder() for holder in buffers.holders]
             if states is not None
-            and states.memory is memory
+            and states.buffers is buffers
             and id(states) not in going
         ]
         for states, stored in zip(late, self._stored(late), strict=True):
-            states.memory, states.lane = self._fill(self._single, stored), 0
-
-    def _run(
-        self, graph: _StepGraph, frames: NDArray[np.float32], memory: StatesMemory
-    ) -> tuple[NDArray[np.float32], StatesMemory]:
-        slots = memory.slots
-        new_slots = list(slots)
-        for new, old in graph.moved:
-            new_slots[new] = slots[old]
-        for place, _, _ in graph.computed:
-            new_slots[place] = self._take(graph, place)
-        logits = graph.run(
-            frames,
-            [slot.buffer for slot in slots],
-            [new_slots[place].buffer for place, _, _ in graph.computed],
-        )
-        for place, old_tensor, new_tensor in graph.requantised:
-            buffer = new_slots[place].buffer
-            real = new_tensor.real(buffer.read(new_tensor.size, new_tensor.dtype))
-            buffer.write(old_tensor.store(real).reshape(old_tensor.shape))
-        return logits, StatesMemory(new_slots, graph.call.streams)
-
-    def _fill(
-        self, graph: _StepGraph, stored: Mapping[str, NDArray[Any]]
-    ) -> StatesMemory:
-        slots = []
-        for place, tensor in enumerate(graph.states):
-            slot = self._take(graph, place)
-            slot.buffer.write(np.ascontiguousarray(stored[tensor.name], tensor.dtype))
-            slots.append(slot)
-        return StatesMemory(slots, graph.call.streams)
-
-    def _take(self, graph: _StepGraph, place: int) -> Slot:
-        """Return memory for the state at *place*."""
-        return graph.pools[place].take(graph.graph, graph.states[place].name)
+            states.buffers, states.lane = self._single.fill(stored), 0
 
     def _open(
-        self, call: Call, path: str | Path, order: Sequence[Tensor] = ()
-    ) -> _StepGraph:
+        self, call: Call, path: str | Path, order: Sequence[TensorSpec] = ()
+    ) -> StepGraph:
         """Return the graph in the file at *path*, with its states in the order of those of the first one opened."""
         source = self._info.source
         moves = None
         if self._graph_info is not None:
             moves = attrs.evolve(self._graph_info, num_frames=call.frames).moves
-        return _StepGraph(
+        return StepGraph(
             Graph(path, threads=self._threads, source=source),
             call,
             source,
             moves=moves,
             order=[tensor.name for tensor in order] or None,
-            memory=self._memory,
+            pools=self._pools,
         )
 
     def _open_longer(self) -> None:
@@ -456,7 +288,7 @@ class LiteRTStreamModel:
                 # Not before: other threads look here without waiting.
                 del self._unopened[call]
 
-    def _longest(self, count: int) -> _StepGraph:
+    def _longest(self, count: int) -> StepGraph:
         """Return the graph of one stream that takes the most of *count* frames."""
         fitting = [graph for graph in self._longer if graph.call.frames <= count]
         return max(fitting, key=lambda graph: graph.call.frames, default=self._single)
@@ -468,102 +300,11 @@ def _lane_of(
     return {name: value[states.lane] for name, value in numbers.items()}
 
 
-def load_tflite(
-    path: str | Path,
-    *,
-    threads: int | None = None,
-    source: str | None = None,
-) -> LiteRTStreamModel:
-    """Return the stream model in a ``.tflite`` file, ours or one that others made.
-
-    Args:
-        path: A file with one signature: float32, with float16 weights, or quantised to 8 bits in part or whole. Files
-            of others take one frame a call.
-        threads: How many threads to compute with; `None` for one a core.
-        source: What to call the model in messages; *path* if `None`.
-
-    Raises:
-        ModelError: If it is no such file.
-    """
-    source = source or str(path)
-    ours = read_litert_info(path)
-    if ours is not None:
-        return load_graphs([path], threads=threads, source=source)
-    step = _StepGraph(Graph(path, threads=1, source=source), ONE_FRAME, source)
-    variant = recognise_variant(tensor.name for tensor in step.states)
-    info = ModelInfo(
-        source=source,
-        mode="stream",
-        engine="litert",
-        num_classes=step.logits.shape[-1],
-        variant=variant.name if variant else None,
-        frame_size=_frame_size_of(step.image),
-        fps=variant.fps if variant else None,
-    )
-    return LiteRTStreamModel({ONE_FRAME: path}, info, threads=threads)
-
-
-def load_graphs(
-    paths: Iterable[str | Path],
-    *,
-    threads: int | None = None,
-    source: str,
-) -> LiteRTStreamModel:
-    """Return the stream model in files of ours.
-
-    Args:
-        paths: The files, one a kind of call; one must be for one stream and one frame.
-        threads: How many threads to compute with; `None` for one a core.
-        source: What to call the model in messages.
-
-    Raises:
-        ModelError: If they are no stream model.
-    """
-    by_call: dict[Call, Path] = {}
-    infos: dict[Call, LiteRTInfo] = {}
-    for path in paths:
-        found = read_litert_info(path)
-        if found is None:
-            raise ModelError(
-                "the file must be a stream model that this library wrote; it is none",
-                source,
-            )
-        check_mode(found.mode, "stream", source)
-        call = Call(found.batch, found.num_frames)
-        by_call[call], infos[call] = Path(path), found
-    if ONE_FRAME not in infos:
-        raise ModelError(
-            "a stream model must have a graph for one stream and one frame a call; "
-            f"this one takes {', '.join(f'{call.streams} streams and {call.frames} frames' for call in infos)} "
-            "(export it with num_frames=1 and batch=1)",
-            source,
-        )
-    ours = infos[ONE_FRAME]
-    info = ModelInfo(
-        source=source,
-        mode="stream",
-        engine="litert",
-        num_classes=ours.num_classes,
-        variant=ours.variant,
-        frame_size=ours.frame_size,
-        fps=ours.fps,
-        labels=ours.labels,
-    )
-    return LiteRTStreamModel(by_call, info, graph_info=ours, threads=threads)
-
-
-def _cut(places: list[int], streams: int) -> list[list[int]]:
-    """Return *places* in batches; what does not fill one to the half goes one by one."""
-    calls: list[list[int]] = []
-    for start in range(0, len(places), streams):
-        piece = places[start : start + streams]
-        calls += [piece] if 2 * len(piece) >= streams else [[one] for one in piece]
-    return calls
-
-
-def _cost(calls: list[list[int]], streams: int) -> float:
-    """Return how long *calls* take, in steps of one stream."""
-    return sum(streams / 2 if len(places) > 1 else 1.0 for places in calls)
+def _group_of(states: States) -> Hashable | None:
+    """Return what tells the buffers that *states* share with other streams; `None` if they share none."""
+    if isinstance(states, BufferStates) and states.buffers.streams > 1:
+        return id(states.buffers)
+    return None
 
 
 def _in_lanes(
@@ -576,67 +317,3 @@ def _in_lanes(
     batch = np.zeros((streams, *frames.shape[1:]), np.float32)
     batch[lanes] = frames[places]
     return batch
-
-
-def _only_image(inputs: Sequence[Tensor], source: str) -> str:
-    """Return the name of the one input that is no state."""
-    others = [
-        tensor
-        for tensor in inputs
-        if not canonical_state_name(tensor.name).startswith("state")
-    ]
-    if len(others) != 1 or len(others) == len(inputs):
-        what = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in inputs)
-        raise ModelError(
-            "a streaming MoViNet takes one image and its states; this model takes "
-            f"{what or 'nothing'} (a model of whole clips, or of something else?)",
-            source,
-        )
-    image = others[0]
-    # Graphs of ours have no axis for time: (frames of all streams, height, width, 3).
-    frames_first = len(image.shape) == 4
-    one_frame = len(image.shape) == 5 and image.shape[:2] == (1, 1)
-    if not (frames_first or one_frame) or image.shape[-1] != 3:
-        raise ModelError(
-            "a streaming MoViNet takes an image of shape (1, 1, height, width, 3); "
-            f"this one takes {image.shape}",
-            source,
-        )
-    return image.name
-
-
-def _only_logits(graph: Graph, image: str, source: str) -> str:
-    """Return the name of the one output that is no state."""
-    meanings = {
-        canonical_state_name(tensor.name)
-        for tensor in graph.inputs
-        if tensor.name != image
-    }
-    others = [
-        tensor.name
-        for tensor in graph.outputs
-        if canonical_state_name(tensor.name) not in meanings
-    ]
-    if len(others) != 1:
-        raise ModelError(
-            f"a streaming MoViNet gives logits and its states; beside the states this model gives {others or 'nothing'}",
-            source,
-        )
-    return others[0]
-
-
-def _check_meaning(tensor: Tensor, what: str, source: str) -> None:
-    """See that one knows what the numbers of *tensor* stand for."""
-    if tensor.dtype.kind in "iu" and not tensor.scale:
-        raise ModelError(
-            f"whole numbers must say what real ones they stand for, by a scale and a zero point; the {what} of this model, "
-            f"{tensor.name!r}, is {tensor.dtype} and says nothing (convert it with inference_input_type float32, or with "
-            "quantisation)",
-            source,
-            received=str(tensor.dtype),
-        )
-
-
-def _frame_size_of(image: Tensor) -> FrameSize:
-    height, width, _ = image.shape[-3:]
-    return height, width

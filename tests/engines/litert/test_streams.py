@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from movinet_lite import BaseClassifier, StreamingClassifier
-from movinet_lite.engines.litert import graphs, streams
-from movinet_lite.engines.litert.streams import load_tflite
+from movinet_lite.engines.litert import graphs, step_graphs, streams
+from movinet_lite.engines.litert.opening import load_tflite
 from movinet_lite.errors import ModelError, SessionError
 from tests.saved_models import COLOURS, STATE_NAMES, expected_stream_logits
 from tests.tflite_models import FRAME_SIZE, write_tflite
@@ -142,6 +142,22 @@ def test_the_model_itself_refuses_what_does_not_fit(tflite, frames):
         model.step(frames[:1], missing)
 
 
+def test_a_model_computes_with_the_cores_it_may_use(tflite, monkeypatch):
+    """Where nobody says how many threads."""
+    made = []
+
+    class NotingGraph(graphs.Graph):
+        def __init__(self, path, *, threads, source):
+            made.append(threads)
+            super().__init__(path, threads=threads, source=source)
+
+    monkeypatch.setattr(streams, "Graph", NotingGraph)
+    monkeypatch.setattr(streams, "available_cores", lambda: 3)
+    load_tflite(tflite())
+    load_tflite(tflite(), threads=2)
+    assert made == [3, 2]
+
+
 def test_step_is_pure(tflite, frames):
     """States that someone holds stay what they are, however many steps follow."""
     model = load_tflite(tflite())
@@ -164,8 +180,8 @@ def test_memory_of_states_is_used_again(tflite, frames):
     memory = {}
     for _ in range(200):
         _, states = model.step(frames, states)
-        memory.update({id(slot.buffer): slot.buffer for slot in states.memory.slots})
-    assert len(memory) <= 3 * len(states.memory.slots)
+        memory.update({id(slot.buffer): slot.buffer for slot in states.buffers.slots})
+    assert len(memory) <= 3 * len(states.buffers.slots)
 
 
 def test_memory_of_closed_sessions_goes_back(tflite, frames):
@@ -182,7 +198,7 @@ def test_memory_of_closed_sessions_goes_back(tflite, frames):
 
 def num_free(model):
     """Return how many buffers of states nobody uses."""
-    return sum(len(pool.free) for pool in model._memory._pools.values())
+    return sum(len(pool.free) for pool in model._pools._pools.values())
 
 
 def test_threads_share_one_environment_of_litert(tflite, monkeypatch):
@@ -312,10 +328,10 @@ def test_a_model_of_something_else_is_refused(tmp_path):
 @pytest.mark.parametrize("shape", [(1, 600), (1, 1, 10, 12, 1), (3, 10, 12)])
 def test_an_input_that_is_no_image_is_refused(shape):
     """Whatever else takes states is no MoViNet."""
-    state = graphs.Tensor("state_head_pool_buffer", (1, 1, 1, 1, 3), np.dtype("f4"))
-    other = graphs.Tensor("input", shape, np.dtype("f4"))
+    state = graphs.TensorSpec("state_head_pool_buffer", (1, 1, 1, 1, 3), np.dtype("f4"))
+    other = graphs.TensorSpec("input", shape, np.dtype("f4"))
     with pytest.raises(ModelError, match=r"takes an image of shape \(1, 1, height"):
-        streams._only_image([state, other], "model")
+        step_graphs._only_image([state, other], step_graphs.ONE_FRAME, "model")
 
 
 def test_several_frames_a_call_are_refused(tflite):
