@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import States
 from movinet_lite.errors import ModelError, SessionError
 
-__all__ = ["canonical_state_name", "fit_states", "pair_names"]
+__all__ = ["canonical_state_name", "fit_states", "is_state_name", "pair_names"]
 
 _LAYER = re.compile(r"^(?:state[/_])?b(?:lock)?(\d+)[/_]l(?:ayer)?(\d+)[/_](\w+)$")
 _PLACE = re.compile(r"^(?:state[/_])?(stem|head)[/_](\w+)$")
@@ -42,6 +42,16 @@ def canonical_state_name(name: str) -> str:
     if found := _PLACE.match(name):
         return f"state/{found[1]}/{found[2]}"
     return name
+
+
+def is_state_name(name: str) -> bool:
+    """Return whether *name* is that of a state, in any published form.
+
+    Example:
+        >>> is_state_name("state_head_pool_buffer"), is_state_name("image")
+        (True, False)
+    """
+    return canonical_state_name(name).startswith("state/")
 
 
 def pair_names(
