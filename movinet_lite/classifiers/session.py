@@ -13,7 +13,7 @@ from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
 from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.labels import check_labels, kinetics_600_labels, load_labels
-from movinet_lite.network.variants import Mode
+from movinet_lite.network.variants import Mode, check_mode
 from movinet_lite.video import Fit
 from movinet_lite.video.scaling import check_fit
 
@@ -36,14 +36,7 @@ class Session:
         mode: Mode,
     ) -> None:
         info = model.info
-        if info.mode != mode:
-            other = "StreamingClassifier" if mode == "base" else "BaseClassifier"
-            raise ModelError(
-                f"a {type(self).__name__} needs a {mode} model; this is a {info.mode} model (give it to {other})",
-                info.source,
-                mode,
-                info.mode,
-            )
+        check_mode(info.mode, mode, info.source)
         self._info = info
         self._labels = _choose_labels(labels, info)
         self._frame_size = _choose_frame_size(frame_size, info)

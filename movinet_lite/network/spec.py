@@ -19,6 +19,7 @@ __all__ = [
     "Activation",
     "Gate",
     "NetworkSpec",
+    "assumption_of",
     "check_facts",
     "parse_facts",
     "read_facts",
@@ -98,6 +99,15 @@ class NetworkSpec:
             raise LabelsError(
                 f"labels must be as many as num_classes, {self.num_classes}; got {len(self.labels)}"
             )
+
+
+def assumption_of(source: str, activation: str, gate: str) -> str:
+    """Return the warning that activation and gate of a checkpoint are assumed."""
+    return (
+        f"{source}: a checkpoint does not say its activation and gate, and cannot be run to find them out; assumed are "
+        f"activation {activation!r} and gate {gate!r} (if it was trained with others, the scores are wrong: give them to "
+        "movinet_lite.network.weights.import_weights, and keep its network with save_network)"
+    )
 
 
 def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:

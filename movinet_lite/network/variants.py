@@ -17,11 +17,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import attrs
 
-from movinet_lite.errors import VariantError
+from movinet_lite.errors import ModelError, VariantError
 
 __all__ = [
     "BlockSpec",
@@ -29,6 +30,7 @@ __all__ = [
     "Mode",
     "Variant",
     "as_mode",
+    "check_mode",
     "get_variant",
     "known_variants",
     "recognise_variant",
@@ -223,6 +225,24 @@ def as_mode(mode: str) -> Mode:
     raise VariantError(
         f"mode must be 'base' or 'stream'; got {mode!r}", str(mode), get_args(Mode)
     )
+
+
+def check_mode(found: Mode, wanted: Mode, source: str | Path) -> None:
+    """See that a model is of the mode that is wanted.
+
+    Raises:
+        ModelError: If it is of the other one; the message says what loads it.
+    """
+    if found == wanted:
+        return
+    rule = (
+        "a base model takes whole clips; this one is a stream model, which takes frames one by one "
+        "(load it with StreamingClassifier)"
+        if wanted == "base"
+        else "a stream model takes frames one by one; this one is a base model, which takes whole clips "
+        "(load it with BaseClassifier)"
+    )
+    raise ModelError(rule, source, wanted, found)
 
 
 _LAYER_NAME = re.compile(

@@ -51,6 +51,7 @@ from movinet_lite.network.spec import (
     Activation,
     Gate,
     NetworkSpec,
+    assumption_of,
     check_facts,
     read_facts,
 )
@@ -58,6 +59,7 @@ from movinet_lite.network.variants import (
     Mode,
     Variant,
     as_mode,
+    check_mode,
     get_variant,
     known_variants,
     recognise_variant,
@@ -192,21 +194,16 @@ def import_weights(
     _assign(network, source, found)
     if loaded is None and not source.is_saved_model:
         if gate is None or activation is None:
-            _warn_of_assumptions(network.spec)
+            spec = network.spec
+            warnings.warn(
+                assumption_of(str(spec.source), spec.activation, spec.gate),
+                UserWarning,
+                stacklevel=2,
+            )
         assumed = {"activation": network.spec.activation, "gate": network.spec.gate}
         return Imported(network, found.generation, None, assumed)
     difference = _check_logits(network, source, candidates, loaded)
     return Imported(network, found.generation, difference)
-
-
-def _warn_of_assumptions(spec: NetworkSpec) -> None:
-    warnings.warn(
-        f"{spec.source}: a checkpoint does not say its activation and gate, and cannot be run to find them out; assumed are "
-        f"activation {spec.activation!r} and gate {spec.gate!r} (if it was trained with others, the scores are wrong: give "
-        "them to movinet_lite.network.weights.import_weights, and keep its network with save_network)",
-        UserWarning,
-        stacklevel=3,
-    )
 
 
 def _facts_beside(source: Source, found: Recognised) -> NetworkSpec | None:
@@ -365,34 +362,29 @@ def _check_wanted(
             variant,
             found.variant.name,
         )
-    if mode is not None and as_mode(mode) != found.mode:
-        raise ModelError(
-            f"weights must be of mode {mode!r}, as asked for; they are of {found.mode!r} (base and stream models have "
-            "different weights, and one cannot become the other)",
-            source.path,
-            mode,
-            found.mode,
-        )
+    if mode is not None:
+        check_mode(found.mode, as_mode(mode), source.path)
 
 
 def _candidates(
     found: Recognised, activation: Activation | None, gate: Gate | None
 ) -> list[_Functions]:
     """Return the activations and gates that the weights may have been trained with, the likeliest first."""
-    gates: tuple[Gate, ...] = ("sigmoid", "hard_sigmoid", "keras2_hard_sigmoid")
-    if found.mode == "stream":
-        # Of those that give the same logits, as while the residual scales are 0, the first is taken.
-        gates = ("keras2_hard_sigmoid", "hard_sigmoid", "sigmoid")
-        if found.generation == "C":
-            gates = ("hard_sigmoid", "keras2_hard_sigmoid", "sigmoid")
     usual = USUAL_ACTIVATION[found.mode]
     activations = sorted(get_args(Activation), key=lambda name: name != usual)
-    return list(
-        itertools.product(
-            activations if activation is None else (activation,),
-            gates if gate is None else (gate,),
-        )
-    )
+    hard: list[Gate] = ["keras2_hard_sigmoid", "hard_sigmoid"]
+    if found.generation == "C":
+        hard.reverse()
+    # Of those that give the same logits, as while the residual scales are 0, the first is taken.
+    gates: dict[Activation, tuple[Gate, ...]] = {
+        "swish": ("sigmoid", *hard),
+        "hard_swish": (*hard, "sigmoid"),
+    }
+    return [
+        (one, other)
+        for one in (activations if activation is None else (activation,))
+        for other in (gates.get(one, get_args(Gate)) if gate is None else (gate,))
+    ]
 
 
 def _assign(network: Movinet, source: Source, found: Recognised) -> None:

@@ -333,14 +333,15 @@ def test_a_base_file_asked_for_as_stream_is_refused(base, stream, tmp_path):
     (tmp_path / "base").mkdir()
     prefix = write_checkpoint(base, tmp_path / "base")
     with pytest.raises(
-        ModelError, match="must be of mode 'stream', as asked for; they are of 'base'"
+        ModelError,
+        match="a stream model takes frames one by one; this one is a base model",
     ) as caught:
         import_weights(prefix, mode="stream")
     assert (caught.value.expected, caught.value.received) == ("stream", "base")
 
     prefix = write_checkpoint(stream, tmp_path)
     with pytest.raises(
-        ModelError, match="must be of mode 'base', as asked for; they are of 'stream'"
+        ModelError, match="a base model takes whole clips; this one is a stream model"
     ):
         import_weights(prefix, mode="base")
     with pytest.raises(
