@@ -31,6 +31,7 @@ from movinet_lite.engines.tensorflow.saved_models import (
 from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.labels import load_labels
 from movinet_lite.network.files import load_network, read_network_spec
+from movinet_lite.network.spec import read_facts
 from movinet_lite.network.variants import Mode
 
 if TYPE_CHECKING:
@@ -52,10 +53,13 @@ def check_form(path: Path, mode: Mode, source: str) -> None:
     """See, at no cost, that what is at *path* can be of this *mode*.
 
     Raises:
-        ModelError: If its first bytes say that it is of the other mode, or that it is no network of ours.
+        ModelError: If it says so itself, in its first bytes or beside it, and is of the other mode, or damaged.
     """
-    if path.suffix == _NETWORK_SUFFIX:
-        check_mode(read_network_spec(path).mode, mode, source)
+    facts = (
+        read_network_spec(path) if path.suffix == _NETWORK_SUFFIX else read_facts(path)
+    )
+    if facts is not None:
+        check_mode(facts.mode, mode, source)
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -182,6 +186,7 @@ def _run_signatures(
     """Return a SavedModel that TensorFlow runs; `None` for what runs as a network of ours alone."""
     if not path.is_dir():
         return None
+    check_form(path, mode, source)
     try:
         return load_saved_model(
             path, mode, threads=threads, source=source, labels=labels
