@@ -122,12 +122,12 @@ def _choose_labels(
     if isinstance(labels, (str, Path)):
         labels = load_labels(labels)
     chosen = labels if labels is not None else info.labels
-    if chosen is None and info.num_classes == len(kinetics_600_labels()):
-        chosen = kinetics_600_labels()
     if chosen is None:
+        published = "labels='kinetics-600' if it is a published model, "
+        is_likely = info.num_classes == len(kinetics_600_labels())
         raise ModelError(
             f"the model must know the names of its {info.num_classes} classes; it does not "
-            "(give them: labels=[...], or labels='labels.txt' with one name a line)",
+            f"(give them: {published if is_likely else ''}labels=[...], or labels='labels.txt' with one name a line)",
             info.source,
         )
     return check_labels(chosen, info.num_classes)

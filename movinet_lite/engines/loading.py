@@ -11,7 +11,7 @@ from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.compiled import load_compiled
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.streams import load_tflite
-from movinet_lite.engines.opening import check_form, labels_beside, open_as_it_is
+from movinet_lite.engines.opening import check_form, known_labels, open_as_it_is
 from movinet_lite.errors import ConversionError, ModelError, MoViNetError, said_by
 from movinet_lite.hub import resolve_model, resolve_weights
 from movinet_lite.network.variants import Mode
@@ -88,7 +88,7 @@ def load_model(
     if path.suffix == ".tflite":
         return _load_tflite(path, mode, engine, threads, str(source))
     check_form(path, mode, str(source))
-    labels = labels_beside(path)
+    labels = known_labels(path, str(source))
     if engine == "tensorflow":
         return open_as_it_is(path, mode, str(source), threads=threads, labels=labels)
     try:
@@ -154,4 +154,5 @@ def _load_tflite(
         raise ModelError("TensorFlow runs no .tflite file; use engine='litert'", source)
     if mode == "base":
         return LiteRTClipModel(path, threads=threads, source=source)
-    return load_tflite(path, threads=threads, source=source)
+    labels = known_labels(path, source)
+    return load_tflite(path, threads=threads, source=source, labels=labels)

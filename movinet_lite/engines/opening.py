@@ -29,7 +29,8 @@ from movinet_lite.engines.tensorflow.saved_models import (
     set_threads,
 )
 from movinet_lite.errors import ConversionError, ModelError
-from movinet_lite.labels import load_labels
+from movinet_lite.hub.published import is_kinetics_600
+from movinet_lite.labels import kinetics_600_labels, load_labels
 from movinet_lite.network.files import load_network, read_network_spec
 from movinet_lite.network.spec import read_facts
 from movinet_lite.network.variants import Mode
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check_form",
     "is_checkpoint",
-    "labels_beside",
+    "known_labels",
     "open_as_it_is",
     "open_network",
     "open_to_compile",
@@ -67,10 +68,12 @@ def is_checkpoint(path: Path) -> bool:
     return path.suffix == ".index"
 
 
-def labels_beside(path: Path) -> tuple[str, ...] | None:
-    """Return the labels that someone put beside a SavedModel."""
+def known_labels(path: Path, source: str) -> tuple[str, ...] | None:
+    """Return the labels that someone put beside a SavedModel, or those of a published model."""
     labels = path / "labels.txt"
-    return load_labels(labels) if labels.is_file() else None
+    if labels.is_file():
+        return load_labels(labels)
+    return kinetics_600_labels() if is_kinetics_600(source, path) else None
 
 
 def open_network(
@@ -98,7 +101,7 @@ def open_network(
     """
     check_form(path, mode, source)
     if labels is None:
-        labels = labels_beside(path)
+        labels = known_labels(path, source)
     if isinstance(labels, (str, Path)):
         labels = load_labels(labels)
     with quiet_start():

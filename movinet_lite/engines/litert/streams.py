@@ -473,6 +473,7 @@ def load_tflite(
     *,
     threads: int | None = None,
     source: str | None = None,
+    labels: tuple[str, ...] | None = None,
 ) -> LiteRTStreamModel:
     """Return the stream model in a ``.tflite`` file, ours or one that others made.
 
@@ -481,6 +482,7 @@ def load_tflite(
             of others take one frame a call.
         threads: How many threads to compute with; `None` for one a core.
         source: What to call the model in messages; *path* if `None`.
+        labels: The names of the classes of a file of others, if they are known.
 
     Raises:
         ModelError: If it is no such file.
@@ -499,6 +501,7 @@ def load_tflite(
         variant=variant.name if variant else None,
         frame_size=_frame_size_of(step.image),
         fps=variant.fps if variant else None,
+        labels=labels,
     )
     return LiteRTStreamModel({ONE_FRAME: path}, info, threads=threads)
 
