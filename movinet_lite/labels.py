@@ -27,6 +27,9 @@ __all__ = [
 # How many unknown names one message explains, and how many labels it offers for each.
 _MAX_OFFERS = 3
 
+KINETICS_600 = "kinetics-600"
+"""What stands for the labels of Kinetics-600 where the path of a file is taken."""
+
 _KINETICS_600_PATH = Path(__file__).with_name("kinetics_600_labels.txt")
 _KINETICS_600_SHA256 = (
     "8dfca4202520ea8291ce0242ef33b006d0a0772b409663c090a2876bc1978dcf"
@@ -34,7 +37,7 @@ _KINETICS_600_SHA256 = (
 
 
 def load_labels(path: str | Path) -> tuple[str, ...]:
-    r"""Return the labels in the text file at *path*, one a line.
+    r"""Return the labels in the text file at *path*, one a line; of ``"kinetics-600"`` `kinetics_600_labels`.
 
     The file is UTF-8, with or without a byte order mark, with line ends of any system. Empty lines at its end are
     left out; names are kept as they stand, space around them included.
@@ -57,6 +60,8 @@ def load_labels(path: str | Path) -> tuple[str, ...]:
         ...     load_labels(path)
         ('walking', 'running')
     """
+    if str(path) == KINETICS_600 and not Path(path).exists():
+        return kinetics_600_labels()
     try:
         data = Path(path).read_bytes()
     except OSError as error:

@@ -70,6 +70,7 @@ def write_stream_saved_model(
     naming: Naming = "hub",
     signatures: bool = True,
     callable_object: bool = True,
+    step_name: str = "call",
     frame_size: tuple[int, int] | None = None,
     fault: StreamFault | None = None,
 ) -> Path:
@@ -82,6 +83,7 @@ def write_stream_saved_model(
             ``_`` where the names have ``/``.
         signatures: Whether it has the signatures ``call`` and ``init_states``.
         callable_object: Whether the object itself can be called, with one dict, and has an attribute ``init_states``.
+        step_name: What the signature ``call`` is called.
         frame_size: ``(height, width)`` where the signature ``call`` takes one size alone.
         fault: What to do wrong.
     """
@@ -107,7 +109,7 @@ def write_stream_saved_model(
         return {**states, "logits": logits, **more}
 
     init_states = _init_states_function(tf, names, fault)
-    saved = {"call": call, "init_states": init_states} if signatures else {}
+    saved = {step_name: call, "init_states": init_states} if signatures else {}
     if callable_object:
         module.init_states = init_states
         module.__call__ = tf.function(run, input_signature=[specs])

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 import pytest
 
-from movinet_lite import engines, write_video
+from movinet_lite import engines, kinetics_600_labels, write_video
 from movinet_lite.cli.program import make_parser
 from movinet_lite.engines.base import ModelInfo
 from tests.saved_models import (
@@ -71,6 +71,7 @@ class _KineticsModel:
             mode=mode,
             engine="fake",
             num_classes=600,
+            labels=kinetics_600_labels(),
             variant="a0",
             frame_size=(8, 8),
             fps=5.0,

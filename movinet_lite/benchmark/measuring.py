@@ -27,7 +27,7 @@ from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.litert.graphs import choose_signature, open_interpreter
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
 from movinet_lite.engines.native import quiet_start
-from movinet_lite.engines.tensorflow.networks import load_network_model
+from movinet_lite.engines.opening import open_as_it_is
 from movinet_lite.engines.tensorflow.saved_models import load_saved_model
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError
@@ -373,7 +373,7 @@ def _stream_ways(
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (_RUN_FRAMES, height, width, 3), np.uint8)
     if path.is_file():
-        network = load_network_model(path, "stream")
+        network = open_as_it_is(path, "stream", str(path))
         assert isinstance(network, StreamModel)  # noqa: S101 - of the mode asked for
         baseline, loop = _KERAS_LOOP, _model_loop(network, frames)
     else:
@@ -519,7 +519,7 @@ def _hub_clip(tf: Any, path: Path, clip: NDArray[np.uint8]) -> Callable[[], obje
 
 
 def _network_clip(path: Path, clip: NDArray[np.uint8]) -> Callable[[], object]:
-    model = load_network_model(path, "base")
+    model = open_as_it_is(path, "base", str(path))
     assert isinstance(model, ClipModel)  # noqa: S101 - of the mode asked for
     images = clip[np.newaxis].astype(np.float32) / np.float32(255)
     return lambda: model.predict(images)

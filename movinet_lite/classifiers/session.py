@@ -9,10 +9,10 @@ from typing import ClassVar, NoReturn, Self, SupportsIndex
 
 from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
 from movinet_lite.engines import Engine, load_model
-from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel, check_mode
+from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.labels import check_labels, kinetics_600_labels, load_labels
-from movinet_lite.network.variants import Mode, evaluation_short_side
+from movinet_lite.network.variants import Mode, check_mode, evaluation_short_side
 from movinet_lite.video import Fit
 from movinet_lite.video.scaling import check_fit
 
@@ -166,12 +166,12 @@ def _choose_labels(
     if isinstance(labels, (str, Path)):
         labels = load_labels(labels)
     chosen = labels if labels is not None else info.labels
-    if chosen is None and info.num_classes == len(kinetics_600_labels()):
-        chosen = kinetics_600_labels()
     if chosen is None:
+        published = "labels='kinetics-600' if it is a published model, "
+        is_likely = info.num_classes == len(kinetics_600_labels())
         raise ModelError(
             f"the model must know the names of its {info.num_classes} classes; it does not "
-            "(give them: labels=[...], or labels='labels.txt' with one name a line)",
+            f"(give them: {published if is_likely else ''}labels=[...], or labels='labels.txt' with one name a line)",
             info.source,
         )
     return check_labels(chosen, info.num_classes)

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
-from movinet_lite.errors import ModelError
 from movinet_lite.network.variants import Mode
 
-__all__ = ["BatchStreamModel", "ClipModel", "ModelInfo", "StreamModel", "check_mode"]
+__all__ = ["BatchStreamModel", "ClipModel", "ModelInfo", "StreamModel"]
 
 
 @attrs.frozen
@@ -116,21 +115,3 @@ class BatchStreamModel(StreamModel, Protocol):
         Returns:
             The logits, ``(streams, classes)``, float32; and the states of each stream.
         """
-
-
-def check_mode(found: Mode, wanted: Mode, source: str) -> None:
-    """See that a model is of the mode that is wanted.
-
-    Raises:
-        ModelError: If it is of the other one; the message says what loads it.
-    """
-    if found == wanted:
-        return
-    rule = (
-        "a base model takes whole clips; this one is a stream model, which takes frames one by one "
-        "(load it with StreamingClassifier)"
-        if wanted == "base"
-        else "a stream model takes frames one by one; this one is a base model, which takes whole clips "
-        "(load it with BaseClassifier)"
-    )
-    raise ModelError(rule, source, wanted, found)

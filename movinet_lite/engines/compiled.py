@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 import numpy as np
@@ -24,8 +25,7 @@ from movinet_lite.engines.litert.opening import load_graphs
 from movinet_lite.engines.litert.step_graphs import ONE_FRAME, Call
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
 from movinet_lite.engines.native import quiet_start
-from movinet_lite.engines.tensorflow.networks import as_model
-from movinet_lite.engines.tensorflow.saved_models import load_saved_model
+from movinet_lite.engines.opening import is_checkpoint, open_to_compile
 from movinet_lite.errors import ConversionError
 from movinet_lite.hub.cache import (
     compiled_folder,
@@ -34,12 +34,8 @@ from movinet_lite.hub.cache import (
     read_note,
     write_note,
 )
-from movinet_lite.network.files import load_network
-from movinet_lite.network.spec import read_facts
+from movinet_lite.network.spec import assumption_of, read_facts
 from movinet_lite.network.variants import Mode, Variant
-
-if TYPE_CHECKING:
-    from movinet_lite.network.model import Movinet
 
 __all__ = ["TOLERANCE", "load_compiled"]
 
@@ -86,7 +82,9 @@ def load_compiled(
     job = _Job(path, mode, source, frame_size, streams, labels)
     entry = compiled_folder() / job.entry_name()
     graphs = _kept_graphs(entry)
-    if graphs is None:
+    if graphs is not None:
+        _repeat_assumption(entry, path, source)
+    else:
         with locked(entry):
             graphs = _kept_graphs(entry)
             if graphs is None:
@@ -165,12 +163,28 @@ def _kept_graphs(entry: Path) -> list[Path] | None:
     return [entry / str(name) for name in checksums]
 
 
+def _repeat_assumption(entry: Path, path: Path, source: str) -> None:
+    """Warn of what was assumed when the checkpoint at *path* was compiled, as if it were compiled now."""
+    note = read_note(entry) or {}
+    if is_checkpoint(path):
+        message = assumption_of(
+            source, str(note.get("activation")), str(note.get("gate"))
+        )
+        warnings.warn(message, UserWarning, stacklevel=4)
+
+
 def _compile(job: _Job, folder: Path) -> None:
     """Write the graphs of a model and their note into *folder*."""
     with quiet_start():
         from movinet_lite.network.export import export_litert
 
-        reference, network = _open(job)
+        reference, network = open_to_compile(
+            job.path,
+            job.mode,
+            job.source,
+            frame_size=job.frame_size,
+            labels=job.labels,
+        )
         graphs = []
         for call in job.calls(network.variant):
             graph = folder / f"streams_{call.streams}_frames_{call.frames}.tflite"
@@ -189,29 +203,10 @@ def _compile(job: _Job, folder: Path) -> None:
         mode=job.mode,
         frame_size=network.spec.frame_size,
         difference=difference,
+        activation=network.spec.activation,
+        gate=network.spec.gate,
         graphs={graph.name: _checksum(graph) for graph in graphs},
     )
-
-
-def _open(job: _Job) -> tuple[ClipModel | StreamModel, Movinet]:
-    """Return the model as it is, and its network."""
-    if job.path.is_file():
-        network = load_network(job.path, labels=job.labels, frame_size=job.frame_size)
-        return as_model(network, job.source), network
-    from movinet_lite.network.weights import import_weights
-
-    reference = load_saved_model(
-        job.path, job.mode, source=job.source, labels=job.labels
-    )
-    imported = import_weights(
-        job.path,
-        mode=job.mode,
-        labels=job.labels,
-        frame_size=job.frame_size,
-        loaded=reference.module,
-        name=job.source,
-    )
-    return reference, imported.network
 
 
 def _difference(

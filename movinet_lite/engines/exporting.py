@@ -12,20 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
-from movinet_lite.engines.base import check_mode
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
 from movinet_lite.engines.native import quiet_start
+from movinet_lite.engines.opening import open_network
 from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.hub import resolve_weights
-from movinet_lite.labels import load_labels
-from movinet_lite.network.files import load_network, read_network_spec
 from movinet_lite.network.variants import Mode
 
 if TYPE_CHECKING:
     from movinet_lite.network.model import Movinet
 
-__all__ = ["Export", "ExportFormat", "Quantize", "export_model", "open_network"]
+__all__ = ["Export", "ExportFormat", "Quantize", "export_model"]
 
 ExportFormat: TypeAlias = Literal["litert", "saved_model"]
 """``"litert"``, a ``.tflite`` file; or ``"saved_model"``, a folder with the calling conventions of TF Hub."""
@@ -90,7 +88,7 @@ def export_model(
     found = resolve_weights(source, mode, offline=offline)
     if found.suffix == ".tflite":
         raise ModelError(
-            "only a SavedModel or a .safetensors file can be written in another form; this is a .tflite file",
+            "only a SavedModel, a checkpoint or a .safetensors file can be written in another form; this is a .tflite file",
             found,
         )
     network = open_network(
@@ -138,44 +136,6 @@ def _check_options(
         raise ModelError("a LiteRT file cannot be written where a folder is", path)
     if to == "saved_model" and path.exists():
         raise ModelError("a SavedModel must be a new folder; this path is taken", path)
-
-
-def open_network(
-    found: Path,
-    mode: Mode,
-    source: str,
-    *,
-    frame_size: FrameSize | None = None,
-    labels: Sequence[str] | str | Path | None = None,
-) -> Movinet:
-    """Return the network of a model, ready to be trained or written anew.
-
-    Args:
-        found: A SavedModel, or the ``.safetensors`` file of a network.
-        mode: What it has to be.
-        source: What to call it.
-        frame_size: The ``(height, width)`` of the frames; `None` for the model's own.
-        labels: The names of the classes, or the path of a file; `None` for the model's own.
-
-    Raises:
-        ModelError: If it cannot be read, or is not of this *mode*.
-        LabelsError: If the labels are not as many as the classes.
-    """
-    if found.is_file():
-        check_mode(read_network_spec(found).mode, mode, source)
-    if labels is None and (found / "labels.txt").is_file():
-        labels = found / "labels.txt"
-    if isinstance(labels, (str, Path)):
-        labels = load_labels(labels)
-    with quiet_start():
-        if found.is_file():
-            network: Movinet = load_network(found, labels=labels, frame_size=frame_size)
-            return network
-        from movinet_lite.network.weights import import_weights
-
-        return import_weights(
-            found, mode=mode, labels=labels, frame_size=frame_size, name=source
-        ).network
 
 
 def _write(

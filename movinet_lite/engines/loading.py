@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args, overload
 
 from movinet_lite.arrays import FrameSize, check_frame_size
-from movinet_lite.engines.base import ClipModel, StreamModel, check_mode
+from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.compiled import load_compiled
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
-from movinet_lite.engines.tensorflow.networks import load_network_model
-from movinet_lite.engines.tensorflow.saved_models import load_saved_model
+from movinet_lite.engines.opening import check_form, known_labels, open_as_it_is
 from movinet_lite.errors import ConversionError, ModelError, MoViNetError, said_by
 from movinet_lite.hub import resolve_model, resolve_weights
-from movinet_lite.labels import load_labels
-from movinet_lite.network.files import read_network_spec
 from movinet_lite.network.variants import Mode
 
 __all__ = ["Engine", "load_model"]
@@ -90,12 +87,10 @@ def load_model(
     path = find(source, mode, offline=offline)
     if path.suffix == ".tflite":
         return _load_tflite(path, mode, engine, threads, str(source))
-    if path.is_file():
-        # Said by the first bytes of the file; everything else takes seconds.
-        check_mode(read_network_spec(path).mode, mode, str(source))
-    labels = _labels_beside(path)
+    check_form(path, mode, str(source))
+    labels = known_labels(path, str(source))
     if engine == "tensorflow":
-        return _load_as_it_is(path, mode, threads, str(source), labels)
+        return open_as_it_is(path, mode, str(source), threads=threads, labels=labels)
     try:
         return load_compiled(
             path,
@@ -110,7 +105,7 @@ def load_model(
         # Whatever stops a converter: errors of its own, of TensorFlow or LiteRT, a full disk, too little memory.
         _raise_if_final(error, engine, source)
         # What is wrong with the model itself, TensorFlow's engine says better.
-        model = _load_as_it_is(path, mode, threads, str(source), labels)
+        model = open_as_it_is(path, mode, str(source), threads=threads, labels=labels)
         warnings.warn(
             f"TensorFlow runs the model as it is, several times slower, since it did not compile: {_why(error)}",
             UserWarning,
@@ -145,24 +140,6 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {said_by(error)}"
 
 
-def _labels_beside(path: Path) -> tuple[str, ...] | None:
-    """Return the labels that someone put beside a SavedModel."""
-    labels = path / "labels.txt"
-    return load_labels(labels) if labels.is_file() else None
-
-
-def _load_as_it_is(
-    path: Path,
-    mode: Mode,
-    threads: int | None,
-    source: str,
-    labels: tuple[str, ...] | None,
-) -> ClipModel | StreamModel:
-    if path.is_file():
-        return load_network_model(path, mode, threads=threads, source=source)
-    return load_saved_model(path, mode, threads=threads, source=source, labels=labels)
-
-
 def _check_count(name: str, value: object, source: str | Path) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ModelError(
@@ -177,4 +154,5 @@ def _load_tflite(
         raise ModelError("TensorFlow runs no .tflite file; use engine='litert'", source)
     if mode == "base":
         return LiteRTClipModel(path, threads=threads, source=source)
-    return load_tflite(path, threads=threads, source=source)
+    labels = known_labels(path, source)
+    return load_tflite(path, threads=threads, source=source, labels=labels)

@@ -1,12 +1,13 @@
-"""Finds models on this machine: the demo in the package, SavedModels, and model files."""
+"""Finds models on this machine: the demo in the package, SavedModels, checkpoints, and model files."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from movinet_lite.errors import ModelError
-from movinet_lite.network.variants import Mode
+from movinet_lite.network.variants import Mode, check_mode
 
 __all__ = [
     "WHAT_A_MODEL_IS",
@@ -18,7 +19,7 @@ __all__ = [
 ]
 
 WHAT_A_MODEL_IS = (
-    "a model is a folder with saved_model.pb and variables/, a .tflite file, "
+    "a model is a folder with saved_model.pb and variables/, a .tflite file, a checkpoint of the Model Garden, "
     "or what fine-tuning wrote (.safetensors)"
 )
 
@@ -29,14 +30,7 @@ def check_demo(path: Path, mode: Mode) -> Path:
     Raises:
         ModelError: If it is not.
     """
-    if mode != "stream":
-        raise ModelError(
-            "a base model takes whole clips; the demo is a stream model, which takes frames one by one "
-            "(load it with StreamingClassifier)",
-            "demo",
-            "base",
-            "stream",
-        )
+    check_mode("stream", mode, "demo")
     if not path.is_file():
         raise ModelError(
             f"the demo must lie in the package; {path} does not (install movinet-lite anew)",
@@ -53,12 +47,29 @@ def find_model(folder: Path) -> Path | None:
 
     Returns:
         *folder* itself, for a SavedModel; or the ``.safetensors`` file in it, or else the ``.tflite`` file, if it is
-        the only one.
+        the only one; or else the ``.index`` file of its latest checkpoint.
     """
     if (folder / "saved_model.pb").is_file():
         return folder
     files = _files(folder, ".safetensors") or _files(folder, ".tflite")
+    if not files:
+        return _latest_checkpoint(folder)
     return files[0] if len(files) == 1 else None
+
+
+def _latest_checkpoint(folder: Path) -> Path | None:
+    """Return the ``.index`` file of the checkpoint that TensorFlow noted as the latest, or of the only one."""
+    note = folder / "checkpoint"
+    if note.is_file():
+        text = note.read_text(encoding="utf-8", errors="replace")
+        latest = re.search(r'^model_checkpoint_path: "(.+)"', text, re.MULTILINE)
+        # A note may hold the path that the folder had where it was written.
+        index = folder / f"{Path(latest[1]).name}.index" if latest else folder
+        if index.is_file():
+            return index
+    found = _files(folder, ".index")
+    # The variables of a SavedModel are one of these; without its graph they are not what someone means.
+    return found[0] if len(found) == 1 and found[0].stem != "variables" else None
 
 
 def _files(folder: Path, suffix: str) -> list[Path]:
@@ -80,16 +91,19 @@ def find_model_within(folder: Path) -> Path | None:
 
 
 def check_local(path: Path, source: str | os.PathLike[str]) -> Path:
-    """Return the model at *path*: the folder of a SavedModel, or a file.
+    """Return the model at *path*: the folder of a SavedModel, or a file; of a checkpoint its ``.index`` file.
 
     Raises:
         ModelError: If there is none; the message says what is there instead.
     """
     if path.is_dir():
         return _check_local_folder(path, source)
+    index = path.with_name(f"{path.name}.index")
+    if index.is_file():
+        return index
     if not path.exists():
         problem = "there is no file or folder at this path"
-    elif path.suffix == ".safetensors" or _is_tflite(path):
+    elif path.suffix in {".safetensors", ".index"} or _is_tflite(path):
         return path
     elif path.suffix == ".tflite":
         problem = (

@@ -46,7 +46,8 @@ def resolve_model(
         progress: Whether to draw a bar on standard error while downloading; `None` if that is a terminal.
 
     Returns:
-        The folder of a SavedModel, a ``.tflite`` file, or a ``.safetensors`` file. Whether it really is a MoViNet is for
+        The folder of a SavedModel, a ``.tflite`` file, a ``.safetensors`` file, or the ``.index`` file of a checkpoint.
+        Whether it really is a MoViNet is for
         the engine to see.
 
     Raises:
@@ -93,7 +94,8 @@ def resolve_weights(
 def _is_path(source: str) -> bool:
     if not source or source.lower() in MODEL_NAMES or "://" in source:
         return False
-    if Path(source).expanduser().exists():
+    path = Path(source).expanduser()
+    if path.exists() or path.with_name(f"{path.name}.index").is_file():
         return True
     looks_like_path = "/" in source or os.sep in source or Path(source).suffix != ""
     return looks_like_path and not is_kaggle_handle(source)

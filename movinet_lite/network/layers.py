@@ -28,10 +28,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from movinet_lite.network.spec import Gate
+from movinet_lite.network.spec import Activation, Gate
 from movinet_lite.network.variants import LayerSpec, Mode
 
 __all__ = [
+    "ACTIVATIONS",
     "NORM_MOMENTUM",
     "Bottleneck",
     "Convolution",
@@ -81,6 +82,12 @@ def hard_swish(x: Tensor) -> Tensor:
     return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
 
 
+ACTIVATIONS: Final[dict[Activation, Callable[[Tensor], Tensor]]] = {
+    "swish": swish,
+    "hard_swish": hard_swish,
+}
+
+
 @attrs.frozen
 class Options:
     """What distinguishes networks of one variant.
@@ -88,6 +95,7 @@ class Options:
     Attributes:
         mode: ``base`` or ``stream``.
         gate: The gate of the squeeze-excitation.
+        activation: The activation of the backbone.
         positional_encoding: Whether the squeeze is told the position in time.
         dropout_rate: Share of the hidden layer's outputs dropped in training, 0 to 1.
         norm_momentum: How much of its statistics a batch norm keeps with each step of a training, 0 to 1.
@@ -97,15 +105,16 @@ class Options:
 
     mode: Mode
     gate: Gate
+    activation: Activation
     positional_encoding: bool = False
     dropout_rate: float = 0.0
     norm_momentum: float = NORM_MOMENTUM
     folded: bool = False
 
     @property
-    def activation(self) -> Callable[[Tensor], Tensor]:
-        """The activation of the backbone; the classifier's is `swish` in both modes [2]."""
-        return hard_swish if self.mode == "stream" else swish
+    def activate(self) -> Callable[[Tensor], Tensor]:
+        """The activation of the backbone; the classifier's is always `swish` [2]."""
+        return ACTIVATIONS[self.activation]
 
     @property
     def kernel_rank(self) -> int:
@@ -297,7 +306,7 @@ class Convolution(keras.layers.Layer):
         self._published_norm = norm
         self._is_depthwise_2d = kernel_shape[-1] == 1 and len(kernel_shape) == 4
         self._convolve = convolve or convolve_over_space(1)
-        self._activation = activation
+        self.activation = activation
         self._norm_momentum = options.norm_momentum
         channels = kernel_shape[-2 if self._is_depthwise_2d else -1]
         fan_in = np.prod(kernel_shape[: -2 if self._is_depthwise_2d else -1])
@@ -338,7 +347,7 @@ class Convolution(keras.layers.Layer):
             x = self._normalise(x, learn=training and self.trainable)
         else:
             x = tf.nn.bias_add(x, self.bias)
-        return x if self._activation is None else self._activation(x)
+        return x if self.activation is None else self.activation(x)
 
     def _normalise(self, x: Tensor, *, learn: bool) -> Tensor:
         """Return *x* after the batch norm: by the statistics of this batch, which it learns from, or by those learnt."""
@@ -448,7 +457,7 @@ class SqueezeExcitation(keras.layers.Layer):
             + ("conv2d/conv2d_1" if is_stream else "conv3d"),
             (*ones, means, squeezed),
             options,
-            activation=options.activation,
+            activation=options.activate,
         )
         self.expand = Convolution(
             f"{path}/bneck/se/se_expand/"
@@ -527,7 +536,7 @@ class Bottleneck(keras.layers.Layer):
         self._spec = layer
         below = f"{path}/bneck"
         is_stream = options.mode == "stream"
-        activation = options.activation
+        activation = options.activate
         ones = (1,) * (options.kernel_rank - 2)
         length, height, width = layer.kernel
 
@@ -612,6 +621,19 @@ class Bottleneck(keras.layers.Layer):
             x = self.skip(x, timeline=timeline, training=training)
         return x + y
 
+    def set_functions(self, options: Options) -> None:
+        """Take the activation and the gate of *options*."""
+        squeeze = self.squeeze_excitation
+        squeeze.gate = options.gate
+        for part in (
+            self.expansion,
+            self.feature,
+            self.feature_in_time,
+            squeeze.reduce,
+        ):
+            if part is not None:
+                part.activation = options.activate
+
     @property
     def named_weights(self) -> dict[str, Any]:
         """The weights under their published names."""
@@ -669,7 +691,7 @@ class Head(keras.layers.Layer):
             (*ones, incoming, projected),
             options,
             norm="head/project/bn",
-            activation=options.activation,
+            activation=options.activate,
         )
         self.hidden = Convolution(
             f"classifier_head/head/{first}",

@@ -31,7 +31,12 @@ from movinet_lite.network.layers import (
     size_of,
 )
 from movinet_lite.network.memories import StateMemory
-from movinet_lite.network.spec import Gate, NetworkSpec
+from movinet_lite.network.spec import (
+    USUAL_ACTIVATION,
+    Activation,
+    Gate,
+    NetworkSpec,
+)
 from movinet_lite.network.states import init_states
 from movinet_lite.network.variants import as_mode, get_variant
 
@@ -73,6 +78,7 @@ class Movinet(keras.Model):
         self.options = Options(
             spec.mode,
             spec.gate,
+            spec.activation,
             spec.positional_encoding,
             dropout_rate,
             norm_momentum,
@@ -87,7 +93,7 @@ class Movinet(keras.Model):
             self.options,
             convolve=convolve_over_space(2),
             norm="stem/stem/bn",
-            activation=self.options.activation,
+            activation=self.options.activate,
         )
         self.bottlenecks = [
             Bottleneck(f"b{block}/l{index}", layer, self.options)
@@ -203,19 +209,21 @@ class Movinet(keras.Model):
         named.update(self.head.named_weights)
         return named
 
-    def set_gate(self, gate: Gate) -> None:
-        """Change the gate of every squeeze-excitation, for an importer that finds out which one the weights have.
+    def set_functions(self, activation: Activation, gate: Gate) -> None:
+        """Change activation and gate, for an importer that finds out which the weights were trained with.
 
         Args:
-            gate: As in `NetworkSpec`.
+            activation: Of the backbone, as in `NetworkSpec`.
+            gate: Of every squeeze-excitation, as in `NetworkSpec`.
 
         Raises:
-            VariantError: If the mode has no such gate.
+            VariantError: If there is no such activation or gate.
         """
-        self.spec = attrs.evolve(self.spec, gate=gate)
-        self.options = attrs.evolve(self.options, gate=gate)
+        self.spec = attrs.evolve(self.spec, activation=activation, gate=gate)
+        self.options = attrs.evolve(self.options, activation=activation, gate=gate)
+        self.stem.activation = self.head.project.activation = self.options.activate
         for bottleneck in self.bottlenecks:
-            bottleneck.squeeze_excitation.gate = gate
+            bottleneck.set_functions(self.options)
 
     def _step(
         self,
@@ -252,6 +260,7 @@ def build_movinet(
     num_classes: int,
     *,
     gate: Gate | None = None,
+    activation: Activation | None = None,
     positional_encoding: bool | None = None,
     dropout_rate: float = 0.0,
     labels: Sequence[str] | None = None,
@@ -266,6 +275,7 @@ def build_movinet(
         mode: ``base`` for whole clips, ``stream`` for frames as they arrive.
         num_classes: How many logits it gives.
         gate: The gate of the squeeze-excitation; `None` for ``sigmoid`` in base and ``hard_sigmoid`` in stream models.
+        activation: The activation of the backbone; `None` for ``swish`` in base and ``hard_swish`` in stream models.
         positional_encoding: Whether the squeeze is told the position in time; `None` for what was published.
         dropout_rate: Share of the hidden layer's outputs dropped in training, 0 to 1.
         labels: Names of the classes, in the order of the logits.
@@ -274,7 +284,7 @@ def build_movinet(
         source: Where the weights come from.
 
     Raises:
-        VariantError: If variant, mode, gate or positional encoding do not exist, or not together.
+        VariantError: If variant, mode, gate, activation or positional encoding do not exist, or not together.
         LabelsError: If the labels are not as many as the classes.
 
     Example:
@@ -296,6 +306,7 @@ def build_movinet(
         fps=table.fps if fps is None else fps,
         labels=None if labels is None else tuple(labels),
         source=source,
+        activation=activation or USUAL_ACTIVATION[known_mode],
     )
     return Movinet(spec, dropout_rate=dropout_rate)
 

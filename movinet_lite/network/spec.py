@@ -15,8 +15,11 @@ from movinet_lite.network.variants import Mode, as_mode, get_variant
 
 __all__ = [
     "FACTS_NAME",
+    "USUAL_ACTIVATION",
+    "Activation",
     "Gate",
     "NetworkSpec",
+    "assumption_of",
     "check_facts",
     "parse_facts",
     "read_facts",
@@ -27,9 +30,19 @@ FACTS_NAME: Final = "movinet_lite.json"
 """The file beside a SavedModel of ours that says what its network is."""
 
 Gate: TypeAlias = Literal["sigmoid", "hard_sigmoid", "keras2_hard_sigmoid"]
-"""What turns the squeeze into a gate: ``sigmoid`` in base models; in stream models ``hard_sigmoid``, relu6(x + 3) / 6
-as the Model Garden rounds it, or ``keras2_hard_sigmoid``, clip(0.2 x + 0.5, 0, 1), with which the models on TF Hub were
-trained."""
+"""What turns the squeeze into a gate: ``sigmoid`` in published base models; in stream models ``hard_sigmoid``,
+relu6(x + 3) / 6 as the Model Garden rounds it, or ``keras2_hard_sigmoid``, clip(0.2 x + 0.5, 0, 1), with which the models
+on TF Hub were trained."""
+
+Activation: TypeAlias = Literal["swish", "hard_swish"]
+"""The activation of the backbone: ``swish`` in published base models, ``hard_swish`` in published stream models. Who trains
+with the Model Garden chooses freely, so it is a property of the weights, like the gate."""
+
+USUAL_ACTIVATION: Final[Mapping[Mode, Activation]] = {
+    "base": "swish",
+    "stream": "hard_swish",
+}
+"""The activation of the published models of each mode."""
 
 
 @attrs.frozen
@@ -46,6 +59,7 @@ class NetworkSpec:
         fps: Frames per second it was trained at.
         labels: Names of the classes in the order of the logits; `None` if unknown.
         source: Where the weights came from; `None` if they were made here.
+        activation: The activation of its backbone, a property of the weights.
     """
 
     variant: str
@@ -57,19 +71,19 @@ class NetworkSpec:
     fps: float
     labels: tuple[str, ...] | None = None
     source: str | None = None
+    # Files from before this was written have that of the published models.
+    activation: Activation = attrs.field(
+        default=attrs.Factory(
+            lambda self: USUAL_ACTIVATION.get(self.mode, "swish"), takes_self=True
+        )
+    )
 
     def __attrs_post_init__(self) -> None:
         """Check that the parts belong together."""
         get_variant(self.variant)
         as_mode(self.mode)
-        gates = get_args(Gate)
-        if self.gate not in gates or (self.gate == "sigmoid") != (self.mode == "base"):
-            raise VariantError(
-                "gate must be 'sigmoid' in mode 'base', 'hard_sigmoid' or 'keras2_hard_sigmoid' in mode 'stream'; "
-                f"got {self.gate!r} in mode {self.mode!r}",
-                str(self.gate),
-                gates,
-            )
+        _check_choice("gate", self.gate, get_args(Gate))
+        _check_choice("activation", self.activation, get_args(Activation))
         if self.positional_encoding and self.mode == "base":
             raise VariantError(
                 "a network of mode 'base' has no positional encoding", "base"
@@ -85,6 +99,24 @@ class NetworkSpec:
             raise LabelsError(
                 f"labels must be as many as num_classes, {self.num_classes}; got {len(self.labels)}"
             )
+
+
+def assumption_of(source: str, activation: str, gate: str) -> str:
+    """Return the warning that activation and gate of a checkpoint are assumed."""
+    return (
+        f"{source}: a checkpoint does not say its activation and gate, and cannot be run to find them out; assumed are "
+        f"activation {activation!r} and gate {gate!r} (if it was trained with others, the scores are wrong: give them to "
+        "movinet_lite.network.weights.import_weights, and keep its network with save_network)"
+    )
+
+
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise VariantError(
+            f"{name} must be one of {', '.join(known)}; got {value!r}",
+            str(value),
+            known,
+        )
 
 
 def parse_facts(facts: Mapping[str, Any]) -> NetworkSpec:

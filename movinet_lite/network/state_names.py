@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import States
 from movinet_lite.errors import ModelError, SessionError, said_by
 
-__all__ = ["canonical_state_name", "fit_states", "is_frame_count", "pair_names"]
+__all__ = [
+    "canonical_state_name",
+    "fit_states",
+    "is_frame_count",
+    "is_state_name",
+    "pair_names",
+]
 
 _LAYER = re.compile(r"^(?:state[/_])?b(?:lock)?(\d+)[/_]l(?:ayer)?(\d+)[/_](\w+)$")
 _PLACE = re.compile(r"^(?:state[/_])?(stem|head)[/_](\w+)$")
@@ -52,6 +58,16 @@ def is_frame_count(name: str) -> bool:
         (True, False)
     """
     return name.endswith("frame_count")
+
+
+def is_state_name(name: str) -> bool:
+    """Return whether *name* is that of a state, in any published form.
+
+    Example:
+        >>> is_state_name("state_head_pool_buffer"), is_state_name("image")
+        (True, False)
+    """
+    return canonical_state_name(name).startswith("state/")
 
 
 def pair_names(

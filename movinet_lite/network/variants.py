@@ -19,11 +19,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import attrs
 
-from movinet_lite.errors import VariantError
+from movinet_lite.errors import ModelError, VariantError
 
 __all__ = [
     "BlockSpec",
@@ -31,6 +32,7 @@ __all__ = [
     "Mode",
     "Variant",
     "as_mode",
+    "check_mode",
     "evaluation_short_side",
     "get_variant",
     "known_variants",
@@ -253,6 +255,24 @@ def evaluation_short_side(variant: str | None, frame_size: tuple[int, int]) -> i
     """
     known = get_variant("a2" if variant is None else variant)
     return round(max(frame_size) * known.min_image_size / max(known.frame_size))
+
+
+def check_mode(found: Mode, wanted: Mode, source: str | Path) -> None:
+    """See that a model is of the mode that is wanted.
+
+    Raises:
+        ModelError: If it is of the other one; the message says what loads it.
+    """
+    if found == wanted:
+        return
+    rule = (
+        "a base model takes whole clips; this one is a stream model, which takes frames one by one "
+        "(load it with StreamingClassifier)"
+        if wanted == "base"
+        else "a stream model takes frames one by one; this one is a base model, which takes whole clips "
+        "(load it with BaseClassifier)"
+    )
+    raise ModelError(rule, source, wanted, found)
 
 
 _LAYER_NAME = re.compile(

@@ -22,10 +22,13 @@ References:
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import attrs
 import numpy as np
@@ -43,11 +46,20 @@ from movinet_lite.network.probes import (
 )
 from movinet_lite.network.signatures import load_signatures
 from movinet_lite.network.sources import Source, Variable, read_source
-from movinet_lite.network.spec import Gate, NetworkSpec, check_facts, read_facts
+from movinet_lite.network.spec import (
+    USUAL_ACTIVATION,
+    Activation,
+    Gate,
+    NetworkSpec,
+    assumption_of,
+    check_facts,
+    read_facts,
+)
 from movinet_lite.network.variants import (
     Mode,
     Variant,
     as_mode,
+    check_mode,
     get_variant,
     known_variants,
     recognise_variant,
@@ -59,7 +71,7 @@ Generation: TypeAlias = Literal["A", "B", "C", "training"]
 """Whose names a file has; see the module."""
 
 _TOLERANCE: Final = 1e-3  # of the largest logit of the source
-_BOTH_GATES: Final[tuple[Gate, ...]] = ("keras2_hard_sigmoid", "hard_sigmoid")
+_Functions: TypeAlias = tuple[Activation, Gate]
 # What training leaves in an export beside the weights.
 _BOOKKEEPING: Final = re.compile(
     r"^(?:.*/)?(?:iterations?|iter|learning_rate|current_learning_rate|decay|momentum|rho|epsilon|beta_[12]|global_step"
@@ -102,11 +114,14 @@ class Imported:
         generation: Whose names the file has.
         difference: Largest difference between the logits of the source and of the network on a short clip, over the
             source's largest; `None` if the source could not be run.
+        assumed: What nothing has checked, since the source could not be run: ``"activation"`` and ``"gate"`` with the
+            values that the network has. Empty if the source was run.
     """
 
     network: Movinet
     generation: Generation
     difference: float | None
+    assumed: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def import_weights(
@@ -115,6 +130,7 @@ def import_weights(
     variant: str | None = None,
     mode: str | None = None,
     gate: Gate | None = None,
+    activation: Activation | None = None,
     labels: Sequence[str] | None = None,
     frame_size: FrameSize | None = None,
     fps: float | None = None,
@@ -123,14 +139,17 @@ def import_weights(
 ) -> Imported:
     """Return a network with the weights of a SavedModel or a checkpoint.
 
-    A SavedModel is also run, on a short clip, and must give the same logits; that is how the gate of a stream model is
-    found, which its names and shapes do not tell.
+    A SavedModel is also run, on a short clip, and must give the same logits; that is how activation and gate are found,
+    which names and shapes do not tell. A checkpoint cannot be run: then those of the published models of its generation
+    are assumed, and the result says so.
 
     Args:
         path: The directory of a SavedModel; or an object-based checkpoint, see `read_source`.
         variant: What it must be; `None` to take what it is.
         mode: What it must be; `None` to take what it is.
-        gate: Its gate; `None` to find it out. A stream model's checkpoint cannot be run, so it needs one.
+        gate: The gate it must have; `None` to find it out. The gates of stream models are ``hard_sigmoid`` (trained with
+            Model Garden 2.8 or later), ``keras2_hard_sigmoid`` (before, as all published ones), or ``sigmoid``.
+        activation: The activation it must have; `None` to find it out.
         labels: Names of its classes, in the order of the logits; `None` for those beside a SavedModel of ours.
         frame_size: ``(height, width)`` it was trained at; `None` for what a SavedModel of ours says, or else the
             variant's.
@@ -138,6 +157,9 @@ def import_weights(
         loaded: The SavedModel as ``tf.saved_model.load`` or ``tensorflow_hub.load`` gives it, if it is loaded
             already; or a function from ``(1, frames, height, width, 3)`` float32 to logits ``(1, classes)``.
         name: What to call the source; `None` for *path*.
+
+    Warns:
+        UserWarning: If the source cannot be run, and *gate* or *activation* is not given.
 
     Raises:
         ModelError: If the file cannot be read, holds something else than asked for, does not fit the network exactly,
@@ -153,16 +175,16 @@ def import_weights(
         labels = facts.labels if labels is None else labels
         frame_size = frame_size or facts.frame_size
         fps = fps or facts.fps
-        # While the residual scales are 0, as at first, both gates give the same logits.
+        # While the residual scales are 0, as at first, all gates give the same logits.
         gate = gate or facts.gate
-    gates = _gates_to_try(
-        source, found, gate, can_run=source.is_saved_model or loaded is not None
-    )
+        activation = activation or facts.activation
+    candidates = _candidates(found, activation, gate)
     network = build_movinet(
         found.variant.name,
         found.mode,
         found.num_classes,
-        gate=gates[0],
+        gate=candidates[0][1],
+        activation=candidates[0][0],
         positional_encoding=found.positional_encoding,
         labels=labels,
         frame_size=frame_size,
@@ -171,8 +193,16 @@ def import_weights(
     )
     _assign(network, source, found)
     if loaded is None and not source.is_saved_model:
-        return Imported(network, found.generation, None)
-    network, difference = _check_logits(network, source, gates, loaded)
+        if gate is None or activation is None:
+            spec = network.spec
+            warnings.warn(
+                assumption_of(str(spec.source), spec.activation, spec.gate),
+                UserWarning,
+                stacklevel=2,
+            )
+        assumed = {"activation": network.spec.activation, "gate": network.spec.gate}
+        return Imported(network, found.generation, None, assumed)
+    difference = _check_logits(network, source, candidates, loaded)
     return Imported(network, found.generation, difference)
 
 
@@ -332,32 +362,29 @@ def _check_wanted(
             variant,
             found.variant.name,
         )
-    if mode is not None and as_mode(mode) != found.mode:
-        raise ModelError(
-            f"weights must be of mode {mode!r}, as asked for; they are of {found.mode!r} (base and stream models have "
-            "different weights, and one cannot become the other)",
-            source.path,
-            mode,
-            found.mode,
-        )
+    if mode is not None:
+        check_mode(found.mode, as_mode(mode), source.path)
 
 
-def _gates_to_try(
-    source: Source, found: Recognised, gate: Gate | None, *, can_run: bool
-) -> tuple[Gate, ...]:
-    if found.mode == "base":
-        return ("sigmoid",)
-    if gate is not None:
-        return (gate,)
-    if can_run:
-        # Where both give the same logits, as while the residual scales are 0, the first is taken: the likelier one.
-        return _BOTH_GATES[::-1] if found.generation == "C" else _BOTH_GATES
-    raise ModelError(
-        "the gate of a stream model cannot be found in a checkpoint; say gate='hard_sigmoid' (trained with Model Garden "
-        "2.8 or later) or gate='keras2_hard_sigmoid' (before, as all published ones)",
-        source.path,
-        _BOTH_GATES,
-    )
+def _candidates(
+    found: Recognised, activation: Activation | None, gate: Gate | None
+) -> list[_Functions]:
+    """Return the activations and gates that the weights may have been trained with, the likeliest first."""
+    usual = USUAL_ACTIVATION[found.mode]
+    activations = sorted(get_args(Activation), key=lambda name: name != usual)
+    hard: list[Gate] = ["keras2_hard_sigmoid", "hard_sigmoid"]
+    if found.generation == "C":
+        hard.reverse()
+    # Of those that give the same logits, as while the residual scales are 0, the first is taken.
+    gates: dict[Activation, tuple[Gate, ...]] = {
+        "swish": ("sigmoid", *hard),
+        "hard_swish": (*hard, "sigmoid"),
+    }
+    return [
+        (one, other)
+        for one in (activations if activation is None else (activation,))
+        for other in (gates.get(one, get_args(Gate)) if gate is None else (gate,))
+    ]
 
 
 def _assign(network: Movinet, source: Source, found: Recognised) -> None:
@@ -447,9 +474,9 @@ def _shape_hint(
 
 
 def _check_logits(
-    network: Movinet, source: Source, gates: tuple[Gate, ...], loaded: Any
-) -> tuple[Movinet, float]:
-    """Return the network with the gate that reproduces the source's logits best, and how well it does."""
+    network: Movinet, source: Source, candidates: Sequence[_Functions], loaded: Any
+) -> float:
+    """Give *network* the activation and the gate that reproduce the source's logits; return how well they do."""
     if loaded is None:
         loaded = load_signatures(source.path)
     if hasattr(loaded, "signatures"):
@@ -460,30 +487,35 @@ def _check_logits(
         clip = probe_clip()
         logits_of = loaded
     expected = np.asarray(logits_of(clip))
-    differences = {}
-    for gate in gates:
-        network.set_gate(gate)
-        differences[gate] = largest_difference(np.asarray(network(clip)), expected)
-    best = min(differences, key=lambda gate: differences[gate])
-    network.set_gate(best)
-    if not differences[best] <= _TOLERANCE:  # also false for NaN
-        listed = ", ".join(
-            f"{value:.1e} with gate {gate!r}" for gate, value in differences.items()
+    differences: dict[_Functions, float] = {}
+    best = candidates[0]
+    # All gates of one activation are compared, since two of them differ by little; then the next activation.
+    for _, group in itertools.groupby(candidates, key=lambda functions: functions[0]):
+        for functions in group:
+            network.set_functions(*functions)
+            logits = np.asarray(network(clip))
+            differences[functions] = largest_difference(logits, expected)
+        best = min(differences, key=lambda one: _or_infinite(differences[one]))
+        if differences[best] <= _TOLERANCE:  # false for NaN
+            network.set_functions(*best)
+            return differences[best]
+    moved = largest_difference(np.asarray(logits_of(slightly_changed(clip))), expected)
+    reason = "weights mixed up, another activation or gate, or a changed network?"
+    if moved > _TOLERANCE / 10:
+        reason = (
+            f"the source's own move by {moved:.1e} when each pixel changes by {SLIGHT_CHANGE:g} of itself, as "
+            "rounding does: weights that were never trained?"
         )
-        moved = largest_difference(
-            np.asarray(logits_of(slightly_changed(clip))), expected
-        )
-        reason = "weights mixed up, the other gate, or a changed network?"
-        if moved > _TOLERANCE / 10:
-            reason = (
-                f"the source's own move by {moved:.1e} when each pixel changes by {SLIGHT_CHANGE:g} of itself, as "
-                "rounding does: weights that were never trained?"
-            )
-        raise ModelError(
-            f"the logits of the source must be reproduced to {_TOLERANCE:g} of the largest; they differ by {listed} "
-            f"({reason})",
-            source.path,
-            _TOLERANCE,
-            differences[best],
-        )
-    return network, differences[best]
+    activation, gate = best
+    raise ModelError(
+        f"the logits of the source must be reproduced to {_TOLERANCE:g} of the largest; they differ by "
+        f"{differences[best]:.1e} with activation {activation!r} and gate {gate!r}, and by more with any other that was "
+        f"tried ({reason})",
+        source.path,
+        _TOLERANCE,
+        differences[best],
+    )
+
+
+def _or_infinite(difference: float) -> float:
+    return math.inf if math.isnan(difference) else difference

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from movinet_lite.engines.exporting import open_network
+from movinet_lite.engines.opening import open_network
 from movinet_lite.errors import ModelError
 from movinet_lite.hub import resolve_weights
 from movinet_lite.network.model import Movinet
@@ -27,7 +27,7 @@ def load_start(source: str | Path, mode: Mode, *, offline: bool = False) -> Movi
     path = resolve_weights(source, mode, offline=offline)
     if path.suffix == ".tflite":
         raise ModelError(
-            "a model to train must be a SavedModel or a .safetensors file; a .tflite file is made for inference alone",
+            "a model to train must be a SavedModel, a checkpoint or a .safetensors file; a .tflite file is made for inference alone",
             source,
         )
     return open_network(path, mode, str(source))

@@ -269,9 +269,11 @@ def test_the_demo_lies_in_the_package(tmp_path, monkeypatch):
 
 def test_the_demo_is_a_stream_model(tmp_path, monkeypatch):
     """Whoever asks for it as a base model, or where a file was lost, is told."""
-    with pytest.raises(ModelError, match=r"the demo is a stream model.*Streaming"):
+    with pytest.raises(
+        ModelError, match=r"demo: .* this one is a stream model.*Streaming"
+    ):
         resolve_model("demo", "base")
-    with pytest.raises(ModelError, match="the demo is a stream model"):
+    with pytest.raises(ModelError, match="this one is a stream model"):
         resolve_weights("demo", "base")
     monkeypatch.setattr(demo, "MODEL", tmp_path / "lost.tflite")
     with pytest.raises(ModelError, match=r"lost\.tflite does not \(install"):
@@ -753,3 +755,27 @@ def test_hub_loads_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_checkpoint_is_found_by_prefix_index_or_folder(tmp_path, monkeypatch):
+    """Of several in a folder TensorFlow's note says which is the latest, whatever the folder was called then."""
+    for name in ("ckpt-1.index", "ckpt-2.index", "ckpt-2.data-00000-of-00001"):
+        (tmp_path / name).write_bytes(b"x")
+    latest = tmp_path / "ckpt-2.index"
+    assert resolve_model(tmp_path / "ckpt-2", "stream") == latest
+    assert resolve_model(str(latest), "stream") == latest
+    monkeypatch.chdir(tmp_path)
+    assert resolve_model("ckpt-2", "stream") == Path("ckpt-2.index")
+    with pytest.raises(ModelError, match="holds none of them"):
+        resolve_model(tmp_path, "stream")
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "/old/run/ckpt-2"\n')
+    assert resolve_model(tmp_path, "stream") == latest
+
+
+def test_the_variables_of_a_saved_model_are_no_checkpoint(tmp_path):
+    """A SavedModel that has lost its graph is not taken for one."""
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "variables" / "variables.index").write_bytes(b"x")
+    for path in (tmp_path, tmp_path / "variables"):
+        with pytest.raises(ModelError, match="this folder holds none of them"):
+            resolve_model(path, "stream")

@@ -1,5 +1,6 @@
 """Each part computes what its formula says, compared with a direct computation."""
 
+import attrs
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,8 +16,8 @@ from movinet_lite.network.layers import (
     swish,
 )
 
-BASE = Options("base", "sigmoid")
-STREAM = Options("stream", "hard_sigmoid")
+BASE = Options("base", "sigmoid", "swish")
+STREAM = Options("stream", "hard_sigmoid", "hard_swish")
 
 
 def direct_depthwise_3d(clips, kernel, stride):
@@ -99,7 +100,7 @@ def test_timeline_counts_the_frames_of_each_stream():
 
 def convolution_with_norm(momentum=0.9):
     """Return a convolution that leaves 4 channels as they are, and the statistics and factors of its norm."""
-    options = Options("base", "sigmoid", norm_momentum=momentum)
+    options = Options("base", "sigmoid", "swish", norm_momentum=momentum)
     layer = Convolution("block/conv", (1, 1, 4, 4), options, norm="block/bn")
     rng = np.random.default_rng(0)
     values = {part: rng.uniform(0.01, 0.1, 4).astype("float32") for part in layer.norm}
@@ -178,7 +179,7 @@ def test_folding_leaves_what_a_convolution_computes(shape):
         convolve = convolve_channels_over_space_and_time(1)
     made = [
         Convolution(name, shape, chosen, norm="bn", convolve=convolve)
-        for chosen in (options, Options(options.mode, options.gate, folded=True))
+        for chosen in (options, attrs.evolve(options, folded=True))
     ]
     for part in made[0].named_weights.values():
         part.assign(norm.uniform(part.shape, 0.5, 1.5))

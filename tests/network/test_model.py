@@ -1,5 +1,8 @@
 """The network: streams equal clips, the head can be replaced, and it can be trained."""
 
+import itertools
+from typing import get_args
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import tensorflow as tf
 
 from movinet_lite.errors import LabelsError, ModelError, VariantError
 from movinet_lite.network.model import build_movinet, fold, replace_head
+from movinet_lite.network.spec import Activation, Gate
 from movinet_lite.network.states import join_streams, split_streams
 from movinet_lite.network.variants import get_variant
 from tests.networks import (
@@ -177,14 +181,30 @@ def test_clips_of_a_batch_do_not_mix(base):
 
 @pytest.mark.parametrize("mode", ["base", "stream"])
 def test_folding_leaves_the_logits(mode, request):
-    """The form for inference computes the same; each gate, and whatever stands in other weights."""
+    """The form for inference computes the same; each activation and gate, and whatever stands in other weights."""
     network = request.getfixturevalue(mode)
+    usual = network.spec
     clips = moving_clips(clips=2, frames=4)
-    gates = ("sigmoid",) if mode == "base" else ("keras2_hard_sigmoid", "hard_sigmoid")
-    for gate in gates:
-        network.set_gate(gate)
+    for activation, gate in itertools.product(get_args(Activation), get_args(Gate)):
+        network.set_functions(activation, gate)
 
         assert_same_logits(fold(network)(clips), network(clips))
+    network.set_functions(usual.activation, usual.gate)
+
+
+@pytest.mark.parametrize("mode", ["base", "stream"])
+def test_activation_and_gate_are_the_same_however_they_were_set(mode):
+    """A network that an importer has changed computes what one that was built so does, and not what it did."""
+    changed = small_network(mode)
+    clips = moving_clips()
+    before = changed(clips).numpy()
+    other = "hard_swish" if mode == "base" else "swish"
+    changed.set_functions(other, "keras2_hard_sigmoid")
+    built = small_network(mode, activation=other, gate="keras2_hard_sigmoid")
+
+    assert changed.spec == built.spec
+    np.testing.assert_array_equal(changed(clips), built(clips))
+    assert np.abs(changed(clips) - before).max() > 1e-2 * np.abs(before).max()
 
 
 def test_the_gates_differ(stream):
@@ -192,7 +212,7 @@ def test_the_gates_differ(stream):
     clips = moving_clips()
     logits = {}
     for gate in ("keras2_hard_sigmoid", "hard_sigmoid"):
-        stream.set_gate(gate)
+        stream.set_functions("hard_swish", gate)
         logits[gate] = stream(clips).numpy()
 
     first, second = logits.values()
@@ -282,7 +302,7 @@ def test_dropout_drops_in_training_alone():
 
 def test_a_new_head_keeps_backbone_and_asked_for_classes(stream):
     """Logits of classes that both heads know by name stay as they are; the network given stays too."""
-    stream.set_gate("keras2_hard_sigmoid")
+    stream.set_functions("hard_swish", "keras2_hard_sigmoid")
     clips = moving_clips()
     before = stream(clips).numpy()
 
@@ -315,14 +335,15 @@ def test_a_new_head_says_what_it_needs(stream, base):
 
 
 def test_wrong_combinations_are_refused():
-    """Gates and positional encodings belong to modes; numbers must fit."""
+    """Gates and activations have names, positional encodings belong to modes; numbers must fit."""
     with pytest.raises(
-        VariantError,
-        match=r"gate must be 'sigmoid' in mode 'base'.*'hard_sigmoid' in mode 'base'",
+        VariantError, match=r"gate must be one of sigmoid, .*got 'tanh'"
     ):
-        build_movinet(TINY.name, "base", 5, gate="hard_sigmoid")
-    with pytest.raises(VariantError, match="got 'sigmoid' in mode 'stream'"):
-        build_movinet(TINY.name, "stream", 5, gate="sigmoid")
+        build_movinet(TINY.name, "base", 5, gate="tanh")
+    with pytest.raises(
+        VariantError, match=r"activation must be one of swish, .*'relu'"
+    ):
+        build_movinet(TINY.name, "stream", 5, activation="relu")
     with pytest.raises(VariantError, match="mode 'base' has no positional encoding"):
         build_movinet(TINY.name, "base", 5, positional_encoding=True)
     with pytest.raises(LabelsError, match="as many as num_classes, 3; got 5"):

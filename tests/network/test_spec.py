@@ -2,6 +2,7 @@
 
 import json
 
+import attrs
 import pytest
 
 from movinet_lite.errors import ModelError
@@ -23,6 +24,7 @@ SPEC = NetworkSpec(
     fps=7.5,
     labels=("tanzen", "прыжок"),
     source="somewhere",
+    activation="swish",
 )
 
 
@@ -31,6 +33,20 @@ def test_facts_come_back(tmp_path):
     write_facts(SPEC, tmp_path)
 
     assert read_facts(tmp_path) == SPEC
+
+
+def test_facts_without_an_activation_have_that_of_the_published_models(tmp_path):
+    """So were they written before there was a choice."""
+    for mode, gate, activation in (
+        ("stream", "hard_sigmoid", "hard_swish"),
+        ("base", "sigmoid", "swish"),
+    ):
+        write_facts(attrs.evolve(SPEC, mode=mode, gate=gate), tmp_path)
+        facts = json.loads((tmp_path / FACTS_NAME).read_text("utf-8"))
+        del facts["activation"]
+        (tmp_path / FACTS_NAME).write_text(json.dumps(facts), "utf-8")
+
+        assert read_facts(tmp_path).activation == activation
 
 
 def test_a_model_of_others_has_no_facts(tmp_path):

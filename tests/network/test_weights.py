@@ -8,6 +8,7 @@ from movinet_lite.errors import LabelsError, ModelError, VariantError
 from movinet_lite.network.export import export_saved_model
 from movinet_lite.network.model import build_movinet
 from movinet_lite.network.sources import read_source
+from movinet_lite.network.spec import FACTS_NAME
 from movinet_lite.network.weights import import_weights, recognise
 from tests.networks import (
     LABELS,
@@ -68,9 +69,12 @@ def test_base_models_are_imported(base, tmp_path, generation):
     """Base models of B and C have the same names."""
     prefix = write_checkpoint(base, tmp_path, generation)
 
-    imported = import_weights(
-        prefix, labels=LABELS, fps=4.0, frame_size=(50, 60), name="x"
-    )
+    with pytest.warns(
+        UserWarning, match=r"x: a checkpoint does not say its activation"
+    ):
+        imported = import_weights(
+            prefix, labels=LABELS, fps=4.0, frame_size=(50, 60), name="x"
+        )
 
     assert imported.generation == generation
     assert imported.difference is None  # a checkpoint cannot be run
@@ -171,8 +175,9 @@ def test_a_folder_of_checkpoints_gives_the_latest(stream, tmp_path):
     root.save(str(tmp_path / "ckpt"))
     clips = moving_clips()
 
-    latest = import_weights(tmp_path, gate="keras2_hard_sigmoid")
-    first = import_weights(old + ".index", gate="keras2_hard_sigmoid")
+    functions = {"gate": "keras2_hard_sigmoid", "activation": "hard_swish"}
+    latest = import_weights(tmp_path, **functions)
+    first = import_weights(old + ".index", **functions)
 
     assert_same_logits(first.network(clips), stream(clips))
     assert_same_logits(latest.network(clips), stream(clips) + 1)
@@ -272,7 +277,7 @@ def test_a_causal_model_with_3d_convolutions_is_told(base, tmp_path):
     prefix = write_checkpoint(base, tmp_path, change=change)
 
     with pytest.raises(ModelError, match="a causal model with 3-D convolutions"):
-        import_weights(prefix)
+        import_weights(prefix, loaded=base)
 
 
 def test_a_mixed_up_pair_of_equal_shapes_is_found(stream, tmp_path):
@@ -308,7 +313,7 @@ def test_the_other_gate_is_found(stream, tmp_path):
     """A gate that is asked for and wrong does not pass."""
     prefix = write_checkpoint(stream, tmp_path)
 
-    with pytest.raises(ModelError, match="with gate 'hard_sigmoid'") as caught:
+    with pytest.raises(ModelError, match="and gate 'hard_sigmoid'") as caught:
         import_weights(prefix, loaded=stream, gate="hard_sigmoid")
     assert caught.value.received > 1e-3
 
@@ -328,14 +333,15 @@ def test_a_base_file_asked_for_as_stream_is_refused(base, stream, tmp_path):
     (tmp_path / "base").mkdir()
     prefix = write_checkpoint(base, tmp_path / "base")
     with pytest.raises(
-        ModelError, match="must be of mode 'stream', as asked for; they are of 'base'"
+        ModelError,
+        match="a stream model takes frames one by one; this one is a base model",
     ) as caught:
         import_weights(prefix, mode="stream")
     assert (caught.value.expected, caught.value.received) == ("stream", "base")
 
     prefix = write_checkpoint(stream, tmp_path)
     with pytest.raises(
-        ModelError, match="must be of mode 'base', as asked for; they are of 'stream'"
+        ModelError, match="a base model takes whole clips; this one is a stream model"
     ):
         import_weights(prefix, mode="base")
     with pytest.raises(
@@ -346,14 +352,50 @@ def test_a_base_file_asked_for_as_stream_is_refused(base, stream, tmp_path):
         import_weights(prefix, variant="a9")
 
 
-def test_a_stream_checkpoint_needs_its_gate(stream, tmp_path):
-    """It cannot be run, and nothing else tells the gate."""
-    prefix = write_checkpoint(stream, tmp_path)
+@pytest.mark.parametrize(
+    ("generation", "gate"), [("A", "keras2_hard_sigmoid"), ("C", "hard_sigmoid")]
+)
+def test_what_a_checkpoint_does_not_say_is_assumed_and_said(
+    stream, tmp_path, generation, gate
+):
+    """It cannot be run: the result names activation and gate, and a warning does unless both were given."""
+    prefix = write_checkpoint(stream, tmp_path, generation)
 
-    with pytest.raises(
-        ModelError, match=r"say gate='hard_sigmoid'.*or gate='keras2_hard_sigmoid'"
-    ):
-        import_weights(prefix)
+    with pytest.warns(UserWarning, match=f"activation 'hard_swish' and gate '{gate}'"):
+        guessed = import_weights(prefix)
+    with pytest.warns(UserWarning, match="activation 'hard_swish' and gate 'sigmoid'"):
+        import_weights(prefix, gate="sigmoid")
+    told = import_weights(prefix, gate="sigmoid", activation="swish")
+
+    assert guessed.assumed == {"activation": "hard_swish", "gate": gate}
+    assert told.assumed == {"activation": "swish", "gate": "sigmoid"}
+    assert (told.network.spec.activation, told.network.spec.gate) == (
+        "swish",
+        "sigmoid",
+    )
+    assert import_weights(prefix, loaded=stream).assumed == {}
+
+
+@pytest.mark.parametrize("mode", ["base", "stream"])
+@pytest.mark.parametrize("gate", ["sigmoid", "keras2_hard_sigmoid"])
+def test_activation_and_gate_are_found_in_either_mode(tmp_path, mode, gate):
+    """Who trains with the Model Garden chooses them freely; what the source computes tells."""
+    activation = "hard_swish" if mode == "base" else "swish"
+    network = small_network(mode, activation=activation, gate=gate)
+    export_saved_model(network, tmp_path / "model")
+    (tmp_path / "model" / FACTS_NAME).unlink()
+
+    imported = import_weights(tmp_path / "model")
+
+    assert (imported.network.spec.activation, imported.network.spec.gate) == (
+        activation,
+        gate,
+    )
+    assert imported.difference <= 1e-5
+    assert_same_logits(imported.network(moving_clips()), network(moving_clips()))
+    wrong = {"activation": "swish" if mode == "base" else "hard_swish"}
+    with pytest.raises(ModelError, match=f"with activation '{wrong['activation']}'"):
+        import_weights(tmp_path / "model", **wrong)
 
 
 def test_labels_must_be_as_many_as_the_classes(base, tmp_path):
@@ -361,7 +403,7 @@ def test_labels_must_be_as_many_as_the_classes(base, tmp_path):
     prefix = write_checkpoint(base, tmp_path)
 
     with pytest.raises(LabelsError, match="as many as num_classes, 5; got 2"):
-        import_weights(prefix, labels=("a", "b"))
+        import_weights(prefix, loaded=base, labels=("a", "b"))
 
 
 def test_half_a_variant_is_none(stream, tmp_path):

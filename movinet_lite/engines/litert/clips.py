@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.engines.base import ModelInfo, check_mode
+from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.litert.graphs import (
     GraphFile,
     foreign_errors,
@@ -26,7 +26,7 @@ from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.litert_file import read_litert_info
-from movinet_lite.network.variants import get_variant
+from movinet_lite.network.variants import check_mode, get_variant
 
 __all__ = ["LiteRTClipModel"]
 

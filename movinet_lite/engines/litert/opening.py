@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from movinet_lite.engines.base import ModelInfo, check_mode
+from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.litert.graphs import Graph
 from movinet_lite.engines.litert.step_graphs import ONE_FRAME, Call, StepGraph
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
 from movinet_lite.errors import ModelError
 from movinet_lite.network.litert_file import LiteRTInfo, read_litert_info
-from movinet_lite.network.variants import recognise_variant
+from movinet_lite.network.variants import check_mode, recognise_variant
 
 __all__ = ["load_graphs", "load_tflite"]
 
@@ -21,6 +21,7 @@ def load_tflite(
     *,
     threads: int | None = None,
     source: str | None = None,
+    labels: tuple[str, ...] | None = None,
 ) -> LiteRTStreamModel:
     """Return the stream model in a ``.tflite`` file, ours or one that others made.
 
@@ -29,6 +30,7 @@ def load_tflite(
             of others take one frame a call.
         threads: How many threads to compute with; `None` for one a core.
         source: What to call the model in messages; *path* if `None`.
+        labels: The names of the classes of a file of others, if they are known.
 
     Raises:
         ModelError: If it is no such file.
@@ -47,6 +49,7 @@ def load_tflite(
         variant=variant.name if variant else None,
         frame_size=step.frame_size,
         fps=variant.fps if variant else None,
+        labels=labels,
     )
     return LiteRTStreamModel({ONE_FRAME: path}, info, threads=threads)
 

@@ -7,17 +7,14 @@ them sees the layout of the models on TF Hub.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
-from movinet_lite.engines.base import ModelInfo, check_mode
-from movinet_lite.engines.native import quiet_start
-from movinet_lite.engines.tensorflow.saved_models import foreign_errors, set_threads
-from movinet_lite.network.files import load_network, read_network_spec
+from movinet_lite.engines.base import ModelInfo
+from movinet_lite.engines.tensorflow.saved_models import foreign_errors
 from movinet_lite.network.spec import NetworkSpec
 from movinet_lite.network.states import (
     FRAME_COUNT,
@@ -25,41 +22,9 @@ from movinet_lite.network.states import (
     state_shapes,
     to_published_states,
 )
-from movinet_lite.network.variants import Mode, get_variant
+from movinet_lite.network.variants import get_variant
 
-__all__ = [
-    "NetworkClipModel",
-    "NetworkStreamModel",
-    "as_model",
-    "load_network_model",
-]
-
-
-def load_network_model(
-    path: str | Path,
-    mode: Mode,
-    *,
-    threads: int | None = None,
-    source: str | None = None,
-) -> NetworkClipModel | NetworkStreamModel:
-    """Load the network in the ``.safetensors`` file at *path*.
-
-    Args:
-        path: What `save_network` or fine-tuning wrote.
-        mode: What the network has to be.
-        threads: The number of threads that TensorFlow computes with, as in `load_saved_model`.
-        source: What to call the model in `ModelInfo` and messages; *path* if `None`.
-
-    Raises:
-        ModelError: If it cannot be read, or is not of this *mode*.
-    """
-    source = source or str(path)
-    check_mode(read_network_spec(path).mode, mode, source)
-    with quiet_start():
-        import tensorflow as tf
-    set_threads(tf, threads, source)
-    with quiet_start():
-        return as_model(load_network(path), source)
+__all__ = ["NetworkClipModel", "NetworkStreamModel", "as_model"]
 
 
 def as_model(network: Any, source: str) -> NetworkClipModel | NetworkStreamModel:

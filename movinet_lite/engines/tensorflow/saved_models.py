@@ -5,8 +5,10 @@ The calling conventions are those of the models on TF Hub and of the Model Garde
 * base: the signature ``serving_default``, from float32 ``(batch, frames, height, width, 3)`` to logits
   ``(batch, classes)`` under any name;
 * stream: the signatures ``init_states``, from int32 ``(5,)`` to the states, and ``call``, from the image and the states
-  to the logits and the states. Where a model has no such signatures, its attribute ``init_states`` and the object
-  itself, which is called with one dict and returns ``(logits, states)``.
+  to the logits and the states. Exports without ``init_states`` (``bundle_input_init_states_fn=False`` [1]) have one
+  signature, ``serving_default``, which takes and gives the same as ``call``; an empty stream has zeros of the shapes that
+  the signature names. Where a model has no such signatures, its attribute ``init_states`` and the object itself, which is
+  called with one dict and returns ``(logits, states)``.
 
 References:
     [1] tensorflow/models, official/projects/movinet/tools/export_saved_model.py.
@@ -24,12 +26,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
-from movinet_lite.engines.base import ModelInfo, check_mode
+from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.native import quiet_start
 from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.spec import NetworkSpec, check_facts, read_facts
-from movinet_lite.network.state_names import canonical_state_name, pair_names
-from movinet_lite.network.variants import Mode, recognise_variant
+from movinet_lite.network.state_names import (
+    canonical_state_name,
+    is_state_name,
+    pair_names,
+)
+from movinet_lite.network.states import state_shapes
+from movinet_lite.network.variants import Mode, check_mode, recognise_variant
 
 __all__ = [
     "TensorFlowClipModel",
@@ -176,15 +183,17 @@ class TensorFlowStreamModel:
         self._empty: dict[FrameSize, dict[str, Any]] = {}
         import tensorflow as tf
 
+        signature = _step_signature(module)
+        probed = _PROBED_SIZE if signature is None else _probed_size(signature)
         with foreign_errors(tf, "the shape of an image in init_states", source):
-            probe = self._init_tensors(_PROBED_SIZE)
+            probe = self._init_tensors(probed)
         names = tuple(probe)
-        if "call" in module.signatures:
-            self._call, logits, spec = _signature_call(module, names, source)
+        if signature is not None:
+            self._call, logits, spec = _signature_call(signature, names, source)
         else:
             self._call, logits, spec = _object_call(module), None, None
         if logits is None:
-            image = np.zeros((1, 1, *_PROBED_SIZE, 3), np.float32)
+            image = np.zeros((1, 1, *probed, 3), np.float32)
             with foreign_errors(tf, "an image and its own states", source):
                 logits = self._call(image, probe)[0]
         self._info = _model_info(
@@ -262,9 +271,31 @@ def _to_tensors(tf: Any, states: States) -> dict[str, Any]:
 
 def _is_stream(module: Any) -> bool:
     """Tell a stream model by its signatures; an object exported from Keras may have init_states in either mode."""
-    if "init_states" in module.signatures or "call" in module.signatures:
+    if "init_states" in module.signatures or _step_signature(module) is not None:
         return True
     return "serving_default" not in module.signatures and hasattr(module, "init_states")
+
+
+def _step_signature(module: Any) -> Any:
+    """Return the signature that steps a stream, ``call`` or one that takes states; `None` if there is none."""
+    if "call" in module.signatures:
+        return module.signatures["call"]
+    signature = module.signatures.get("serving_default")
+    return signature if signature is not None and _state_inputs(signature) else None
+
+
+def _state_inputs(signature: Any) -> dict[str, Any]:
+    """Return the inputs of a signature that are states, with their specs."""
+    inputs = signature.structured_input_signature[1]
+    return {name: spec for name, spec in inputs.items() if is_state_name(name)}
+
+
+def _probed_size(signature: Any) -> FrameSize:
+    """Return the one frame size that a signature takes, or any."""
+    for spec in signature.structured_input_signature[1].values():
+        if len(spec.shape) == 5 and spec.shape[-1] == 3 and all(spec.shape[2:4]):
+            return int(spec.shape[2]), int(spec.shape[3])
+    return _PROBED_SIZE
 
 
 def _init_function(module: Any, source: str) -> Callable[[Any], Mapping[str, Any]]:
@@ -282,24 +313,62 @@ def _init_function(module: Any, source: str) -> Callable[[Any], Mapping[str, Any
             "Mapping[str, Any]", signature(**{arguments[0]: shape})
         )
     init_states = getattr(module, "init_states", None)
+    step = _step_signature(module)
+    if not callable(init_states) and step is not None:
+        return _zeros_of_signature(step, source)
     if not callable(init_states):
         raise ModelError(
-            "a stream model must have init_states, a signature or an attribute of the object, which gives the states of an "
-            f"empty stream; this one has the signatures {', '.join(map(repr, module.signatures)) or 'none'} alone",
+            "a stream model must have a signature that takes its states, or init_states, a signature or an attribute of "
+            "the object, which gives the states of an empty stream; this one has the signatures "
+            f"{', '.join(map(repr, module.signatures)) or 'none'} alone",
             source,
             received=tuple(module.signatures),
         )
     return cast("Callable[[Any], Mapping[str, Any]]", init_states)
 
 
+def _zeros_of_signature(
+    signature: Any, source: str
+) -> Callable[[Any], Mapping[str, Any]]:
+    """Return what gives the empty states of a model that has no init_states: zeros of the shapes in its signature.
+
+    Sizes that the signature leaves open are those of the variant.
+    """
+    import tensorflow as tf
+
+    specs = _state_inputs(signature)
+    variant = recognise_variant(specs)
+
+    def init_states(image_shape: Any) -> dict[str, Any]:
+        _, _, height, width, _ = (int(size) for size in image_shape)
+        known = {} if variant is None else state_shapes(variant, 1, (height, width))
+        states = {}
+        for name, spec in specs.items():
+            open_shape = known.get(canonical_state_name(name), (1,) * len(spec.shape))
+            if variant is None and None in spec.shape[1:]:
+                raise ModelError(
+                    "a stream model without init_states must name the shape of each state in its signature; that of "
+                    f"{name!r} is {tuple(spec.shape)}",
+                    source,
+                    received=tuple(spec.shape),
+                )
+            shape = [
+                given if told is None else told
+                for told, given in zip(spec.shape, open_shape, strict=True)
+            ]
+            states[name] = tf.zeros(shape, spec.dtype)
+        return states
+
+    return init_states
+
+
 _Call: TypeAlias = Callable[[Any, dict[str, Any]], tuple[Any, dict[str, Any]]]
 
 
 def _signature_call(
-    module: Any, states: tuple[str, ...], source: str
+    signature: Any, states: tuple[str, ...], source: str
 ) -> tuple[_Call, Any, Any]:
-    """Return the step through the signature `call`, and the specs of its logits and its image."""
-    signature = _signature(module, "call", source)
+    """Return the step through a signature, and the specs of its logits and its image."""
     inputs, outputs = (
         signature.structured_input_signature[1],
         signature.structured_outputs,

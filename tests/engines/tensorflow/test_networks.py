@@ -10,7 +10,7 @@ import pytest
 from movinet_lite import BaseClassifier, StreamingClassifier
 from movinet_lite.engines import compiled as compiled_module
 from movinet_lite.engines import loading
-from movinet_lite.engines.tensorflow.networks import load_network_model
+from movinet_lite.engines.opening import open_as_it_is
 from movinet_lite.errors import ConversionError, LabelsError, ModelError
 from movinet_lite.hub.cache import compiled_folder
 from movinet_lite.network.export import export_saved_model
@@ -142,7 +142,7 @@ def test_states_are_published_ones_and_move_between_engines(networks, tuned, fra
 
 def test_a_step_changes_no_states(tuned, frames):
     """States can be stepped from again, and what a caller does with an array is the caller's own business."""
-    model = load_network_model(tuned / "stream" / "network.safetensors", "stream")
+    model = open_as_it_is(tuned / "stream" / "network.safetensors", "stream", "m")
     _, states = model.step(frames[:3], model.init_states(SIZE))
     before = {name: states[name].copy() for name in states}
     first, _ = model.step(frames[3:5], states)
@@ -200,14 +200,14 @@ def fail_to_compile(*_, **__):
 def test_a_model_of_the_other_mode_is_refused_at_once(tuned, monkeypatch, engine):
     """Nothing is loaded or compiled before the header of the file is read."""
     monkeypatch.setattr(loading, "load_compiled", fail_to_compile)
-    monkeypatch.setattr(loading, "load_network_model", fail_to_compile)
+    monkeypatch.setattr(loading, "open_as_it_is", fail_to_compile)
     with pytest.raises(ModelError, match=r"this one is a stream model.*Streaming"):
         BaseClassifier.load(tuned / "stream", engine=engine)
     with pytest.raises(ModelError, match=r"this one is a base model.*BaseClassifier"):
         StreamingClassifier.load(tuned / "base", engine=engine)
     path = tuned / "base" / "network.safetensors"
     with pytest.raises(ModelError, match="this one is a base model"):
-        load_network_model(path, "stream")
+        open_as_it_is(path, "stream", "m")
 
 
 @pytest.mark.parametrize("engine", ["auto", "litert", "tensorflow"])

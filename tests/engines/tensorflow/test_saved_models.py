@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from movinet_lite import BaseClassifier, StreamingClassifier
 from movinet_lite.engines.tensorflow.saved_models import load_saved_model
 from movinet_lite.errors import LabelsError, ModelError
+from movinet_lite.network.export import export_saved_model
+from tests.networks import small_network, tiny_variant
 from tests.saved_models import (
     COLOURS,
     STATE_NAMES,
@@ -162,6 +165,45 @@ def test_a_model_of_one_size_brings_it(tmp_path, frames):
     )
 
 
+@pytest.mark.parametrize("step_name", ["call", "serving_default"])
+def test_a_stream_model_without_init_states_starts_with_zeros(
+    tmp_path, frames, step_name
+):
+    """As exports for LiteRT are: the shapes of the states stand in the one signature, whatever its name."""
+    path = write_stream_saved_model(
+        tmp_path / "m",
+        naming="garden",
+        callable_object=False,
+        frame_size=FRAME_SIZE,
+        step_name=step_name,
+        fault="no init_states",
+    )
+    model = load_saved_model(path, "stream")
+
+    logits, _ = model.step(frames, model.init_states(FRAME_SIZE))
+    np.testing.assert_allclose(logits, expected_stream_logits(frames), atol=1e-5)
+    assert model.info.frame_size == FRAME_SIZE
+    with pytest.raises(ModelError, match="load it with StreamingClassifier"):
+        load_saved_model(path, "base")
+
+
+def test_sizes_that_a_signature_leaves_open_are_those_of_the_variant(tmp_path, frames):
+    """A network exported for any frame size starts with the zeros that its init_states would give."""
+    with tiny_variant():
+        network = small_network("stream")
+        export_saved_model(network, tmp_path / "m")
+        module = tf.saved_model.load(str(tmp_path / "m"))
+        root = tf.Module()
+        root.kept = module
+        tf.saved_model.save(root, str(tmp_path / "n"), module.signatures["call"])
+        model = load_saved_model(tmp_path / "n", "stream")
+        whole = load_saved_model(tmp_path / "m", "stream")
+
+        logits, _ = model.step(frames, model.init_states(FRAME_SIZE))
+        expected, _ = whole.step(frames, whole.init_states(FRAME_SIZE))
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("write", "mode", "message"),
     [
@@ -180,7 +222,7 @@ def test_a_model_of_the_other_kind_is_refused(tmp_path, write, mode, message):
     [
         ("missing state", "'state/b0/l0/pool_buffer' does not"),
         ("two logits", "one output beside the states, the logits"),
-        ("no init_states", "must have init_states.*has the signatures 'call' alone"),
+        ("no init_states", r"must name the shape of each state.*\(None, 2, None"),
         ("init_states of nothing", "takes the shape of the image.*takes nothing"),
         ("init_states that fail", "does not take the shape of an image"),
     ],

@@ -1,0 +1,213 @@
+"""Opens a model on this machine, whatever form its weights have: the one place that knows which form is read how.
+
+==============================  =============================  =====================================================
+form                            as a network (`open_network`)  as it is (`open_as_it_is`)
+==============================  =============================  =====================================================
+``.safetensors``                read                           the network runs
+a checkpoint (``.index``)       imported                       the imported network runs
+a SavedModel                    imported                       TensorFlow runs its signatures
+==============================  =============================  =====================================================
+
+A causal model that was saved to take whole clips, as Keras's ``model.save()`` writes it, has the weights of a stream model:
+as a base model its signature runs, as a stream model its imported network does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from movinet_lite.arrays import FrameSize
+from movinet_lite.engines.base import ClipModel, StreamModel
+from movinet_lite.engines.native import quiet_start
+from movinet_lite.engines.tensorflow.networks import as_model
+from movinet_lite.engines.tensorflow.saved_models import (
+    TensorFlowClipModel,
+    TensorFlowStreamModel,
+    load_saved_model,
+    set_threads,
+)
+from movinet_lite.errors import ConversionError, ModelError
+from movinet_lite.hub.published import is_kinetics_600
+from movinet_lite.labels import kinetics_600_labels, load_labels
+from movinet_lite.network.files import load_network, read_network_spec
+from movinet_lite.network.spec import read_facts
+from movinet_lite.network.variants import Mode, check_mode
+
+if TYPE_CHECKING:
+    from movinet_lite.network.model import Movinet
+
+__all__ = [
+    "check_form",
+    "is_checkpoint",
+    "known_labels",
+    "open_as_it_is",
+    "open_network",
+    "open_to_compile",
+]
+
+_NETWORK_SUFFIX = ".safetensors"
+
+
+def check_form(path: Path, mode: Mode, source: str) -> None:
+    """See, at no cost, that what is at *path* can be of this *mode*.
+
+    Raises:
+        ModelError: If it says so itself, in its first bytes or beside it, and is of the other mode, or damaged.
+    """
+    facts = (
+        read_network_spec(path) if path.suffix == _NETWORK_SUFFIX else read_facts(path)
+    )
+    if facts is not None:
+        check_mode(facts.mode, mode, source)
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Return whether the model at *path* is a checkpoint, which cannot be run."""
+    return path.suffix == ".index"
+
+
+def known_labels(path: Path, source: str) -> tuple[str, ...] | None:
+    """Return the labels that someone put beside a SavedModel, or those of a published model."""
+    labels = path / "labels.txt"
+    if labels.is_file():
+        return load_labels(labels)
+    return kinetics_600_labels() if is_kinetics_600(source, path) else None
+
+
+def open_network(
+    path: Path,
+    mode: Mode,
+    source: str,
+    *,
+    frame_size: FrameSize | None = None,
+    labels: Sequence[str] | str | Path | None = None,
+    loaded: Any = None,
+) -> Movinet:
+    """Return the network of a model, ready to be trained or written anew.
+
+    Args:
+        path: A SavedModel, a checkpoint, or the ``.safetensors`` file of a network.
+        mode: What it has to be.
+        source: What to call it.
+        frame_size: The ``(height, width)`` of the frames; `None` for the model's own.
+        labels: The names of the classes, or the path of a file; `None` for the model's own.
+        loaded: The SavedModel, if TensorFlow has loaded it already.
+
+    Raises:
+        ModelError: If it cannot be read, or is not of this *mode*.
+        LabelsError: If the labels are not as many as the classes.
+    """
+    check_form(path, mode, source)
+    if labels is None:
+        labels = known_labels(path, source)
+    if isinstance(labels, (str, Path)):
+        labels = load_labels(labels)
+    with quiet_start():
+        if path.suffix == _NETWORK_SUFFIX:
+            network: Movinet = load_network(path, labels=labels, frame_size=frame_size)
+            return network
+        from movinet_lite.network.weights import import_weights
+
+        return import_weights(
+            path,
+            mode=mode,
+            labels=labels,
+            frame_size=frame_size,
+            loaded=loaded,
+            name=source,
+        ).network
+
+
+def open_as_it_is(
+    path: Path,
+    mode: Mode,
+    source: str,
+    *,
+    threads: int | None = None,
+    labels: tuple[str, ...] | None = None,
+) -> ClipModel | StreamModel:
+    """Return the model at *path* for TensorFlow to run; the arguments are those of `open_network`.
+
+    Args:
+        path: As there.
+        mode: As there.
+        source: As there.
+        threads: How many threads TensorFlow computes with; `None` for one a core.
+        labels: The names of the classes; `None` for the model's own.
+
+    Raises:
+        ModelError: If it cannot be read, or is not of this *mode*.
+    """
+    model = _run_signatures(path, mode, source, threads, labels)
+    if model is not None:
+        return model
+    check_form(path, mode, source)
+    with quiet_start():
+        import tensorflow as tf
+    set_threads(tf, threads, source)
+    return as_model(open_network(path, mode, source, labels=labels), source)
+
+
+def open_to_compile(
+    path: Path,
+    mode: Mode,
+    source: str,
+    *,
+    frame_size: FrameSize | None = None,
+    labels: tuple[str, ...] | None = None,
+) -> tuple[ClipModel | StreamModel, Movinet]:
+    """Return the model at *path* as it is, and its network; the arguments are those of `open_network`.
+
+    Raises:
+        ConversionError: If it runs as it is alone: a base model with the weights of a stream model.
+        ModelError: If it cannot be read, or is not of this *mode*.
+    """
+    model = _run_signatures(path, mode, source, None, labels)
+    if model is None:
+        network = open_network(path, mode, source, labels=labels, frame_size=frame_size)
+        return as_model(network, source), network
+    if mode == "base" and _has_stream_weights(path):
+        raise ConversionError(
+            f"{source}: a base model to compile must have the weights of a base model; these are of a causal model "
+            "that was saved to take whole clips (StreamingClassifier runs it compiled, frame by frame)"
+        )
+    network = open_network(
+        path, mode, source, labels=labels, frame_size=frame_size, loaded=model.module
+    )
+    return model, network
+
+
+def _run_signatures(
+    path: Path,
+    mode: Mode,
+    source: str,
+    threads: int | None,
+    labels: tuple[str, ...] | None,
+) -> TensorFlowClipModel | TensorFlowStreamModel | None:
+    """Return a SavedModel that TensorFlow runs; `None` for what runs as a network of ours alone."""
+    if not path.is_dir():
+        return None
+    check_form(path, mode, source)
+    try:
+        return load_saved_model(
+            path, mode, threads=threads, source=source, labels=labels
+        )
+    except ModelError as error:
+        if (error.expected, error.received) != ("stream", "base"):
+            raise
+        if not _has_stream_weights(path):
+            raise
+        return None
+
+
+def _has_stream_weights(path: Path) -> bool:
+    """Return whether a SavedModel that takes whole clips is causal, so that its weights step frame by frame as well."""
+    from movinet_lite.network.sources import read_source
+    from movinet_lite.network.weights import recognise
+
+    try:
+        return recognise(read_source(path)).mode == "stream"
+    except ModelError:
+        return False

@@ -1,0 +1,47 @@
+"""Tells whether a model is a published one, and so tells the 600 classes of Kinetics-600 apart."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Final
+
+from movinet_lite.hub.cache import read_note
+from movinet_lite.hub.handles import MODEL_NAMES
+
+__all__ = ["is_kinetics_600"]
+
+# Of addresses on tfhub.dev, their mirrors and Kaggle, of Kaggle handles, and of the folders that kagglehub keeps them in.
+_PUBLISHED: Final = re.compile(
+    r"\b(?:tensorflow/(?:lite-model/)?movinet|google/movinet)/\S*kinetics-600",
+    re.IGNORECASE,
+)
+_PUBLISHED_FILES: Final = frozenset(
+    {
+        # tensorflow/lite-model/movinet/a0/stream/kinetics-600/classification/tflite/int8/1
+        "6125b36e2485eeb5cc1fd6206cf5e5d70235593fbc84610d1dce97fe3aa9c2ac",
+    }
+)
+
+
+def is_kinetics_600(source: str, path: Path) -> bool:
+    """Return whether a model is known to be one of those published for Kinetics-600.
+
+    That it has 600 classes proves nothing: someone may have trained it on 600 classes of their own.
+
+    Args:
+        source: What the user called it.
+        path: Where it is on this machine.
+    """
+    if source.lower() in MODEL_NAMES or _PUBLISHED.search(source):
+        return True
+    folder = path if path.is_dir() else path.parent
+    for kept in (folder, folder.parent):  # an archive may hold a folder of its own
+        note = read_note(kept)
+        if note is not None and _PUBLISHED.search(str(note.get("address"))):
+            return True
+    if path.suffix != ".tflite":
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() in _PUBLISHED_FILES
