@@ -12,18 +12,23 @@ from numpy.typing import NDArray
 import movinet_lite
 from movinet_lite import (
     BaseClassifier,
+    ClipModel,
+    FrameReader,
     LabelFilter,
     ModelInfo,
     MoViNetError,
     Prediction,
     StreamingClassifier,
+    StreamModel,
     VideoFrame,
     load_clip,
     load_labels,
     read_frames,
     softmax,
+    step_many,
     top_k,
 )
+from movinet_lite.testing import FakeClipModel, FakeStreamModel
 
 
 def stream(path: Path) -> None:
@@ -43,6 +48,11 @@ def stream(path: Path) -> None:
         assert_type(classifier.run(read_frames(path)), Iterator[Prediction])
         classifier.step(np.zeros((172, 172, 3), np.uint8))
         classifier.step(np.zeros((172, 172, 3), np.float32))
+        classifier.num_frames = 5
+        assert_type(classifier.predict_video(path, start_s=1.0), list[Prediction])
+        sessions = [classifier, classifier.new_session()]
+        pictures = [np.zeros((8, 8, 3), np.uint8)] * 2
+        step_many(sessions, pictures, times_s=[0.5, None])
 
 
 def classify(path: str) -> str:
@@ -50,9 +60,18 @@ def classify(path: str) -> str:
     try:
         classifier = BaseClassifier.load("a2", labels=["walking", "running"])
         clip = load_clip(path, fps=classifier.fps)
+        assert_type(classifier.predict_video(path, end_s=2.0), Prediction)
+        assert_type(classifier.predict_long(read_frames(path)), Prediction)
         return classifier.predict(clip).label
     except MoViNetError as error:
         return error.message
+
+
+def fake() -> tuple[StreamModel, ClipModel, FrameReader]:
+    """The fakes are models, and classifiers take them."""
+    StreamingClassifier(FakeStreamModel(labels=list("abcdef"), fps=None))
+    BaseClassifier(FakeClipModel(frame_size=(4, 4)))
+    return FakeStreamModel(), FakeClipModel(), read_frames("clip.mp4")
 
 
 def rank(logits: NDArray[np.float32]) -> None:

@@ -185,6 +185,9 @@ def test_run_gives_what_step_gives(frames_per_call):
     predictions = list(session.run(frames, frames_per_call=frames_per_call))
 
     assert_logits(predictions, frames)
+    alone = StreamingClassifier(FakeStreamModel())
+    for prediction, frame in zip(predictions, frames, strict=True):
+        np.testing.assert_array_equal(prediction.logits, alone.step(frame).logits)
     assert [prediction.frame_index for prediction in predictions] == list(range(19))
     assert session.num_frames == 19
     assert session.model.calls == -(-19 // frames_per_call)

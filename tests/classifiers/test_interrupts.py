@@ -59,7 +59,7 @@ def restore(sessions):
     ("work", "moves"),
     [
         (lambda sessions: sessions[0].step(FRAMES[1]), {0, 1}),
-        (lambda sessions: step_many(sessions, FRAMES[1:4]), {0, 3}),
+        (lambda sessions: step_many(sessions, list(FRAMES[1:4])), {0, 3}),
         (run, {0, 1, 2, 3, 4}),
         (restore, {0}),
         (lambda sessions: sessions[0].reset(), {0, -1}),

@@ -69,8 +69,9 @@ def test_states_that_do_not_count_leave_the_number_of_frames_to_the_caller():
     for frame in frames[:5]:
         first.step(frame)
     later = first.new_session()
+    later.predict_frames(frames[:2])
     later.states = first.states
-    assert later.num_frames == 0
+    assert later.num_frames == 2
     later.num_frames = np.int64(first.num_frames)
     assert later.step(frames[5]).frame_index == 5
     later.states = later.init_states
