@@ -36,6 +36,9 @@ MAX_PIXELS = 89_478_485
 It is Pillow's ``MAX_IMAGE_PIXELS``: a quarter of a gigabyte of RGB. 8K has 33 million pixels.
 """
 
+_PADDING_PIXELS = 64 * 65_536
+"""How many pixels FFmpeg's decoders may add to a frame: rows are padded to a multiple of 64."""
+
 _MAX_GAP_S = 86_400.0
 """How long a frame may be shown, in seconds: a day. What claims more has a damaged clock."""
 
@@ -262,12 +265,15 @@ class VideoDecoder:
         from av import FFmpegError
 
         try:
-            return packet.decode()
+            pictures = packet.decode()
         except FFmpegError as error:
             if not self._skips_damage:
                 raise
             self.damage, self._cause = error.strerror, error
             return []
+        for picture in pictures:
+            _check_pixels(picture.height, picture.width, self._max_pixels, self.path)
+        return pictures
 
     def _decode_from(self, start_s: float) -> Iterator[VideoFrame]:
         from av import FFmpegError
@@ -424,13 +430,17 @@ def _limit_pixels(stream: VideoStream, max_pixels: int | None, path: Path) -> No
     if max_pixels is None:
         return
     decoder = stream.codec_context
-    if decoder.height * decoder.width > max_pixels:
+    _check_pixels(decoder.height, decoder.width, max_pixels, path)
+    limit = max_pixels + _PADDING_PIXELS
+    decoder.options = {**decoder.options, "max_pixels": str(limit)}
+
+
+def _check_pixels(height: int, width: int, max_pixels: int | None, path: Path) -> None:
+    if max_pixels is not None and height * width > max_pixels:
         raise VideoError(
-            f"frames may have up to {max_pixels:,} pixels; these are {decoder.height} x {decoder.width} "
-            "(allow more: max_pixels=...)",
+            f"frames may have up to {max_pixels:,} pixels; these are {height} x {width} (allow more: max_pixels=...)",
             path,
         )
-    decoder.options = {**decoder.options, "max_pixels": str(max_pixels)}
 
 
 def _find_stream(container: InputContainer, path: Path) -> VideoStream:
