@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import VideoError
+from movinet_lite.video.hdr import to_bt709, transfer_of
 from movinet_lite.video.scaling import SCALING
 from movinet_lite.video.source import VideoFile, VideoSource
 from movinet_lite.video.timing import JUMP_S, FrameClock
@@ -195,12 +196,13 @@ class VideoDecoder:
 
         height, width = self._turn.swap(frame_size or self.info.frame_size)
         same_size = (height, width) == (picture.height, picture.width)
+        transfer = transfer_of(picture)
         try:
             rgb = self._scaler.reformat(
                 picture,
                 width=width,
                 height=height,
-                format="rgb24",
+                format="rgb24" if transfer is None else "rgb48le",
                 interpolation=_SAME_SIZE if same_size else SCALING,
                 threads=1,
             )
@@ -210,8 +212,11 @@ class VideoDecoder:
                 f"cannot be converted to RGB: {error.strerror}",
                 self.path,
             ) from error
-        array = self._turn.apply(cast("NDArray[np.uint8]", rgb.to_ndarray()))
-        return array.copy() if rgb is picture else array
+        array = rgb.to_ndarray()
+        if transfer is not None:
+            array = to_bt709(cast("NDArray[np.uint16]", array), transfer)
+        turned = self._turn.apply(cast("NDArray[np.uint8]", array))
+        return turned.copy() if rgb is picture else turned
 
     def error(self, message: str) -> VideoError:
         """Return the error that says *message*, with the cause of the damage as its cause."""
