@@ -143,7 +143,7 @@ def test_a_cut_file_can_be_read_to_the_cut_without_an_error(tmp_path, kind):
 
     with read_frames(path, skip_damage=True) as reader:
         frames = list(reader)
-        assert len(frames) > 5
+        assert len(frames) >= 3
         assert reader.damage
     assert reader.damage
     with pytest.raises(VideoError, match="skip_damage=True"):
