@@ -10,6 +10,7 @@ from movinet_lite.video.reading import (
 from movinet_lite.video.sampling import frames_shown_at, sample_times
 from movinet_lite.video.scaling import (
     Fit,
+    FrameScaler,
     prepare_clip,
     prepare_frame,
     to_float01,
@@ -20,6 +21,7 @@ from movinet_lite.video.writing import write_video
 __all__ = [
     "Fit",
     "FrameReader",
+    "FrameScaler",
     "VideoInfo",
     "frames_shown_at",
     "load_clip",

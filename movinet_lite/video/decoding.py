@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import VideoError
+from movinet_lite.video.hdr import to_bt709, transfer_of
 from movinet_lite.video.scaling import SCALING
 from movinet_lite.video.source import VideoFile, VideoSource
 from movinet_lite.video.timing import JUMP_S, FrameClock
@@ -35,6 +36,9 @@ MAX_PIXELS = 89_478_485
 
 It is Pillow's ``MAX_IMAGE_PIXELS``: a quarter of a gigabyte of RGB. 8K has 33 million pixels.
 """
+
+_PADDING_PIXELS = 64 * 65_536
+"""How many pixels FFmpeg's decoders may add to a frame: rows are padded to a multiple of 64."""
 
 _MAX_GAP_S = 86_400.0
 """How long a frame may be shown, in seconds: a day. What claims more has a damaged clock."""
@@ -192,12 +196,13 @@ class VideoDecoder:
 
         height, width = self._turn.swap(frame_size or self.info.frame_size)
         same_size = (height, width) == (picture.height, picture.width)
+        transfer = transfer_of(picture)
         try:
             rgb = self._scaler.reformat(
                 picture,
                 width=width,
                 height=height,
-                format="rgb24",
+                format="rgb24" if transfer is None else "rgb48le",
                 interpolation=_SAME_SIZE if same_size else SCALING,
                 threads=1,
             )
@@ -207,8 +212,11 @@ class VideoDecoder:
                 f"cannot be converted to RGB: {error.strerror}",
                 self.path,
             ) from error
-        array = self._turn.apply(cast("NDArray[np.uint8]", rgb.to_ndarray()))
-        return array.copy() if rgb is picture else array
+        array = rgb.to_ndarray()
+        if transfer is not None:
+            array = to_bt709(cast("NDArray[np.uint16]", array), transfer)
+        turned = self._turn.apply(cast("NDArray[np.uint8]", array))
+        return turned.copy() if rgb is picture else turned
 
     def error(self, message: str) -> VideoError:
         """Return the error that says *message*, with the cause of the damage as its cause."""
@@ -262,12 +270,15 @@ class VideoDecoder:
         from av import FFmpegError
 
         try:
-            return packet.decode()
+            pictures = packet.decode()
         except FFmpegError as error:
             if not self._skips_damage:
                 raise
             self.damage, self._cause = error.strerror, error
             return []
+        for picture in pictures:
+            _check_pixels(picture.height, picture.width, self._max_pixels, self.path)
+        return pictures
 
     def _decode_from(self, start_s: float) -> Iterator[VideoFrame]:
         from av import FFmpegError
@@ -424,13 +435,17 @@ def _limit_pixels(stream: VideoStream, max_pixels: int | None, path: Path) -> No
     if max_pixels is None:
         return
     decoder = stream.codec_context
-    if decoder.height * decoder.width > max_pixels:
+    _check_pixels(decoder.height, decoder.width, max_pixels, path)
+    limit = max_pixels + _PADDING_PIXELS
+    decoder.options = {**decoder.options, "max_pixels": str(limit)}
+
+
+def _check_pixels(height: int, width: int, max_pixels: int | None, path: Path) -> None:
+    if max_pixels is not None and height * width > max_pixels:
         raise VideoError(
-            f"frames may have up to {max_pixels:,} pixels; these are {decoder.height} x {decoder.width} "
-            "(allow more: max_pixels=...)",
+            f"frames may have up to {max_pixels:,} pixels; these are {height} x {width} (allow more: max_pixels=...)",
             path,
         )
-    decoder.options = {**decoder.options, "max_pixels": str(max_pixels)}
 
 
 def _find_stream(container: InputContainer, path: Path) -> VideoStream:

@@ -246,7 +246,11 @@ class FrameReader:
                 "the reader is closed (call read_frames again to read on)",
                 self.path,
             )
-        chosen = next(self._chosen, None)
+        try:
+            chosen = next(self._chosen, None)
+        except BaseException:
+            self.close()
+            raise
         if chosen is None:
             self._is_at_end = True
             self.close()

@@ -160,6 +160,15 @@ def test_only_a_clock_that_may_jump_is_set_ahead(may_jump, resumed):
     assert found == [0, 4, resumed, resumed + 4]
 
 
+def test_a_new_clock_keeps_its_own_steps():
+    """After a clock was set anew, frames are as far apart as its stamps say."""
+    stamps = [(7 + 4 * i, 5 + 4 * i) for i in range(40)]
+
+    found = times(clock(), [*stamps, (7, 5), (17, 15), (18, 16)])
+
+    assert found[-4:] == [156, 160, 170, 171]
+
+
 def test_every_new_clock_goes_on():
     """A clock that falls again and again goes on each time."""
     stamps = [(7 + 4 * i, 5 + 4 * i) for i in range(40)]
