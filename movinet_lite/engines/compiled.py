@@ -1,16 +1,18 @@
 """From a SavedModel or a network of ours to LiteRT graphs that were seen to give the same logits, made once and kept in the cache.
 
-An entry of the cache is a folder with one graph a number of frames a call. Its name holds a checksum of the model, so
-that a changed model gets an entry of its own, and its note holds the checksums of the graphs, so that a damaged one is
-made anew. Loading from the cache imports no TensorFlow.
+An entry of the cache is a folder with one graph: for one frame a call, for several frames, or for several streams. Its
+name holds a checksum of the model, so that a changed model gets entries of its own; labels are no part of it, since they
+change nothing that is computed. A graph that is damaged is made anew, and nothing else. Loading from the cache imports no
+TensorFlow.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +28,7 @@ from movinet_lite.engines.litert.step_graphs import ONE_FRAME, Call
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
 from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.opening import is_checkpoint, open_to_compile
-from movinet_lite.errors import ConversionError
+from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.hub.cache import (
     compiled_folder,
     locked,
@@ -34,6 +36,7 @@ from movinet_lite.hub.cache import (
     read_note,
     write_note,
 )
+from movinet_lite.network.litert_file import read_litert_info
 from movinet_lite.network.spec import assumption_of, read_facts
 from movinet_lite.network.variants import Mode, Variant
 
@@ -43,10 +46,11 @@ TOLERANCE: Final = 1e-4
 """How far the logits of a compiled model may be from its source's, over the largest of the source."""
 
 # For `run`. More frames a call share the weights, fewer stay in the processor's caches; see docs/performance.
-_FRAMES_PER_CALL: Final = {"t0": 16, "a0": 16}
-_FRAMES_PER_CALL_OF_LARGER: Final = 8
+_FRAMES_OF_LONG_CALL: Final = {"t0": 16, "a0": 16}
+_FRAMES_OF_LONG_CALL_OF_LARGER: Final = 8
 # Raise it when what is compiled changes, so that old entries are made anew.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_GRAPH: Final = "graph.tflite"
 # One model at a time: it takes all cores, and gigabytes.
 _COMPILING: Final = threading.Lock()
 _CHECKED_FRAMES: Final = 18  # a call of sixteen, or two of eight, and two of one
@@ -77,25 +81,27 @@ def load_compiled(
 
     Raises:
         ConversionError: If it does not compile, or the compiled model gives other logits.
+        LabelsError: If the labels are not as many as the classes.
         ModelError: If it cannot be read, or is not of this *mode*.
     """
-    job = _Job(path, mode, source, frame_size, streams, labels)
-    entry = compiled_folder() / job.entry_name()
-    graphs = _kept_graphs(entry)
-    if graphs is not None:
-        _repeat_assumption(entry, path, source)
+    job = _Job(path, mode, source, frame_size, streams)
+    name = job.name()
+    entries = {kind: compiled_folder() / f"{name}-{kind}" for kind in job.kinds()}
+    if not _missing(entries):
+        _repeat_assumption(next(iter(entries.values())), path, source)
     else:
-        with locked(entry):
-            graphs = _kept_graphs(entry)
-            if graphs is None:
-                with _COMPILING, new_folder(entry) as folder:
-                    _compile(job, folder)
-                graphs = _kept_graphs(entry)
-    if graphs is None:
+        # One process compiles for all; under the names of the entries others may remove them.
+        with locked(compiled_folder() / name), _COMPILING:
+            if missing := _missing(entries):
+                _make_entries(job, entries, missing)
+    if missing := _missing(entries):
         raise ConversionError(
-            f"{source}: the compiled model must be readable where it was written; {entry} is not"
+            f"{source}: the compiled model must be readable where it was written; {entries[missing[0]]} is not"
         )
-    return _load(graphs, mode, threads, source)
+    if labels is None and path.is_dir() and (facts := read_facts(path)):
+        labels = facts.labels
+    graphs = [entry / _GRAPH for entry in entries.values()]
+    return _load(graphs, mode, threads, source, labels)
 
 
 @attrs.frozen
@@ -107,42 +113,60 @@ class _Job:
     source: str
     frame_size: FrameSize | None
     streams: int
-    labels: tuple[str, ...] | None
 
-    def entry_name(self) -> str:
-        """Return the name of its entry in the cache, which differs where anything that is compiled differs."""
-        facts = (_FORMAT, self.mode, self.frame_size, self.streams, self.labels)
-        digest = hashlib.sha256(repr(facts).encode())
+    def name(self) -> str:
+        """Return how the names of its entries in the cache begin, which differs where what is computed differs."""
+        digest = hashlib.sha256(repr((_FORMAT, self.mode, self.frame_size)).encode())
         if self.path.is_file():
             name = self.path.stem
             digest.update(_checksum(self.path).encode())
         else:
             name = self.path.name
-            digest.update(repr(read_facts(self.path)).encode())
+            if facts := read_facts(self.path):
+                digest.update(repr(attrs.evolve(facts, labels=None)).encode())
             for file in sorted(self.path.rglob("*")):
-                if file.is_file() and file.suffix != ".json":  # notes have dates
+                if file.is_file() and _counts(file.relative_to(self.path)):
                     digest.update(str(file.relative_to(self.path)).encode())
                     digest.update(_checksum(file).encode())
         name = name[:40].strip(".")  # a name with a dot before it is no entry
         return f"{name}-{self.mode}-{digest.hexdigest()[:16]}"
 
-    def calls(self, variant: Variant) -> list[Call]:
-        """Return what graphs to write."""
+    def kinds(self) -> list[str]:
+        """Return what graphs it takes, each as the end of a name of an entry."""
         if self.mode == "base":
+            return ["clip"]
+        kinds = ["frame", "frames"]
+        return kinds if self.streams == 1 else [*kinds, f"streams_{self.streams}"]
+
+    def call(self, kind: str, variant: Variant) -> Call:
+        """Return what the graph of a *kind* takes."""
+        if kind == "clip":
             # The graph of a base model takes clips of any length, whatever length it is written for.
-            return [Call(1, variant.clip_frames)]
-        many = _FRAMES_PER_CALL.get(variant.name, _FRAMES_PER_CALL_OF_LARGER)
-        calls = [ONE_FRAME, Call(1, many)]
-        return calls if self.streams == 1 else [*calls, Call(self.streams, 1)]
+            return Call(1, variant.clip_frames)
+        if kind == "frame":
+            return ONE_FRAME
+        if kind == "frames":
+            larger = _FRAMES_OF_LONG_CALL_OF_LARGER
+            return Call(1, _FRAMES_OF_LONG_CALL.get(variant.name, larger))
+        return Call(self.streams, 1)
+
+
+def _counts(file: Path) -> bool:
+    """Return whether a file of a SavedModel has to do with what it computes: notes have dates, and labels are names."""
+    return file.suffix != ".json" and file != Path("labels.txt")
 
 
 def _load(
-    graphs: Sequence[Path], mode: Mode, threads: int | None, source: str
+    graphs: Sequence[Path],
+    mode: Mode,
+    threads: int | None,
+    source: str,
+    labels: tuple[str, ...] | None,
 ) -> LiteRTClipModel | LiteRTStreamModel:
     if mode == "base":
         (graph,) = graphs
-        return LiteRTClipModel(graph, threads=threads, source=source)
-    return load_graphs(graphs, threads=threads, source=source)
+        return LiteRTClipModel(graph, threads=threads, source=source, labels=labels)
+    return load_graphs(graphs, threads=threads, source=source, labels=labels)
 
 
 def _checksum(path: Path) -> str:
@@ -150,17 +174,9 @@ def _checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _kept_graphs(entry: Path) -> list[Path] | None:
-    """Return the graphs of an entry; `None` if one is missing or damaged."""
-    note = read_note(entry)
-    checksums = None if note is None else note.get("graphs")
-    if not isinstance(checksums, dict) or not checksums:
-        return None
-    for name, expected in checksums.items():
-        path = entry / str(name)
-        if not path.is_file() or _checksum(path) != expected:
-            return None
-    return [entry / str(name) for name in checksums]
+def _missing(entries: Mapping[str, Path]) -> list[str]:
+    """Return the kinds of the graphs that are missing or damaged."""
+    return [kind for kind, entry in entries.items() if not _is_whole(entry)]
 
 
 def _repeat_assumption(entry: Path, path: Path, source: str) -> None:
@@ -173,8 +189,29 @@ def _repeat_assumption(entry: Path, path: Path, source: str) -> None:
         warnings.warn(message, UserWarning, stacklevel=4)
 
 
-def _compile(job: _Job, folder: Path) -> None:
-    """Write the graphs of a model and their note into *folder*."""
+def _is_whole(entry: Path) -> bool:
+    if read_note(entry) is None:
+        return False
+    try:
+        return read_litert_info(entry / _GRAPH) is not None
+    except ModelError:
+        return False
+
+
+def _make_entries(
+    job: _Job, entries: Mapping[str, Path], missing: Sequence[str]
+) -> None:
+    """Compile the graphs of the kinds that are *missing*, all of them or none."""
+    with contextlib.ExitStack() as stack:
+        folders = dict(entries)
+        for kind in missing:
+            stack.enter_context(locked(entries[kind]))
+            folders[kind] = stack.enter_context(new_folder(entries[kind]))
+        _compile(job, folders, missing)
+
+
+def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> None:
+    """Write the graphs that are *missing* and their notes into their *folders*, and see that all agree with the source."""
     with quiet_start():
         from movinet_lite.network.export import export_litert
 
@@ -183,30 +220,34 @@ def _compile(job: _Job, folder: Path) -> None:
             job.mode,
             job.source,
             frame_size=job.frame_size,
-            labels=job.labels,
+            labels=None,
         )
-        graphs = []
-        for call in job.calls(network.variant):
-            graph = folder / f"streams_{call.streams}_frames_{call.frames}.tflite"
-            export_litert(network, graph, num_frames=call.frames, batch=call.streams)
-            graphs.append(graph)
-    compiled = _load(graphs, job.mode, None, job.source)
+        for kind in missing:
+            call = job.call(kind, network.variant)
+            export_litert(
+                network,
+                folders[kind] / _GRAPH,
+                num_frames=call.frames,
+                batch=call.streams,
+            )
+    graphs = [folder / _GRAPH for folder in folders.values()]
+    compiled = _load(graphs, job.mode, None, job.source, None)
     difference = _difference(compiled, reference, job.streams, network.spec.frame_size)
     if not difference <= TOLERANCE:  # also false for NaN
         raise ConversionError(
             f"{job.source}: a compiled model must give the logits of its source to {TOLERANCE:g} of the largest; "
             f"this one differs by {difference:.1e}"
         )
-    write_note(
-        folder,
-        source=job.source,
-        mode=job.mode,
-        frame_size=network.spec.frame_size,
-        difference=difference,
-        activation=network.spec.activation,
-        gate=network.spec.gate,
-        graphs={graph.name: _checksum(graph) for graph in graphs},
-    )
+    for kind in missing:
+        write_note(
+            folders[kind],
+            source=job.source,
+            mode=job.mode,
+            frame_size=network.spec.frame_size,
+            difference=difference,
+            activation=network.spec.activation,
+            gate=network.spec.gate,
+        )
 
 
 def _difference(

@@ -63,11 +63,13 @@ def load_model(
         engine: What computes; see `Engine`.
         threads: How many threads it may use; `None` for one a core.
         frame_size: The ``(height, width)`` of the frames to come; `None` for what the model was trained on.
-        streams: How many streams shall be stepped in one call; only a compiled model gains by it.
+        streams: How many streams shall be stepped in one call; only a model that the library compiles can. Others step
+            them one by one, to the same predictions.
         offline: Whether the network must not be touched.
 
     Warns:
-        UserWarning: If *engine* is ``"auto"`` and the model does not compile, or the compiled model gives other logits.
+        UserWarning: If *engine* is ``"auto"`` and the model does not compile, or the compiled model gives other logits;
+            or if *streams* has no effect.
 
     Raises:
         ArrayError: If *frame_size* is no height and width.
@@ -85,6 +87,14 @@ def load_model(
         frame_size = check_frame_size(frame_size)
     find = resolve_weights if engine == "tensorflow" else resolve_model
     path = find(source, mode, offline=offline)
+    if streams > 1 and (path.suffix == ".tflite" or engine == "tensorflow"):
+        warnings.warn(
+            f"streams={streams} has no effect: only a model that the library compiles takes several streams in one call; "
+            f"{'a .tflite file' if path.suffix == '.tflite' else 'TensorFlow'} steps them one by one (load the SavedModel "
+            "or .safetensors file with engine='litert', or leave streams out)",
+            UserWarning,
+            stacklevel=3,
+        )
     if path.suffix == ".tflite":
         return _load_tflite(path, mode, engine, threads, str(source))
     check_form(path, mode, str(source))

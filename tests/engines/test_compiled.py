@@ -14,9 +14,8 @@ import pytest
 from movinet_lite import BaseClassifier, StreamingClassifier
 from movinet_lite.classifiers import step_many
 from movinet_lite.engines import compiled as compiled_module
-from movinet_lite.engines.compiled import load_compiled
 from movinet_lite.engines.litert.step_graphs import Call, StepGraph
-from movinet_lite.errors import ArrayError, ConversionError, ModelError
+from movinet_lite.errors import ArrayError, ConversionError, LabelsError, ModelError
 from movinet_lite.hub.cache import compiled_folder
 from tests.saved_models import COLOURS, write_stream_saved_model
 
@@ -359,69 +358,81 @@ def test_every_entry_is_one_that_can_be_listed_and_cleared(tmp_path):
     """The cache passes over names with a dot before them."""
     for name in (".model", "...", "model"):
         (tmp_path / name).mkdir()
-        job = compiled_module._Job(tmp_path / name, "base", name, None, 1, None)
-        assert not job.entry_name().startswith(".")
-
-
-@pytest.mark.usefixtures("in_cache")
-def test_a_damaged_entry_is_made_anew(saved_models, tmp_path, monkeypatch, frames):
-    """What lies in the cache is checked before it is used."""
-    path = saved_models / "stream"
-    load(path, "litert")
-    kept = compiled_folder()
-    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
-    shutil.copytree(kept, compiled_folder())
-    compiled = []
-
-    def compile_again(job, folder):
-        compiled.append(job)
-        shutil.copytree(kept / job.entry_name(), folder, dirs_exist_ok=True)
-
-    monkeypatch.setattr(compiled_module, "_compile", compile_again)
-    model = load_compiled(
-        path, "stream", source=str(path), frame_size=FRAME_SIZE, labels=LABELS
-    )
-    assert compiled == []
-    job = compiled_module._Job(path, "stream", str(path), FRAME_SIZE, 1, LABELS)
-    graph = compiled_folder() / job.entry_name() / "streams_1_frames_1.tflite"
-    whole = graph.read_bytes()
-    note = graph.parent / "movinet_lite_cache.json"
-    for damage in (
-        lambda: graph.write_bytes(whole[:5000] + b"\0\0\0\1" + whole[5004:]),
-        lambda: note.write_text("{", encoding="utf-8"),
-        graph.unlink,
-    ):
-        damage()
-        compiled.clear()
-        model = load_compiled(
-            path, "stream", source=str(path), frame_size=FRAME_SIZE, labels=LABELS
-        )
-        assert len(compiled) == 1
-        assert graph.read_bytes() == whole
-    model.step(frames[:2], model.init_states(FRAME_SIZE))
+        job = compiled_module._Job(tmp_path / name, "base", name, None, 1)
+        assert not job.name().startswith(".")
 
 
 @pytest.fixture
 def copied(compiled_cache, saved_models, tmp_path, monkeypatch):
-    """Let compiling be a copy from the shared cache, in a cache of its own; return the jobs that were done."""
+    """Let compiling be a copy from the shared cache, in a cache of its own; return what graphs were made each time."""
     monkeypatch.setenv("MOVINET_LITE_CACHE", str(compiled_cache))
-    load(saved_models / "stream", "litert")
+    load(saved_models / "stream", "litert", streams=4)
     kept = compiled_folder()
-    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
-    jobs = []
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path / "cache"))
+    made = []
 
-    def copy(job, folder):
-        jobs.append(job)
-        (entry,) = (
-            note.parent
-            for note in kept.glob("*/movinet_lite_cache.json")
-            if len(json.loads(note.read_text())["graphs"]) == 2
-            and json.loads(note.read_text())["source"] == job.source
-        )
-        shutil.copytree(entry, folder, dirs_exist_ok=True)
+    def copy(_job, folders, missing):
+        made.append(list(missing))
+        for kind in missing:
+            (entry,) = (
+                note.parent
+                for note in kept.glob(f"*-{kind}/movinet_lite_cache.json")
+                if json.loads(note.read_text())["source"]
+                == str(saved_models / "stream")
+            )
+            shutil.copytree(entry, folders[kind], dirs_exist_ok=True)
 
     monkeypatch.setattr(compiled_module, "_compile", copy)
-    return jobs
+    return made
+
+
+def test_a_damaged_graph_is_made_anew(saved_models, copied, frames):
+    """What lies in the cache is checked before it is used, and what is whole stays."""
+    path = saved_models / "stream"
+    load(path, "litert")
+    assert copied == [["frame", "frames"]]
+    (graph,) = compiled_folder().glob("*-frame/*.tflite")
+    whole = graph.read_bytes()
+    note = graph.parent / "movinet_lite_cache.json"
+    for damage in (
+        lambda: graph.write_bytes(whole[:5000] + b"\0\0\0\1" + whole[5004:]),
+        lambda: graph.write_bytes(whole[:5000]),
+        lambda: note.write_text("{", encoding="utf-8"),
+        graph.unlink,
+    ):
+        damage()
+        copied.clear()
+        session = load(path, "litert")
+        assert copied == [["frame"]]
+        assert graph.read_bytes() == whole
+    session.step(frames[0])
+
+
+def test_another_number_of_streams_compiles_one_graph_more(saved_models, copied):
+    """The graphs of one stream are there already, and serve with any number."""
+    path = saved_models / "stream"
+    for streams in (1, 4, 1, 4):
+        load(path, "litert", streams=streams)
+    assert copied == [["frame", "frames"], ["streams_4"]]
+
+
+def test_labels_are_no_part_of_what_is_compiled(saved_models, copied, tmp_path):
+    """Another ``labels.txt`` beside the model names its classes anew, and compiles nothing; without it, its own count."""
+    path = tmp_path / "model"
+    shutil.copytree(saved_models / "stream", path)
+    names = ("one", "two", "three", "four")
+    assert load(path, "litert").labels == LABELS
+    (path / "labels.txt").write_text("\n".join(names), encoding="utf-8")
+    assert load(path, "litert").labels == names
+    assert load(path, "tensorflow").labels == names
+    (path / "labels.txt").write_text("\n".join(names[::-1]), encoding="utf-8")
+    assert load(path, "litert").labels == names[::-1]
+    (path / "labels.txt").unlink()
+    assert load(path, "litert").labels == LABELS
+    (path / "labels.txt").write_text("one\ntwo", encoding="utf-8")
+    with pytest.raises(LabelsError, match="each of the 4 classes; got 2 names"):
+        load(path, "litert")
+    assert len(copied) == 1
 
 
 def test_an_entry_of_an_earlier_format_is_not_used(saved_models, monkeypatch, copied):
@@ -513,8 +524,8 @@ def test_whatever_stops_the_compilation_tensorflow_goes_on(
     """One warning that says why; or, where LiteRT was asked for, one error of ours."""
     monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
 
-    def fail(_job, folder):
-        (folder / "half.tflite").write_bytes(b"half")
+    def fail(_job, folders, missing):
+        (folders[missing[0]] / "half.tflite").write_bytes(b"half")
         raise error
 
     monkeypatch.setattr(compiled_module, "_compile", fail)

@@ -132,7 +132,10 @@ def test_a_litert_file_of_a_base_network_cut_short(tmp_path):
     whole = path.read_bytes()
     for kept in (len(whole) - 40, len(whole) // 2):
         path.write_bytes(whole[:kept])
-        with pytest.raises(ModelError, match="one that this library wrote"):
+        with pytest.raises(
+            ModelError,
+            match=r"one that this library wrote|archive that holds it is damaged",
+        ):
             BaseClassifier.load(path)
 
 

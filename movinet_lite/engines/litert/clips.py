@@ -25,6 +25,7 @@ from movinet_lite.engines.litert.graphs import (
 from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError, said_by
+from movinet_lite.labels import check_labels
 from movinet_lite.network.litert_file import read_litert_info
 from movinet_lite.network.variants import check_mode, get_variant
 
@@ -35,7 +36,12 @@ class LiteRTClipModel:
     """A base model: whole clips in, logits out."""
 
     def __init__(
-        self, path: str | Path, *, threads: int | None = None, source: str | None = None
+        self,
+        path: str | Path,
+        *,
+        threads: int | None = None,
+        source: str | None = None,
+        labels: tuple[str, ...] | None = None,
     ) -> None:
         """Compile a file of ours for the processor.
 
@@ -43,8 +49,10 @@ class LiteRTClipModel:
             path: A ``.tflite`` file that `movinet_lite.network.export.export_litert` wrote for a base model.
             threads: How many threads to compute with; `None` for one a core.
             source: What to call the model in messages; *path* if `None`.
+            labels: The labels of the classes; `None` for those in the file.
 
         Raises:
+            LabelsError: If the labels are not as many as the classes.
             ModelError: If it is no such file.
         """
         source = source or str(path)
@@ -69,7 +77,9 @@ class LiteRTClipModel:
             variant=ours.variant,
             frame_size=ours.frame_size,
             fps=ours.fps,
-            labels=ours.labels,
+            labels=ours.labels
+            if labels is None
+            else check_labels(labels, ours.num_classes),
         )
         self._file = GraphFile.now(path)
         self._threads = threads or available_cores()

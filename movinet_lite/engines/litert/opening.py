@@ -10,6 +10,7 @@ from movinet_lite.engines.litert.graphs import Graph
 from movinet_lite.engines.litert.step_graphs import ONE_FRAME, Call, StepGraph
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
 from movinet_lite.errors import ModelError
+from movinet_lite.labels import check_labels
 from movinet_lite.network.litert_file import LiteRTInfo, read_litert_info
 from movinet_lite.network.variants import check_mode, recognise_variant
 
@@ -59,6 +60,7 @@ def load_graphs(
     *,
     threads: int | None = None,
     source: str,
+    labels: tuple[str, ...] | None = None,
 ) -> LiteRTStreamModel:
     """Return the stream model in files of ours.
 
@@ -66,8 +68,10 @@ def load_graphs(
         paths: The files, one a kind of call; one must be for one stream and one frame.
         threads: How many threads to compute with; `None` for one a core.
         source: What to call the model in messages.
+        labels: The labels of the classes; `None` for those in the file for one stream and one frame.
 
     Raises:
+        LabelsError: If the labels are not as many as the classes.
         ModelError: If they are no stream model.
     """
     by_call: dict[Call, Path] = {}
@@ -98,6 +102,8 @@ def load_graphs(
         variant=ours.variant,
         frame_size=ours.frame_size,
         fps=ours.fps,
-        labels=ours.labels,
+        labels=ours.labels
+        if labels is None
+        else check_labels(labels, ours.num_classes),
     )
     return LiteRTStreamModel(by_call, info, graph_info=ours, threads=threads)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from movinet_lite import BaseClassifier, StreamingClassifier
+from movinet_lite.classifiers import step_many
 from movinet_lite.engines.litert import graphs, step_graphs, streams
 from movinet_lite.engines.litert.opening import load_tflite
 from movinet_lite.errors import ModelError, SessionError
@@ -156,6 +157,17 @@ def test_a_model_computes_with_the_cores_it_may_use(tflite, monkeypatch):
     load_tflite(tflite())
     load_tflite(tflite(), threads=2)
     assert made == [3, 2]
+
+
+def test_streams_of_a_file_that_takes_one_are_said_to_have_no_effect(tflite, frames):
+    """The predictions are right, and whoever waits for a gain is told that there is none."""
+    with pytest.warns(UserWarning, match=r"streams=3 has no effect: .*one by one"):
+        first = StreamingClassifier.load(tflite(), labels=COLOURS, streams=3)
+    sessions = [first, first.new_session(), first.new_session()]
+    found = step_many(sessions, list(frames[:3]))
+    for frame, prediction in zip(frames, found, strict=False):
+        alone = first.new_session().step(frame)
+        np.testing.assert_array_equal(prediction.logits, alone.logits)
 
 
 def test_step_is_pure(tflite, frames):
