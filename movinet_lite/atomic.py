@@ -1,15 +1,27 @@
-"""Write files and directories so that a reader never sees half of one."""
+"""Write files and directories so that a reader never sees half of one.
+
+What is being made stands beside its place under a name of its own, which ends in `TEMPORARY_PATTERN`, and moves there by one rename. It has
+the permissions that the process gives to whatever it makes.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["new_directory", "write_atomically"]
+__all__ = ["TEMPORARY_PATTERN", "new_directory", "remove", "write_atomically"]
+
+TEMPORARY_PATTERN = "." + "[0-9a-f]" * 8 + ".tmp"
+"""How the names of what is being made end, for `glob`; they begin with a dot and the name of what is made."""
+
+
+def _temporary_name(path: Path) -> Path:
+    """Return a name beside *path* that nothing has, hidden from listings."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -21,12 +33,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     path = path.resolve()  # where path is a link, it stays one
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    temporary = Path(name)
+    temporary = _temporary_name(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
-        temporary.chmod(0o644)  # mkstemp lets only its maker read
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -34,26 +44,33 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def new_directory(path: Path) -> Iterator[Path]:
+def new_directory(path: Path, *, through_link: bool = True) -> Iterator[Path]:
     """Give an empty directory beside *path*, and rename it to *path* once the block is through.
 
-    A directory that is there is replaced. If the block raises, nothing is left and *path* stays as it was.
+    What is there is replaced. If the block raises, nothing is left and *path* stays as it was.
 
     Args:
         path: The directory to be; its parent is made if there is none.
+        through_link: Whether a link at *path* stays, and what it points to is replaced; else the link is.
     """
-    path = path.resolve()  # where path is a link, it stays one
+    if through_link and path.exists():
+        path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    temporary = _temporary_name(path)
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o755)  # mkdtemp lets only its maker in
-        if path.is_dir():
-            old = temporary.with_name(temporary.name + "-old")
-            path.replace(old)
-            temporary.replace(path)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(path)
+        if os.path.lexists(path):
+            remove(path)
+        temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a directory, which is all there under its name or not there at all, also while it goes."""
+    going = path.rename(_temporary_name(path))
+    if going.is_dir() and not going.is_symlink():
+        shutil.rmtree(going)
+    else:
+        going.unlink()

@@ -1,5 +1,7 @@
 """Nothing half written is ever seen."""
 
+import os
+
 import pytest
 
 from movinet_lite.atomic import new_directory, write_atomically
@@ -60,3 +62,18 @@ def test_a_link_stays_a_link(tmp_path):
     assert (tmp_path / "file.bin").read_bytes() == b"new"
     assert (tmp_path / "link.bin").is_symlink()
     assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o002])
+def test_what_is_written_has_the_permissions_that_the_process_gives(tmp_path, mask):
+    """Who keeps files private, or shares them with a group, finds these like all others."""
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "file", b"x")
+        with new_directory(tmp_path / "folder"):
+            pass
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~mask
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o777 & ~mask

@@ -100,7 +100,7 @@ def step_for_long(
     seconds = time.perf_counter() - started
     growth_mb = _memory_mb() - memory_mb
     expected = _reference(path, frames, steps)
-    from movinet_lite.network.probes import largest_difference
+    from movinet_lite.network.agreement import largest_difference
 
     return EnduranceReport(
         steps=steps,

@@ -32,6 +32,7 @@ from movinet_lite.cli.output import (
     WRONG_USAGE,
     complain,
 )
+from movinet_lite.cli.quiet import native_notes_held_back, quiet_exit
 from movinet_lite.errors import DataError, LabelsError, MoViNetError, VariantError
 
 __all__ = ["main", "make_parser"]
@@ -82,7 +83,7 @@ def _run(argv: Sequence[str] | None) -> int:
     # What TensorFlow says of itself below the level of errors is of no use to someone with a video.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with _library_warnings():
+        with native_notes_held_back(), _library_warnings():
             return int(args.run(args))
     except (DataError, LabelsError, VariantError, UsageError) as error:
         complain("error", error)
@@ -94,6 +95,8 @@ def _run(argv: Sequence[str] | None) -> int:
         for line in rest:
             print(f"  {line.strip()}", file=sys.stderr)
         return FAILED
+    finally:
+        quiet_exit()
 
 
 @contextlib.contextmanager

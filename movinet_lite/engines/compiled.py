@@ -36,14 +36,18 @@ from movinet_lite.hub.cache import (
     read_note,
     write_note,
 )
+from movinet_lite.network.agreement import (
+    COMPILED_TOLERANCE,
+    PROBE_FRAMES,
+    agrees,
+    largest_difference,
+    probe_clip,
+)
 from movinet_lite.network.litert_file import read_litert_info
 from movinet_lite.network.spec import assumption_of, read_facts
 from movinet_lite.network.variants import Mode, Variant
 
-__all__ = ["TOLERANCE", "load_compiled"]
-
-TOLERANCE: Final = 1e-4
-"""How far the logits of a compiled model may be from its source's, over the largest of the source."""
+__all__ = ["load_compiled"]
 
 # For `run`. More frames a call share the weights, fewer stay in the processor's caches; see docs/performance.
 _FRAMES_OF_LONG_CALL: Final = {"t0": 16, "a0": 16}
@@ -54,8 +58,6 @@ _GRAPH: Final = "graph.tflite"
 # One model at a time: it takes all cores, and gigabytes.
 _COMPILING: Final = threading.Lock()
 _CHECKED_FRAMES: Final = 18  # a call of sixteen, or two of eight, and two of one
-# What rounding does to the logits grows with the frames, in models that are not trained to much more than the tolerance.
-_FRAMES_AGAINST_SOURCE: Final = 6
 
 
 def load_compiled(
@@ -233,9 +235,9 @@ def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> 
     graphs = [folder / _GRAPH for folder in folders.values()]
     compiled = _load(graphs, job.mode, None, job.source, None)
     difference = _difference(compiled, reference, job.streams, network.spec.frame_size)
-    if not difference <= TOLERANCE:  # also false for NaN
+    if not agrees(difference, COMPILED_TOLERANCE):
         raise ConversionError(
-            f"{job.source}: a compiled model must give the logits of its source to {TOLERANCE:g} of the largest; "
+            f"{job.source}: a compiled model must give the logits of its source to {COMPILED_TOLERANCE:g} of the largest; "
             f"this one differs by {difference:.1e}"
         )
     for kind in missing:
@@ -257,10 +259,9 @@ def _difference(
     frame_size: FrameSize,
 ) -> float:
     """Return the largest difference between the logits of a model and of its source, over the largest of these."""
-    from movinet_lite.network.probes import largest_difference
-
-    frames = _check_frames(frame_size)
-    short = frames[:_FRAMES_AGAINST_SOURCE]
+    frames = probe_clip(_CHECKED_FRAMES, *frame_size)[0]
+    # What rounding does to the logits grows with the frames, in models that are not trained to more than the tolerance.
+    short = frames[:PROBE_FRAMES]
     if isinstance(compiled, LiteRTClipModel):
         assert isinstance(reference, ClipModel)  # noqa: S101 - both are of one mode
         pairs = [
@@ -304,14 +305,3 @@ def _answers_of_many(
         logits, states = compiled.step_many(np.stack([frame] * streams), states)
         rows.append(logits)
     return [np.stack([row[lane] for row in rows]) for lane in range(streams)]
-
-
-def _check_frames(frame_size: FrameSize) -> NDArray[np.float32]:
-    """Return frames that differ in every place: a gradient that moves, and noise from a fixed seed."""
-    height, width = frame_size
-    rng = np.random.default_rng(0)
-    shape = (_CHECKED_FRAMES, height, width, 3)
-    places = np.linspace(0, 1, height * width).reshape(1, height, width, 1)
-    moving = np.linspace(0, 1, _CHECKED_FRAMES).reshape(-1, 1, 1, 1)
-    noise = rng.uniform(0, 0.5, shape)
-    return (0.5 * np.abs(np.sin(6 * (places + moving))) + noise).astype(np.float32)

@@ -18,6 +18,14 @@ from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.opening import open_network
 from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.hub import resolve_weights
+from movinet_lite.network.agreement import (
+    COMPILED_TOLERANCE,
+    PROBE_FRAMES,
+    QUANTISED_TOLERANCE,
+    agrees,
+    largest_difference,
+    probe_clip,
+)
 from movinet_lite.network.variants import Mode
 
 if TYPE_CHECKING:
@@ -31,10 +39,6 @@ ExportFormat: TypeAlias = Literal["litert", "saved_model"]
 Quantize: TypeAlias = Literal["float16", "dynamic"]
 """How the weights of a LiteRT file are stored: as float16, half the size; or as 8-bit integers, a quarter of the size,
 with activations quantised as they come."""
-
-_TOLERANCE = 1e-4  # of the largest logit, for what is exported in float32
-_QUANTISED_TOLERANCE = 0.5  # more leaves nothing of what the model says
-_CHECKED_FRAMES = 6
 
 
 @attrs.frozen
@@ -103,8 +107,8 @@ def export_model(
         draft = Path(folder, path.name)
         _write(network, draft, to, quantize)
         difference = _difference(draft, to, network)
-        limit = _TOLERANCE if quantize is None else _QUANTISED_TOLERANCE
-        if not difference <= limit:  # also false for NaN
+        limit = COMPILED_TOLERANCE if quantize is None else QUANTISED_TOLERANCE
+        if not agrees(difference, limit):
             raise ConversionError(
                 f"{path}: what is exported must give the logits of its network to {limit:g} of the largest; "
                 f"it would differ by {difference:.1e}, and is not written"
@@ -158,13 +162,9 @@ def _num_frames(network: Movinet) -> int:
 
 def _difference(path: Path, to: ExportFormat, network: Movinet) -> float:
     """Return how far the logits of what was written are from the network's, on frames that differ."""
-    from movinet_lite.network.probes import largest_difference
-
-    height, width = network.spec.frame_size
-    shape = (_CHECKED_FRAMES, height, width, 3)
-    clip = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
-    expected = np.asarray(network(clip[np.newaxis]))[0]
-    actual = _last_logits(path, to, network.spec.mode, clip)
+    clip = probe_clip(PROBE_FRAMES, *network.spec.frame_size)
+    expected = np.asarray(network(clip))[0]
+    actual = _last_logits(path, to, network.spec.mode, clip[0])
     return largest_difference(actual, expected)
 
 

@@ -190,16 +190,11 @@ def _run_signatures(
     if not path.is_dir():
         return None
     check_form(path, mode, source)
-    try:
-        return load_saved_model(
-            path, mode, threads=threads, source=source, labels=labels
-        )
-    except ModelError as error:
-        if (error.expected, error.received) != ("stream", "base"):
-            raise
-        if not _has_stream_weights(path):
-            raise
+    with quiet_start():
+        from movinet_lite.network.signatures import takes_whole_clips
+    if mode == "stream" and takes_whole_clips(path) and _has_stream_weights(path):
         return None
+    return load_saved_model(path, mode, threads=threads, source=source, labels=labels)
 
 
 def _has_stream_weights(path: Path) -> bool:

@@ -26,13 +26,14 @@ import os
 import shutil
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import attrs
+
+from movinet_lite.atomic import TEMPORARY_PATTERN, new_directory, remove
 
 if sys.platform == "win32":
     import msvcrt
@@ -167,15 +168,8 @@ def new_folder(final: Path) -> Iterator[Path]:
         The folder to fill, on the same disk as *final*.
     """
     _remove_leftovers(final)
-    folder = _temporary_name(final)
-    folder.mkdir()
-    try:
+    with new_directory(final, through_link=False) as folder:
         yield folder
-        if os.path.lexists(final):
-            _remove(final)
-        folder.rename(final)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_note(folder: Path, **facts: object) -> None:
@@ -218,7 +212,7 @@ def clear_cache() -> tuple[CacheEntry, ...]:
             with locked(folder):
                 if read_note(folder) is not None:
                     removed.append(_read_entry(folder))
-                    _remove(folder)
+                    remove(folder)
         for lock in parent.glob(".*.lock"):
             final = parent / lock.name.removeprefix(".").removesuffix(".lock")
             with locked(final):
@@ -253,20 +247,6 @@ def _read_entry(folder: Path) -> CacheEntry:
     )
 
 
-def _temporary_name(final: Path) -> Path:
-    return final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.tmp")
-
-
 def _remove_leftovers(final: Path) -> None:
-    pattern = f".{final.name}." + "[0-9a-f]" * 8 + ".tmp"
-    for leftover in final.parent.glob(pattern):
+    for leftover in final.parent.glob(f".{final.name}{TEMPORARY_PATTERN}"):
         shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _remove(path: Path) -> None:
-    # Under its name an entry is all there or not there at all, also while it goes.
-    going = path.rename(_temporary_name(path))
-    if going.is_dir() and not going.is_symlink():
-        shutil.rmtree(going)
-    else:
-        going.unlink()

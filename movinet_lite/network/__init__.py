@@ -11,11 +11,11 @@ module          what it holds
 `weights`       import weights from a SavedModel or a checkpoint
 `sources`       what stands in a SavedModel or a checkpoint
 `signatures`    load a SavedModel for its signatures alone
-`probes`        run a SavedModel on a short clip, and compare logits
+`probes`        run a SavedModel on a short clip
+`agreement`     compare logits: the clip, the difference, how large it may be (no TensorFlow)
 `files`         our own file: `save_network`, `load_network`
 `export`        write a SavedModel or a LiteRT model
 `litert_file`   what stands beside the graph in a LiteRT model of ours (no TensorFlow)
-`atomic`        files and directories that nobody sees half of
 `parity`        compare with exports of the Model Garden: ``python -m tests.model_garden.parity``
 ==============  ==================================================================================================
 

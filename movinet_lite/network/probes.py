@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,59 +11,12 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import ModelError, said_by
+from movinet_lite.network.agreement import PROBE_FRAMES, PROBE_SIZE, probe_clip
 from movinet_lite.network.state_names import canonical_state_name
 from movinet_lite.network.states import count_names, state_shapes
 from movinet_lite.network.variants import recognise_variant
 
-__all__ = [
-    "SLIGHT_CHANGE",
-    "SavedModelRun",
-    "largest_difference",
-    "probe_clip",
-    "slightly_changed",
-]
-
-SLIGHT_CHANGE: Final = 1e-7
-"""About what rounding to float32 does to a number, as a part of it: half a unit in the last place is up to 6e-8."""
-
-# Odd and not square, since padding shows its mistakes there; more frames than the longest kernel in time, which is 5.
-_PROBE_FRAMES: Final = 6
-_PROBE_SIZE: Final = (75, 66)
-_CELL: Final = (
-    11  # pixels; coarse squares survive the strides, fine noise would average out
-)
-
-
-def probe_clip(
-    frames: int = _PROBE_FRAMES,
-    height: int = _PROBE_SIZE[0],
-    width: int = _PROBE_SIZE[1],
-) -> NDArray[np.float32]:
-    """Return a clip that is always the same and whose frames all differ.
-
-    Returns:
-        ``(1, frames, height, width, 3)`` float32, 0 to 1.
-    """
-    cells = (-(-height // _CELL), -(-width // _CELL))
-    values = np.random.default_rng(0).random((frames, *cells, 3), np.float32)
-    pixels = values.repeat(_CELL, axis=1).repeat(_CELL, axis=2)
-    return pixels[np.newaxis, :, :height, :width]
-
-
-def largest_difference(got: NDArray[Any], expected: NDArray[Any]) -> float:
-    """Return the largest difference over the largest absolute value of *expected*; infinite if shapes differ."""
-    if got.shape != expected.shape:
-        return float("inf")
-    return float(np.abs(got - expected).max() / np.abs(expected).max())
-
-
-def slightly_changed(clip: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return *clip* with each number larger or smaller by `SLIGHT_CHANGE` of itself.
-
-    How far logits move then is how well they can be compared at all.
-    """
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], clip.shape)
-    return (clip * (1.0 + SLIGHT_CHANGE * signs)).astype(np.float32)
+__all__ = ["SavedModelRun"]
 
 
 class SavedModelRun:
@@ -84,11 +37,11 @@ class SavedModelRun:
         self._states = dict(self._function.structured_input_signature[1])
         self._image_shape = tuple(self._states.pop("image").shape)
 
-    def probe_clip(self, frame_size: FrameSize = _PROBE_SIZE) -> NDArray[np.float32]:
+    def probe_clip(self, frame_size: FrameSize = PROBE_SIZE) -> NDArray[np.float32]:
         """Return a clip as `probe_clip` gives it, of *frame_size* where the model takes any."""
         _, frames, height, width, _ = self._image_shape
         return probe_clip(
-            _PROBE_FRAMES if frames in {None, 1} else frames,
+            PROBE_FRAMES if frames in {None, 1} else frames,
             height or frame_size[0],
             width or frame_size[1],
         )

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow.core.protobuf import saved_model_pb2
 
-__all__ = ["load_signatures"]
+__all__ = ["load_signatures", "takes_whole_clips"]
 
 _SAVED_MODEL: Final = "saved_model.pb"
 _COMPILE_MARK: Final = "_XlaMustCompile"
@@ -42,6 +43,24 @@ def load_signatures(path: str | Path) -> Any:
             return tf.saved_model.load(scratch)
         except Exception:  # noqa: BLE001 - whatever is the matter, TensorFlow says it best, of the whole model
             return tf.saved_model.load(str(path))
+
+
+def takes_whole_clips(path: Path) -> bool:
+    """Return whether the one signature of the SavedModel at *path* takes a clip and no states, without loading it.
+
+    Of one that cannot be read, it returns false: what is the matter with it, loading it tells.
+    """
+    try:
+        content = (path / _SAVED_MODEL).read_bytes()
+        graphs = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+    except (OSError, DecodeError):
+        return False
+    signatures = graphs[0].signature_def if graphs else {}
+    return (
+        not signatures.keys() & {"call", "init_states"}
+        and "serving_default" in signatures
+        and len(signatures["serving_default"].inputs) == 1
+    )
 
 
 def _write_without_other_functions(path: Path, target: Path) -> None:

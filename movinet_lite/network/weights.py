@@ -36,14 +36,16 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import ModelError
-from movinet_lite.network.model import Movinet, build_movinet
-from movinet_lite.network.probes import (
+from movinet_lite.network.agreement import (
+    IMPORT_TOLERANCE,
     SLIGHT_CHANGE,
-    SavedModelRun,
+    agrees,
     largest_difference,
     probe_clip,
     slightly_changed,
 )
+from movinet_lite.network.model import Movinet, build_movinet
+from movinet_lite.network.probes import SavedModelRun
 from movinet_lite.network.signatures import load_signatures
 from movinet_lite.network.sources import Source, Variable, read_source
 from movinet_lite.network.spec import (
@@ -70,7 +72,6 @@ __all__ = ["Generation", "Imported", "Recognised", "import_weights", "recognise"
 Generation: TypeAlias = Literal["A", "B", "C", "training"]
 """Whose names a file has; see the module."""
 
-_TOLERANCE: Final = 1e-3  # of the largest logit of the source
 _Functions: TypeAlias = tuple[Activation, Gate]
 # What training leaves in an export beside the weights.
 _BOOKKEEPING: Final = re.compile(
@@ -496,23 +497,23 @@ def _check_logits(
             logits = np.asarray(network(clip))
             differences[functions] = largest_difference(logits, expected)
         best = min(differences, key=lambda one: _or_infinite(differences[one]))
-        if differences[best] <= _TOLERANCE:  # false for NaN
+        if agrees(differences[best], IMPORT_TOLERANCE):
             network.set_functions(*best)
             return differences[best]
     moved = largest_difference(np.asarray(logits_of(slightly_changed(clip))), expected)
     reason = "weights mixed up, another activation or gate, or a changed network?"
-    if moved > _TOLERANCE / 10:
+    if moved > IMPORT_TOLERANCE / 10:
         reason = (
             f"the source's own move by {moved:.1e} when each pixel changes by {SLIGHT_CHANGE:g} of itself, as "
             "rounding does: weights that were never trained?"
         )
     activation, gate = best
     raise ModelError(
-        f"the logits of the source must be reproduced to {_TOLERANCE:g} of the largest; they differ by "
+        f"the logits of the source must be reproduced to {IMPORT_TOLERANCE:g} of the largest; they differ by "
         f"{differences[best]:.1e} with activation {activation!r} and gate {gate!r}, and by more with any other that was "
         f"tried ({reason})",
         source.path,
-        _TOLERANCE,
+        IMPORT_TOLERANCE,
         differences[best],
     )
 

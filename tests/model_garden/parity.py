@@ -23,15 +23,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from movinet_lite.network.export import export_litert
-from movinet_lite.network.litert_file import litert_state_shapes, new_litert_states
-from movinet_lite.network.model import Movinet
-from movinet_lite.network.probes import (
-    SavedModelRun,
+from movinet_lite.network.agreement import (
     largest_difference,
     probe_clip,
     slightly_changed,
 )
+from movinet_lite.network.export import export_litert
+from movinet_lite.network.litert_file import litert_state_shapes, new_litert_states
+from movinet_lite.network.model import Movinet
+from movinet_lite.network.probes import SavedModelRun
 from movinet_lite.network.signatures import load_signatures
 from movinet_lite.network.states import join_streams
 from movinet_lite.network.weights import import_weights

@@ -13,9 +13,10 @@ import pytest
 import tensorflow as tf
 
 from movinet_lite.engines.tensorflow.saved_models import TensorFlowStreamModel
+from movinet_lite.network.agreement import largest_difference, probe_clip
 from movinet_lite.network.export import export_saved_model
 from movinet_lite.network.model import Movinet
-from movinet_lite.network.probes import SavedModelRun, largest_difference, probe_clip
+from movinet_lite.network.probes import SavedModelRun
 from movinet_lite.network.state_names import canonical_state_name
 from movinet_lite.network.states import (
     from_published_states,

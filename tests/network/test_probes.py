@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from movinet_lite.errors import ModelError
-from movinet_lite.network.probes import SavedModelRun, largest_difference, probe_clip
+from movinet_lite.network.agreement import largest_difference, probe_clip
+from movinet_lite.network.probes import SavedModelRun
 from movinet_lite.network.states import to_published_states
 from movinet_lite.network.weights import import_weights
 from tests.networks import (

@@ -21,7 +21,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.engines.native import quiet_exit, quiet_start
+from movinet_lite.engines.native import quiet_start
 from movinet_lite.errors import ModelError, said_by
 
 __all__ = [
@@ -164,7 +164,6 @@ class Graph:
         )
         self._index = self._model.get_signature_index(self.signature)
         self._touch_memory()
-        quiet_exit()
         signature = self._model.get_signature_by_index(self._index)
         self.inputs = tuple(_tensor(name, inputs[name]) for name in signature["inputs"])
         self.outputs = tuple(

@@ -1,0 +1,113 @@
+"""Keeps the notes of native libraries away from the terminal while a command runs.
+
+TensorFlow and LiteRT write notes about missing GPUs and chosen kernels straight to the file descriptor of the standard
+error, below Python, where no setting reaches all of them. Only the command line redirects that descriptor: it is the
+process. Python's own standard error goes to the terminal directly, so that a progress bar or a traceback is seen at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+
+__all__ = ["native_notes_held_back", "quiet_exit"]
+
+_LOG = logging.getLogger(__name__)
+_STANDARD_ERROR = 2
+
+# How the lines of the logging libraries of TensorFlow (absl, XLA) and of LiteRT begin. They name a file of C++; the line
+# of an application that begins with a level alone is its own.
+_NOTE = re.compile(
+    rb"^(WARNING: (All log messages|Logging) before "
+    rb"|(INFO|WARNING|VERBOSE): (\[[\w./]+\.(cc|cpp|h):\d+\]|Created TensorFlow Lite|Replacing \d+ out of \d+ node)"
+    rb"|[IWE]\d{4} [\d:. ]+ [\w./]+\.(cc|cpp|h):\d+\]"
+    rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] [\w./]+\.(cc|cpp|h):\d+\]"
+    rb"|\xe2\x94\x94 "  # LiteRT goes on with its last line
+    rb"|To enable the following instructions: )"
+)
+
+
+@contextlib.contextmanager
+def native_notes_held_back() -> Iterator[None]:
+    """Leave out the notes of native libraries from the standard error until the block ends; pass on every other line.
+
+    The notes go to this module's logger, at level DEBUG. Where there is no standard error, as in a service, nothing is
+    done.
+    """
+    with contextlib.ExitStack() as undo:
+        try:
+            terminal = os.dup(_STANDARD_ERROR)
+        except OSError:
+            yield
+            return
+        undo.callback(os.close, terminal)
+        _give_python_its_own(terminal, undo)
+        source, sink = os.pipe()
+        reader = threading.Thread(
+            target=_pass_on, args=(source, terminal), name="native notes", daemon=True
+        )
+        reader.start()
+        # A child process that still runs keeps the pipe open: what it says then is not waited for.
+        undo.callback(reader.join, 1.0)
+        undo.callback(os.dup2, terminal, _STANDARD_ERROR)
+        os.dup2(sink, _STANDARD_ERROR)
+        os.close(sink)
+        yield
+
+
+def _give_python_its_own(terminal: int, undo: contextlib.ExitStack) -> None:
+    """Let Python write to *terminal* itself, where it would have written to the descriptor that is redirected."""
+    theirs = sys.stderr
+    try:
+        is_standard = theirs.fileno() == _STANDARD_ERROR
+    except (AttributeError, OSError, ValueError):  # none, closed, or no file
+        is_standard = False
+    if not is_standard:
+        return
+    theirs.flush()
+    # Loggers keep the file they find, for longer than the block: it stays open, on a descriptor of its own.
+    own = open(  # noqa: SIM115 - see above
+        os.dup(terminal),
+        "w",
+        buffering=1,
+        encoding=theirs.encoding,
+        errors=theirs.errors,
+        closefd=False,
+    )
+    undo.callback(setattr, sys, "stderr", theirs)
+    undo.callback(own.flush)
+    sys.stderr = own
+
+
+def _pass_on(source: int, terminal: int) -> None:
+    """Write to *terminal* what comes from *source*, but for the notes."""
+    with open(source, "rb") as lines:
+        for line in lines:
+            if _NOTE.match(line):
+                _LOG.debug("%s", line.decode(errors="replace").rstrip())
+            else:
+                with contextlib.suppress(OSError):  # the terminal has gone
+                    os.write(terminal, line)
+
+
+@functools.cache
+def quiet_exit() -> None:
+    """Close the standard error when the process has ended but for native libraries, which take their leave on it.
+
+    Python's own exit, with its handlers and messages, comes before. Where the C library does not offer it, nothing is
+    done.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        close = ctypes.cast(libc.close, ctypes.c_void_p)
+        # The C library runs these last in, first out, so this one comes before LiteRT's, which registered earlier.
+        libc.__cxa_atexit(close, ctypes.c_void_p(_STANDARD_ERROR), None)  # noqa: SLF001 - the C library's name

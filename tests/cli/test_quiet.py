@@ -1,0 +1,91 @@
+"""What native libraries print while they start stays away from the terminal, and what anyone else prints does not."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from movinet_lite.cli.quiet import native_notes_held_back
+
+NOTES = (
+    "INFO: [environment.cc:36] Creating LiteRT environment with options",
+    "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
+    "VERBOSE: Replacing 86 out of 86 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 1 partitions",
+    "WARNING: [npu_registry.cc:34] NPU accelerator could not be loaded and registered",
+    "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
+    "I0000 00:00:1795660765.788423   10106 cudart_stub.cc:31] Could not find cuda drivers",
+    "2026-01-01 10:00:00.123456: I tensorflow/core/platform/cpu_feature_guard.cc:210] This TensorFlow binary",
+    "To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow",
+)
+LINES = (
+    "INFO: the camera is on",
+    "WARNING: disk almost full",
+    "",
+    "I0714 is the name of a camera",
+    "2026-01-01 10:00:00.123456: I am here",
+    "To enable the following, press return",
+)
+
+
+def said(line):
+    """Write a line where native libraries write."""
+    os.write(2, (line + "\n").encode())
+
+
+def said_and_failed():
+    """Write a line, then fail."""
+    said("before the error")
+    os.close(10**6)
+
+
+def test_notes_are_held_back_and_lines_of_others_are_not(capfd):
+    """Only what names a file of C++, or is known word by word, is a note."""
+    with native_notes_held_back():
+        for line in (*NOTES, *LINES):
+            said(line)
+    assert capfd.readouterr().err.splitlines() == list(LINES)
+
+
+def test_lines_come_out_when_the_block_raises(capfd):
+    """An error does not swallow what was said before it."""
+    with pytest.raises(OSError, match="Bad file"), native_notes_held_back():
+        said_and_failed()
+    said("after it")
+    assert capfd.readouterr().err.splitlines() == ["before the error", "after it"]
+
+
+def test_python_writes_to_the_terminal_itself():
+    """A progress bar and a line are seen at once, though the descriptor is redirected; after the block all is as before."""
+    code = (
+        "import os, sys\n"
+        "from movinet_lite.cli.quiet import native_notes_held_back\n"
+        "before = sys.stderr\n"
+        "with native_notes_held_back():\n"
+        "    assert sys.stderr.fileno() != 2\n"
+        "    print('bar', end='', file=sys.stderr, flush=True)\n"
+        "    os.write(2, b'INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\\n')\n"
+        "    print(' and line', file=sys.stderr)\n"
+        "assert sys.stderr is before\n"
+        "os.write(2, b'INFO: [x.cc:1] after\\n')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=True
+    )
+    assert done.stderr == "bar and line\nINFO: [x.cc:1] after\n"
+
+
+def test_a_process_without_a_standard_error_starts():
+    """A service may have closed it."""
+    code = (
+        "import os\n"
+        "os.close(2)\n"
+        "from movinet_lite.cli.quiet import native_notes_held_back\n"
+        "with native_notes_held_back():\n"
+        "    print('within')\n"
+        "print('after')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert done.stdout == "within\nafter\n"
