@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import Clip, FrameSize
-from movinet_lite.errors import ArrayError, MoViNetError, VideoError
+from movinet_lite.errors import ArrayError, VideoError
 from movinet_lite.training.augmentation import Augmentation, augment, frame_size_before
 from movinet_lite.training.examples import Example, Skipped
 from movinet_lite.video import load_clip, prepare_clip, read_video_info, to_uint8
@@ -98,6 +98,19 @@ class Batches:
             return tuple(self._skipped[index] for index in sorted(self._skipped))
 
     @property
+    def skip_reasons(self) -> dict[int, str]:
+        """Why which examples were left out so far, by their place."""
+        with self._lock:
+            return {
+                place: self._skipped[place].reason for place in sorted(self._skipped)
+            }
+
+    def skip(self, reasons: Mapping[int, str]) -> None:
+        """Leave out what another `Batches` of the same examples left out (see `skip_reasons`)."""
+        for place, reason in reasons.items():
+            self._skip(place, reason)
+
+    @property
     def examples(self) -> tuple[Example, ...]:
         """The examples, without those left out so far."""
         with self._lock:
@@ -124,7 +137,7 @@ class Batches:
         try:
             self._duration(index, source)
         except (VideoError, ArrayError) as error:
-            self._skip(index, error)
+            self._skip(index, error.message)
 
     @property
     def num_batches(self) -> int:
@@ -187,15 +200,15 @@ class Batches:
         try:
             clip = self._prepare(index, rng)
         except (VideoError, ArrayError) as error:
-            self._skip(index, error)
+            self._skip(index, error.message)
             nothing = np.zeros((0, 0, 0, 3), np.float32)
             return nothing, np.array(-1, np.int32)
         return clip, np.array(self._targets[index], np.int32)
 
-    def _skip(self, index: int, error: MoViNetError) -> None:
+    def _skip(self, index: int, reason: str) -> None:
         example = self._examples[index]
         with self._lock:
-            self._skipped[index] = Skipped(example.name, example.label, error.message)
+            self._skipped[index] = Skipped(example.name, example.label, reason)
 
     def _prepare(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
         spec, augmentation = self._spec, self._augmentation
