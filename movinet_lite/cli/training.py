@@ -30,7 +30,7 @@ from movinet_lite.cli.output import (
 from movinet_lite.network.variants import Mode
 from movinet_lite.show.curves import check_matplotlib
 from movinet_lite.training.augmentation import Augmentation
-from movinet_lite.training.examples import read_examples
+from movinet_lite.training.reading import read_examples
 from movinet_lite.training.settings import Settings
 
 if TYPE_CHECKING:

@@ -223,18 +223,24 @@ class Batches:
 
     def _take(self, index: int, frame_size: FrameSize, place: float) -> Clip:
         """Return the frames of an example from its start (*place* 0) to its end (1), as many as asked for."""
-        source = self._examples[index].source
+        example = self._examples[index]
+        source = example.source
         length = self._spec.num_frames
         if not isinstance(source, Path):
             start = round(place * max(0, len(source) - length))
             return _hold_last(source[start : start + length], length)
-        duration_s = self._duration(index, source)
-        spare_s = max(0.0, (duration_s or 0.0) - length / self._spec.fps)
+        first_s = example.start_s or 0.0
+        end_s = example.end_s
+        duration_s = self._duration(index, source) or 0.0
+        if end_s is not None:
+            duration_s = min(duration_s or end_s, end_s)
+        spare_s = max(0.0, duration_s - first_s - length / self._spec.fps)
         clip = load_clip(
             source,
             fps=self._spec.fps,
             frame_size=frame_size,
-            start_s=place * spare_s,
+            start_s=first_s + place * spare_s,
+            end_s=end_s,
             max_frames=length,
         )
         return _hold_last(clip, length)
