@@ -43,6 +43,7 @@ def fine_tune(
     resume: bool = False,
     offline: bool = False,
     on_resume: Callable[[int], None] | None = None,
+    on_ready: Callable[[], None] | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> FineTuned:
@@ -73,6 +74,7 @@ def fine_tune(
             for the number of epochs and *patience*.
         offline: Whether the network must not be touched to find *model*.
         on_resume: Called before the first step where the training goes on, with the number of epochs that are done.
+        on_ready: Called before the first step, once the network is loaded and every video was opened.
         on_epoch: Called after each epoch.
         on_step: Called after each step, with the number of steps done in this epoch, and of all steps in it.
 
@@ -102,6 +104,8 @@ def fine_tune(
         trainer.restore(checkpoint)
         if on_resume is not None:
             on_resume(len(checkpoint.history))
+    if on_ready is not None:
+        on_ready()
     return trainer.run(on_epoch, on_step)
 
 

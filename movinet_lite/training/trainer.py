@@ -230,10 +230,14 @@ class Trainer:
         self, epoch: int, on_step: Callable[[int, int], None] | None
     ) -> EpochRecord:
         started = time.monotonic()
-        loss, top_1 = _means(self._train(epoch, on_step))
+        training_times: list[float] = []
+        validation_times: list[float] = []
+        loss, top_1 = _means(_timed(self._train(epoch, on_step), training_times))
         if loss is None:
             raise DataError("there must be videos to train on; none could be read")
-        validation_loss, validation_top_1 = _means(self._validate())
+        validation_loss, validation_top_1 = _means(
+            _timed(self._validate(), validation_times)
+        )
         record = EpochRecord(
             epoch=epoch + 1,
             num_epochs=self._settings.epochs,
@@ -244,6 +248,7 @@ class Trainer:
             learning_rate=float(self._optimizer.learning_rate),
             seconds=time.monotonic() - started,
             num_skipped=len(self._batches.skipped) + len(self._validation.skipped),
+            steady_seconds=_steady(training_times, validation_times),
         )
         self._keep(record)
         return record
@@ -416,6 +421,26 @@ def _optimizer(network: Movinet, settings: Settings) -> Any:
     )
     optimizer.build(variables)
     return optimizer
+
+
+def _timed(
+    steps: Iterator[tuple[float, float, int]], times: list[float]
+) -> Iterator[tuple[float, float, int]]:
+    """Yield *steps*, and note how many seconds each takes."""
+    before = time.monotonic()
+    for step in steps:
+        now = time.monotonic()
+        times.append(now - before)
+        before = now
+        yield step
+
+
+def _steady(training: list[float], validation: list[float]) -> float:
+    """Return how long the steps of an epoch take together without what the first of them do once."""
+    step = float(np.median(training))
+    # To judge a batch takes less than to learn from it, so a single one that took longer built its graph.
+    judging = min(step, float(np.median(validation))) if validation else 0.0
+    return step * len(training) + judging * len(validation)
 
 
 def _means(

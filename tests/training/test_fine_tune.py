@@ -84,7 +84,9 @@ def network():
     return small_network("stream", labels=LABELS, frame_size=SIZE)
 
 
-@pytest.mark.parametrize("mode", ["stream", "base"])
+@pytest.mark.parametrize(
+    "mode", ["stream", pytest.param("base", marks=pytest.mark.slow)]
+)
 def test_a_network_learns_the_order_of_frames(data, tmp_path, mode):
     """Classes that differ in the direction of time alone are told apart, by a stream's and by a base network."""
     network = small_network(mode, labels=LABELS, frame_size=SIZE)
@@ -200,7 +202,7 @@ def whole(data, tmp_path_factory):
     return output
 
 
-@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize("epoch", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_training_that_was_killed_goes_on_as_if_it_had_not(
     data, network, whole, tmp_path, epoch
 ):
@@ -513,6 +515,7 @@ def test_a_start_may_be_a_file_or_a_folder(trained, data, tmp_path):
         fine_tune(tmp_path / "x.tflite", data, tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_the_speed_of_a_training_is_told(capsys):
     """By the command, which runs a real training."""
     assert main(["benchmark", "--training", "tiny", "--calls", "2", "--json"]) == 0
