@@ -472,7 +472,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         raise UsageError(f"there are no videos in the part {args.part!r}")
     load = StreamingClassifier.load if args.mode == "stream" else BaseClassifier.load
     with work_bar() as bar:
-        bar.show(f"loading {args.model}")
+        bar.show(f"loading {args.model} (longest the first time)")
         classifier: StreamingClassifier | BaseClassifier = load(
             args.model,
             fps=args.fps,
