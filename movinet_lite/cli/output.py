@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from movinet_lite.predictions import Prediction, Ranking
@@ -28,7 +28,6 @@ __all__ = [
     "print_json",
     "print_table",
     "progress_bar",
-    "steps_bar",
     "timeline_line",
     "to_json",
 ]
@@ -117,41 +116,3 @@ def progress_bar(name: str, length_s: float | None) -> Iterator[Progress | None]
     ) as progress:
         progress.add_task(escape(name), total=length_s)
         yield progress
-
-
-@contextlib.contextmanager
-def steps_bar() -> Iterator[Callable[[int, int], None] | None]:
-    """Give a function that shows how many of how many steps are done, if the standard error is a terminal.
-
-    The bar is gone after the last step, so that a result can be printed.
-    """
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TimeRemainingColumn,
-    )
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress = Progress(
-        *columns, console=Console(stderr=True), transient=True, redirect_stdout=False
-    )
-
-    def show(done: int, total: int) -> None:
-        if not progress.task_ids:
-            progress.add_task("", total=total)
-            progress.start()
-        (task,) = progress.task_ids
-        progress.update(task, completed=done, total=total)
-        if done >= total:
-            progress.stop()
-            progress.remove_task(task)
-
-    try:
-        yield show
-    finally:
-        progress.stop()

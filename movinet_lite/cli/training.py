@@ -6,6 +6,7 @@ import argparse
 import functools
 import shlex
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -25,13 +26,16 @@ from movinet_lite.cli.output import (
     PROGRAM,
     complain,
     print_json,
-    steps_bar,
 )
+from movinet_lite.cli.training_bar import WorkBar, work_bar
 from movinet_lite.network.variants import Mode
 from movinet_lite.show.curves import check_matplotlib
 from movinet_lite.training.augmentation import Augmentation
-from movinet_lite.training.examples import read_examples
+from movinet_lite.training.evaluate import EVALUATION_FIT, evaluate
+from movinet_lite.training.examples import ExampleSet, listed
+from movinet_lite.training.reading import read_examples
 from movinet_lite.training.settings import Settings
+from movinet_lite.video import Fit
 
 if TYPE_CHECKING:
     from movinet_lite.training.evaluate import Evaluation
@@ -59,7 +63,8 @@ def _add_fine_tune(commands: Any) -> None:
         summary="train a model on videos of your own",
         description=(
             "Train a model on videos of your own: a folder with a folder of videos for each\n"
-            "class, or a .csv file with the columns path and label.\n\n"
+            "class, a .csv file with the columns path and label, or an official list of\n"
+            "UCF-101, HMDB51, Kinetics or Something-Something.\n\n"
             "The best weights so far are always in the output folder, which --model takes."
         ),
         examples=(
@@ -169,7 +174,13 @@ def _add_fine_tune(commands: Any) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "data", type=Path, metavar="DATA", help="a folder of videos, or a .csv file"
+        "data", type=Path, metavar="DATA", help="a folder of videos, or a list of them"
+    )
+    parser.add_argument(
+        "--videos",
+        type=Path,
+        metavar="FOLDER",
+        help="the folder of the videos that a list names (default: that of the list)",
     )
 
 
@@ -205,16 +216,22 @@ def _fine_tune(args: argparse.Namespace) -> int:
         augmentation=augmentation,
         seed=args.seed,
     )
-    data = read_examples(args.data, validation=args.validation, seed=args.seed)
+    data = _read_data(args)
     if not args.json:
+        to_test = f", {len(data.test)} to test with" if data.test else ""
         print(
             f"{len(data.labels)} classes, {len(data.training)} videos to train on, "
-            f"{len(data.validation)} to validate with",
+            f"{len(data.validation)} to validate with{to_test}",
             flush=True,
         )
-    from movinet_lite.training.fine_tune import fine_tune
+    with work_bar() as bar:
+        bar.show("starting TensorFlow")
+        import tensorflow as tf  # noqa: F401 - takes seconds, which the line above announces
 
-    with steps_bar() as on_step:
+        from movinet_lite.training.fine_tune import fine_tune
+
+        bar.show(f"loading {args.model}")
+        told = _Told(args, bar)
         result = fine_tune(
             args.model,
             data,
@@ -226,35 +243,83 @@ def _fine_tune(args: argparse.Namespace) -> int:
             fps=args.fps,
             resume=args.resume,
             offline=args.offline,
-            on_resume=lambda epoch: _say(args, f"going on after epoch {epoch}"),
-            on_epoch=lambda record: _say_epoch(args, record),
-            on_step=on_step,
+            on_resume=told.resumed,
+            on_ready=told.ready,
+            on_epoch=told.epoch,
+            on_step=told.step,
         )
-    return _say_result(args, result)
+    return _say_result(args, data, result)
 
 
-def _say(args: argparse.Namespace, text: str) -> None:
-    if not args.json:
-        print(text, flush=True)
+def _read_data(args: argparse.Namespace) -> ExampleSet:
+    """Return the examples, and say which files were left out."""
+    data = read_examples(
+        args.data, videos=args.videos, validation=args.validation, seed=args.seed
+    )
+    by_reason: dict[str, list[str]] = {}
+    for one in data.skipped:
+        by_reason.setdefault(one.reason, []).append(Path(one.name).name)
+    for reason, names in by_reason.items():
+        files = "1 file" if len(names) == 1 else f"{len(names)} files"
+        complain("warning", f"left out {files}: {listed(names)}: {reason}")
+    return data
 
 
-def _say_epoch(args: argparse.Namespace, record: EpochRecord) -> None:
-    if args.json:
-        print_json(**record.to_dict())
-        return
-    parts = [
-        f"epoch {record.epoch}/{record.num_epochs}",
-        f"loss {record.loss:.3f}",
-        f"top-1 {record.top_1:.1%}",
-    ]
-    if record.validation_loss is not None and record.validation_top_1 is not None:
-        parts.append(f"validation loss {record.validation_loss:.3f}")
-        parts.append(f"top-1 {record.validation_top_1:.1%}")
-    parts.append(f"{_duration(record.seconds_left)} left")
-    print("  ".join(parts), flush=True)
+class _Told:
+    """Says how a training goes, in lines that fit a terminal of 80 columns."""
+
+    _TITLES = ("epoch", "loss", "top-1", "val. loss", "val. top-1", "time left")
+    _WIDTHS = (9, 8, 8, 11, 12, 15)
+
+    def __init__(self, args: argparse.Namespace, bar: WorkBar) -> None:
+        self._args = args
+        self._bar = bar
+        self._epoch = 1
+        self._has_titles = False
+
+    def resumed(self, num_epochs: int) -> None:
+        self._epoch = num_epochs + 1
+        if not self._args.json:
+            self._bar.print(f"going on after epoch {num_epochs}")
+
+    def ready(self) -> None:
+        self._bar.show("the first step, which takes longest")
+
+    def step(self, done: int, total: int) -> None:
+        name = f"epoch {self._epoch}/{self._args.epochs}"
+        if done < total:
+            self._bar.show(name, done, total)
+        else:
+            self._bar.show(f"{name}, validation")
+
+    def epoch(self, record: EpochRecord) -> None:
+        self._epoch = record.epoch + 1
+        if self._args.json:
+            with self._bar.hidden():
+                print_json(**record.to_dict())
+            return
+        if not self._has_titles:
+            self._bar.print(self._row(self._TITLES))
+            self._has_titles = True
+        loss, top_1 = record.validation_loss, record.validation_top_1
+        cells = (
+            f"{record.epoch}/{record.num_epochs}",
+            f"{record.loss:.3f}",
+            f"{record.top_1:.1%}",
+            "-" if loss is None else f"{loss:.3f}",
+            "-" if top_1 is None else f"{top_1:.1%}",
+            _duration(record.seconds_left),
+        )
+        self._bar.print(self._row(cells))
+
+    def _row(self, cells: Sequence[str]) -> str:
+        first, *rest = zip(cells, self._WIDTHS, strict=True)
+        return first[0].ljust(first[1]) + "".join(
+            cell.rjust(width) for cell, width in rest
+        )
 
 
-def _say_result(args: argparse.Namespace, result: FineTuned) -> int:
+def _say_result(args: argparse.Namespace, data: ExampleSet, result: FineTuned) -> int:
     for one in result.skipped:
         complain("warning", f"left out: {one.name}: {one.reason}")
     best = result.best
@@ -272,12 +337,36 @@ def _say_result(args: argparse.Namespace, result: FineTuned) -> int:
             else f"top-1 {best.validation_top_1:.1%} on the videos to validate with"
         )
         print(f"{result.path}: epoch {best.epoch}, {judged}")
+        print("\n".join(_next_commands(args, data, result.path)))
     if result.ended_early == "interrupted":
         command = shlex.join([*sys.argv[1:]])
         resume = "" if args.resume else " --resume"
         complain("interrupted", f"to go on: {PROGRAM} {command}{resume}")
         return INTERRUPTED
     return 0
+
+
+def _next_commands(
+    args: argparse.Namespace, data: ExampleSet, path: Path
+) -> Iterator[str]:
+    """Yield what to type next, to use the model and to judge it."""
+    model = ["--model", str(path)]
+    if args.mode == "base":
+        model += ["--mode", "base"]
+    use = "stream" if args.mode == "stream" else "classify"
+    yield f"to use it:    {shlex.join([PROGRAM, use, 'clip.mp4', *model[:2]])}"
+    if not (data.test or data.validation):
+        return
+    judge = [PROGRAM, "evaluate", str(args.data), *model]
+    judge += ["--part", "test" if data.test else "validation"]
+    for option, value, default in (
+        ("--videos", args.videos, None),
+        ("--validation", args.validation, 0.2),
+        ("--seed", args.seed, 0),
+    ):
+        if value != default:
+            judge += [option, str(value)]
+    yield f"to judge it:  {shlex.join(judge)}"
 
 
 def _duration(seconds: float) -> str:
@@ -302,7 +391,7 @@ def _add_evaluate(commands: Any) -> None:
         summary="say how often a model is right on labelled videos",
         description=(
             "Say how often a model is right on labelled videos: a folder with a folder of\n"
-            "videos for each class, or a .csv file with the columns path and label."
+            "videos for each class, or a list as fine-tune takes it."
         ),
         examples=(
             "evaluate videos/ --model my_model",
@@ -320,14 +409,20 @@ def _add_evaluate(commands: Any) -> None:
         help="how many frames a second to take (default: what the model was trained on)",
     )
     model.add_argument(
+        "--fit",
+        choices=get_args(Fit),
+        default=EVALUATION_FIT,
+        help="how to scale a frame of another shape (default: %(default)s)",
+    )
+    model.add_argument(
         "--threads", type=count, metavar="N", help="threads (default: one a core)"
     )
     videos = parser.add_argument_group("videos")
     videos.add_argument(
         "--part",
-        choices=("all", "training", "validation"),
+        choices=("all", "training", "validation", "test"),
         default="all",
-        help="which of them: those that fine-tune trains on, or keeps to validate with (default: %(default)s)",
+        help="which of them: those that fine-tune trains on, or keeps to validate with, or never sees (default: %(default)s)",
     )
     videos.add_argument(
         "--validation",
@@ -364,29 +459,33 @@ def _add_evaluate(commands: Any) -> None:
 
 def _evaluate(args: argparse.Namespace) -> int:
     """Judge a model, and print how often it was right."""
-    from movinet_lite.training.evaluate import evaluate
-
     if args.picture is not None:
         check_matplotlib()
-    data = read_examples(args.data, validation=args.validation, seed=args.seed)
+    data = _read_data(args)
     examples = {
-        "all": (*data.training, *data.validation),
+        "all": (*data.training, *data.validation, *data.test),
         "training": data.training,
         "validation": data.validation,
+        "test": data.test,
     }[args.part]
     if not examples:
         raise UsageError(f"there are no videos in the part {args.part!r}")
     load = StreamingClassifier.load if args.mode == "stream" else BaseClassifier.load
-    classifier: StreamingClassifier | BaseClassifier = load(
-        args.model, fps=args.fps, threads=args.threads, offline=args.offline
-    )
-    total = len(examples)
-    with steps_bar() as on_step:
+    with work_bar() as bar:
+        bar.show(f"loading {args.model} (longest the first time)")
+        classifier: StreamingClassifier | BaseClassifier = load(
+            args.model,
+            fps=args.fps,
+            fit=args.fit,
+            threads=args.threads,
+            offline=args.offline,
+        )
+        bar.show("evaluating", 0, len(examples))
         found = evaluate(
             classifier,
             examples,
             max_frames=args.max_frames,
-            on_video=None if on_step is None else lambda done: on_step(done, total),
+            on_video=lambda done: bar.show("evaluating", done, len(examples)),
         )
     for one in found.skipped:
         complain("warning", f"left out: {one.name}: {one.reason}")

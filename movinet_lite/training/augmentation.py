@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize
+from movinet_lite.arrays import FrameSize, as_number
 from movinet_lite.errors import DataError
 
 __all__ = ["Augmentation", "augment", "frame_size_before"]
@@ -45,7 +45,7 @@ class Augmentation:
         """Check the ranges."""
         for name in ("crop", "brightness", "contrast", "saturation"):
             value = getattr(self, name)
-            if not 0 <= value < 1:
+            if not 0 <= as_number(value) < 1:  # also refuses NaN
                 raise DataError(f"{name} must be at least 0 and below 1; got {value!r}")
 
 

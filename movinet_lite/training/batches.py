@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import Clip, FrameSize
 from movinet_lite.engines.threads import available_cores
-from movinet_lite.errors import ArrayError, MoViNetError, VideoError
+from movinet_lite.errors import ArrayError, VideoError
 from movinet_lite.training.augmentation import Augmentation, augment, frame_size_before
 from movinet_lite.training.examples import Example, Skipped
 from movinet_lite.video import load_clip, prepare_clip, read_video_info, to_uint8
@@ -98,6 +98,19 @@ class Batches:
             return tuple(self._skipped[index] for index in sorted(self._skipped))
 
     @property
+    def skip_reasons(self) -> dict[int, str]:
+        """Why which examples were left out so far, by their place."""
+        with self._lock:
+            return {
+                place: self._skipped[place].reason for place in sorted(self._skipped)
+            }
+
+    def skip(self, reasons: Mapping[int, str]) -> None:
+        """Leave out what another `Batches` of the same examples left out (see `skip_reasons`)."""
+        for place, reason in reasons.items():
+            self._skip(place, reason)
+
+    @property
     def examples(self) -> tuple[Example, ...]:
         """The examples, without those left out so far."""
         with self._lock:
@@ -124,7 +137,7 @@ class Batches:
         try:
             self._duration(index, source)
         except (VideoError, ArrayError) as error:
-            self._skip(index, error)
+            self._skip(index, error.message)
 
     @property
     def num_batches(self) -> int:
@@ -187,15 +200,15 @@ class Batches:
         try:
             clip = self._prepare(index, rng)
         except (VideoError, ArrayError) as error:
-            self._skip(index, error)
+            self._skip(index, error.message)
             nothing = np.zeros((0, 0, 0, 3), np.float32)
             return nothing, np.array(-1, np.int32)
         return clip, np.array(self._targets[index], np.int32)
 
-    def _skip(self, index: int, error: MoViNetError) -> None:
+    def _skip(self, index: int, reason: str) -> None:
         example = self._examples[index]
         with self._lock:
-            self._skipped[index] = Skipped(example.name, example.label, error.message)
+            self._skipped[index] = Skipped(example.name, example.label, reason)
 
     def _prepare(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
         spec, augmentation = self._spec, self._augmentation
@@ -210,18 +223,24 @@ class Batches:
 
     def _take(self, index: int, frame_size: FrameSize, place: float) -> Clip:
         """Return the frames of an example from its start (*place* 0) to its end (1), as many as asked for."""
-        source = self._examples[index].source
+        example = self._examples[index]
+        source = example.source
         length = self._spec.num_frames
         if not isinstance(source, Path):
             start = round(place * max(0, len(source) - length))
             return _hold_last(source[start : start + length], length)
-        duration_s = self._duration(index, source)
-        spare_s = max(0.0, (duration_s or 0.0) - length / self._spec.fps)
+        first_s = example.start_s or 0.0
+        end_s = example.end_s
+        duration_s = self._duration(index, source) or 0.0
+        if end_s is not None:
+            duration_s = min(duration_s or end_s, end_s)
+        spare_s = max(0.0, duration_s - first_s - length / self._spec.fps)
         clip = load_clip(
             source,
             fps=self._spec.fps,
             frame_size=frame_size,
-            start_s=place * spare_s,
+            start_s=first_s + place * spare_s,
+            end_s=end_s,
             max_frames=length,
         )
         return _hold_last(clip, length)

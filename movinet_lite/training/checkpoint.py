@@ -1,7 +1,7 @@
 """What a training needs to go on after its process has ended: one file, replaced whole after every epoch.
 
-The file is a ``.safetensors``: weights as ``weight/NAME``, what the optimiser keeps as ``optimizer/NUMBER``; how far the
-training had come, and with which settings, stands in its metadata.
+The file is a ``.safetensors``: weights as ``weight/NAME``, what the optimiser keeps as ``optimizer/NUMBER``, the states of
+random generators as ``random/NUMBER``; how far the training had come, and with which settings, stands in its metadata.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from movinet_lite.errors import DataError
 __all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
 
 _KEY: Final = "movinet_lite_training"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 @attrs.frozen(eq=False)
@@ -34,25 +34,40 @@ class Checkpoint:
         history: What was measured after each epoch.
         weights: Of the network, by published name.
         optimizer: What the optimiser keeps.
+        random: The states of the random generators whose numbers a step takes (dropout's).
+        skipped: For each part of the examples, why which of them were left out, by their place in it.
     """
 
     settings: Mapping[str, Any]
     history: list[dict[str, Any]]
     weights: Mapping[str, NDArray[Any]]
     optimizer: list[NDArray[Any]]
+    random: list[NDArray[Any]]
+    skipped: Mapping[str, Mapping[int, str]]
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write *checkpoint*; a file that is there is replaced, once the new one is whole."""
     arrays = {f"weight/{name}": value for name, value in checkpoint.weights.items()}
-    for number, value in enumerate(checkpoint.optimizer):
-        arrays[f"optimizer/{number:05}"] = value
+    for kind in ("optimizer", "random"):
+        for number, value in enumerate(getattr(checkpoint, kind)):
+            arrays[f"{kind}/{number:05}"] = value
     header = {
         "format": _FORMAT,
         "settings": dict(checkpoint.settings),
         "history": checkpoint.history,
+        "skipped": {
+            part: list(reasons.items()) for part, reasons in checkpoint.skipped.items()
+        },
     }
-    write_atomically(path, to_bytes(arrays, {_KEY: json.dumps(header)}))
+    write_atomically(
+        path, to_bytes(arrays, {_KEY: json.dumps(header, default=_as_plain)})
+    )
+
+
+def _as_plain(value: Any) -> Any:
+    """Return a number of numpy's as Python's own."""
+    return value.item()
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -76,12 +91,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
             "(written by another release?)",
             path,
         )
-    weights = {
-        name.removeprefix("weight/"): value
-        for name, value in arrays.items()
-        if name.startswith("weight/")
-    }
-    optimizer = [
-        value for name, value in arrays.items() if name.startswith("optimizer/")
-    ]
-    return Checkpoint(header["settings"], header["history"], weights, optimizer)
+
+    def of(kind: str) -> dict[str, NDArray[Any]]:
+        return {
+            name.removeprefix(f"{kind}/"): value
+            for name, value in arrays.items()
+            if name.startswith(f"{kind}/")
+        }
+
+    return Checkpoint(
+        settings=header["settings"],
+        history=header["history"],
+        weights=of("weight"),
+        optimizer=list(of("optimizer").values()),
+        random=list(of("random").values()),
+        skipped={part: dict(reasons) for part, reasons in header["skipped"].items()},
+    )

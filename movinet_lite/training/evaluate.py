@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import numpy as np
@@ -16,13 +16,19 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import Frame, VideoFrame
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
 from movinet_lite.errors import ArrayError, DataError, VideoError
+from movinet_lite.network.variants import get_variant
 from movinet_lite.predictions import Prediction
 from movinet_lite.training.examples import Example, Skipped, check_known
-from movinet_lite.video import read_frames
+from movinet_lite.training.settings import check_count
+from movinet_lite.video import Fit, read_frames
 
-__all__ = ["ClassResult", "Evaluation", "evaluate"]
+__all__ = ["EVALUATION_FIT", "ClassResult", "Evaluation", "evaluate"]
 
-_TOP = 5
+EVALUATION_FIT: Final[Fit] = "stretch"
+"""How the command ``evaluate`` scales frames unless it is told otherwise."""
+
+_TOP: Final = 5
+_CLIP_FRAMES: Final = 50  # of a model of no variant: ten seconds of A0 to A2
 
 
 @attrs.frozen
@@ -149,8 +155,10 @@ def evaluate(
 ) -> Evaluation:
     """Return how often *classifier* is right on *examples*.
 
-    Each video is seen from its start, at the classifier's frame rate; its last prediction counts. A stream is reset
-    before each. Videos that cannot be read are left out.
+    Each video is seen from its start, or that of its segment, at the classifier's frame rate. Of a stream, which is reset
+    before each, the last prediction counts; of a base model the mean over clips of the length that it was trained on,
+    each frame counting the same. Videos that cannot be read are left out. However long they are, no more than a clip is in
+    memory.
 
     Args:
         classifier: For whole clips or for streams; a stream's session is reset.
@@ -165,8 +173,8 @@ def evaluate(
     """
     if not examples:
         raise DataError("there must be at least one example to evaluate on; got none")
-    if max_frames is not None and max_frames < 1:
-        raise DataError(f"max_frames must be at least 1; got {max_frames}")
+    if max_frames is not None:
+        check_count("max_frames", max_frames)
     check_known(classifier.labels, examples)
     places = {label: place for place, label in enumerate(classifier.labels)}
     skipped: list[Skipped] = []
@@ -203,36 +211,83 @@ def _judge(
     target: int,
     max_frames: int | None,
 ) -> _Judged:
-    with contextlib.ExitStack() as stack:
-        frames = _frames(classifier, example, stack)
-        if isinstance(classifier, StreamingClassifier):
-            classifier.reset()
-            predictions = classifier.run(itertools.islice(frames, max_frames))
-        else:
-            clip = list(itertools.islice(frames, max_frames))
-            predictions = iter([classifier.predict(clip)])
-        best_by_frame: list[int] = []
-        last: Prediction | None = None
-        for last in predictions:
-            best_by_frame.append(int(last.logits.argmax()))
+    if isinstance(classifier, StreamingClassifier):
+        predictions = _predict_stream(classifier, example, max_frames)
+    else:
+        with _open(classifier, example) as frames:
+            taken = itertools.islice(frames, max_frames)
+            predictions = iter([_predict_long(classifier, taken)])
+    best_by_frame: list[int] = []
+    last: Prediction | None = None
+    for last in predictions:
+        best_by_frame.append(int(last.logits.argmax()))
     if last is None:
         raise ArrayError("a video must have at least one frame; got none")
     best = np.argsort(-last.logits, kind="stable")[:_TOP].tolist()
     return _Judged(target, best_by_frame, best)
 
 
-def _frames(
-    classifier: BaseClassifier | StreamingClassifier,
-    example: Example,
-    stack: contextlib.ExitStack,
-) -> Iterable[Frame | VideoFrame]:
+def _predict_stream(
+    classifier: StreamingClassifier, example: Example, max_frames: int | None
+) -> Iterator[Prediction]:
+    classifier.reset()
+    with _open(classifier, example) as frames:
+        yield from classifier.run(itertools.islice(frames, max_frames))
+
+
+def _predict_long(
+    classifier: BaseClassifier, frames: Iterable[Frame | VideoFrame]
+) -> Prediction:
+    """Return the mean of the scores of clips of the model's own length, as ``movinet-lite classify`` gives it.
+
+    The last clip reaches back so far that it is as long as the others, and counts as much as the frames in it that no
+    other clip has. One clip is in memory at a time, however long the video is.
+    """
+    variant = classifier.info.variant
+    length = get_variant(variant).clip_frames if variant else _CLIP_FRAMES
+    total = np.zeros(len(classifier.labels), np.float64)
+    clip: list[Frame | VideoFrame] = []
+    num_new = num_frames = 0
+
+    def add_clip() -> None:
+        nonlocal num_new, num_frames
+        total[:] += classifier.predict(clip).probabilities * np.float64(num_new)
+        num_frames += num_new
+        num_new = 0
+
+    for frame in frames:
+        clip.append(frame)
+        del clip[:-length]
+        num_new += 1
+        if num_new == length:
+            add_clip()
+    if num_new:
+        add_clip()
+    if not num_frames:
+        raise ArrayError("a video must have at least one frame; got none")
+    with np.errstate(divide="ignore"):  # a class that is nowhere possible
+        return Prediction(np.log(total / num_frames), classifier.labels)
+
+
+@contextlib.contextmanager
+def _open(
+    classifier: BaseClassifier | StreamingClassifier, example: Example
+) -> Iterator[Iterable[Frame | VideoFrame]]:
+    """Give the frames of an example at the classifier's rate."""
     if not isinstance(example.source, Path):
-        return iter(example.source)
+        yield iter(example.source)
+        return
     if classifier.fps is None:
         raise DataError(
             "the classifier must know its frame rate; it does not (load it with fps=...)"
         )
-    return stack.enter_context(read_frames(example.source, fps=classifier.fps))
+    with read_frames(
+        example.source,
+        fps=classifier.fps,
+        start_s=example.start_s,
+        end_s=example.end_s,
+    ) as frames:
+        yield frames
 
 
 def _summarise(

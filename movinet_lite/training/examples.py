@@ -1,46 +1,48 @@
-"""From a folder or a list of videos to labelled examples, some to train on and some to validate with (no TensorFlow)."""
+"""Labelled examples: what they are, and which are trained on and which are held out (no TensorFlow)."""
 
 from __future__ import annotations
 
-import csv
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Literal, TypeAlias
 
 import attrs
 import numpy as np
 
-from movinet_lite.arrays import Clip
+from movinet_lite.arrays import Clip, as_number
 from movinet_lite.errors import DataError
 from movinet_lite.labels import check_labels
 
 __all__ = [
-    "VIDEO_ENDINGS",
+    "PARTS",
     "Example",
     "ExampleSet",
+    "Part",
     "Skipped",
     "check_known",
     "count_labels",
-    "read_csv",
-    "read_examples",
-    "read_folder",
+    "listed",
+    "make_example_set",
     "split_examples",
 ]
 
-VIDEO_ENDINGS: Final = frozenset(
-    {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
-)
-"""Endings, in small letters, of the files in a folder that count as videos."""
+Part: TypeAlias = Literal["training", "validation", "test"]
+"""A part of a data set: to train on, to choose the best weights with, to judge these in the end."""
 
-_PARTS: Final = {
+PARTS: Final[Mapping[str, Part]] = {
     "train": "training",
     "training": "training",
     "val": "validation",
     "valid": "validation",
+    "validate": "validation",
     "validation": "validation",
-    "test": "validation",
+    "test": "test",
+    "testing": "test",
 }
+"""What folders and lists call the parts of a data set, in small letters."""
+
 _MAX_NAMED: Final = 3
 
 
@@ -51,16 +53,40 @@ class Example:
     Attributes:
         source: The path of a video file; or a clip, ``(frames, height, width, 3)``, uint8, 0 to 255, or
             float32, 0 to 1, RGB, at the frame rate of the model that will see it.
-        label: The name of the action.
+        label: The name of its class.
+        start_s: Where in the file it begins, in seconds; `None` at the start.
+        end_s: Where it ends, in seconds; `None` at the end of the file.
+        group: What it shares with others, such as the recording that they were cut from: a split keeps all of a group on
+            one side. `None` for the file itself.
     """
 
     source: Path | Clip
     label: str
+    start_s: float | None = None
+    end_s: float | None = None
+    group: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Check the segment."""
+        start_s = 0.0 if self.start_s is None else as_number(self.start_s)
+        end_s = math.inf if self.end_s is None else as_number(self.end_s)
+        if not (0 <= start_s < end_s and start_s < math.inf):  # also refuses NaN
+            raise DataError(
+                f"a segment must start at 0 or later and end after its start; got {self.start_s!r} to {self.end_s!r} seconds"
+            )
+        is_segment = (self.start_s, self.end_s) != (None, None)
+        if is_segment and not isinstance(self.source, Path):
+            raise DataError("only a file can have a segment; got one of a clip")
 
     @property
     def name(self) -> str:
         """What to call it in messages."""
-        return str(self.source) if isinstance(self.source, Path) else "a clip in memory"
+        if not isinstance(self.source, Path):
+            return "a clip in memory"
+        if self.start_s is None and self.end_s is None:
+            return str(self.source)
+        end = "its end" if self.end_s is None else f"{self.end_s:g} s"
+        return f"{self.source} from {self.start_s or 0:g} s to {end}"
 
 
 @attrs.frozen
@@ -80,31 +106,37 @@ class Skipped:
 
 @attrs.frozen(eq=False)
 class ExampleSet:
-    """Examples to train on, and others to validate with.
+    """Examples to train on, and others that are held out.
 
     Attributes:
         labels: The names of the classes, in ASCII order.
         training: Examples that the weights are learnt from.
-        validation: Examples that tell how good they are; none if none were kept aside.
+        validation: Examples that the best weights are chosen with; none if none were held out.
+        test: Examples that no choice depends on, to judge the result with.
+        skipped: Files that were left out when the examples were read, and why.
     """
 
     labels: tuple[str, ...]
     training: tuple[Example, ...]
     validation: tuple[Example, ...] = ()
+    test: tuple[Example, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         """Check that there is something to learn."""
+        for label in self.labels:
+            _check_text(label)
         check_labels(self.labels)
         if len(self.labels) < 2:
             raise DataError(
                 f"there must be at least two classes to tell apart; got {len(self.labels)}: {', '.join(self.labels)}"
             )
-        check_known(self.labels, (*self.training, *self.validation))
+        check_known(self.labels, (*self.training, *self.validation, *self.test))
         counts = count_labels(self.training, self.labels)
         empty = [label for label, count in counts.items() if not count]
         if empty:
             raise DataError(
-                f"each class must have a video to train on; without one: {_listed(empty)}"
+                f"each class must have a video to train on; without one: {listed(empty)}"
             )
 
 
@@ -118,223 +150,139 @@ def count_labels(
     return counts
 
 
-def read_examples(
-    path: str | Path, *, validation: float = 0.2, seed: int = 0
+def make_example_set(
+    parts: Mapping[Part, Sequence[Example]],
+    *,
+    validation: float,
+    seed: int,
+    skipped: Sequence[Skipped] = (),
 ) -> ExampleSet:
-    """Return the labelled videos in a folder, or those a ``.csv`` file names.
+    """Return examples that may already be parted as one set.
+
+    What is to validate with is split from what is to train on where there is no such part; test examples never are.
 
     Args:
-        path: As `read_folder` or `read_csv` takes it.
-        validation: As in `read_folder`.
-        seed: As in `read_folder`.
+        parts: The examples of each part. A single part is split, whatever it is called.
+        validation: The share to validate with; see `split_examples`.
+        seed: Of the choice.
+        skipped: What was left out.
 
     Raises:
-        DataError: As `read_folder` and `read_csv`; also if there is nothing at *path*.
+        DataError: If a class is held out that is not trained, and as `split_examples`.
     """
-    path = Path(path)
-    if path.is_dir():
-        return read_folder(path, validation=validation, seed=seed)
-    if not path.is_file():
-        raise DataError("there is no such folder or .csv file", path)
-    if path.suffix.lower() != ".csv":
-        raise DataError(
-            "examples must be a folder with a folder of videos for each class, or a .csv file with the columns path and "
-            "label; got a file of another kind",
-            path,
-        )
-    return read_csv(path, validation=validation, seed=seed)
-
-
-def read_folder(
-    path: str | Path, *, validation: float = 0.2, seed: int = 0
-) -> ExampleSet:
-    """Return the labelled videos of a folder that has one folder of videos for each class.
-
-    The name of a folder is the label. The folder may also have two folders, ``train`` and ``val``, with the classes in
-    each; then these are the two parts. Files that are no videos by their ending, and hidden ones, are passed over.
-
-    Args:
-        path: The folder.
-        validation: The share of each class's videos to validate with, at least 0 and below 1, where the folder is not
-            parted already. A class with two videos or more keeps at least one for each part.
-        seed: Of the choice; the same files are chosen for the same seed.
-
-    Raises:
-        DataError: If there is no such folder, a class has no video, or there are not two classes.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        raise DataError("there is no such folder", path)
-    folders = _folders(path)
-    parts = {_PARTS.get(folder.name.lower()) for folder in folders}
-    if folders and parts == {"training", "validation"}:
-        return _read_parted_folder(path, folders)
-    if not folders:
-        raise DataError(
-            "a folder of examples must hold a folder of videos for each class, named as the class; it holds no folder",
-            path,
-        )
-    return split_examples(_read_classes(path), validation=validation, seed=seed)
-
-
-def _read_parted_folder(path: Path, folders: Sequence[Path]) -> ExampleSet:
-    found: dict[str, list[Example]] = {"training": [], "validation": []}
-    for folder in folders:
-        if not _folders(folder):
-            raise DataError(
-                "a part of the examples must hold a folder of videos for each class; it holds no folder",
-                folder,
-            )
-        found[_PARTS[folder.name.lower()]] += _read_classes(folder)
-    labels = sorted({example.label for example in found["training"]})
-    unknown = sorted({one.label for one in found["validation"]} - set(labels))
+    filled: dict[Part, Sequence[Example]] = {
+        part: examples for part, examples in parts.items() if examples
+    }
+    training = filled.pop("training", ())
+    if not training and len(filled) == 1:
+        ((_, training),) = filled.items()
+        filled = {}
+    known = {example.label for example in training}
+    unknown = sorted({one.label for part in filled.values() for one in part} - known)
     if unknown:
         raise DataError(
-            f"each class to validate must be trained too; without videos to train on: {_listed(unknown)}",
-            path,
+            f"each class to validate or test with must be trained too; without videos to train on: {listed(unknown)}"
         )
-    return ExampleSet(
-        tuple(labels), tuple(found["training"]), tuple(found["validation"])
-    )
-
-
-def _read_classes(path: Path) -> list[Example]:
-    examples: list[Example] = []
-    for folder in _folders(path):
-        videos = _videos(folder)
-        if not videos:
-            raise DataError(
-                "each class must have at least one video; its folder holds no file that ends in "
-                f"{', '.join(sorted(VIDEO_ENDINGS))}",
-                folder,
-            )
-        examples += [Example(video, folder.name) for video in videos]
-    return examples
-
-
-def _folders(path: Path) -> list[Path]:
-    return sorted(
-        one for one in path.iterdir() if one.is_dir() and not one.name.startswith(".")
-    )
-
-
-def _videos(folder: Path) -> list[Path]:
-    return sorted(
-        one
-        for one in folder.rglob("*")
-        if one.suffix.lower() in VIDEO_ENDINGS
-        and one.is_file()
-        and not one.name.startswith(".")
-    )
-
-
-def read_csv(path: str | Path, *, validation: float = 0.2, seed: int = 0) -> ExampleSet:
-    """Return the labelled videos that a ``.csv`` file names.
-
-    Args:
-        path: A UTF-8 file, with a header and the columns ``path`` and ``label``, and, if it parts them itself,
-            ``split`` with ``train`` or ``val`` in each row. Paths that are not absolute start at the file's folder.
-        validation: As in `read_folder`, where there is no column ``split``.
-        seed: As in `read_folder`.
-
-    Raises:
-        DataError: If there is no such file, a column or a value is missing, a video is not there or named twice, or
-            there are not two classes.
-    """
-    path = Path(path)
-    rows = _read_rows(path)
-    examples = [_as_example(path, line, row) for line, row in rows]
-    seen: dict[object, int] = {}
-    for (line, _), example in zip(rows, examples, strict=True):
-        first = seen.setdefault(example.source, line)
-        if first != line:
-            raise DataError(
-                f"each video must be named once; line {line} names {example.name!r} again, after line {first}",
-                path,
-            )
-    if "split" not in rows[0][1]:
-        return split_examples(examples, validation=validation, seed=seed)
-    found: dict[str, list[Example]] = {"training": [], "validation": []}
-    for (line, row), example in zip(rows, examples, strict=True):
-        part = _PARTS.get((row["split"] or "").strip().lower())
-        if part is None:
-            raise DataError(
-                f"split must be train or val; line {line} has {row['split']!r}", path
-            )
-        found[part].append(example)
-    labels = sorted({example.label for example in examples})
-    return ExampleSet(
-        tuple(labels), tuple(found["training"]), tuple(found["validation"])
-    )
-
-
-def _read_rows(path: Path) -> list[tuple[int, dict[str, str | None]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            rows: list[tuple[int, dict[str, str | None]]] = [
-                (reader.line_num, row) for row in reader
-            ]
-            columns = reader.fieldnames or ()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"a list of examples must be a UTF-8 text that can be read: {error}", path
-        ) from error
-    missing = [name for name in ("path", "label") if name not in columns]
-    if missing:
-        raise DataError(
-            f"a list of examples must have the columns path and label in its first line; {' and '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing",
-            path,
+    if "validation" in filled:
+        found = ExampleSet(
+            tuple(sorted(known)), tuple(training), tuple(filled["validation"])
         )
-    if not rows:
-        raise DataError("a list of examples must name at least one video", path)
-    return rows
-
-
-def _as_example(path: Path, line: int, row: Mapping[str, str | None]) -> Example:
-    name, label = row["path"], row["label"]
-    if not name or not label:
-        raise DataError(
-            f"each line must have a path and a label; line {line} does not", path
-        )
-    video = path.parent / name
-    if not video.is_file():
-        raise DataError(
-            f"each video must be there; {video} of line {line} is not", path
-        )
-    return Example(video, label)
+    else:
+        found = split_examples(training, validation=validation, seed=seed)
+    return attrs.evolve(
+        found, test=tuple(filled.get("test", ())), skipped=tuple(skipped)
+    )
 
 
 def split_examples(
     examples: Iterable[Example], *, validation: float = 0.2, seed: int = 0
 ) -> ExampleSet:
-    """Return *examples* in two parts, each class split alike.
+    """Return *examples* in two parts, each class split alike, and no group on both sides.
 
     Args:
         examples: Any number, of two classes at least.
-        validation: The share of each class to validate with; see `read_folder`.
-        seed: Of the choice.
+        validation: The share of each class to validate with, at least 0 and below 1. A class with two groups or more
+            keeps at least one for each part, where groups that it shares with other classes allow it.
+        seed: Of the choice; the same examples are chosen for the same seed.
 
     Raises:
         DataError: If *validation* is impossible, or there are not two classes.
     """
-    if not 0 <= validation < 1:  # also refuses NaN
+    if not 0 <= as_number(validation) < 1:  # also refuses NaN
         raise DataError(
             f"validation must be a share of the examples, at least 0 and below 1; got {validation!r}"
         )
-    by_label: dict[str, list[Example]] = {}
-    for example in examples:
-        by_label.setdefault(example.label, []).append(example)
-    training: list[Example] = []
-    kept_aside: list[Example] = []
-    for place, label in enumerate(sorted(by_label)):
-        members = by_label[label]
-        order = np.random.default_rng([seed, place]).permutation(len(members))
-        aside = set(order[: _num_aside(len(members), validation)].tolist())
-        for index, member in enumerate(members):
-            (kept_aside if index in aside else training).append(member)
-    return ExampleSet(tuple(sorted(by_label)), tuple(training), tuple(kept_aside))
+    examples = tuple(examples)
+    groups: dict[object, list[int]] = {}
+    for place, example in enumerate(examples):
+        groups.setdefault(_group_key(example, place), []).append(place)
+    chosen = _choose_groups(
+        [
+            Counter(examples[place].label for place in group)
+            for group in groups.values()
+        ],
+        validation,
+        np.random.default_rng(seed),
+    )
+    members = list(groups.values())
+    aside = {place for number in chosen for place in members[number]}
+    by_label = sorted(range(len(examples)), key=lambda place: examples[place].label)
+    return ExampleSet(
+        tuple(sorted({example.label for example in examples})),
+        tuple(examples[place] for place in by_label if place not in aside),
+        tuple(examples[place] for place in by_label if place in aside),
+    )
+
+
+def _group_key(example: Example, place: int) -> object:
+    if example.group is not None:
+        return "group", example.group
+    return ("file", example.source) if isinstance(example.source, Path) else place
+
+
+def _choose_groups(
+    groups: Sequence[Counter[str]], share: float, rng: np.random.Generator
+) -> list[int]:
+    """Return which of *groups*, each given by the number of its examples of each class, to hold out."""
+    counts: Counter[str] = Counter()
+    for group in groups:
+        counts.update(group)
+    targets = {label: _num_aside(count, share) for label, count in counts.items()}
+    taken: Counter[str] = Counter()
+    chosen: list[int] = []
+
+    def take(number: int) -> None:
+        taken.update(groups[number])
+        chosen.append(number)
+
+    def leaves_some(group: Counter[str]) -> bool:
+        return all(
+            taken[label] + count < counts[label] for label, count in group.items()
+        )
+
+    order = rng.permutation(len(groups)).tolist()
+    for number in order:
+        if leaves_some(groups[number]) and _comes_closer(
+            groups[number], taken, targets
+        ):
+            take(number)
+    # A class whose groups are all larger than its share still gets its smallest one held out.
+    smallest_first = sorted(order, key=lambda number: groups[number].total())
+    for number in smallest_first:
+        group = groups[number]
+        is_wanted = any(targets[label] and not taken[label] for label in group)
+        if is_wanted and leaves_some(group):
+            take(number)
+    return chosen
+
+
+def _comes_closer(
+    group: Counter[str], taken: Counter[str], targets: Mapping[str, int]
+) -> bool:
+    """Return whether the numbers held out are closer to those wanted with one more group."""
+    missing = {label: targets[label] - taken[label] for label in group}
+    after = sum(abs(missing[label] - count) for label, count in group.items())
+    return after < sum(abs(number) for number in missing.values())
 
 
 def _num_aside(count: int, share: float) -> int:
@@ -353,11 +301,22 @@ def check_known(labels: Sequence[str], examples: Iterable[Example]) -> None:
     unknown = sorted({example.label for example in examples} - set(labels))
     if unknown:
         raise DataError(
-            f"each label must be one of the {len(labels)} classes; not among them: {_listed(unknown)}"
+            f"each label must be one of the {len(labels)} classes; not among them: {listed(unknown)}"
         )
 
 
-def _listed(names: Sequence[Any]) -> str:
+def _check_text(label: str) -> None:
+    """Refuse a label that no file can hold, as the name of a folder that is not UTF-8."""
+    try:
+        str(label).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"each label must be text that UTF-8 can hold; got {label!r} (rename its folder)"
+        ) from error
+
+
+def listed(names: Sequence[object]) -> str:
+    """Return the first few of *names*, and how many more there are."""
     shown = ", ".join(repr(name) for name in names[:_MAX_NAMED])
     more = len(names) - _MAX_NAMED
     return f"{shown} and {more} more" if more > 0 else shown

@@ -6,14 +6,15 @@ after every frame. Its weights then run frame by frame, with states, as they are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
-import keras
 
-from movinet_lite.arrays import FrameSize
+from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
 from movinet_lite.errors import DataError
 from movinet_lite.network.layers import NORM_MOMENTUM
 from movinet_lite.network.model import Movinet, replace_head
@@ -42,6 +43,7 @@ def fine_tune(
     resume: bool = False,
     offline: bool = False,
     on_resume: Callable[[int], None] | None = None,
+    on_ready: Callable[[], None] | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> FineTuned:
@@ -55,7 +57,8 @@ def fine_tune(
     - ``metrics.csv``, and ``tensorboard/`` for TensorBoard: what was measured,
     - ``checkpoint/``: what *resume* goes on from.
 
-    Ctrl-C ends the training with the best weights so far, once there is a first epoch.
+    Ctrl-C ends the training with the best weights so far, once there is a first epoch. A training that is killed and
+    resumed gives the same weights as one that runs through.
 
     Args:
         model: What to start from: a name, an address or a path, as the classifiers load them, ``"demo"`` among them; or a
@@ -67,22 +70,30 @@ def fine_tune(
         keep_head: Whether the model keeps all its classes, in their order; each label must be among them.
         frame_size: ``(height, width)`` to train at; `None` for the model's own. Smaller is faster.
         fps: Frames per second to train at; `None` for the model's own.
-        resume: Whether to go on where an earlier call with this *output* ended.
+        resume: Whether to go on where an earlier call with this *output* ended. Everything must be as it was then, but
+            for the number of epochs and *patience*.
         offline: Whether the network must not be touched to find *model*.
         on_resume: Called before the first step where the training goes on, with the number of epochs that are done.
+        on_ready: Called before the first step, once the network is loaded and every video was opened.
         on_epoch: Called after each epoch.
         on_step: Called after each step, with the number of steps done in this epoch, and of all steps in it.
 
     Raises:
         DataError: If the examples or options cannot be trained with, *output* is taken, or there is nothing to resume.
-        ModelError: If *model* cannot be found, read, or trained.
+        ArrayError: If *frame_size* or *fps* is impossible.
+        ModelError: If *model* cannot be found, read, or trained, or the output cannot be written; what was written
+            before stays whole, and *resume* goes on from it.
         KeyboardInterrupt: After Ctrl-C within the first epoch.
     """
     settings = settings or Settings()
     output = Path(output)
     checkpoint = _find_checkpoint(output, resume=resume)
-    keras.utils.set_random_seed(settings.seed)
-    network = _start(model, data, mode, keep_head, settings, offline=offline)
+    if frame_size is not None:
+        frame_size = check_frame_size(frame_size)
+    if fps is not None:
+        fps = check_positive(fps, "fps")
+    with _seeded(settings.seed):
+        network = _start(model, data, mode, keep_head, settings, offline=offline)
     network.spec = attrs.evolve(
         network.spec,
         frame_size=frame_size or network.spec.frame_size,
@@ -93,7 +104,23 @@ def fine_tune(
         trainer.restore(checkpoint)
         if on_resume is not None:
             on_resume(len(checkpoint.history))
+    if on_ready is not None:
+        on_ready()
     return trainer.run(on_epoch, on_step)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Let the new weights and the dropout of a network depend on *seed*, and on nothing else.
+
+    Keras draws the seed of each from Python's `random`, whose state is given back to the process.
+    """
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 def _find_checkpoint(output: Path, *, resume: bool) -> Checkpoint | None:

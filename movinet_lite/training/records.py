@@ -36,6 +36,7 @@ class EpochRecord:
         learning_rate: Of the last step.
         seconds: How long it took.
         num_skipped: How many videos could not be used so far.
+        steady_seconds: How long it would have taken without what is done once, such as to build TensorFlow's graphs.
     """
 
     epoch: int
@@ -47,11 +48,13 @@ class EpochRecord:
     learning_rate: float
     seconds: float
     num_skipped: int = 0
+    steady_seconds: float | None = None
 
     @property
     def seconds_left(self) -> float:
-        """How long the rest will take, if each epoch takes as long as this one."""
-        return self.seconds * (self.num_epochs - self.epoch)
+        """How long the rest will take, if each epoch takes as long as this one without what is done once."""
+        seconds = self.seconds if self.steady_seconds is None else self.steady_seconds
+        return seconds * (self.num_epochs - self.epoch)
 
     def to_dict(self) -> dict[str, float | None]:
         """Return all of it by name."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 
 import attrs
 
+from movinet_lite.arrays import as_number
 from movinet_lite.errors import DataError
 from movinet_lite.training.augmentation import Augmentation
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "check_count"]
 
 
 @attrs.frozen
@@ -51,9 +53,10 @@ class Settings:
     def __attrs_post_init__(self) -> None:
         """Check the ranges."""
         for name in ("num_frames", "epochs", "batch_size"):
-            _check(name, getattr(self, name), "at least 1", lambda value: value >= 1)
+            check_count(name, getattr(self, name))
         if self.patience is not None:
-            _check("patience", self.patience, "at least 1", lambda value: value >= 1)
+            check_count("patience", self.patience)
+        check_count("seed", self.seed, low=0)
         _check(
             "learning_rate",
             self.learning_rate,
@@ -77,6 +80,17 @@ class Settings:
         return self.epochs * -(-num_examples // self.batch_size)
 
 
-def _check(name: str, value: float, rule: str, holds: Callable[[float], bool]) -> None:
-    if not holds(value):  # also false for NaN
+def check_count(name: str, value: object, *, low: int = 1) -> None:
+    """Refuse what is no whole number, or below *low*.
+
+    Raises:
+        DataError: It names the option.
+    """
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_whole or as_number(value) < low:
+        raise DataError(f"{name} must be a whole number, at least {low}; got {value!r}")
+
+
+def _check(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> None:
+    if not holds(as_number(value)):  # also false for NaN
         raise DataError(f"{name} must be {rule}; got {value!r}")

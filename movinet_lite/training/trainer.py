@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from movinet_lite.errors import DataError
+from movinet_lite.errors import DataError, ModelError, said_by
 from movinet_lite.network.files import save_network
 from movinet_lite.network.model import Movinet
 from movinet_lite.training.batches import Batches, ClipSpec
@@ -82,6 +84,8 @@ class Trainer:
         self._network = network
         self._settings = settings
         self._output = output
+        self._videos = _describe(data)
+        self._pending: EpochRecord | None = None  # measured, and not all of it written
         self._batches = Batches(
             data.training,
             labels,
@@ -121,14 +125,17 @@ class Trainer:
     def _fingerprint(self) -> dict[str, Any]:
         """What must be the same where a training goes on."""
         spec = self._network.spec
+        settings = attrs.asdict(self._settings)
+        for may_change in ("epochs", "patience"):
+            del settings[may_change]
         return {
             "variant": spec.variant,
             "mode": spec.mode,
             "labels": list(spec.labels or ()),
             "frame_size": list(spec.frame_size),
             "fps": spec.fps,
-            "num_frames": self._settings.num_frames,
-            "freeze_backbone": self._settings.freeze_backbone,
+            "videos": self._videos,
+            **settings,
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -151,7 +158,23 @@ class Trainer:
             self._optimizer.variables, checkpoint.optimizer, strict=True
         ):
             variable.assign(value)
+        for state, value in zip(self._random_states, checkpoint.random, strict=True):
+            state.assign(value)
+        for part, batches in self._parts.items():
+            batches.skip(checkpoint.skipped[part])
         self._recorder.restore(checkpoint.history)
+        if checkpoint.history and self._recorder.best is self._recorder.history[-1]:
+            # It may have ended between the writing of the checkpoint and that of the best weights.
+            self._save_network()
+
+    @property
+    def _random_states(self) -> list[Any]:
+        dropout = self._network.head.dropout
+        return [dropout.seed_generator.state] if dropout.rate else []
+
+    @property
+    def _parts(self) -> dict[str, Batches]:
+        return {"training": self._batches, "validation": self._validation}
 
     def run(
         self,
@@ -162,14 +185,9 @@ class Trainer:
 
         Raises:
             DataError: If the output folder cannot be made.
+            ModelError: If weights cannot be written, as on a full disk; what was written before stays whole.
         """
-        try:
-            self._output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(
-                f"the output must be a folder that can be made: {error.strerror}",
-                self._output,
-            ) from error
+        self._make_output()
         ended_early = None
         try:
             for epoch in range(len(self._recorder.history), self._settings.epochs):
@@ -180,7 +198,10 @@ class Trainer:
                     ended_early = "patience"
                     break
         except KeyboardInterrupt:
+            if self._pending is not None:
+                self._keep(self._pending)
             if not self._recorder.history:
+                (self._output / CHECKPOINT_NAME).unlink(missing_ok=True)
                 raise
             ended_early = "interrupted"
         finally:
@@ -193,43 +214,100 @@ class Trainer:
             ended_early,
         )
 
+    def _make_output(self) -> None:
+        try:
+            self._output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"the output must be a folder that can be made: {error.strerror}",
+                self._output,
+            ) from error
+        if not self._recorder.history:
+            # So that a training can go on from its first epoch, and a disk without room is found before it.
+            self._write_checkpoint()
+
     def _run_epoch(
         self, epoch: int, on_step: Callable[[int, int], None] | None
     ) -> EpochRecord:
         started = time.monotonic()
-        loss, top_1 = _means(self._train(epoch, on_step))
+        training_times: list[float] = []
+        validation_times: list[float] = []
+        loss, top_1 = _means(_timed(self._train(epoch, on_step), training_times))
         if loss is None:
             raise DataError("there must be videos to train on; none could be read")
-        validation_loss, validation_top_1 = _means(self._validate())
-        record = self._recorder.add(
-            EpochRecord(
-                epoch=epoch + 1,
-                num_epochs=self._settings.epochs,
-                loss=loss,
-                top_1=top_1 or 0.0,
-                validation_loss=validation_loss,
-                validation_top_1=validation_top_1,
-                learning_rate=float(self._optimizer.learning_rate),
-                seconds=time.monotonic() - started,
-                num_skipped=len(self._batches.skipped) + len(self._validation.skipped),
-            )
+        validation_loss, validation_top_1 = _means(
+            _timed(self._validate(), validation_times)
         )
-        if record is self._recorder.best:
-            save_network(self._network, self._output / NETWORK_NAME)
-        write_checkpoint(
-            self._output / CHECKPOINT_NAME,
-            Checkpoint(
-                settings=self._fingerprint,
-                history=[one.to_dict() for one in self._recorder.history],
-                weights={
-                    name: np.asarray(weight)
-                    for name, weight in self._network.named_weights.items()
-                },
-                optimizer=[np.asarray(one) for one in self._optimizer.variables],
-            ),
+        record = EpochRecord(
+            epoch=epoch + 1,
+            num_epochs=self._settings.epochs,
+            loss=loss,
+            top_1=top_1 or 0.0,
+            validation_loss=validation_loss,
+            validation_top_1=validation_top_1,
+            learning_rate=float(self._optimizer.learning_rate),
+            seconds=time.monotonic() - started,
+            num_skipped=len(self._batches.skipped) + len(self._validation.skipped),
+            steady_seconds=_steady(training_times, validation_times),
         )
-        self._recorder.write()
+        self._keep(record)
         return record
+
+    def _keep(self, record: EpochRecord) -> None:
+        """Write what an epoch gave; called again after Ctrl-C, it does what is left to do.
+
+        The checkpoint comes first: the best weights can be made from it, and not the other way round.
+        """
+        self._pending = record
+        if not any(record is one for one in self._recorder.history):
+            self._recorder.add(record)
+        is_best = record is self._recorder.best
+        try:
+            self._write_checkpoint()
+        except ModelError:
+            if is_best:  # it is smaller: there may be room
+                with contextlib.suppress(ModelError):
+                    self._save_network()
+            raise
+        if is_best:
+            self._save_network()
+        with self._must_write("metrics.csv"):
+            self._recorder.write()
+        self._pending = None
+
+    def _save_network(self) -> None:
+        with self._must_write(NETWORK_NAME):
+            save_network(self._network, self._output / NETWORK_NAME)
+
+    def _write_checkpoint(self) -> None:
+        checkpoint = Checkpoint(
+            settings=self._fingerprint,
+            history=[one.to_dict() for one in self._recorder.history],
+            weights={
+                name: np.asarray(weight)
+                for name, weight in self._network.named_weights.items()
+            },
+            optimizer=[np.asarray(one) for one in self._optimizer.variables],
+            random=[np.asarray(one) for one in self._random_states],
+            skipped={name: part.skip_reasons for name, part in self._parts.items()},
+        )
+        with self._must_write(CHECKPOINT_NAME):
+            write_checkpoint(self._output / CHECKPOINT_NAME, checkpoint)
+
+    @contextlib.contextmanager
+    def _must_write(self, name: str) -> Iterator[None]:
+        """Say which file of the output cannot be written, and what can be done."""
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            reason = getattr(error, "strerror", None) or said_by(error)
+            hint = ""
+            if (self._output / CHECKPOINT_NAME).is_file():
+                hint = " (make room, then go on with the training: resume)"
+            raise ModelError(
+                f"the output of a training must be writable; {reason}{hint}",
+                self._output / name,
+            ) from error
 
     def _train(
         self, epoch: int, on_step: Callable[[int, int], None] | None
@@ -303,6 +381,21 @@ class Trainer:
         return tf.reduce_mean(by_clip * tf.gather(self._class_weights, targets))
 
 
+def _describe(data: ExampleSet) -> str:
+    """Return what tells these examples from others, wherever their folder stands."""
+    digest = hashlib.sha256()
+    for example in (*data.training, *data.validation):
+        digest.update(
+            f"{Path(example.name).name}\0{example.label}\0".encode(
+                errors="surrogateescape"
+            )
+        )
+    return (
+        f"{len(data.training)} to train on and {len(data.validation)} to validate with "
+        f"(checksum {digest.hexdigest()[:8]})"
+    )
+
+
 def _class_weights(
     batches: Batches, labels: tuple[str, ...], settings: Settings
 ) -> Any:
@@ -328,6 +421,26 @@ def _optimizer(network: Movinet, settings: Settings) -> Any:
     )
     optimizer.build(variables)
     return optimizer
+
+
+def _timed(
+    steps: Iterator[tuple[float, float, int]], times: list[float]
+) -> Iterator[tuple[float, float, int]]:
+    """Yield *steps*, and note how many seconds each takes."""
+    before = time.monotonic()
+    for step in steps:
+        now = time.monotonic()
+        times.append(now - before)
+        before = now
+        yield step
+
+
+def _steady(training: list[float], validation: list[float]) -> float:
+    """Return how long the steps of an epoch take together without what the first of them do once."""
+    step = float(np.median(training))
+    # To judge a batch takes less than to learn from it, so a single one that took longer built its graph.
+    judging = min(step, float(np.median(validation))) if validation else 0.0
+    return step * len(training) + judging * len(validation)
 
 
 def _means(

@@ -1,5 +1,6 @@
 """Batches of clips: which frames they have, in which order, and what is left out."""
 
+import attrs
 import numpy as np
 import pytest
 
@@ -76,6 +77,21 @@ def test_files_are_read_at_the_rate_of_the_model(files):
     """Every other frame of a file of 10 frames a second, from the middle of its 2 seconds: 0.6 s to 1.2 s."""
     clips, _ = epoch(Batches(files[:1], LABELS, SPEC, batch_size=1))
     assert clips == [[6, 8, 10, 12]]
+
+
+@pytest.mark.parametrize(
+    ("segment", "expected"),
+    [
+        ((0.4, 1.2), [4, 6, 8, 10]),
+        ((1.0, None), [11, 13, 15, 17]),
+        ((None, 0.5), [0, 2, 4, 4]),
+    ],
+)
+def test_a_segment_is_all_that_is_seen_of_a_file(files, segment, expected):
+    """Its middle is taken, and a short one holds its own last frame."""
+    example = attrs.evolve(files[0], start_s=segment[0], end_s=segment[1])
+    clips, _ = epoch(Batches([example], LABELS, SPEC, batch_size=1))
+    assert clips == [expected]
 
 
 def test_what_cannot_be_read_is_left_out_and_told(files):

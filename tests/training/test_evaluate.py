@@ -97,6 +97,50 @@ def test_a_base_model_sees_a_clip_at_once():
     assert found.top_1_by_frame is None
 
 
+class _CountingClipModel(FakeClipModel):
+    """Notes the length of each clip."""
+
+    def __init__(self):
+        super().__init__()
+        self.lengths = []
+
+    def predict(self, clips):
+        self.lengths.append(clips.shape[1])
+        return super().predict(clips)
+
+
+def test_a_base_model_sees_a_long_video_clip_by_clip(tmp_path):
+    """As classify: the mean of the scores of clips of 50 frames, of which the last counts by its new frames alone."""
+    frames = np.concatenate(
+        [clip(*[(250, 0, 0)] * 50), clip(*[(0, 0, 250)] * 50), clip(*[(0, 0, 0)] * 20)]
+    )
+    write_video(tmp_path / "a.gif", frames, fps=5.0)
+    model = _CountingClipModel()
+    found = evaluate(
+        BaseClassifier(model),
+        [Example(tmp_path / "a.gif", "red rising"), Example(frames, "red rising")],
+    )
+    assert model.lengths == [50] * 6
+    # Red has 50 frames, blue 50 and, of the clip of the last 50, 20 more.
+    assert found.top_1 == 0.0
+    first = evaluate(
+        BaseClassifier(model),
+        [Example(tmp_path / "a.gif", "red rising")],
+        max_frames=99,
+    )
+    assert model.lengths[6:] == [50, 50]
+    assert first.top_1 == 1.0
+
+
+def test_a_segment_is_judged_alone(streaming, tmp_path):
+    """Of a file, what lies from its start to its end."""
+    write_video(tmp_path / "a.gif", np.repeat(RISING, 4, axis=0), fps=5.0)
+    example = Example(tmp_path / "a.gif", "red", start_s=0.8, end_s=2.0)
+    found = evaluate(streaming, [example])
+    assert found.top_1_by_frame is not None
+    assert len(found.top_1_by_frame) == 6
+
+
 def test_videos_are_read_at_the_rate_of_the_model(streaming, tmp_path):
     """A file of 10 frames a second gives a model of 5 every other one; one that cannot be read is left out and told."""
     write_video(tmp_path / "a.mp4", np.repeat(RISING, 4, axis=0), fps=10.0)
@@ -173,7 +217,12 @@ def test_a_program_can_read_it():
     ("examples", "options", "message"),
     [
         ([], {}, "at least one example"),
-        ([Example(RISING, "red")], {"max_frames": 0}, "max_frames must be at least 1"),
+        (
+            [Example(RISING, "red")],
+            {"max_frames": 0},
+            "max_frames must be a whole number",
+        ),
+        ([Example(RISING, "red")], {"max_frames": 1.5}, "at least 1; got 1.5"),
         ([Example(RISING, "purple")], {}, "not among them: 'purple'"),
         ([Example(RISING[:0], "red")], {}, "none of 1 could"),
     ],

@@ -1,5 +1,6 @@
 """Labelled examples from folders and lists: which ones are found, how they are parted, and what is refused."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ from movinet_lite.training.examples import (
     Example,
     ExampleSet,
     check_known,
-    read_csv,
-    read_examples,
-    read_folder,
     split_examples,
 )
+from movinet_lite.training.folders import read_folder
+from movinet_lite.training.groups import group_of
+from movinet_lite.training.lists import read_csv
+from movinet_lite.training.reading import read_examples
 
 CLIP = np.zeros((2, 4, 4, 3), np.uint8)
 
@@ -34,11 +36,11 @@ def _names(examples):
 
 
 def test_each_folder_is_a_class(tmp_path):
-    """The name of a folder is the label; files that are no videos by their ending, and hidden ones, are passed over."""
+    """The name of a folder is the label; hidden files are passed over, others that are no videos are told."""
     _touch(
         tmp_path,
         *("sit/b.mp4", "sit/a.MOV", "sit/notes.txt", "sit/.hidden.mp4"),
-        *("run/deep/c.webm", ".cache/x/d.mp4", "list.csv"),
+        *("run/deep/c.webm", ".cache/x/d.mp4", "list.csv", "lost.mp4"),
     )
 
     found = read_folder(tmp_path, validation=0)
@@ -50,9 +52,38 @@ def test_each_folder_is_a_class(tmp_path):
         ("b.mp4", "sit"),
     ]
     assert found.validation == ()
+    told = [(Path(one.name).name, one.reason) for one in found.skipped]
+    assert told == [
+        ("lost.mp4", "it lies in no folder of a class"),
+        ("notes.txt", "it is no video by its ending"),
+    ]
 
 
-@pytest.mark.parametrize(("first", "second"), [("train", "val"), ("Training", "test")])
+ENDINGS = "3gp ts flv mts m2ts asf ogv f4v qt h264 MPE vob wtv"
+
+
+def test_what_the_reader_reads_counts(tmp_path):
+    """Cameras, phones and old discs write other endings than .mp4."""
+    names = [f"{number}.{ending}" for number, ending in enumerate(ENDINGS.split())]
+    _touch(tmp_path, *(f"run/{name}" for name in names), "sit/a.mp4")
+    found = read_folder(tmp_path, validation=0)
+    assert sorted(one.source.name for one in found.training) == sorted(
+        [*names, "a.mp4"]
+    )
+    assert found.skipped == ()
+
+
+def test_a_folder_name_that_is_no_text_is_refused(tmp_path):
+    """No file could hold the label: it says so before a training, and not after it."""
+    _touch(tmp_path, "run/a.mp4")
+    odd = os.fsencode(tmp_path) + b"/caf\xe9"
+    Path(os.fsdecode(odd)).mkdir()
+    Path(os.fsdecode(odd + b"/b.mp4")).touch()
+    with pytest.raises(DataError, match=r"text that UTF-8 can hold; got 'caf\\udce9'"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(("first", "second"), [("train", "val"), ("Training", "valid")])
 def test_a_folder_that_is_parted_stays_so(tmp_path, first, second):
     """With folders for both parts, their files are the parts, whatever share was asked for."""
     _touch(
@@ -66,6 +97,28 @@ def test_a_folder_that_is_parted_stays_so(tmp_path, first, second):
 
     assert len(found.training) == 6
     assert _names(found.validation) == [("9.mp4", "run")]
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("train", "test")])
+def test_test_videos_are_no_part_of_the_choice_of_weights(tmp_path, names):
+    """They stay a part of their own; without a folder val, some of train are held out to validate with."""
+    _touch(
+        tmp_path,
+        *(f"{part}/{label}/{n}{part}.mp4" for part in names for label in ("run", "sit") for n in range(5)),
+    )  # fmt: skip
+    found = read_folder(tmp_path)
+    assert {one.source.parts[-3] for one in found.test} == {"test"}
+    assert len(found.test) == 10
+    parts = {one.source.parts[-3] for one in found.validation}
+    assert parts == ({"val"} if "val" in names else {"train"})
+    assert len(found.validation) == (10 if "val" in names else 2)
+
+
+def test_a_folder_beside_the_parts_is_refused(tmp_path):
+    """Else train and val would be taken for classes."""
+    _touch(tmp_path, "train/run/a.mp4", "val/run/a.mp4", "lists/x/a.mp4")
+    with pytest.raises(DataError, match="it also holds 'lists'"):
+        read_folder(tmp_path)
 
 
 def test_a_class_that_is_only_validated_is_refused(tmp_path):
@@ -143,6 +196,60 @@ def test_a_split_takes_each_example_once_and_each_class_alike(counts, share, see
     ]
 
 
+@given(
+    sizes=st.lists(
+        st.lists(st.integers(1, 7), min_size=2, max_size=8), min_size=2, max_size=4
+    ),
+    shared=st.booleans(),
+    seed=st.integers(0, 100),
+)
+def test_a_group_is_on_one_side_of_a_split(sizes, shared, seed):
+    """Cut from one recording, videos are all trained on or all held out, also where a group has several classes."""
+    examples = [
+        Example(CLIP, f"class {place}", group=f"{'' if shared else place}-{number}")
+        for place, groups in enumerate(sizes)
+        for number, size in enumerate(groups)
+        for _ in range(size)
+    ]
+    found = split_examples(examples, validation=0.3, seed=seed)
+    sides = [{one.group for one in part} for part in (found.training, found.validation)]
+    assert not sides[0] & sides[1]
+    assert len(found.training) + len(found.validation) == len(examples)
+    if not shared:
+        assert {one.label for one in found.validation} == set(found.labels)
+
+
+def test_official_names_tell_the_groups(tmp_path):
+    """UCF-101's ``_g01_``: all clips of a group are on one side, and the share is close to what was asked for."""
+    _touch(
+        tmp_path,
+        *(f"{label}/v_{label}_g{group:02}_c{clip:02}.avi"
+          for label in ("Archery", "Diving") for group in range(1, 26) for clip in range(1, 5)),
+    )  # fmt: skip
+    found = read_folder(tmp_path)
+    sides = [
+        {one.source.name.rpartition("_")[0] for one in part}
+        for part in (found.training, found.validation)
+    ]
+    assert not sides[0] & sides[1]
+    assert len(found.validation) == 40
+
+
+@pytest.mark.parametrize(
+    ("stem", "group"),
+    [
+        ("v_ApplyEyeMakeup_g08_c01", "v_ApplyEyeMakeup_g08"),
+        ("April_09_brush_hair_u_nm_np1_ba_goo_0", "April_09_brush_hair"),
+        ("-3B32lodo2M_000059_000069", "-3B32lodo2M"),
+        ("g01_song", None),
+        ("IMG_0001", None),
+    ],
+)
+def test_names_tell_the_recording(stem, group):
+    """By the schemes of public data sets, and of no other name."""
+    assert group_of(stem) == group
+
+
 def test_seeds_choose_differently():
     """Which examples are kept aside depends on the seed."""
     examples = [Example(Path(f"{n}"), f"class {n % 2}") for n in range(40)]
@@ -170,11 +277,12 @@ def test_a_list_names_videos_beside_it(tmp_path):
     """Paths start at the list's folder; a byte order mark and further columns do no harm; labels may hold commas."""
     path = _csv(
         tmp_path,
-        'label,path,by\nrun,a.mp4,me\n"sit, down",b.mp4,me\nrun,c.mp4,me\n',
+        'label, Path,by\nrun,a.mp4,me\n"sit, down",b.mp4,me\nrun ,c.mp4,me\n',
         "utf-8-sig",
     )
 
-    found = read_examples(path, validation=0)
+    with pytest.warns(UserWarning, match=r"list\.csv: the columns 'by' are ignored"):
+        found = read_examples(path, validation=0)
 
     assert found.labels == ("run", "sit, down")
     assert _names(found.training) == [
@@ -183,6 +291,42 @@ def test_a_list_names_videos_beside_it(tmp_path):
         ("b.mp4", "sit, down"),
     ]
     assert all(one.source.is_file() for one in found.training)
+
+
+def test_a_list_may_name_segments(tmp_path):
+    """A video may stand in many lines with other seconds; its segments stay on one side of a split."""
+    lines = [
+        f"{name}.mp4,{('run', 'sit')[start % 2]},{start},{start + 2.5}\n"
+        for name in "abc"
+        for start in range(0, 9, 3)
+    ]
+    path = _csv(tmp_path, "path,label,start,end\n" + "".join(lines) + "c.mp4,run,9,\n")
+    found = read_csv(path)
+    segments = [
+        (one.start_s, one.end_s) for one in (*found.training, *found.validation)
+    ]
+    assert len(segments) == 10
+    assert segments.count((3.0, 5.5)) == 3
+    assert segments.count((9.0, None)) == 1
+    sides = [
+        {one.source for one in part} for part in (found.training, found.validation)
+    ]
+    assert all(sides)
+    assert not sides[0] & sides[1]
+
+
+def test_a_list_may_name_groups_and_a_folder(tmp_path):
+    """Videos of one person, say, stay on one side; paths start at the folder given."""
+    folder = tmp_path / "videos"
+    text = "path,label,group\n" + "".join(
+        f"{n}.mp4,{label},person {n % 3}\n"
+        for n, label in enumerate(["run", "sit"] * 9)
+    )
+    _touch(folder, *(f"{n}.mp4" for n in range(18)))
+    found = read_examples(_csv(tmp_path, text), videos=folder)
+    sides = [{one.group for one in part} for part in (found.training, found.validation)]
+    assert all(sides)
+    assert not sides[0] & sides[1]
 
 
 def test_a_list_may_part_the_videos(tmp_path):
@@ -197,7 +341,7 @@ def test_a_list_may_part_the_videos(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "path and label are missing"),
+        ("", "the columns path and label in its first line"),
         ("path,class\na.mp4,run\n", "label is missing"),
         ("path,label\n", "at least one video"),
         ("path,label\na.mp4,\n", "line 2 does not"),
@@ -209,7 +353,15 @@ def test_a_list_may_part_the_videos(tmp_path):
         ),
         ("path,label,split\na.mp4,run,train\nb.mp4,sit,maybe\n", "line 3 has 'maybe'"),
         ("path,label\na.mp4,run\nb.mp4,run\n", "at least two classes"),
-        ("path,label,split\na.mp4,run,train\nb.mp4,sit,val\n", "without one: 'sit'"),
+        ("path,label,split\na.mp4,run,train\nb.mp4,sit,val\n", "to train on: 'sit'"),
+        ("path,label\na.mp4,sit, down\n", r"line 2 has 3 \(text with a comma"),
+        (
+            "path,label,start\na.mp4,run,1:30\n",
+            "start must be a number of seconds; line 2",
+        ),
+        ("path,label,start,end\na.mp4,run,3,2\n", r"got 3.0 to 2.0 seconds \(line 2\)"),
+        ("path,label,start\na.mp4,run,nan\n", r"start at 0 or later.*\(line 2\)"),
+        ("path,label,end,end_s\na.mp4,run,3,2\n", "one column for end"),
     ],
 )
 def test_a_list_with_a_mistake_is_refused(tmp_path, text, message):

@@ -1,24 +1,33 @@
 """Fine-tuning: a network learns what moves, keeps its best weights, goes on where it was stopped, and refuses mistakes."""
 
 import csv
+import errno
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import attrs
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from movinet_lite import DataError, ModelError, write_video
 from movinet_lite.benchmark.training import measure_training_speed
 from movinet_lite.cli import main
 from movinet_lite.network.files import load_network, read_network_spec
+from movinet_lite.training import trainer
 from movinet_lite.training.augmentation import Augmentation
 from movinet_lite.training.checkpoint import read_checkpoint
 from movinet_lite.training.examples import Example, ExampleSet, split_examples
 from movinet_lite.training.fine_tune import fine_tune
+from movinet_lite.training.records import Recorder
 from movinet_lite.training.settings import Settings
 from movinet_lite.training.trainer import CHECKPOINT_NAME, NETWORK_NAME, Trainer
 from tests.networks import LABELS, small_network, tiny_variant
+from tests.video_files import write_numbered
 
 SIZE = (24, 24)
 STILL = Augmentation(
@@ -53,8 +62,13 @@ def brightening(rises, seed):
     return clip if rises else clip[::-1]
 
 
-@pytest.fixture(scope="module")
-def data():
+@pytest.fixture(scope="module", name="data")
+def make_data_once():
+    """Return examples as `make_data` does."""
+    return make_data()
+
+
+def make_data():
     """Return examples of two classes that differ in the order of their frames alone."""
     examples = [
         Example(brightening(label == "sunrise", seed), label)
@@ -70,7 +84,9 @@ def network():
     return small_network("stream", labels=LABELS, frame_size=SIZE)
 
 
-@pytest.mark.parametrize("mode", ["stream", "base"])
+@pytest.mark.parametrize(
+    "mode", ["stream", pytest.param("base", marks=pytest.mark.slow)]
+)
 def test_a_network_learns_the_order_of_frames(data, tmp_path, mode):
     """Classes that differ in the direction of time alone are told apart, by a stream's and by a base network."""
     network = small_network(mode, labels=LABELS, frame_size=SIZE)
@@ -153,35 +169,181 @@ def test_the_best_epoch_is_kept(data, network, tmp_path, monkeypatch):
     assert not np.array_equal(np.asarray(kept[name]), last[name])
 
 
-def test_a_training_goes_on_as_if_it_had_not_stopped(data, network, tmp_path):
-    """Stopped after two epochs of four and resumed, the losses are those of four epochs at once."""
-    settings = attrs.evolve(QUICK, epochs=4)
-    whole = fine_tune(network, data, tmp_path / "whole", settings=settings)
+class Killed(BaseException):
+    """Ends a training as ``kill -9`` does: nothing more is written."""
 
-    def stop(record):
-        if record.epoch == 2:
-            raise KeyboardInterrupt
 
-    half = fine_tune(network, data, tmp_path / "half", settings=settings, on_epoch=stop)
-    assert half.ended_early == "interrupted"
-    assert len(half.history) == 2
+DROPPING = attrs.evolve(
+    HEAD_ALONE, epochs=3, dropout_rate=0.5, augmentation=Augmentation()
+)
+
+
+def weights_in(path):
+    """Return the weights that a training left, best and last, by name."""
+    checkpoint = read_checkpoint(path / CHECKPOINT_NAME)
+    last = {f"last/{name}": value for name, value in checkpoint.weights.items()}
+    return {**load_file(path / NETWORK_NAME), **last}
+
+
+def assert_same_training(first, second):
+    """Assert that two output folders hold the same weights, bit by bit, and the same records."""
+    expected, found = weights_in(first), weights_in(second)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """Return the output of a training with dropout and augmentation that ran through."""
+    output = tmp_path_factory.mktemp("whole") / "out"
+    network = small_network("stream", labels=LABELS, frame_size=SIZE)
+    fine_tune(network, data, output, settings=DROPPING)
+    return output
+
+
+@pytest.mark.parametrize("epoch", [pytest.param(1, marks=pytest.mark.slow), 2])
+def test_a_training_that_was_killed_goes_on_as_if_it_had_not(
+    data, network, whole, tmp_path, epoch
+):
+    """Killed within its first or second epoch and resumed, it ends with the same weights bit by bit, dropout and all."""
+    out = tmp_path / "out"
+    steps = []
+
+    def kill(*step):
+        steps.append(step)
+        if len(steps) == 8 * (epoch - 1) + 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fine_tune(network, data, out, settings=DROPPING, on_step=kill)
     resumed = []
-    rest = fine_tune(
+    result = fine_tune(
+        network, data, out, settings=DROPPING, resume=True, on_resume=resumed.append
+    )
+
+    assert resumed == [epoch - 1]
+    assert [record.epoch for record in result.history] == [1, 2, 3]
+    assert_same_training(whole, out)
+
+
+@pytest.mark.slow
+def test_kill_9_loses_nothing(data, whole, tmp_path):
+    """A process of its own, killed by the system in its second epoch and resumed, gives the same weights bit by bit."""
+    program = (
+        "import os, signal, sys, tests.training.test_fine_tune as t\n"
+        "steps = []\n"
+        "def kill(*step):\n"
+        "    steps.append(step)\n"
+        "    if len(steps) == 12: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "with t.tiny_variant():\n"
+        "    start = t.small_network('stream', labels=t.LABELS, frame_size=t.SIZE)\n"
+        "    t.fine_tune(start, t.make_data(), sys.argv[1], settings=t.DROPPING, on_step=kill)\n"
+    )
+    out = tmp_path / "out"
+    killed = subprocess.run(
+        [sys.executable, "-c", program, str(out)],
+        check=False,
+        timeout=120,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    network = small_network("stream", labels=LABELS, frame_size=SIZE)
+    fine_tune(network, data, out, settings=DROPPING, resume=True)
+    assert_same_training(whole, out)
+
+
+def test_a_video_that_was_left_out_stays_so_when_resumed(network, tmp_path):
+    """One that breaks in the middle: a resumed training does not count it in again, which would change the order."""
+    examples = []
+    for number in range(5):
+        path = write_numbered(tmp_path / f"{number}.mkv", 40, rate=5)
+        examples.append(Example(path, ("sunrise", "sunset")[number % 2]))
+    content = (tmp_path / "4.mkv").read_bytes()
+    (tmp_path / "4.mkv").write_bytes(content[: len(content) // 2])
+    data = ExampleSet(("sunrise", "sunset"), tuple(examples))
+    settings = attrs.evolve(DROPPING, num_frames=38, batch_size=2)
+    totals = []
+
+    def kill(_, total):
+        totals.append(total)
+        if len(totals) == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fine_tune(network, data, tmp_path / "out", settings=settings, on_step=kill)
+    result = fine_tune(
         network,
         data,
-        tmp_path / "half",
+        tmp_path / "out",
         settings=settings,
         resume=True,
-        on_resume=resumed.append,
+        on_step=lambda _, total: totals.append(total),
     )
+    assert totals == [3, 3, *[2] * 5]
+    assert [one.name for one in result.skipped] == [str(tmp_path / "4.mkv")]
 
-    assert resumed == [2]
-    assert [record.epoch for record in rest.history] == [1, 2, 3, 4]
-    np.testing.assert_allclose(
-        [record.loss for record in rest.history],
-        [record.loss for record in whole.history],
-        rtol=1e-3,
-    )
+
+@pytest.mark.parametrize(
+    ("function", "call"), [("save_network", 1), ("write_checkpoint", 2)]
+)
+def test_ctrl_c_while_an_epoch_is_written_loses_nothing(
+    data, network, tmp_path, monkeypatch, *, function, call
+):
+    """Interrupted before its weights or its checkpoint are written, the epoch that was measured is there all the same."""
+    original = getattr(trainer, function)
+    calls = []
+
+    def interrupt(*args):
+        calls.append(args)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        original(*args)
+
+    monkeypatch.setattr(trainer, function, interrupt)
+    result = fine_tune(network, data, tmp_path / "out", settings=HEAD_ALONE)
+    assert result.ended_early == "interrupted"
+    checkpoint = read_checkpoint(result.path / CHECKPOINT_NAME)
+    assert [one["epoch"] for one in checkpoint.history] == [1]
+    assert [one.epoch for one in result.history] == [1]
+    kept = load_file(result.path / NETWORK_NAME)
+    for name, value in checkpoint.weights.items():
+        np.testing.assert_array_equal(kept[name], value)
+    assert (result.path / "metrics.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "num_epochs"),
+    [("write_checkpoint", CHECKPOINT_NAME, 1), ("save_network", NETWORK_NAME, 2)],
+)
+def test_a_full_disk_names_the_file_and_leaves_a_training_to_resume(
+    data, network, tmp_path, monkeypatch, *, function, name, num_epochs
+):
+    """Whichever file it meets in the second epoch: what was written before is whole, and the best weights are not lost."""
+    monkeypatch.setattr(Recorder, "best", property(lambda one: one.history[-1]))
+    original = getattr(trainer, function)
+    epochs = []
+
+    def fail(*args):
+        if epochs:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(*args)
+
+    monkeypatch.setattr(trainer, function, fail)
+    out = tmp_path / "out"
+    with pytest.raises(
+        ModelError, match=rf"{name}: .*; No space left on device \(make room, then"
+    ):
+        fine_tune(network, data, out, settings=HEAD_ALONE, on_epoch=epochs.append)
+    monkeypatch.setattr(trainer, function, original)
+    checkpoint = read_checkpoint(out / CHECKPOINT_NAME)
+    assert len(checkpoint.history) == num_epochs
+    if function == "save_network":  # nothing is left to train
+        fine_tune(network, data, out, settings=HEAD_ALONE, resume=True)
+        kept = load_file(out / NETWORK_NAME)
+        for key, value in checkpoint.weights.items():
+            np.testing.assert_array_equal(kept[key], value)
 
 
 def test_ctrl_c_in_the_first_epoch_ends_it(data, network, tmp_path):
@@ -353,6 +515,7 @@ def test_a_start_may_be_a_file_or_a_folder(trained, data, tmp_path):
         fine_tune(tmp_path / "x.tflite", data, tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_the_speed_of_a_training_is_told(capsys):
     """By the command, which runs a real training."""
     assert main(["benchmark", "--training", "tiny", "--calls", "2", "--json"]) == 0
@@ -366,10 +529,15 @@ def test_the_speed_of_a_training_is_told(capsys):
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
     [
-        ("num_frames", 0, "at least 1"),
-        ("epochs", 0, "at least 1"),
-        ("batch_size", 0, "at least 1"),
-        ("patience", 0, "at least 1"),
+        ("num_frames", 0, "a whole number, at least 1"),
+        ("num_frames", 1.5, "a whole number, at least 1"),
+        ("epochs", 2.5, "a whole number, at least 1"),
+        ("epochs", float("nan"), "a whole number, at least 1"),
+        ("batch_size", True, "a whole number, at least 1"),
+        ("patience", 0, "a whole number, at least 1"),
+        ("patience", "3", "a whole number, at least 1"),
+        ("seed", -1, "a whole number, at least 0"),
+        ("learning_rate", "fast", "above 0"),
         ("learning_rate", 0.0, "above 0"),
         ("learning_rate", float("nan"), "above 0"),
         ("warmup_epochs", -1.0, "0 or more"),
@@ -380,5 +548,5 @@ def test_the_speed_of_a_training_is_told(capsys):
 )
 def test_impossible_settings_are_refused(name, value, rule):
     """By name, with what came."""
-    with pytest.raises(DataError, match=f"{name} must be {rule}; got {value}"):
+    with pytest.raises(DataError, match=f"{name} must be {rule}; got {value!r}"):
         Settings(**{name: value})
