@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
+from movinet_lite.network.tensorflow import saved_model_pb2, tf
 
 __all__ = ["load_signatures"]
 

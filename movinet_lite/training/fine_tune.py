@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import keras
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import DataError
 from movinet_lite.network.layers import NORM_MOMENTUM
 from movinet_lite.network.model import Movinet, replace_head
+from movinet_lite.network.tensorflow import keras
 from movinet_lite.network.variants import Mode
 from movinet_lite.training.checkpoint import Checkpoint, read_checkpoint
 from movinet_lite.training.examples import ExampleSet
