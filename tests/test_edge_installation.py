@@ -14,6 +14,11 @@ ROOT = Path(__file__).parents[1]
 LEFT_OUT = {"setuptools", "tensorflow", "tensorflow-hub"}
 """What a device does without."""
 
+WHAT_TO_INSTALL = (
+    "this needs the package 'tensorflow', which is not installed; "
+    "install it with: pip install tensorflow"
+)
+
 WITHOUT_TENSORFLOW = """
 import contextlib, importlib, io, json, pkgutil, sys
 
@@ -118,10 +123,7 @@ def test_what_needs_tensorflow_says_what_to_install(answers, command):
     status, _, errors = answers[command]
     assert status == 1
     *_, last = errors.splitlines()
-    assert last == (
-        "movinet-lite: error: this needs the package 'tensorflow', which is not installed; "
-        "install it with: pip install tensorflow"
-    )
+    assert last == f"movinet-lite: error: {WHAT_TO_INSTALL}"
     assert "Traceback" not in errors
 
 
@@ -129,7 +131,4 @@ def test_every_module_loads_or_says_what_to_install():
     """Each module of the library loads without TensorFlow, or its error says what to install."""
     refused = dict(without_tensorflow(MODULES))
     assert "movinet_lite.network.model" in refused
-    assert set(refused.values()) == {
-        "this needs the package 'tensorflow', which is not installed; "
-        "install it with: pip install tensorflow"
-    }
+    assert set(refused.values()) == {WHAT_TO_INSTALL}
