@@ -63,6 +63,10 @@ def load_labels(path: str | Path) -> tuple[str, ...]:
         raise LabelsError(
             f"labels must be in a file that can be read; got {error.strerror!r}", path
         ) from error
+    except ValueError as error:  # a null byte in the path
+        raise LabelsError(
+            f"labels must be in a file that can be read; {error}", path
+        ) from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
