@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import functools
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import VideoFrame
-from movinet_lite.classifiers import BaseClassifier
+from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
 from movinet_lite.cli.arguments import add_command
 from movinet_lite.cli.output import as_dicts, print_json
 from movinet_lite.cli.videos import (
@@ -22,7 +23,7 @@ from movinet_lite.cli.videos import (
     make_label_filter,
     watch_file,
 )
-from movinet_lite.errors import ArrayError
+from movinet_lite.errors import ArrayError, ModelError
 from movinet_lite.network.variants import get_variant
 from movinet_lite.predictions import LabelFilter, Prediction
 from movinet_lite.video import Fit, prepare_frame
@@ -42,32 +43,37 @@ def add_commands(commands: Any) -> None:
         _classify,
         summary="say what each video shows as a whole",
         description=(
-            "Say what each video shows as a whole, with a base model.\n\n"
-            "A video longer than the model's clip (ten seconds) is taken clip by clip, and\n"
-            "the result is the mean of their probabilities, each frame counting the same."
+            "Say what each video shows as a whole, with a base model or a stream model.\n\n"
+            "A base model takes a video longer than its clip (ten seconds) clip by clip, and\n"
+            "the result is the mean of the scores, each frame counting the same. A stream\n"
+            "model, such as fine-tune writes, answers once, after the last frame."
         ),
         examples=(
             "classify clip.mp4",
             "classify *.mp4 --model a2 --top-k 3 --json",
             "classify film.mkv --start 60 --end 90",
+            "classify *.mp4 --model my_model/ --top-k 1",
             "classify clip.mp4 --allow 'ice fishing' --allow 'carving ice'",
         ),
     )
-    add_video_options(parser, top_k=5)
+    add_video_options(parser, top_k=5, models="a0 to a5, demo")
 
 
 def _classify(args: argparse.Namespace) -> int:
     """Print what each video shows as a whole."""
 
     @functools.cache
-    def load() -> tuple[BaseClassifier, LabelFilter]:
-        classifier = BaseClassifier.load(args.model, **load_options(args))
+    def load() -> tuple[BaseClassifier | StreamingClassifier, LabelFilter]:
+        classifier = _load(args)
         return classifier, make_label_filter(args, classifier.labels)
 
     def classify(path: str) -> None:
         classifier, label_filter = load()
         with watch_file(args, path, classifier) as frames:
-            prediction, num_frames = _predict_video(classifier, frames, args.fit)
+            if isinstance(classifier, BaseClassifier):
+                prediction, num_frames = _predict_video(classifier, frames, args.fit)
+            else:
+                prediction, num_frames = _predict_stream(classifier, frames)
         ranking = prediction.top_k(args.top_k, label_filter=label_filter)
         if args.json:
             print_json(video=path, num_frames=num_frames, top_k=as_dicts(ranking))
@@ -81,6 +87,29 @@ def _classify(args: argparse.Namespace) -> int:
 
     check_usage(args)
     return for_each_video(args.videos, classify)
+
+
+def _load(args: argparse.Namespace) -> BaseClassifier | StreamingClassifier:
+    """Return the base model that was asked for, or else the stream model."""
+    options = load_options(args)
+    try:
+        return BaseClassifier.load(args.model, **options)
+    except ModelError as error:
+        # The .tflite files that others publish are stream models.
+        if error.received != "stream" and "tflite" not in args.model.lower():
+            raise
+    return StreamingClassifier.load(args.model, **options)
+
+
+def _predict_stream(
+    classifier: StreamingClassifier, frames: Iterable[VideoFrame]
+) -> tuple[Prediction, int]:
+    """Return what a stream model says after the last frame, and the number of frames."""
+    classifier.reset()
+    last = collections.deque(classifier.run(frames), maxlen=1)
+    if not last:
+        raise ArrayError("a video must have at least one frame; got none")
+    return last[0], classifier.num_frames
 
 
 def _predict_video(

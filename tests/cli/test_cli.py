@@ -15,6 +15,7 @@ import movinet_lite
 from movinet_lite import (
     BaseClassifier,
     StreamingClassifier,
+    demo,
     kinetics_600_labels,
     read_frames,
     write_video,
@@ -183,6 +184,41 @@ def test_several_videos_are_told_apart(run, base_model, video, blue_video):
 
     assert [lines[0], lines[2]] == [video, blue_video]
     assert lines[3].endswith("blue")
+
+
+def test_classify_takes_a_stream_model(run, run_json, stream_model, video, blue_video):
+    """A stream model answers once a file, with what it says after the last frame of that file alone."""
+    options = ("--model", stream_model, *OPTIONS, "--top-k", "3")
+    found = run_json("classify", video, blue_video, *options)
+    streamed = [
+        run_json("stream", path, *options, "--every")[-1]
+        for path in (video, blue_video)
+    ]
+    assert [line["top_k"] for line in found] == [line["top_k"] for line in streamed]
+    assert [line["num_frames"] for line in found] == [10, 5]
+    assert [line["video"] for line in found] == [video, blue_video]
+    status, lines, errors = run("classify", blue_video, *options, "--top-k", "1")
+    assert (status, errors) == (0, "")
+    assert lines == [f"{found[1]['top_k'][0]['score']:.2f}  blue"]
+
+
+def test_classify_takes_the_demo_and_published_tflite_files(run_json, shared_data):
+    """Stream models that are files answer for whole videos, those of others included."""
+    (found,) = run_json("classify", demo.CLIP, "--model", "demo", "--top-k", "1")
+    assert found["top_k"][0]["label"] == "jumping jacks"
+    model, clip = shared_data("movinet_a0_int8.tflite"), shared_data("jumpingjack.gif")
+    (found,) = run_json("classify", clip, "--model", model, "--top-k", "1")
+    assert found["top_k"][0]["label"] == "jumping jacks"
+    assert found["top_k"][0]["score"] > 0.99
+
+
+def test_classify_says_what_is_wrong_with_a_file(run, video, tmp_path):
+    """A file that is no model at all is one clear error."""
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(b"broken")
+    status, lines, errors = run("classify", video, "--model", path)
+    assert (status, lines) == (1, [])
+    assert "the name ends in .tflite" in errors
 
 
 # stream
