@@ -19,7 +19,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         path: The file; its directory is made if there is none.
         content: What to write.
     """
-    path = path.resolve()  # where path is a link, it stays one
+    path = Path(os.path.realpath(path))  # where path is a link, it stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     temporary = Path(name)
@@ -42,7 +42,7 @@ def new_directory(path: Path) -> Iterator[Path]:
     Args:
         path: The directory to be; its parent is made if there is none.
     """
-    path = path.resolve()  # where path is a link, it stays one
+    path = Path(os.path.realpath(path))  # where path is a link, it stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
     try:

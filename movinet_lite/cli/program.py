@@ -116,7 +116,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Recognise actions in video with MoViNet.",
         epilog=examples_text(
-            "demo                         try it, on a clip and a model that come with it",
+            "demo                                  try it, on a clip and a model that come with it",
             "stream clip.mp4                       what happens, as it happens",
             "classify *.mp4 --json                 what each video shows as a whole",
             "labels dancing                        the names that contain 'dancing'",

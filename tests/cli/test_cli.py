@@ -1,17 +1,20 @@
 """The command line: what it prints, to where, and its exit status."""
 
+import builtins
 import json
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import movinet_lite
+import movinet_lite_command
 from movinet_lite import (
     BaseClassifier,
     StreamingClassifier,
@@ -368,14 +371,21 @@ def test_a_model_that_is_not_there_is_said_once(run, video, blue_video, tmp_path
         (["stream", "a.mp4", "--to-k", "3"], "unrecognized arguments"),
         (["stream", "a.mp4", "--top-k", "0"], "whole number, at least 1; got '0'"),
         (["stream", "a.mp4", "--top-k", "1.5"], "whole number, at least 1; got '1.5'"),
-        (["stream", "a.mp4", "--threads", "-1"], "whole number, at least 1; got '-1'"),
+        (["stream", "a.mp4", "--threads", "-1"], "number from 1 to 1024; got '-1'"),
+        (["stream", "a.mp4", "--threads", "99999"], "from 1 to 1024; got '99999'"),
+        (["benchmark", "--threads", "99999"], "from 1 to 1024; got '99999'"),
+        (["stream", "a.mp4", "--start", "1e300"], "1000000000 seconds; got '1e300'"),
+        (["classify", "a.mp4", "--end", "1e300"], "1000000000 seconds; got '1e300'"),
         (["stream", "a.mp4", "--fps", "0"], "a number above 0; got '0'"),
         (["stream", "a.mp4", "--fps", "nan"], "a number above 0; got 'nan'"),
         (["stream", "a.mp4", "--fps", "inf"], "a number above 0; got 'inf'"),
         (["stream", "a.mp4", "--threshold", "2"], "from 0 to 1; got '2'"),
         (["stream", "a.mp4", "--frame-size", "172"], "such as 172x172; got '172'"),
         (["stream", "a.mp4", "--frame-size", "0x9"], "such as 172x172; got '0x9'"),
-        (["stream", "a.mp4", "--start", "-1"], "0 seconds or more; got '-1'"),
+        (
+            ["stream", "a.mp4", "--start", "-1"],
+            "from 0 to 1000000000 seconds; got '-1'",
+        ),
         (["stream", "a.mp4", "--engine", "onnx"], "invalid choice: 'onnx'"),
         (["stream", "a.mp4", "--start", "2", "--end", "1"], "--end must be later"),
         (["labels", "a", "b"], "unrecognized arguments: b"),
@@ -640,3 +650,53 @@ def test_a_real_model_streams_a_video(run_json, oracle_export, tmp_path, monkeyp
     assert len(first) == 10
     assert first == second
     assert first == by_hand
+
+
+def test_more_actions_than_there_are_are_all_of_them(run, stream_model, video):
+    """However large `--top-k`, all actions are named and nothing else happens."""
+    options = ("--model", stream_model, *OPTIONS, "--every")
+    for k in ("99", "9" * 30):
+        status, lines, errors = run("stream", video, *options, "--top-k", k)
+        assert (status, errors) == (0, "")
+        assert all(len(line.split("  ")) == 1 + len(COLOURS) for line in lines)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_links_in_a_circle_are_one_clear_error(run, stream_model, video, tmp_path):
+    """A video that links to itself cannot be read; as the place of an output it is replaced."""
+    loop = tmp_path / "loop.mp4"
+    loop.symlink_to(loop)
+    options = ("--model", stream_model, *OPTIONS)
+    status, lines, errors = run(
+        "stream", loop, *options, "--output", tmp_path / "o.mp4"
+    )
+    assert (status, lines) == (1, [])
+    assert "Too many levels of symbolic links" in errors
+    status, _, errors = run("stream", video, *options, "--output", loop)
+    assert "Traceback" not in errors
+    assert status in {0, 1}
+
+
+def test_ctrl_c_while_the_command_starts_ends_quietly(monkeypatch):
+    """An interrupt while the package is still being imported gives status 130 and no traceback."""
+
+    def interrupted(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    status = movinet_lite_command.main()
+    monkeypatch.undo()
+    assert status == 130
+
+
+def test_the_installed_command_is_the_one_outside_the_package():
+    """What is installed as ``movinet-lite`` imports the package only where an interrupt is caught."""
+    project = tomllib.loads(
+        (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    )["project"]
+    assert project["scripts"] == {"movinet-lite": "movinet_lite_command:main"}
+    code = "import sys, movinet_lite_command; print('movinet_lite' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
