@@ -82,7 +82,7 @@ def add_labels_file(parser: argparse._ActionsContainer) -> None:
         "--labels",
         type=Path,
         metavar="FILE",
-        help="the names of the model's classes, one a line (default: the model's own, or Kinetics-600)",
+        help="the names of the model's classes, one a line or as .json (default: the model's own, or Kinetics-600)",
     )
 
 

@@ -28,7 +28,7 @@ from movinet_lite.network.variants import get_variant
 from movinet_lite.predictions import LabelFilter, Prediction
 from movinet_lite.video import Fit, prepare_frame
 
-__all__ = ["add_commands"]
+__all__ = ["add_commands", "load_classifier"]
 
 _DEFAULT_CLIP_FRAMES = (
     50  # ten seconds at five frames a second, as A0 to A2 were trained on
@@ -64,7 +64,7 @@ def _classify(args: argparse.Namespace) -> int:
 
     @functools.cache
     def load() -> tuple[BaseClassifier | StreamingClassifier, LabelFilter]:
-        classifier = _load(args)
+        classifier = load_classifier(args.model, **load_options(args))
         return classifier, make_label_filter(args, classifier.labels)
 
     def classify(path: str) -> None:
@@ -89,16 +89,15 @@ def _classify(args: argparse.Namespace) -> int:
     return for_each_video(args.videos, classify)
 
 
-def _load(args: argparse.Namespace) -> BaseClassifier | StreamingClassifier:
-    """Return the base model that was asked for, or else the stream model."""
-    options = load_options(args)
+def load_classifier(model: str, **options: Any) -> BaseClassifier | StreamingClassifier:
+    """Return the base model that is asked for, or else the stream model."""
     try:
-        return BaseClassifier.load(args.model, **options)
+        return BaseClassifier.load(model, **options)
     except ModelError as error:
         # The .tflite files that others publish are stream models.
-        if error.received != "stream" and "tflite" not in args.model.lower():
+        if error.received != "stream" and "tflite" not in model.lower():
             raise
-    return StreamingClassifier.load(args.model, **options)
+    return StreamingClassifier.load(model, **options)
 
 
 def _predict_stream(

@@ -700,3 +700,20 @@ def test_the_installed_command_is_the_one_outside_the_package():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout == "False\n"
+
+
+def test_labels_of_a_model(run):
+    """`labels --model` lists the classes of that model, in their order."""
+    labels = StreamingClassifier.load("demo").labels
+    assert run("labels", "--model", "demo") == (0, list(labels), "")
+    status, lines, errors = run("labels", "dancing", "--model", "a5", "--offline")
+    assert (status, errors) == (0, "")
+    assert lines == [name for name in kinetics_600_labels() if "dancing" in name]
+
+
+def test_help_lists_each_command_in_one_line(run, monkeypatch):
+    """In a terminal of 80 columns each command stands beside what it does, and the examples fit."""
+    monkeypatch.setenv("COLUMNS", "80")
+    _, lines, _ = run("--help")
+    assert all(len(line) <= 80 for line in lines)
+    assert "    fine-tune  train a model on videos of your own" in lines
