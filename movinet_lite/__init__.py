@@ -17,7 +17,12 @@ from movinet_lite.errors import (
     VideoNotFoundError,
 )
 from movinet_lite.events import Event, EventDetector, find_events
-from movinet_lite.hub import cached_models, clear_cache
+from movinet_lite.hub import (
+    available_models,
+    cached_models,
+    clear_cache,
+    download_model,
+)
 from movinet_lite.labels import kinetics_600_labels, load_labels, search_labels
 from movinet_lite.predictions import (
     LabelFilter,
@@ -60,8 +65,10 @@ __all__ = [
     "VideoFrame",
     "VideoInfo",
     "VideoNotFoundError",
+    "available_models",
     "cached_models",
     "clear_cache",
+    "download_model",
     "find_events",
     "kinetics_600_labels",
     "load_clip",

@@ -31,7 +31,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         path: The file; its directory is made if there is none.
         content: What to write.
     """
-    path = path.resolve()  # where path is a link, it stays one
+    path = Path(os.path.realpath(path))  # where path is a link, it stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_name(path)
     try:
@@ -54,7 +54,7 @@ def new_directory(path: Path, *, through_link: bool = True) -> Iterator[Path]:
         through_link: Whether a link at *path* stays, and what it points to is replaced; else the link is.
     """
     if through_link and path.exists():
-        path = path.resolve()
+        path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_name(path)
     temporary.mkdir()

@@ -12,7 +12,7 @@
     ├── ModelError(RuntimeError)             a model cannot be found, fetched, read, or is not what was asked for
     ├── SessionError(RuntimeError)           frame size changed, session closed, foreign states, two threads
     ├── ConversionError(RuntimeError)        a model did not compile, or the compiled one computes something else
-    └── MissingDependencyError(ImportError)  an optional package is not installed
+    └── MissingDependencyError(ImportError)  a package is not installed
 
 Each is also the built-in exception that fits, so ``except FileNotFoundError`` and ``except MoViNetError`` both work.
 A message says the rule, what came, and what to do.
@@ -177,17 +177,18 @@ class ConversionError(MoViNetError, RuntimeError):
 
 
 class MissingDependencyError(MoViNetError, ImportError):
-    """An optional package is needed and not installed.
+    """A package is needed and not installed.
 
     Attributes:
         package: The package that is missing.
-        extra: The extra of ``movinet-lite`` that installs it.
+        extra: The extra of ``movinet-lite`` that installs it; empty if none does.
     """
 
-    def __init__(self, package: str, extra: str) -> None:
+    def __init__(self, package: str, extra: str = "") -> None:
+        wanted = f"'movinet-lite[{extra}]'" if extra else package
         message = (
             f"this needs the package {package!r}, which is not installed; "
-            f"install it with: pip install 'movinet-lite[{extra}]'"
+            f"install it with: pip install {wanted}"
         )
         super().__init__(message)
         self.args = (package, extra)  # what pickle calls the class with

@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from movinet_lite.errors import LabelsError
 
@@ -37,20 +39,21 @@ _KINETICS_600_SHA256 = (
 
 
 def load_labels(path: str | Path) -> tuple[str, ...]:
-    r"""Return the labels in the text file at *path*, one a line; of ``"kinetics-600"`` `kinetics_600_labels`.
+    r"""Return the labels in the file at *path*: one a line, or JSON if its name ends in ``.json``.
 
     The file is UTF-8, with or without a byte order mark, with line ends of any system. Empty lines at its end are
-    left out; names are kept as they stand, space around them included.
+    left out; names are kept as they stand, space around them included. JSON may be a list of names, an object from name
+    to index, or an object from index to name, such as ``{"0": "walking", "1": "running"}``; indices count from 0.
 
     Args:
-        path: The file.
+        path: The file; or ``"kinetics-600"``, for `kinetics_600_labels`.
 
     Returns:
         The names, in the order of the file.
 
     Raises:
-        LabelsError: If the file cannot be read or holds no name, or if a name is empty or repeated; its `path` and
-            `line` say where.
+        LabelsError: If the file cannot be read, is no such JSON or holds no name, or if a name is empty or repeated;
+            its `path` and `line` say where.
 
     Example:
         >>> import pathlib, tempfile
@@ -68,6 +71,10 @@ def load_labels(path: str | Path) -> tuple[str, ...]:
         raise LabelsError(
             f"labels must be in a file that can be read; got {error.strerror!r}", path
         ) from error
+    except ValueError as error:  # a null byte in the path
+        raise LabelsError(
+            f"labels must be in a file that can be read; {error}", path
+        ) from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -76,8 +83,42 @@ def load_labels(path: str | Path) -> tuple[str, ...]:
             path,
             data.count(b"\n", 0, error.start) + 1,
         ) from error
+    if Path(path).suffix.lower() == ".json":
+        return _read_json(text, path)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
     return check_labels(lines.split("\n") if lines else (), path=path)
+
+
+def _read_json(text: str, path: str | Path) -> tuple[str, ...]:
+    try:
+        return check_labels(_names_in_json(text, path))
+    except LabelsError as error:
+        # No line of the file is the place of a name.
+        raise LabelsError(error.message, path) from error
+
+
+def _names_in_json(text: str, path: str | Path) -> list[Any]:
+    """Return what stands in a JSON text for names, in the order of their indices."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LabelsError(f"labels must be valid JSON; {error}", path) from error
+    if isinstance(found, list):
+        return found
+    if isinstance(found, dict):
+        index_to_name = (
+            {str(index): name for name, index in found.items()}
+            if all(type(index) is int for index in found.values())
+            else found
+        )
+        names = [index_to_name.get(str(index)) for index in range(len(found))]
+        if None not in names:
+            return names
+    raise LabelsError(
+        "labels in JSON must be a list of names, or an object from name to index or from index to name, with each index "
+        "from 0 once; got something else",
+        path,
+    )
 
 
 def save_labels(labels: Iterable[str], path: str | Path) -> None:

@@ -7,6 +7,7 @@ import html
 import itertools
 import math
 import operator
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -258,7 +259,10 @@ class LabelFilter:
             for label, score in ranking
             if score >= lowest and label in self._permitted
         )
-        return itertools.islice(passing, self.max_results)
+        most = self.max_results
+        return itertools.islice(
+            passing, None if most is None else min(most, sys.maxsize)
+        )
 
 
 def _own_logits(logits: ArrayLike) -> Scores:
@@ -491,7 +495,7 @@ def _check_count(count: int, noun: str) -> int:
         whole = 0
     if whole < 1:
         raise ArrayError(f"{noun} must be a whole number, at least 1; got {count!r}")
-    return whole
+    return min(whole, sys.maxsize)  # the most that slices take
 
 
 def _check_label_count(labels: Sequence[str], num_classes: int) -> None:

@@ -253,3 +253,42 @@ def test_search_takes_a_pattern_as_plain_text():
     assert search_labels("SKIING", SPORTS) == ("water skiing", "skiing slalom")
     assert search_labels("s.*g", SPORTS) == ()
     assert search_labels("", SPORTS) == SPORTS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '["walking", "running", "5"]',
+        '{"running": 1, "walking": 0, "5": 2}',
+        '{"1": "running", "2": "5", "0": "walking"}',
+    ],
+)
+def test_json_gives_names_in_the_order_of_their_indices(text, tmp_path):
+    """A list, name to index and index to name are read, whatever their order in the file."""
+    path = tmp_path / "labels.json"
+    path.write_text(text, encoding="utf-8-sig")
+    assert load_labels(path) == ("walking", "running", "5")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[", "must be valid JSON"),
+        ("[" * 100_000, "must be valid JSON"),
+        ("3", "list of names, or an object"),
+        ('{"walking": 0, "running": 2}', "with each index from 0 once"),
+        ('{"walking": 1, "running": 2}', "with each index from 0 once"),
+        ('{"walking": 0, "running": 0}', "with each index from 0 once"),
+        ('{"walking": true, "running": false}', "with each index from 0 once"),
+        ("{}", "at least one class"),
+        ('["walking", "walking"]', "'walking', is also label 1"),
+        ('["walking", 3]', "label 2, 3, is of type int"),
+    ],
+)
+def test_json_that_holds_no_labels_is_refused(text, words, tmp_path):
+    """JSON of another form, with gaps or with names twice is an error that names the file."""
+    path = tmp_path / "labels.json"
+    path.write_text(text)
+    with pytest.raises(LabelsError, match=words) as caught:
+        load_labels(path)
+    assert caught.value.path == path

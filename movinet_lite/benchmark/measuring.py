@@ -30,7 +30,7 @@ from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.opening import open_as_it_is
 from movinet_lite.engines.tensorflow.saved_models import load_saved_model
 from movinet_lite.engines.threads import available_cores
-from movinet_lite.errors import ModelError
+from movinet_lite.errors import MissingDependencyError, ModelError
 from movinet_lite.hub import resolve_weights
 from movinet_lite.labels import unnamed_classes
 from movinet_lite.network.variants import Mode, get_variant
@@ -288,7 +288,7 @@ def _check_request(
 
 def _start_tensorflow(threads: int) -> Any:
     with quiet_start():
-        import tensorflow as tf
+        from movinet_lite.network.tensorflow import tf
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError as error:
@@ -419,10 +419,17 @@ def _stream_ways(
     return ways
 
 
+def _import_tensorflow_hub() -> Any:
+    try:
+        import tensorflow_hub
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("tensorflow-hub") from error
+    return tensorflow_hub
+
+
 def _hub_loop(tf: Any, path: Path, frames: NDArray[np.uint8]) -> Callable[[], object]:
     """Return one turn of the loop that people copy from the tutorial of the models on TF Hub."""
-    import tensorflow_hub
-
+    tensorflow_hub = _import_tensorflow_hub()
     with quiet_start():
         model = tensorflow_hub.load(str(path))
     images = tf.constant(frames[:, np.newaxis, np.newaxis], tf.float32) / 255.0
@@ -509,8 +516,7 @@ def _base_ways(tf: Any, path: Path, classifier: BaseClassifier) -> list[_Way]:
 
 
 def _hub_clip(tf: Any, path: Path, clip: NDArray[np.uint8]) -> Callable[[], object]:
-    import tensorflow_hub
-
+    tensorflow_hub = _import_tensorflow_hub()
     with quiet_start():
         model = tensorflow_hub.load(str(path))
     serve = model.signatures["serving_default"]

@@ -136,7 +136,7 @@ def _step_of_several(
     """
     if path.is_file():
         return None
-    import tensorflow as tf
+    from movinet_lite.network.tensorflow import tf
 
     module: Any = tf.saved_model.load(str(path))
     if not callable(module):

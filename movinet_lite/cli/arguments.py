@@ -13,6 +13,7 @@ from typing import Any
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.cli.output import PROGRAM
+from movinet_lite.engines.loading import MAX_THREADS
 
 __all__ = [
     "OUTPUT_ENDINGS",
@@ -29,6 +30,7 @@ __all__ = [
     "positive",
     "probability",
     "seconds",
+    "threads",
 ]
 
 OUTPUT_ENDINGS = (".mp4", ".gif")
@@ -80,7 +82,7 @@ def add_labels_file(parser: argparse._ActionsContainer) -> None:
         "--labels",
         type=Path,
         metavar="FILE",
-        help="the names of the model's classes, one a line, or kinetics-600 (default: the model's own)",
+        help="the names of the model's classes, one a line or as .json, or kinetics-600 (default: the model's own)",
     )
 
 
@@ -110,6 +112,16 @@ def count(text: str) -> int:
     )
 
 
+def threads(text: str) -> int:
+    """Return a number of threads; many more than any machine has cores would only use up the memory."""
+    with contextlib.suppress(ValueError):
+        if 1 <= (found := int(text)) <= MAX_THREADS:
+            return found
+    raise argparse.ArgumentTypeError(
+        f"must be a whole number from 1 to {MAX_THREADS}; got {text!r}"
+    )
+
+
 def number(text: str, *, low: float, high: float, rule: str) -> float:
     """Return a number from *low* to *high*, both included; *rule* says so in words."""
     with contextlib.suppress(ValueError):
@@ -119,11 +131,14 @@ def number(text: str, *, low: float, high: float, rule: str) -> float:
 
 
 _LARGEST = sys.float_info.max
+_LONGEST_S = 10**9  # 31 years; containers count time in 64 bits
 
 positive = functools.partial(
     number, low=sys.float_info.min, high=_LARGEST, rule="a number above 0"
 )
-seconds = functools.partial(number, low=0, high=_LARGEST, rule="0 seconds or more")
+seconds = functools.partial(
+    number, low=0, high=_LONGEST_S, rule=f"from 0 to {_LONGEST_S} seconds"
+)
 probability = functools.partial(number, low=0, high=1, rule="from 0 to 1")
 
 

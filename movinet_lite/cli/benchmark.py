@@ -15,6 +15,7 @@ from movinet_lite.cli.arguments import (
     add_json,
     add_offline,
     count,
+    threads,
 )
 from movinet_lite.cli.output import print_json
 
@@ -44,7 +45,7 @@ def add_commands(commands: Any) -> None:
         help="the same stream model as a file that others made, for LiteRT's own signature runner",
     )
     parser.add_argument(
-        "--threads", type=count, metavar="N", help="threads (default: one a core)"
+        "--threads", type=threads, metavar="N", help="threads (default: one a core)"
     )
     parser.add_argument(
         "--streams",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import functools
+from collections.abc import Iterable
 from typing import Any
 
-from movinet_lite.classifiers import BaseClassifier
+from movinet_lite.arrays import VideoFrame
+from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
 from movinet_lite.cli.arguments import add_command
 from movinet_lite.cli.output import as_dicts, print_json
 from movinet_lite.cli.videos import (
@@ -17,9 +19,10 @@ from movinet_lite.cli.videos import (
     make_label_filter,
     watch_file,
 )
-from movinet_lite.predictions import LabelFilter
+from movinet_lite.errors import ArrayError, ModelError
+from movinet_lite.predictions import LabelFilter, Prediction
 
-__all__ = ["add_commands"]
+__all__ = ["add_commands", "load_classifier"]
 
 
 def add_commands(commands: Any) -> None:
@@ -30,32 +33,37 @@ def add_commands(commands: Any) -> None:
         _classify,
         summary="say what each video shows as a whole",
         description=(
-            "Say what each video shows as a whole, with a base model.\n\n"
-            "A video longer than the model's clip (ten seconds) is taken clip by clip, and\n"
-            "the result is the mean of their probabilities, each frame counting the same."
+            "Say what each video shows as a whole, with a base model or a stream model.\n\n"
+            "A base model takes a video longer than its clip (ten seconds) clip by clip, and\n"
+            "the result is the mean of the scores, each frame counting the same. A stream\n"
+            "model, such as fine-tune writes, answers once, after the last frame."
         ),
         examples=(
             "classify clip.mp4",
             "classify *.mp4 --model a2 --top-k 3 --json",
             "classify film.mkv --start 60 --end 90",
+            "classify *.mp4 --model my_model/ --top-k 1",
             "classify clip.mp4 --allow 'ice fishing' --allow 'carving ice'",
         ),
     )
-    add_video_options(parser, top_k=5)
+    add_video_options(parser, top_k=5, models="a0 to a5, demo")
 
 
 def _classify(args: argparse.Namespace) -> int:
     """Print what each video shows as a whole."""
 
     @functools.cache
-    def load() -> tuple[BaseClassifier, LabelFilter]:
-        classifier = BaseClassifier.load(args.model, **load_options(args))
+    def load() -> tuple[BaseClassifier | StreamingClassifier, LabelFilter]:
+        classifier = load_classifier(args.model, **load_options(args))
         return classifier, make_label_filter(args, classifier.labels)
 
     def classify(path: str) -> None:
         classifier, label_filter = load()
         with watch_file(args, path, classifier) as frames:
-            prediction = classifier.predict_long(frames)
+            if isinstance(classifier, BaseClassifier):
+                prediction = classifier.predict_long(frames)
+            else:
+                prediction = _predict_stream(classifier, frames)
         ranking = prediction.top_k(args.top_k, label_filter=label_filter)
         if args.json:
             print_json(
@@ -71,3 +79,25 @@ def _classify(args: argparse.Namespace) -> int:
 
     check_usage(args)
     return for_each_video(args.videos, classify)
+
+
+def load_classifier(model: str, **options: Any) -> BaseClassifier | StreamingClassifier:
+    """Return the base model that is asked for, or else the stream model."""
+    try:
+        return BaseClassifier.load(model, **options)
+    except ModelError as error:
+        # The .tflite files that others publish are stream models.
+        if error.received != "stream" and "tflite" not in model.lower():
+            raise
+    return StreamingClassifier.load(model, **options)
+
+
+def _predict_stream(
+    classifier: StreamingClassifier, frames: Iterable[VideoFrame]
+) -> Prediction:
+    """Return what a stream model says after the last frame."""
+    classifier.reset()
+    last = collections.deque(classifier.run(frames), maxlen=1)
+    if not last:
+        raise ArrayError("a video must have at least one frame; got none")
+    return last[0]

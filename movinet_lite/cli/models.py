@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from movinet_lite.cli.arguments import add_command, add_json, add_labels_file
+from movinet_lite.cli.arguments import (
+    add_command,
+    add_json,
+    add_labels_file,
+    add_offline,
+)
 from movinet_lite.cli.output import print_json, print_table
 from movinet_lite.errors import MoViNetError
+from movinet_lite.hub import MODEL_NAMES
 from movinet_lite.labels import kinetics_600_labels, load_labels, search_labels
 from movinet_lite.network.variants import get_variant
 
@@ -34,7 +40,7 @@ def _add_models(commands: Any) -> None:
 
 def _models(args: argparse.Namespace) -> int:
     """Print the models that have a name."""
-    from movinet_lite.hub import MODEL_NAMES, cache_folder, cached_models
+    from movinet_lite.hub import cache_folder, cached_models
     from movinet_lite.hub.handles import find_remotes
 
     in_cache = {entry.path for entry in cached_models()}
@@ -106,7 +112,7 @@ def _add_labels(commands: Any) -> None:
         _labels,
         summary="list the names of the actions",
         description="List the names of the actions, one a line, in the order of the model's output.",
-        examples=("labels", "labels dancing", "labels --labels my_labels.txt"),
+        examples=("labels", "labels dancing", "labels --model my_model/"),
     )
     parser.add_argument(
         "pattern",
@@ -115,13 +121,25 @@ def _add_labels(commands: Any) -> None:
         metavar="PATTERN",
         help="list only names that contain this, in upper or lower case",
     )
-    add_labels_file(parser)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="list the classes of this model (default: those of Kinetics-600)",
+    )
+    add_labels_file(source)
+    add_offline(parser)
     add_json(parser)
 
 
 def _labels(args: argparse.Namespace) -> int:
     """Print labels."""
-    labels = load_labels(args.labels) if args.labels else kinetics_600_labels()
+    if args.labels:
+        labels = load_labels(args.labels)
+    elif args.model:
+        labels = _labels_of(args)
+    else:
+        labels = kinetics_600_labels()
     found = search_labels(args.pattern, labels)
     if not found:
         raise MoViNetError(f"no name contains {args.pattern!r}")
@@ -131,3 +149,12 @@ def _labels(args: argparse.Namespace) -> int:
         else:
             print(label)
     return 0
+
+
+def _labels_of(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return the labels of a model, without loading it where that is possible."""
+    if args.model.lower() in MODEL_NAMES:
+        return kinetics_600_labels()
+    from movinet_lite.cli.classify import load_classifier
+
+    return load_classifier(args.model, offline=args.offline).labels

@@ -113,21 +113,29 @@ def _library_warnings() -> Iterator[None]:
         yield
 
 
+class _CommandsFormatter(argparse.RawDescriptionHelpFormatter):
+    """Leaves room for the longest command; argparse forgets that commands are indented."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = len("    fine-tune")
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return what reads the command line, with every command."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Recognise actions in video with MoViNet.",
         epilog=examples_text(
-            "demo                         try it, on a clip and a model that come with it",
-            "stream clip.mp4                       what happens, as it happens",
-            "classify *.mp4 --json                 what each video shows as a whole",
-            "labels dancing                        the names that contain 'dancing'",
-            "models                                the models, and what is in the cache",
-            "fine-tune videos/ --output my_model   a model for actions of your own",
-            "benchmark --stream a0                 how fast they are on this machine",
+            "demo                               a clip that comes with it",
+            "stream clip.mp4                    what happens, as it happens",
+            "classify *.mp4 --json              what each video shows",
+            "labels dancing                     names that contain 'dancing'",
+            "models                             the models, and what is cached",
+            "fine-tune data/ --output my_model  a model for your own actions",
+            "benchmark --stream a0              how fast it is on this machine",
         ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_CommandsFormatter,
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -6,8 +6,8 @@ import argparse
 import collections
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from movinet_lite.classifiers import StreamingClassifier
@@ -125,7 +125,8 @@ def _check_overlay(args: argparse.Namespace) -> None:
         raise UsageError(
             f"--output takes one video; got {len(args.videos)} (run the command for each)"
         )
-    if args.output.resolve() == Path(args.videos[0]).resolve():
+    # Not pathlib's way, which fails where links lead in a circle.
+    if os.path.realpath(args.output) == os.path.realpath(args.videos[0]):
         raise UsageError(
             f"--output must be another file than the video; got {args.output} for both"
         )

@@ -21,6 +21,7 @@ from movinet_lite.cli.arguments import (
     positive,
     probability,
     seconds,
+    threads,
 )
 from movinet_lite.cli.output import FAILED, complain, progress_bar
 from movinet_lite.engines.loading import Engine
@@ -74,7 +75,7 @@ def add_video_options(
     )
     model.add_argument(
         "--threads",
-        type=count,
+        type=threads,
         metavar="N",
         help="how many threads may compute (default: one for each core)",
     )

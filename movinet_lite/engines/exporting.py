@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,7 +99,7 @@ def export_model(
     network = open_network(
         found, mode, str(source), frame_size=frame_size, labels=labels
     )
-    target = path.resolve()  # where path is a link, it stays one
+    target = Path(os.path.realpath(path))  # where path is a link, it stays one
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         dir=target.parent, prefix=f".{path.name}-"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args, overload
+from typing import Final, Literal, TypeAlias, get_args, overload
 
 from movinet_lite.arrays import FrameSize, check_frame_size
 from movinet_lite.engines.base import ClipModel, StreamModel
@@ -16,11 +16,15 @@ from movinet_lite.errors import ConversionError, ModelError, MoViNetError, said_
 from movinet_lite.hub import resolve_model, resolve_weights
 from movinet_lite.network.variants import Mode
 
-__all__ = ["Engine", "load_model"]
+__all__ = ["MAX_THREADS", "Engine", "load_model"]
 
 Engine: TypeAlias = Literal["auto", "litert", "tensorflow"]
 """What computes: ``"tensorflow"`` runs a model as it is, ``"litert"`` a compiled model, ``"auto"`` the fastest that
 was checked to give the same logits."""
+
+
+MAX_THREADS: Final = 1024
+"""The most threads that a model may use; LiteRT and TensorFlow fail in unclear ways where a system has not so many."""
 
 
 @overload
@@ -81,7 +85,8 @@ def load_model(
             f"engine must be one of {', '.join(get_args(Engine))}; got {engine!r}",
             source,
         )
-    _check_count("threads", 1 if threads is None else threads, source)
+    if threads is not None:
+        _check_count("threads", threads, source, high=MAX_THREADS)
     _check_count("streams", streams, source)
     if frame_size is not None:
         frame_size = check_frame_size(frame_size)
@@ -150,10 +155,14 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {said_by(error)}"
 
 
-def _check_count(name: str, value: object, source: str | Path) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+def _check_count(
+    name: str, value: object, source: str | Path, *, high: int | None = None
+) -> None:
+    whole = value if isinstance(value, int) and not isinstance(value, bool) else 0
+    if whole < 1 or (high is not None and whole > high):
+        rule = "at least 1" if high is None else f"from 1 to {high}"
         raise ModelError(
-            f"{name} must be a whole number, at least 1; got {value!r}", source
+            f"{name} must be a whole number, {rule}; got {value!r}", source
         )
 
 

@@ -1,4 +1,4 @@
-"""Where models come from: names, addresses, Kaggle handles, paths, and the cache of what was downloaded."""
+"""Finds models by name, address, Kaggle handle or path, downloads them, and keeps them in a cache."""
 
 from movinet_lite.hub.cache import (
     CacheEntry,
@@ -8,14 +8,21 @@ from movinet_lite.hub.cache import (
 )
 from movinet_lite.hub.handles import MODEL_NAMES
 from movinet_lite.hub.local import find_model
-from movinet_lite.hub.resolving import resolve_model, resolve_weights
+from movinet_lite.hub.resolving import (
+    available_models,
+    download_model,
+    resolve_model,
+    resolve_weights,
+)
 
 __all__ = [
     "MODEL_NAMES",
     "CacheEntry",
+    "available_models",
     "cache_folder",
     "cached_models",
     "clear_cache",
+    "download_model",
     "find_model",
     "resolve_model",
     "resolve_weights",

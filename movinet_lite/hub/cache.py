@@ -1,4 +1,4 @@
-"""The cache folder: what was fetched or compiled once is kept there, safe for many processes at once.
+"""Keeps what was downloaded or compiled in a folder that many processes may use at once.
 
 ::
 
@@ -34,6 +34,7 @@ from typing import IO
 import attrs
 
 from movinet_lite.atomic import TEMPORARY_PATTERN, new_directory, remove
+from movinet_lite.errors import ModelError
 
 if sys.platform == "win32":
     import msvcrt
@@ -86,10 +87,18 @@ def cache_folder() -> Path:
 
     It is the one that the environment variable ``MOVINET_LITE_CACHE`` names, or else ``movinet-lite`` in the
     platform's folder for caches (``~/.cache`` on Linux).
+
+    Raises:
+        ModelError: If the variable begins with ``~`` and a user that does not exist.
     """
     named = os.environ.get("MOVINET_LITE_CACHE")
     if named:
-        return Path(named).expanduser().absolute()
+        try:
+            return Path(named).expanduser().absolute()
+        except RuntimeError as error:
+            raise ModelError(
+                f"MOVINET_LITE_CACHE must name a folder; got {named!r}, and no home folder of such a user is known"
+            ) from error
     from platformdirs import user_cache_path
 
     return user_cache_path("movinet-lite", appauthor=False)

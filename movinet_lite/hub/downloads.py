@@ -1,10 +1,13 @@
-"""From an http address to a file, with retries, limits, progress, and a reason for each failure."""
+"""Downloads files over http, with retries, limits, progress, and a reason for each failure."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import socket
+import ssl
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -24,7 +27,10 @@ MAX_DOWNLOAD_BYTES = 1 << 30
 """The most that is downloaded: 1 GiB. The largest MoViNet takes a fraction of that."""
 
 TIMEOUT_S = 30.0
-"""How long a server may be silent, in seconds."""
+"""How long a server may be silent, and how long it may take to begin its answer, in seconds."""
+
+MIN_BYTES_PER_S = 1000.0
+"""The lowest rate at which a server may send, in bytes per second over `TIMEOUT_S`."""
 
 RETRY_PAUSES_S = (0.5, 2.0)
 """The pauses before the second and the third attempt, in seconds."""
@@ -49,8 +55,9 @@ class Download:
 def download(address: str, path: Path, *, progress: bool = False) -> Download:
     """Download a file.
 
-    Proxies named by the environment (``HTTPS_PROXY``, ``NO_PROXY``) are used. What may pass, such as a server too busy
-    or a connection cut, is tried three times in all. An error in writing *path* comes through as it is.
+    Proxies named by the environment (``HTTPS_PROXY``, ``NO_PROXY``) are used. What may pass, such as a server that is
+    busy or slow, or a connection that is cut or not made in time, is tried three times in all. An error in writing *path*
+    comes through as it is.
 
     Args:
         address: An ``http://`` or ``https://`` address. Redirects to others are followed.
@@ -101,7 +108,75 @@ class _OnlyHttp(urllib.request.HTTPRedirectHandler):
         if urllib.parse.urlsplit(newurl).scheme not in allowed:
             reason = f"redirection to {newurl!r} is not allowed"
             raise urllib.error.HTTPError(req.full_url, code, reason, headers, fp)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        fp.close()  # or urllib would read what stands beside the new address, without end
+        return request
+
+
+class _Hurried(http.client.HTTPConnection):
+    """A connection on which the answer has to begin in time, its headers included."""
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        late = threading.Event()
+
+        def give_up(sock: socket.socket) -> None:
+            late.set()
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(TIMEOUT_S, give_up, [self.sock])
+        timer.daemon = True
+        timer.start()
+        try:
+            response = super().getresponse()
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            if late.is_set():
+                raise TimeoutError from error
+            raise
+        finally:
+            timer.cancel()
+        return response
+
+
+class _HurriedOverTls(_Hurried, http.client.HTTPSConnection):
+    """The same over TLS."""
+
+
+class _HurriedHandler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Opens addresses over hurried connections."""
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Hurried, req)
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_HurriedOverTls, req)
+
+
+class _Pace:
+    """Watches that a server sends fast enough."""
+
+    def __init__(self) -> None:
+        self._since_s = time.monotonic()
+        self._num_bytes = 0
+
+    def add(self, num_bytes: int) -> None:
+        """Take *num_bytes* that just came.
+
+        Raises:
+            _FailedError: If too few came since the last look.
+        """
+        self._num_bytes += num_bytes
+        passed_s = time.monotonic() - self._since_s
+        if passed_s < TIMEOUT_S:
+            return
+        if self._num_bytes < MIN_BYTES_PER_S * passed_s:
+            reason = (
+                f"the server must send at least {MIN_BYTES_PER_S:g} bytes per second; "
+                f"it sent {self._num_bytes} bytes in {passed_s:.0f} seconds"
+            )
+            raise _FailedError(reason, passing=True)
+        self._since_s += passed_s
+        self._num_bytes = 0
 
 
 def _download_once(
@@ -109,19 +184,22 @@ def _download_once(
 ) -> Download:
     digest = hashlib.sha256()
     num_bytes = 0
-    with _explained():
-        opener = urllib.request.build_opener(_OnlyHttp)
+    with _explained(f"the server gave no answer within {TIMEOUT_S:g} seconds"):
+        opener = urllib.request.build_opener(_OnlyHttp, _HurriedHandler)
         request = urllib.request.Request(  # noqa: S310 (the caller checks the scheme)
             address, headers={"User-Agent": "movinet-lite"}
         )
         response: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT_S)
     with response, path.open("wb") as file:
         expected = _content_length(response)
+        pace = _Pace()
         while True:
-            with _explained():
-                chunk = response.read(_CHUNK_BYTES)
+            with _explained(f"the server was silent for {TIMEOUT_S:g} seconds"):
+                # What is there, not the whole chunk: a slow server would be waited for.
+                chunk = response.read1(_CHUNK_BYTES)
             if not chunk:
                 break
+            pace.add(len(chunk))
             num_bytes += len(chunk)
             _check_size(num_bytes)
             digest.update(chunk)
@@ -151,8 +229,8 @@ def _check_size(num_bytes: int) -> None:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Turn what goes wrong on the network into a reason.
+def _explained(too_late: str) -> Iterator[None]:
+    """Turn what goes wrong on the network into a reason, *too_late* where a time ran out.
 
     Raises:
         _FailedError: In place of the errors of `urllib`, `http` and `socket`.
@@ -160,14 +238,13 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except urllib.error.HTTPError as error:
-        with error:
+        with contextlib.closing(error):
             failed = _explain_status(error)
         raise failed from error
     except urllib.error.URLError as error:
-        raise _FailedError(_explain_no_connection(error.reason)) from error
+        raise _explain_no_connection(error.reason) from error
     except TimeoutError as error:
-        reason = f"the server was silent for {TIMEOUT_S:g} seconds"
-        raise _FailedError(reason, passing=True) from error
+        raise _FailedError(too_late, passing=True) from error
     except (http.client.InvalidURL, ValueError) as error:
         raise _FailedError(f"this is not an address: {error}") from error
     except (OSError, http.client.HTTPException) as error:
@@ -185,12 +262,16 @@ def _explain_status(error: urllib.error.HTTPError) -> _FailedError:
     return _FailedError(reason, passing=error.code in _PASSING_STATUS)
 
 
-def _explain_no_connection(reason: object) -> str:
+def _explain_no_connection(reason: object) -> _FailedError:
     if isinstance(reason, socket.gaierror):
-        return f"no connection: the host's name is unknown here ({reason.strerror}); is there a network?"
+        return _FailedError(
+            f"no connection: the host's name is unknown here ({reason.strerror}); is there a network?"
+        )
     if isinstance(reason, TimeoutError):
-        return f"no connection within {TIMEOUT_S:g} seconds"
-    return f"no connection ({reason})"
+        return _FailedError(f"no connection within {TIMEOUT_S:g} seconds", passing=True)
+    cut = isinstance(reason, (ConnectionError, ssl.SSLEOFError))
+    refused = isinstance(reason, ConnectionRefusedError)
+    return _FailedError(f"no connection ({reason})", passing=cut and not refused)
 
 
 @contextmanager

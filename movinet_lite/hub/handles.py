@@ -1,4 +1,4 @@
-"""From a name, a Kaggle handle or an address to what to ask for, and where the cache keeps it."""
+"""Tells where to ask for a name, a Kaggle handle or an address, and where the cache keeps the answer."""
 
 from __future__ import annotations
 

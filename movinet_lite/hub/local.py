@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from movinet_lite.errors import ModelError
+from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.variants import Mode, check_mode
 
 __all__ = [
@@ -90,33 +90,47 @@ def find_model_within(folder: Path) -> Path | None:
     return models[0] if len(models) == 1 else None
 
 
-def check_local(path: Path, source: str | os.PathLike[str]) -> Path:
-    """Return the model at *path*: the folder of a SavedModel, or a file; of a checkpoint its ``.index`` file.
+def check_local(source: str | os.PathLike[str]) -> Path:
+    """Return the model at the path *source*: the folder of a SavedModel, or a file; of a checkpoint its ``.index`` file.
 
     Raises:
         ModelError: If there is none; the message says what is there instead.
     """
-    if path.is_dir():
-        return _check_local_folder(path, source)
-    index = path.with_name(f"{path.name}.index")
-    if index.is_file():
-        return index
-    if not path.exists():
-        problem = "there is no file or folder at this path"
-    elif path.suffix in {".safetensors", ".index"} or _is_tflite(path):
+    path = Path(source)
+    try:
+        path = path.expanduser()
+        if path.is_dir():
+            return _check_local_folder(path, source)
+        index = path.with_name(f"{path.name}.index")
+        if index.is_file():
+            return index
+        problem = _what_is_no_model(path)
+    except (OSError, ValueError, RuntimeError) as error:
+        # An unknown user behind a "~", a name too long, a null byte, a file that must not be read.
+        if isinstance(error, ModelError):
+            raise
+        problem = f"this path cannot be read ({said_by(error)})"
+    if problem is None:
         return path
-    elif path.suffix == ".tflite":
-        problem = (
+    raise ModelError(f"{WHAT_A_MODEL_IS}; {problem}", os.fspath(source))
+
+
+def _what_is_no_model(path: Path) -> str | None:
+    """Return why *path*, which is no folder, is no model either; `None` if it is one."""
+    if not path.exists():
+        return "there is no file or folder at this path"
+    if path.suffix in {".safetensors", ".index"} or _is_tflite(path):
+        return None
+    if path.suffix == ".tflite":
+        return (
             f"{kind_of(path)}, though the name ends in .tflite "
             "(an unfinished download, a Git LFS pointer?)"
         )
-    elif path.name == "saved_model.pb":
-        problem = f"this is one file of it, pass the folder {path.parent}"
-    elif path.name.endswith((".tar.gz", ".tgz", ".tar", ".zip")):
-        problem = "this is an archive, unpack it and pass the folder"
-    else:
-        problem = f"got the file {path.name!r}"
-    raise ModelError(f"{WHAT_A_MODEL_IS}; {problem}", os.fspath(source))
+    if path.name == "saved_model.pb":
+        return f"this is one file of it, pass the folder {path.parent}"
+    if path.name.endswith((".tar.gz", ".tgz", ".tar", ".zip")):
+        return "this is an archive, unpack it and pass the folder"
+    return f"got the file {path.name!r}"
 
 
 def _check_local_folder(path: Path, source: str | os.PathLike[str]) -> Path:

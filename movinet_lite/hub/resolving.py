@@ -13,6 +13,7 @@ from movinet_lite import demo
 from movinet_lite.errors import ModelError
 from movinet_lite.hub.fetching import fetch_first, find_cached, how_to_get_it_by_hand
 from movinet_lite.hub.handles import (
+    DEMO_NAME,
     MODEL_NAMES,
     find_remotes,
     is_demo,
@@ -21,7 +22,42 @@ from movinet_lite.hub.handles import (
 from movinet_lite.hub.local import check_demo, check_local
 from movinet_lite.network.variants import Mode, as_mode
 
-__all__ = ["resolve_model", "resolve_weights"]
+__all__ = ["available_models", "download_model", "resolve_model", "resolve_weights"]
+
+
+def available_models() -> tuple[str, ...]:
+    """Return the names that models can be loaded by.
+
+    ``"demo"`` ships with the package and is a stream model alone. Each of the others is a base and a stream model,
+    downloaded on first use.
+
+    Example:
+        >>> available_models()
+        ('demo', 'a0', 'a1', 'a2', 'a3', 'a4', 'a5')
+    """
+    return (DEMO_NAME, *MODEL_NAMES)
+
+
+def download_model(
+    name: str, mode: Mode = "stream", *, progress: bool | None = None
+) -> Path:
+    """Download a model into the cache, unless it is there, and return where it is.
+
+    A later ``load`` of the same name and mode then needs no network.
+
+    Args:
+        name: One of `available_models`; or an address or a Kaggle handle, as `resolve_model` takes it.
+        mode: Which model of the name: ``"stream"`` or ``"base"``.
+        progress: Whether to draw a bar on standard error; `None` if that is a terminal.
+
+    Returns:
+        The folder of a SavedModel, or a file.
+
+    Raises:
+        ModelError: If the model cannot be downloaded; the message says how to get it by hand.
+        VariantError: If there is no such name or mode.
+    """
+    return resolve_model(name, mode, progress=progress)
 
 
 def resolve_model(
@@ -57,8 +93,12 @@ def resolve_model(
     mode = as_mode(mode)
     if is_demo(source):
         return check_demo(demo.MODEL, mode)
+    if not isinstance(source, (str, os.PathLike)):
+        raise ModelError(
+            f"a model must be a name, an address, a Kaggle handle or a path; got {source!r}"
+        )
     if not isinstance(source, str) or _is_path(source):
-        return check_local(Path(source).expanduser(), source)
+        return check_local(source)
     remotes = find_remotes(source, mode)
     for remote in remotes:
         model = find_cached(remote)
@@ -88,20 +128,13 @@ def resolve_weights(
     return resolve_model(source, mode, offline=offline)
 
 
-# Paths
-
-
 def _is_path(source: str) -> bool:
     if not source or source.lower() in MODEL_NAMES or "://" in source:
         return False
-    path = Path(source).expanduser()
-    if path.exists() or path.with_name(f"{path.name}.index").is_file():
+    if source.startswith("~") or any(map(os.path.exists, (source, f"{source}.index"))):
         return True
     looks_like_path = "/" in source or os.sep in source or Path(source).suffix != ""
     return looks_like_path and not is_kaggle_handle(source)
-
-
-# Fetching
 
 
 def _is_offline() -> bool:

@@ -11,9 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
-
 from movinet_lite.arrays import FrameSize
 from movinet_lite.atomic import new_directory, write_atomically
 from movinet_lite.errors import ConversionError, ModelError, said_by
@@ -27,6 +24,7 @@ from movinet_lite.network.litert_file import (
 from movinet_lite.network.model import Movinet, fold
 from movinet_lite.network.spec import write_facts
 from movinet_lite.network.states import FRAME_COUNT, count_names, state_shapes
+from movinet_lite.network.tensorflow import saved_model_pb2, tf
 
 __all__ = ["Quantize", "export_litert", "export_saved_model"]
 

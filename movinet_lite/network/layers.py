@@ -24,11 +24,10 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
-import keras
 import numpy as np
-import tensorflow as tf
 
 from movinet_lite.network.spec import Activation, Gate
+from movinet_lite.network.tensorflow import keras, tf
 from movinet_lite.network.variants import LayerSpec, Mode
 
 __all__ = [

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import tensorflow as tf
-
 from movinet_lite.network.layers import Tensor, Timeline, size_of
 from movinet_lite.network.states import FRAME_COUNT
+from movinet_lite.network.tensorflow import tf
 
 __all__ = ["StateMemory"]
 

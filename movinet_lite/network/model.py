@@ -12,9 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
-import keras
 import numpy as np
-import tensorflow as tf
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import LabelsError, ModelError, VariantError
@@ -38,6 +36,7 @@ from movinet_lite.network.spec import (
     NetworkSpec,
 )
 from movinet_lite.network.states import init_states
+from movinet_lite.network.tensorflow import keras, tf
 from movinet_lite.network.variants import as_mode, get_variant
 
 __all__ = ["Movinet", "build_movinet", "fold", "replace_head"]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
@@ -14,6 +13,7 @@ from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.agreement import PROBE_FRAMES, PROBE_SIZE, probe_clip
 from movinet_lite.network.state_names import canonical_state_name
 from movinet_lite.network.states import count_names, state_shapes
+from movinet_lite.network.tensorflow import tf
 from movinet_lite.network.variants import recognise_variant
 
 __all__ = ["SavedModelRun"]

@@ -9,14 +9,13 @@ convolution in groups, as base models have, runs on a CPU with XLA alone; Keras 
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import tensorflow as tf
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from tensorflow.core.protobuf import saved_model_pb2
+from movinet_lite.network.tensorflow import DecodeError, saved_model_pb2, tf
 
 __all__ = ["load_signatures", "takes_whole_clips"]
 
@@ -36,7 +35,7 @@ def load_signatures(path: str | Path) -> Any:
     Raises:
         OSError, ValueError, tf.errors.OpError: As ``tf.saved_model.load`` does, if it cannot be read.
     """
-    path = Path(path).resolve()
+    path = Path(os.path.realpath(path))
     with tempfile.TemporaryDirectory() as scratch:
         try:
             _write_without_other_functions(path, Path(scratch))

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
-import tensorflow as tf
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 
 from movinet_lite.errors import ModelError, said_by
+from movinet_lite.network.tensorflow import (
+    DecodeError,
+    saved_model_pb2,
+    tf,
+    trackable_object_graph_pb2,
+)
 
 __all__ = ["Source", "Variable", "read_source"]
 

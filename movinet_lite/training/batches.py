@@ -10,12 +10,12 @@ from typing import Any
 
 import attrs
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import Clip, FrameSize
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ArrayError, VideoError
+from movinet_lite.network.tensorflow import tf
 from movinet_lite.training.augmentation import Augmentation, augment, frame_size_before
 from movinet_lite.training.examples import Example, Skipped
 from movinet_lite.video import load_clip, prepare_clip, read_video_info, to_uint8

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import tensorflow as tf
 
 from movinet_lite.atomic import write_atomically
+from movinet_lite.network.tensorflow import tf
 
 __all__ = ["EpochRecord", "Recorder"]
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
-import keras
 import numpy as np
-import tensorflow as tf
 
 from movinet_lite.errors import DataError, ModelError, said_by
 from movinet_lite.network.files import save_network
 from movinet_lite.network.model import Movinet
+from movinet_lite.network.tensorflow import keras, tf
 from movinet_lite.training.batches import Batches, ClipSpec
 from movinet_lite.training.checkpoint import (
     Checkpoint,

@@ -1,20 +1,24 @@
 """The command line: what it prints, to where, and its exit status."""
 
+import builtins
 import json
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import movinet_lite
+import movinet_lite_command
 from movinet_lite import (
     BaseClassifier,
     StreamingClassifier,
+    demo,
     kinetics_600_labels,
     read_frames,
     write_video,
@@ -185,6 +189,41 @@ def test_several_videos_are_told_apart(run, base_model, video, blue_video):
     assert lines[3].endswith("blue")
 
 
+def test_classify_takes_a_stream_model(run, run_json, stream_model, video, blue_video):
+    """A stream model answers once a file, with what it says after the last frame of that file alone."""
+    options = ("--model", stream_model, *OPTIONS, "--top-k", "3")
+    found = run_json("classify", video, blue_video, *options)
+    streamed = [
+        run_json("stream", path, *options, "--every")[-1]
+        for path in (video, blue_video)
+    ]
+    assert [line["top_k"] for line in found] == [line["top_k"] for line in streamed]
+    assert [line["num_frames"] for line in found] == [10, 5]
+    assert [line["video"] for line in found] == [video, blue_video]
+    status, lines, errors = run("classify", blue_video, *options, "--top-k", "1")
+    assert (status, errors) == (0, "")
+    assert lines == [f"{found[1]['top_k'][0]['score']:.2f}  blue"]
+
+
+def test_classify_takes_the_demo_and_published_tflite_files(run_json, shared_data):
+    """Stream models that are files answer for whole videos, those of others included."""
+    (found,) = run_json("classify", demo.CLIP, "--model", "demo", "--top-k", "1")
+    assert found["top_k"][0]["label"] == "jumping jacks"
+    model, clip = shared_data("movinet_a0_int8.tflite"), shared_data("jumpingjack.gif")
+    (found,) = run_json("classify", clip, "--model", model, "--top-k", "1")
+    assert found["top_k"][0]["label"] == "jumping jacks"
+    assert found["top_k"][0]["score"] > 0.99
+
+
+def test_classify_says_what_is_wrong_with_a_file(run, video, tmp_path):
+    """A file that is no model at all is one clear error."""
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(b"broken")
+    status, lines, errors = run("classify", video, "--model", path)
+    assert (status, lines) == (1, [])
+    assert "the name ends in .tflite" in errors
+
+
 # stream
 
 
@@ -332,14 +371,21 @@ def test_a_model_that_is_not_there_is_said_once(run, video, blue_video, tmp_path
         (["stream", "a.mp4", "--to-k", "3"], "unrecognized arguments"),
         (["stream", "a.mp4", "--top-k", "0"], "whole number, at least 1; got '0'"),
         (["stream", "a.mp4", "--top-k", "1.5"], "whole number, at least 1; got '1.5'"),
-        (["stream", "a.mp4", "--threads", "-1"], "whole number, at least 1; got '-1'"),
+        (["stream", "a.mp4", "--threads", "-1"], "number from 1 to 1024; got '-1'"),
+        (["stream", "a.mp4", "--threads", "99999"], "from 1 to 1024; got '99999'"),
+        (["benchmark", "--threads", "99999"], "from 1 to 1024; got '99999'"),
+        (["stream", "a.mp4", "--start", "1e300"], "1000000000 seconds; got '1e300'"),
+        (["classify", "a.mp4", "--end", "1e300"], "1000000000 seconds; got '1e300'"),
         (["stream", "a.mp4", "--fps", "0"], "a number above 0; got '0'"),
         (["stream", "a.mp4", "--fps", "nan"], "a number above 0; got 'nan'"),
         (["stream", "a.mp4", "--fps", "inf"], "a number above 0; got 'inf'"),
         (["stream", "a.mp4", "--threshold", "2"], "from 0 to 1; got '2'"),
         (["stream", "a.mp4", "--frame-size", "172"], "such as 172x172; got '172'"),
         (["stream", "a.mp4", "--frame-size", "0x9"], "such as 172x172; got '0x9'"),
-        (["stream", "a.mp4", "--start", "-1"], "0 seconds or more; got '-1'"),
+        (
+            ["stream", "a.mp4", "--start", "-1"],
+            "from 0 to 1000000000 seconds; got '-1'",
+        ),
         (["stream", "a.mp4", "--engine", "onnx"], "invalid choice: 'onnx'"),
         (["stream", "a.mp4", "--start", "2", "--end", "1"], "--end must be later"),
         (["labels", "a", "b"], "unrecognized arguments: b"),
@@ -604,3 +650,70 @@ def test_a_real_model_streams_a_video(run_json, oracle_export, tmp_path, monkeyp
     assert len(first) == 10
     assert first == second
     assert first == by_hand
+
+
+def test_more_actions_than_there_are_are_all_of_them(run, stream_model, video):
+    """However large `--top-k`, all actions are named and nothing else happens."""
+    options = ("--model", stream_model, *OPTIONS, "--every")
+    for k in ("99", "9" * 30):
+        status, lines, errors = run("stream", video, *options, "--top-k", k)
+        assert (status, errors) == (0, "")
+        assert all(len(line.split("  ")) == 1 + len(COLOURS) for line in lines)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_links_in_a_circle_are_one_clear_error(run, stream_model, video, tmp_path):
+    """A video that links to itself cannot be read; as the place of an output it is replaced."""
+    loop = tmp_path / "loop.mp4"
+    loop.symlink_to(loop)
+    options = ("--model", stream_model, *OPTIONS)
+    status, lines, errors = run(
+        "stream", loop, *options, "--output", tmp_path / "o.mp4"
+    )
+    assert (status, lines) == (1, [])
+    assert "Too many levels of symbolic links" in errors
+    status, _, errors = run("stream", video, *options, "--output", loop)
+    assert "Traceback" not in errors
+    assert status in {0, 1}
+
+
+def test_ctrl_c_while_the_command_starts_ends_quietly(monkeypatch):
+    """An interrupt while the package is still being imported gives status 130 and no traceback."""
+
+    def interrupted(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    status = movinet_lite_command.main()
+    monkeypatch.undo()
+    assert status == 130
+
+
+def test_the_installed_command_is_the_one_outside_the_package():
+    """What is installed as ``movinet-lite`` imports the package only where an interrupt is caught."""
+    project = tomllib.loads(
+        (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    )["project"]
+    assert project["scripts"] == {"movinet-lite": "movinet_lite_command:main"}
+    code = "import sys, movinet_lite_command; print('movinet_lite' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+def test_labels_of_a_model(run):
+    """`labels --model` lists the classes of that model, in their order."""
+    labels = StreamingClassifier.load("demo").labels
+    assert run("labels", "--model", "demo") == (0, list(labels), "")
+    status, lines, errors = run("labels", "dancing", "--model", "a5", "--offline")
+    assert (status, errors) == (0, "")
+    assert lines == [name for name in kinetics_600_labels() if "dancing" in name]
+
+
+def test_help_lists_each_command_in_one_line(run, monkeypatch):
+    """In a terminal of 80 columns each command stands beside what it does, and the examples fit."""
+    monkeypatch.setenv("COLUMNS", "80")
+    _, lines, _ = run("--help")
+    assert all(len(line) <= 80 for line in lines)
+    assert "    fine-tune  train a model on videos of your own" in lines

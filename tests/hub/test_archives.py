@@ -272,3 +272,88 @@ def test_damaged_archive_never_fails_otherwise(flips, tmp_path_factory):
     with contextlib.suppress(ModelError):
         unpack(top / "archive", top / "inside")
     assert {path.name for path in top.iterdir()} == {"archive", "inside"}
+
+
+def long_header(num_bytes: int, kind: bytes) -> bytes:
+    """Return an archive that begins with a header of *num_bytes* bytes about the next file."""
+    first = header("x", kind)
+    first.size = num_bytes
+    return gzip.compress(first.tobuf(tarfile.USTAR_FORMAT) + b"a" * num_bytes)
+
+
+def facts_of_a_file(**facts: str) -> bytes:
+    """Return an archive with one file that has *facts* of the format pax."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("saved_model.pb")
+        member.pax_headers = facts
+        tar.addfile(member)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME]
+)
+def test_header_that_would_fill_the_memory_is_refused(kind, tmp_path, folder):
+    """A header is read at once, so a huge one is refused before."""
+    (tmp_path / "archive").write_bytes(long_header(100_000, kind))
+    with pytest.raises(ModelError, match="at most 65536 bytes; got 100000"):
+        unpack(tmp_path / "archive", folder)
+
+
+def test_folders_that_names_imply_are_counted(tmp_path, folder):
+    """A few names with many folders in them cannot fill the disk with folders."""
+    names = [("/".join([str(i), *"abcdefgh"]) + "/f", b"") for i in range(10)]
+    archive = write_archive(tmp_path / "archive", *names)
+    with pytest.raises(ModelError, match="at most 50 files and folders"):
+        unpack(archive, folder, max_files=50)
+    assert len(list(folder.rglob("*"))) <= 50
+    shutil.rmtree(folder)
+    folder.mkdir()
+    unpack(archive, folder, max_files=100)  # ten times nine folders and a file
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("n" * 300, "short enough for a file; got 'nnn"),
+        ("/".join(["n" * 100] * 60), "at most 1000 characters; got 6059"),
+        ("/".join("d" * 900), "at most 1000 characters"),
+    ],
+)
+def test_name_that_is_too_long_is_the_fault_of_the_archive(
+    name, words, tmp_path, folder
+):
+    """A name that no file can have is told as such, and not as a fault of the disk."""
+    archive = write_archive(tmp_path / "archive", (name, b"x"))
+    with pytest.raises(ModelError, match=words):
+        unpack(archive, folder)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"GNU.sparse.map": "a,b", "GNU.sparse.size": "5"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "x"},
+        {"size": "-5"},
+        {"size": "99999999999999999999"},
+    ],
+)
+def test_facts_that_make_no_sense_are_damage(facts, tmp_path, folder):
+    """Headers that contradict themselves give one clear error."""
+    (tmp_path / "archive").write_bytes(facts_of_a_file(**facts))
+    with pytest.raises(
+        ModelError, match=r"damaged or cut short|files and folders only"
+    ):
+        unpack(tmp_path / "archive", folder)
+
+
+def test_headers_about_headers_end(tmp_path, folder):
+    """A long row of headers that are each about the next gives one clear error."""
+    first = header("x", tarfile.XHDTYPE)
+    record = b"13 path=aaaa\n"
+    first.size = len(record)
+    one = first.tobuf(tarfile.USTAR_FORMAT) + record.ljust(512, b"\0")
+    (tmp_path / "archive").write_bytes(gzip.compress(one * 3000 + b"\0" * 1024))
+    with pytest.raises(ModelError, match="damaged or cut short"):
+        unpack(tmp_path / "archive", folder)

@@ -1,11 +1,17 @@
 """Downloads: what comes is complete, and what goes wrong has a reason."""
 
+import contextlib
 import hashlib
 import io
+import itertools
 import socket
+import ssl
+import threading
+import time
 import urllib.error
 import urllib.request
 from http.client import HTTPMessage
+from types import SimpleNamespace
 
 import pytest
 
@@ -168,8 +174,92 @@ def test_server_that_never_answers_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/a"
-        with pytest.raises(ModelError, match="the server was silent for"):
+        with pytest.raises(ModelError, match=r"gave no answer within 0\.05 seconds"):
             download(address, tmp_path / "a")
+
+
+def test_server_that_never_ends_its_headers_is_given_up(tmp_path, monkeypatch):
+    """A server that sends one byte of its headers after the other is waited for until the time is up."""
+    monkeypatch.setattr(downloads, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(downloads, "RETRY_PAUSES_S", ())
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    over = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            while not over.wait(0.01):
+                connection.sendall(b"H")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=[server], daemon=True)
+        thread.start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/a"
+        with pytest.raises(ModelError, match=r"gave no answer within 0\.3 seconds"):
+            download(address, tmp_path / "a")
+        over.set()
+        thread.join(10)
+
+
+def test_server_that_sends_too_slowly_is_given_up(server, tmp_path, monkeypatch):
+    """A server that sends less than the lowest rate is not waited for to the end, and asked three times in all."""
+    clock = itertools.count(0, 40)
+    fake = SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=time.sleep)
+    monkeypatch.setattr(downloads, "time", fake)
+    monkeypatch.setattr(downloads, "MIN_BYTES_PER_S", 1e6)
+    server.replies["/a"] = Reply(BODY)
+    with pytest.raises(
+        ModelError, match=r"at least 1e\+06 bytes per second; it sent \d+ .* 40 seconds"
+    ):
+        download(f"{server.address}/a", tmp_path / "a")
+    assert len(server.requests) == 3
+
+
+def test_server_at_the_lowest_rate_is_waited_for(server, tmp_path, monkeypatch):
+    """A slow server that keeps the lowest rate gives its file."""
+    clock = itertools.count(0, 40)
+    fake = SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=time.sleep)
+    monkeypatch.setattr(downloads, "time", fake)
+    monkeypatch.setattr(downloads, "MIN_BYTES_PER_S", 0.01)
+    server.replies["/a"] = Reply(BODY)
+    download(f"{server.address}/a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == BODY
+
+
+def test_what_stands_beside_a_redirect_is_not_read(server, tmp_path):
+    """A redirect is followed at once, though its own page has no end."""
+    page = Reply(b"x" * 1000, 302, {"Location": "/b", "Content-Length": str(1 << 40)})
+    server.replies |= {"/a": page, "/b": Reply(BODY)}
+    download(f"{server.address}/a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == BODY
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempts"),
+    [
+        (ConnectionResetError(104, "Connection reset by peer"), 3),
+        (TimeoutError(), 3),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), 3),
+        (ConnectionRefusedError(111, "Connection refused"), 1),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), 1),
+    ],
+)
+def test_trouble_in_connecting_is_tried_again_where_it_may_pass(
+    failure, attempts, tmp_path, monkeypatch
+):
+    """A connection that is cut or late while it is made is tried three times; a refusal is final."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(downloads, "RETRY_PAUSES_S", (0.0, 0.0))
+    tried = []
+
+    def connect(*_args: object, **_options: object) -> None:
+        tried.append(1)
+        raise failure
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(ModelError, match="no connection"):
+        download("http://127.0.0.1/a", tmp_path / "a")
+    assert len(tried) == attempts
 
 
 def test_refused_connection_is_told_at_once(tmp_path, monkeypatch):
@@ -202,6 +292,7 @@ def test_connecting_takes_no_longer_than_the_limit(tmp_path, monkeypatch):
     def connect(*_args: object, **_options: object) -> None:
         raise TimeoutError
 
+    monkeypatch.setattr(downloads, "RETRY_PAUSES_S", ())
     monkeypatch.setattr(socket, "create_connection", connect)
     with pytest.raises(ModelError, match="no connection within 30 seconds"):
         download("http://127.0.0.1/a", tmp_path / "a")

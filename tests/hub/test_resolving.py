@@ -18,8 +18,10 @@ import pytest
 from movinet_lite import demo
 from movinet_lite.errors import ModelError, VariantError
 from movinet_lite.hub import (
+    available_models,
     cached_models,
     clear_cache,
+    download_model,
     downloads,
     find_model,
     resolve_model,
@@ -779,3 +781,58 @@ def test_the_variables_of_a_saved_model_are_no_checkpoint(tmp_path):
     for path in (tmp_path, tmp_path / "variables"):
         with pytest.raises(ModelError, match="this folder holds none of them"):
             resolve_model(path, "stream")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("~nosuchuser/x", r"this path cannot be read \(Could not determine home"),
+        (Path("~nosuchuser/x"), r"this path cannot be read \(Could not determine home"),
+        ("./" + "n" * 300, r"this path cannot be read|no file or folder at this path"),
+        (Path("n" * 300), r"this path cannot be read|no file or folder at this path"),
+        ("./a\0b", r"this path cannot be read|no file or folder at this path"),
+    ],
+)
+def test_path_that_cannot_be_one_is_an_error_of_the_model(source, words):
+    """A user that does not exist, a name too long or a null byte gives the library's own error."""
+    with pytest.raises(ModelError, match=words):
+        resolve_model(source, "stream")
+
+
+def test_long_name_is_an_unknown_name():
+    """A text of 300 letters is a name that no model has."""
+    with pytest.raises(VariantError, match="a model must be one of demo, a0"):
+        resolve_model("n" * 300, "stream")
+
+
+@pytest.mark.parametrize("source", [5, None, b"a0"])
+def test_what_is_no_text_is_refused(source):
+    """A source of another type is an error that shows it."""
+    with pytest.raises(ModelError, match=f"or a path; got {source!r}"):
+        resolve_model(source, "stream")
+
+
+def test_cache_of_an_unknown_user_is_told(monkeypatch):
+    """A cache in the home folder of nobody is an error that names the variable."""
+    monkeypatch.setenv("MOVINET_LITE_CACHE", "~nosuchuser/cache")
+    with pytest.raises(ModelError, match="MOVINET_LITE_CACHE must name a folder"):
+        resolve_model("a0", "stream", offline=True)
+
+
+def test_downloaded_model_is_found_without_a_network(server):
+    """What `download_model` fetched is used from then on, offline."""
+    server.replies[TFHUB_A0] = Reply(ARCHIVE)
+    folder = download_model("a0", "base")
+    assert files_of(folder) == dict(TINY_MODEL)
+    assert resolve_model("a0", "base", offline=True) == folder
+    assert len(server.requests) == 1
+
+
+def test_every_available_name_is_known(server):
+    """Each name that `available_models` lists is asked for; none is an unknown one."""
+    assert download_model("demo") == demo.MODEL
+    for name in available_models():
+        if name != "demo":
+            with pytest.raises(ModelError, match=f"^{name}: .*offline was asked for"):
+                resolve_model(name, "stream", offline=True)
+    assert server.requests == []

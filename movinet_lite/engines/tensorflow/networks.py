@@ -39,7 +39,7 @@ class NetworkClipModel:
 
     def __init__(self, network: Any, source: str) -> None:
         """Take a `Movinet` of mode ``base``."""
-        import tensorflow as tf
+        from movinet_lite.network.tensorflow import tf
 
         self._info = _model_info(network.spec, source)
         clips = tf.TensorSpec([None, None, None, None, 3], tf.float32)
@@ -52,7 +52,7 @@ class NetworkClipModel:
 
     def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the logits of each clip; see `ClipModel.predict`."""
-        import tensorflow as tf
+        from movinet_lite.network.tensorflow import tf
 
         with foreign_errors(tf, "the clip", self._info.source):
             logits: NDArray[np.float32] = self._run(tf.constant(clips)).numpy()
@@ -64,7 +64,7 @@ class NetworkStreamModel:
 
     def __init__(self, network: Any, source: str) -> None:
         """Take a `Movinet` of mode ``stream``."""
-        import tensorflow as tf
+        from movinet_lite.network.tensorflow import tf
 
         self._network = network
         self._info = _model_info(network.spec, source)
@@ -85,7 +85,7 @@ class NetworkStreamModel:
         self, frames: NDArray[np.float32], states: States
     ) -> tuple[NDArray[np.float32], States]:
         """Return the logits of each frame, and the states after the last; see `StreamModel.step`."""
-        import tensorflow as tf
+        from movinet_lite.network.tensorflow import tf
 
         own = (
             states.own
@@ -137,7 +137,7 @@ class NetworkStates(Mapping[str, NDArray[Any]]):
 
 def _step_signature(network: Any) -> list[Any]:
     """Return what a step takes, sizes left open: TensorFlow takes seconds to prepare for each new one."""
-    import tensorflow as tf
+    from movinet_lite.network.tensorflow import tf
 
     states = {}
     for name, (_, *rest) in state_shapes(network.variant, 1, (1, 1)).items():

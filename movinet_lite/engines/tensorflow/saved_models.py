@@ -78,9 +78,8 @@ def load_saved_model(
         check_mode(facts.mode, mode, source)
         labels = facts.labels if labels is None else labels
     with quiet_start():
-        import tensorflow as tf
-
         from movinet_lite.network.signatures import load_signatures
+        from movinet_lite.network.tensorflow import tf
     set_threads(tf, threads, source)
     try:
         module = load_signatures(path)
@@ -131,7 +130,7 @@ class TensorFlowClipModel:
         ((self._output, logits),) = outputs.items()
         num_classes = logits.shape[-1]
         if num_classes is None:
-            import tensorflow as tf
+            from movinet_lite.network.tensorflow import tf
 
             clip = np.zeros((1, 8, *_PROBED_SIZE, 3), np.float32)
             with foreign_errors(tf, "a clip", source):
@@ -154,7 +153,7 @@ class TensorFlowClipModel:
 
     def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the logits of each clip; see `ClipModel.predict`."""
-        import tensorflow as tf
+        from movinet_lite.network.tensorflow import tf
 
         with foreign_errors(tf, "the clip", self._info.source):
             outputs = self._run(**{self._input: tf.constant(clips)})
@@ -181,7 +180,7 @@ class TensorFlowStreamModel:
         check_mode("stream" if _is_stream(module) else "base", "stream", source)
         self._init = _init_function(module, source)
         self._empty: dict[FrameSize, dict[str, Any]] = {}
-        import tensorflow as tf
+        from movinet_lite.network.tensorflow import tf
 
         signature = _step_signature(module)
         probed = _PROBED_SIZE if signature is None else _probed_size(signature)
@@ -224,7 +223,7 @@ class TensorFlowStreamModel:
 
         A published model gives one row of logits a call, so it is called once a frame.
         """
-        import tensorflow as tf
+        from movinet_lite.network.tensorflow import tf
 
         tensors = _to_tensors(tf, states)
         rows = []
@@ -237,7 +236,7 @@ class TensorFlowStreamModel:
         return np.stack(rows), TensorStates(tensors)
 
     def _init_tensors(self, frame_size: FrameSize) -> dict[str, Any]:
-        import tensorflow as tf
+        from movinet_lite.network.tensorflow import tf
 
         shape = tf.constant([1, 1, *frame_size, 3], tf.int32)
         states = dict(self._init(shape))
