@@ -18,6 +18,7 @@ from movinet_lite.cli import (
     benchmark,
     classify,
     demo,
+    events,
     export,
     models,
     stream,
@@ -36,7 +37,7 @@ from movinet_lite.errors import DataError, LabelsError, MoViNetError, VariantErr
 
 __all__ = ["main", "make_parser"]
 
-_MODULES = (demo, classify, stream, models, training, export, benchmark)
+_MODULES = (demo, classify, stream, events, models, training, export, benchmark)
 """The modules with commands, in the order of ``--help``."""
 
 
@@ -118,6 +119,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=examples_text(
             "demo                         try it, on a clip and a model that come with it",
             "stream clip.mp4                       what happens, as it happens",
+            "events clip.mp4                       what happens, from when to when",
             "classify *.mp4 --json                 what each video shows as a whole",
             "labels dancing                        the names that contain 'dancing'",
             "models                                the models, and what is in the cache",
