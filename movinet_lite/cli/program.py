@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import movinet_lite
 from movinet_lite.cli import (
+    annotated,
     benchmark,
     classify,
     demo,
@@ -37,7 +38,17 @@ from movinet_lite.errors import DataError, LabelsError, MoViNetError, VariantErr
 
 __all__ = ["main", "make_parser"]
 
-_MODULES = (demo, classify, stream, events, models, training, export, benchmark)
+_MODULES = (
+    demo,
+    classify,
+    stream,
+    events,
+    annotated,
+    models,
+    training,
+    export,
+    benchmark,
+)
 """The modules with commands, in the order of ``--help``."""
 
 
