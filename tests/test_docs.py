@@ -27,6 +27,10 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 DEMO_EXAMPLES = {
     "judge_demo_model": (("--clips", "12"), "top-1 "),
+    "measure_events": (
+        ("--streams", "2", "--tuned-on", "2", "--actions", "2"),
+        "event F1, collar 1 s",
+    ),
     "make_pictures": (("pictures",), "pictures/curves.png\n"),
     "teach_new_actions": (
         ("taught", "--clips", "2", "--epochs", "1", "--judge", "1"),
@@ -45,7 +49,7 @@ TRAINING = {"teach_new_actions", "train_demo_model"}
 EXAMPLE_ARGUMENTS = {
     "classify_folder": (".",),
     "curves_to_csv": ("clip.mp4",),
-    "find_events": ("clip.mp4", "green", "--threshold", "0.2"),
+    "find_events": ("clip.mp4", "green", "--enter", "0.2"),
     "plot_video": ("clip.mp4", "curves.gif"),
     "several_streams": ("clip.mp4", "clip.mp4"),
     "stream_video": ("clip.mp4",),
@@ -55,7 +59,7 @@ EXAMPLE_ARGUMENTS = {
 EXAMPLE_OUTPUT = {
     "classify_folder": "clip.mp4,green,",
     "curves_to_csv": "time_s,green,",
-    "find_events": "0.0 s to 1.9 s: green",
+    "find_events": "0.0 s to 2.0 s: green",
     "plot_video": "curves.gif: 20 pictures\n",
     "several_streams": "clip.mp4: green\nclip.mp4: green\n",
     "stream_video": "    1.9 s  green 0.",

@@ -25,7 +25,7 @@ from drawn_figures.scene import (
 from drawn_figures.skeleton import SIDES, Numbers
 from movinet_lite.arrays import Clip, FrameSize, check_frame_size, check_positive
 
-__all__ = ["ACTIONS", "DEMO_ACTIONS", "NEW_ACTIONS", "render_clip"]
+__all__ = ["ACTIONS", "DEMO_ACTIONS", "NEW_ACTIONS", "render_clip", "render_scene"]
 
 
 def render_clip(
@@ -68,10 +68,27 @@ def render_clip(
     size = check_frame_size(frame_size)
     scene = draw_scene(action, seed=seed, frame_size=size)
     noise = generator_of(action, check_whole(seed, "seed", 0), "noise")
+    return render_scene(scene, noise, num_frames=count, fps=rate)
+
+
+def render_scene(
+    scene: Scene, noise: np.random.Generator, *, num_frames: int, fps: float
+) -> Clip:
+    """Return the frames of a scene from its time 0 on, with noise of the pixels drawn from *noise*.
+
+    Args:
+        scene: What is seen.
+        noise: A generator.
+        num_frames: How many frames; at least 1.
+        fps: Frames per second, above 0.
+
+    Returns:
+        ``(frames, height, width, 3)``, uint8, 0 to 255, RGB.
+    """
     order = _back_to_front(scene)
-    clip = np.empty((count, *size, 3), np.uint8)
-    for start in range(0, count, _FRAMES_AT_ONCE):
-        times_s = np.arange(start, min(start + _FRAMES_AT_ONCE, count)) / rate
+    clip = np.empty((num_frames, *scene.frame_size, 3), np.uint8)
+    for start in range(0, num_frames, _FRAMES_AT_ONCE):
+        times_s = np.arange(start, min(start + _FRAMES_AT_ONCE, num_frames)) / fps
         canvas = _paint(scene, times_s, order)
         clip[start : start + len(times_s)] = _expose(canvas, scene.look, noise)
     return clip

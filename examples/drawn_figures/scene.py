@@ -8,16 +8,25 @@ from typing import Final, SupportsIndex
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
+
 from drawn_figures.actions import ACTIONS, Motion, draw_motion
 from drawn_figures.camera import Camera, View, draw_camera, draw_view
 from drawn_figures.painting import Colour
 from drawn_figures.skeleton import Body, Joints, Numbers, draw_body, joint_positions
-from numpy.typing import NDArray
-
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import ArrayError, LabelsError
 
-__all__ = ["Look", "Scene", "Thing", "check_whole", "draw_scene", "generator_of"]
+__all__ = [
+    "Look",
+    "Scene",
+    "Thing",
+    "check_whole",
+    "draw_look",
+    "draw_scene",
+    "draw_take",
+    "generator_of",
+]
 
 
 @attrs.frozen(eq=False)
@@ -149,10 +158,17 @@ def draw_scene(action: str, *, seed: int, frame_size: FrameSize = (96, 96)) -> S
         raise LabelsError(f"action must be one of {known}; got {action!r}")
     rng = generator_of(action, check_whole(seed, "seed", 0), "scene")
     body = draw_body(rng)
+    motion, camera, view = draw_take(action, body, rng, frame_size)
+    return Scene(body, motion, camera, view, draw_look(rng), frame_size)
+
+
+def draw_take(
+    action: str, body: Body, rng: np.random.Generator, frame_size: FrameSize
+) -> tuple[Motion, Camera, View]:
+    """Return how a person of these measures does *action*, and from where it is seen."""
     motion = draw_motion(action, body, rng)
     camera = draw_camera(rng, on_floor=motion.on_floor)
-    view = draw_view(rng, camera, body, motion, frame_size)
-    return Scene(body, motion, camera, view, _draw_look(rng), frame_size)
+    return motion, camera, draw_view(rng, camera, body, motion, frame_size)
 
 
 def generator_of(action: str, seed: int, purpose: str) -> np.random.Generator:
@@ -186,7 +202,8 @@ _SKIN_TONES: Final = np.array(
 )
 
 
-def _draw_look(rng: np.random.Generator) -> Look:
+def draw_look(rng: np.random.Generator) -> Look:
+    """Return colours of a person and a room."""
     wall_light = rng.uniform(0.12, 0.9)
     floor_light = np.clip(wall_light + rng.uniform(-0.25, 0.25), 0.08, 0.92)
     lights = (wall_light, floor_light)

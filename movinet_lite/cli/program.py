@@ -15,9 +15,11 @@ from collections.abc import Iterator, Sequence
 
 import movinet_lite
 from movinet_lite.cli import (
+    annotated,
     benchmark,
     classify,
     demo,
+    events,
     export,
     models,
     stream,
@@ -37,7 +39,17 @@ from movinet_lite.errors import DataError, LabelsError, MoViNetError, VariantErr
 
 __all__ = ["main", "make_parser"]
 
-_MODULES = (demo, classify, stream, models, training, export, benchmark)
+_MODULES = (
+    demo,
+    classify,
+    stream,
+    events,
+    annotated,
+    models,
+    training,
+    export,
+    benchmark,
+)
 """The modules with commands, in the order of ``--help``."""
 
 
@@ -129,6 +141,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=examples_text(
             "demo                               a clip that comes with it",
             "stream clip.mp4                    what happens, as it happens",
+            "events clip.mp4                    what happens, from when to when",
             "classify *.mp4 --json              what each video shows",
             "labels dancing                     names that contain 'dancing'",
             "models                             the models, and what is cached",

@@ -6,16 +6,16 @@ import argparse
 import collections
 import contextlib
 import functools
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from movinet_lite.classifiers import StreamingClassifier
-from movinet_lite.cli.arguments import UsageError, add_command, output_path
+from movinet_lite.cli.arguments import add_command, output_path
 from movinet_lite.cli.output import PROGRAM, timeline_line
 from movinet_lite.cli.videos import (
     WatchedFrames,
     add_video_options,
+    check_output,
     check_usage,
     for_each_video,
     load_options,
@@ -26,7 +26,6 @@ from movinet_lite.cli.videos import (
 )
 from movinet_lite.errors import VideoError
 from movinet_lite.predictions import LabelFilter, Prediction
-from movinet_lite.show.curves import check_matplotlib
 from movinet_lite.show.overlay import OverlaidFrame, overlay_video
 from movinet_lite.show.window import Window
 from movinet_lite.video import read_video_info, write_video
@@ -109,27 +108,10 @@ def _stream(args: argparse.Namespace) -> int:
                 say(frames, prediction)
 
     check_usage(args)
-    _check_overlay(args)
+    check_output(args, draws=args.show)
     with contextlib.ExitStack() as stack:
         window = stack.enter_context(Window(PROGRAM)) if args.show else None
         return for_each_video(args.videos, stream)
-
-
-def _check_overlay(args: argparse.Namespace) -> None:
-    """Refuse what cannot be drawn or written before time goes into loading a model."""
-    if args.output or args.show:
-        check_matplotlib()
-    if args.output is None:
-        return
-    if len(args.videos) > 1:
-        raise UsageError(
-            f"--output takes one video; got {len(args.videos)} (run the command for each)"
-        )
-    # Not pathlib's way, which fails where links lead in a circle.
-    if os.path.realpath(args.output) == os.path.realpath(args.videos[0]):
-        raise UsageError(
-            f"--output must be another file than the video; got {args.output} for both"
-        )
 
 
 def _stream_overlaid(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from movinet_lite.engines.loading import Engine
 from movinet_lite.errors import ArrayError, SessionError, VideoError
 from movinet_lite.labels import kinetics_600_labels, load_labels
 from movinet_lite.predictions import LabelFilter
+from movinet_lite.show.curves import check_matplotlib
 from movinet_lite.video import Fit, VideoInfo, read_frames, read_video_info
 
 if TYPE_CHECKING:
@@ -35,9 +37,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WatchedFrames",
+    "add_model_and_frames",
+    "add_part",
     "add_video_options",
+    "check_output",
+    "check_part",
     "check_usage",
     "for_each_video",
+    "labels_before_loading",
     "load_options",
     "make_label_filter",
     "trained_fps",
@@ -59,6 +66,47 @@ def add_video_options(
         models: The names of models that it takes.
     """
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a video file")
+    add_part(add_model_and_frames(parser, models=models))
+    results = parser.add_argument_group("results")
+    results.add_argument(
+        "--top-k",
+        type=count,
+        default=top_k,
+        metavar="K",
+        help=f"how many actions to name (default: {top_k})",
+    )
+    results.add_argument(
+        "--allow",
+        action="append",
+        metavar="NAME",
+        help="name only this action; may be given several times",
+    )
+    results.add_argument(
+        "--deny",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="never name this action; may be given several times",
+    )
+    results.add_argument(
+        "--threshold",
+        type=probability,
+        default=0.0,
+        metavar="P",
+        help="name only actions at least this probable, from 0 to 1",
+    )
+    add_json(results)
+
+
+def add_model_and_frames(
+    parser: argparse.ArgumentParser, *, models: str
+) -> argparse._ArgumentGroup:
+    """Add what says which model sees which frames, and return the group of the frames' options.
+
+    Args:
+        parser: Of the command.
+        models: The names of models that it takes.
+    """
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model",
@@ -100,55 +148,59 @@ def add_video_options(
         help="how to scale a frame of another shape: stretch it, crop its centre, pad it with black, or as the published "
         "accuracies were measured (default: stretch)",
     )
+    return frames
+
+
+def add_part(frames: argparse._ArgumentGroup) -> None:
+    """Add the options that choose a part of a video."""
     frames.add_argument(
         "--start", type=seconds, metavar="S", help="begin at this second of the video"
     )
     frames.add_argument(
         "--end", type=seconds, metavar="S", help="end at this second of the video"
     )
-    results = parser.add_argument_group("results")
-    results.add_argument(
-        "--top-k",
-        type=count,
-        default=top_k,
-        metavar="K",
-        help=f"how many actions to name (default: {top_k})",
-    )
-    results.add_argument(
-        "--allow",
-        action="append",
-        metavar="NAME",
-        help="name only this action; may be given several times",
-    )
-    results.add_argument(
-        "--deny",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="never name this action; may be given several times",
-    )
-    results.add_argument(
-        "--threshold",
-        type=probability,
-        default=0.0,
-        metavar="P",
-        help="name only actions at least this probable, from 0 to 1",
-    )
-    add_json(results)
 
 
 def check_usage(args: argparse.Namespace) -> None:
     """Refuse what cannot work before time goes into fetching and loading a model."""
-    from movinet_lite.hub import MODEL_NAMES
+    check_part(args)
+    labels = labels_before_loading(args)
+    if labels is not None:
+        make_label_filter(args, labels)
 
+
+def check_part(args: argparse.Namespace) -> None:
+    """Refuse a part of a video that ends before it begins."""
     if args.end is not None and args.end <= (args.start or 0.0):
         raise UsageError(
             f"--end must be later than --start; got --start {args.start or 0:g} --end {args.end:g}"
         )
+
+
+def labels_before_loading(args: argparse.Namespace) -> tuple[str, ...] | None:
+    """Return the labels of the model as far as the options tell them, to check names before time goes into loading."""
+    from movinet_lite.hub import MODEL_NAMES
+
     if args.labels:
-        make_label_filter(args, load_labels(args.labels))
-    elif args.model.lower() in MODEL_NAMES:
-        make_label_filter(args, kinetics_600_labels())
+        return load_labels(args.labels)
+    return kinetics_600_labels() if args.model.lower() in MODEL_NAMES else None
+
+
+def check_output(args: argparse.Namespace, *, draws: bool = False) -> None:
+    """Refuse what cannot be drawn or written before time goes into loading a model; *draws*: even if nothing is written."""
+    if args.output or draws:
+        check_matplotlib()
+    if args.output is None:
+        return
+    if len(args.videos) > 1:
+        raise UsageError(
+            f"--output takes one video; got {len(args.videos)} (run the command for each)"
+        )
+    # Not pathlib's way, which fails where links lead in a circle.
+    if os.path.realpath(args.output) == os.path.realpath(args.videos[0]):
+        raise UsageError(
+            f"--output must be another file than the video; got {args.output} for both"
+        )
 
 
 def for_each_video(paths: Iterable[str], handle: Callable[[str], None]) -> int:

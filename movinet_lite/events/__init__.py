@@ -11,11 +11,13 @@ module           what it holds
 `files`          text files, read and written whole
 `formats`        events and annotations as JSON lines, CSV, WebVTT, SRT, Audacity labels, ActivityNet JSON
 `metrics`        how well events agree with annotations
+`evaluation`     `evaluate_events`: all of the metrics, for one detector on annotated videos
 `tuning`         `tune_events`: choose a detector's settings on annotated videos
 ===============  ======================================================================================
 """
 
 from movinet_lite.events.detector import EventDetector, find_events
+from movinet_lite.events.evaluation import EventEvaluation, evaluate_events
 from movinet_lite.events.event import Annotation, Event, EventState
 from movinet_lite.events.formats import (
     FORMATS,
@@ -32,9 +34,11 @@ __all__ = [
     "Annotation",
     "Event",
     "EventDetector",
+    "EventEvaluation",
     "EventState",
     "ScoredVideo",
     "TuningResult",
+    "evaluate_events",
     "events_to_text",
     "find_events",
     "read_annotations",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from movinet_lite.errors import ArrayError, LabelsError
 from movinet_lite.events.event import Annotation
 from movinet_lite.labels import check_labels, label_indices
+from movinet_lite.predictions import Prediction
 
 __all__ = ["ScoredVideo", "as_scores", "as_times", "check_scored"]
 
@@ -80,6 +81,10 @@ def _as_numbers(
     return array
 
 
+def _as_tuple(annotations: Iterable[Annotation]) -> tuple[Annotation, ...]:
+    return tuple(annotations)
+
+
 @attrs.frozen(eq=False)
 class ScoredVideo:
     """What a model said of one video, and what really happened in it.
@@ -99,16 +104,53 @@ class ScoredVideo:
 
     times_s: NDArray[np.float64] = attrs.field(converter=np.asarray)
     scores: NDArray[np.float32] = attrs.field(converter=as_scores)
-    annotations: tuple[Annotation, ...] = attrs.field(default=(), converter=tuple)
+    annotations: tuple[Annotation, ...] = attrs.field(default=(), converter=_as_tuple)
 
     def __attrs_post_init__(self) -> None:
         times = as_times(self.times_s, len(self.scores))
         object.__setattr__(self, "times_s", times)
 
+    @classmethod
+    def from_predictions(
+        cls,
+        predictions: Iterable[Prediction],
+        annotations: Iterable[Annotation] = (),
+    ) -> ScoredVideo:
+        """Return what a model said of one video, from its predictions one after the other.
+
+        Args:
+            predictions: Those of each frame, in the order of time, with the times of the frames.
+            annotations: What really happened.
+
+        Raises:
+            ArrayError: If there is no prediction, one has no time, or the times run backwards.
+        """
+        times_s: list[float] = []
+        scores: list[NDArray[np.float32]] = []
+        for prediction in predictions:
+            if prediction.time_s is None:
+                raise ArrayError(
+                    "every prediction must have the time of its frame; got one without "
+                    "(step through the frames of read_frames, or call step(frame, time_s=...))"
+                )
+            times_s.append(prediction.time_s)
+            scores.append(prediction.probabilities)
+        if not scores:
+            raise ArrayError("a video must have at least one frame; got none")
+        return cls(np.array(times_s), np.stack(scores), tuple(annotations))
+
     @property
     def num_frames(self) -> int:
         """How many frames there are."""
         return len(self.scores)
+
+    @property
+    def duration_s(self) -> float:
+        """How long the video is, in seconds; its last frame counts as long as the frame before it."""
+        if self.num_frames < 2:
+            return 0.0
+        last_s = self.times_s[-1]
+        return float(2 * last_s - self.times_s[-2] - self.times_s[0])
 
 
 def check_scored(

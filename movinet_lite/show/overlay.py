@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,20 +22,14 @@ from movinet_lite.classifiers import StreamingClassifier
 from movinet_lite.errors import ArrayError
 from movinet_lite.predictions import LabelFilter, Prediction, Ranking
 from movinet_lite.show.curves import check_matplotlib
+from movinet_lite.show.letters import fitting, font, font_size_of, letters
 from movinet_lite.video import read_frames, sample_times, to_uint8
 from movinet_lite.video.decoding import VideoDecoder
 
 if TYPE_CHECKING:
     from av import VideoFrame as Picture
-    from PIL.ImageFont import FreeTypeFont
 
 __all__ = ["OverlaidFrame", "draw_overlay", "overlay_video"]
-
-_FONT_SHARE = 0.042
-"""The height of letters, as a share of the frame's shorter side."""
-
-_FONT_SIZES = (10, 96)
-"""The smallest and the largest letters, in pixels. Below, letters cannot be read."""
 
 _PANEL_WIDTH = 19
 """The width of the panel in heights of letters, where the frame is wide enough."""
@@ -214,8 +207,8 @@ class _Panel:
 @functools.lru_cache(maxsize=8)  # a prediction stays for some frames
 def _panel(ranking: Ranking, frame_size: FrameSize) -> _Panel:
     height, width = frame_size
-    font_size = int(np.clip(round(_FONT_SHARE * min(frame_size)), *_FONT_SIZES))
-    line_height = sum(_font(font_size).getmetrics())
+    font_size = font_size_of(frame_size)
+    line_height = sum(font(font_size).getmetrics())
     bar_height = max(2, round(0.18 * font_size))
     gap = round(0.35 * font_size)
     padding = min(round(0.5 * font_size), width // 12)
@@ -261,44 +254,10 @@ def _row_text(
     Returns:
         ``(line height, width, 1)``, float32, 0 to 1.
     """
-    row = np.zeros((sum(_font(font_size).getmetrics()), width, 1), np.float32)
-    right = _letters(score, font_size)[:, :width]
+    row = np.zeros((sum(font(font_size).getmetrics()), width, 1), np.float32)
+    right = letters(score, font_size)[:, :width]
     row[:, width - right.shape[1] :] = right
     room = width - right.shape[1] - font_size // 2
-    left = _letters(_fitting(label, font_size, room), font_size)[:, : max(room, 0)]
+    left = letters(fitting(label, font_size, room), font_size)[:, : max(room, 0)]
     row[:, : left.shape[1]] = left
     return row
-
-
-@functools.cache
-def _font(size: int) -> FreeTypeFont:
-    import matplotlib as mpl
-    from PIL import ImageFont
-
-    fonts = Path(mpl.get_data_path(), "fonts", "ttf")
-    return ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), size)
-
-
-@functools.lru_cache(maxsize=512)
-def _letters(text: str, font_size: int) -> NDArray[np.float32]:
-    """Return how much of each pixel *text* covers: ``(line height, width, 1)``, float32, 0 to 1."""
-    from PIL import Image, ImageDraw
-
-    font = _font(font_size)
-    size = (math.ceil(font.getlength(text)), sum(font.getmetrics()))
-    picture = Image.new("L", size)
-    ImageDraw.Draw(picture).text((0, 0), text, fill=255, font=font)
-    return np.asarray(picture, np.float32)[..., np.newaxis] / np.float32(255)
-
-
-@functools.lru_cache(maxsize=512)
-def _fitting(label: str, font_size: int, width: int) -> str:
-    """Return as much of *label* as is no wider than *width* pixels, with dots in place of its end."""
-    font = _font(font_size)
-    if font.getlength(label) <= width:
-        return label
-    for length in range(len(label) - 1, 0, -1):
-        short = f"{label[:length].rstrip()}…"
-        if font.getlength(short) <= width:
-            return short
-    return ""

@@ -1,0 +1,67 @@
+"""From text to pixels: what the pictures that show predictions and events have in common.
+
+The letters are those of DejaVu Sans, which comes with matplotlib.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+
+__all__ = ["fitting", "font", "font_size_of", "letters"]
+
+_FONT_SHARE = 0.042
+"""The height of letters, as a share of the frame's shorter side."""
+
+_FONT_SIZES = (10, 96)
+"""The smallest and the largest letters, in pixels. Below, letters cannot be read."""
+
+
+def font_size_of(frame_size: FrameSize) -> int:
+    """Return the height of letters, in pixels, that suits frames of a size."""
+    return int(np.clip(round(_FONT_SHARE * min(frame_size)), *_FONT_SIZES))
+
+
+@functools.cache
+def font(size: int) -> FreeTypeFont:
+    """Return DejaVu Sans at a height of letters in pixels."""
+    import matplotlib as mpl
+    from PIL import ImageFont
+
+    fonts = Path(mpl.get_data_path(), "fonts", "ttf")
+    return ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), size)
+
+
+@functools.lru_cache(maxsize=512)
+def letters(text: str, font_size: int) -> NDArray[np.float32]:
+    """Return how much of each pixel *text* covers: ``(line height, width, 1)``, float32, 0 to 1."""
+    from PIL import Image, ImageDraw
+
+    face = font(font_size)
+    size = (math.ceil(face.getlength(text)), sum(face.getmetrics()))
+    picture = Image.new("L", size)
+    ImageDraw.Draw(picture).text((0, 0), text, fill=255, font=face)
+    return np.asarray(picture, np.float32)[..., np.newaxis] / np.float32(255)
+
+
+@functools.lru_cache(maxsize=512)
+def fitting(label: str, font_size: int, width: int) -> str:
+    """Return as much of *label* as is no wider than *width* pixels, with dots in place of its end."""
+    face = font(font_size)
+    if face.getlength(label) <= width:
+        return label
+    for length in range(len(label) - 1, 0, -1):
+        short = f"{label[:length].rstrip()}…"
+        if face.getlength(short) <= width:
+            return short
+    return ""
