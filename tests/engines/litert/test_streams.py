@@ -11,6 +11,7 @@ import pytest
 from movinet_lite import BaseClassifier, StreamingClassifier
 from movinet_lite.classifiers import step_many
 from movinet_lite.engines.litert import graphs, step_graphs, streams
+from movinet_lite.engines.litert.buffers import Slot
 from movinet_lite.engines.litert.opening import load_tflite
 from movinet_lite.errors import ModelError, SessionError
 from tests.saved_models import COLOURS, STATE_NAMES, expected_stream_logits
@@ -206,6 +207,15 @@ def test_memory_of_closed_sessions_goes_back(tflite, frames):
     for session in sessions:
         session.close()
     assert num_free(model) == 2 * len(STATE_NAMES["garden"])
+
+
+def test_a_buffer_whose_making_was_interrupted_goes_in_silence(monkeypatch):
+    """Ctrl-C may come before it knows where it belongs; what goes wrong in its end would be printed."""
+    printed = []
+    monkeypatch.setattr(sys, "unraisablehook", printed.append)
+    slot = Slot.__new__(Slot)
+    del slot
+    assert printed == []
 
 
 def num_free(model):
