@@ -555,9 +555,9 @@ def test_labels_come_from_a_file(tmp_path):
 
 def test_a_model_of_the_other_kind_is_refused():
     """Each class says which other one takes the model."""
-    with pytest.raises(ModelError, match="give it to BaseClassifier"):
+    with pytest.raises(ModelError, match="load it with BaseClassifier"):
         StreamingClassifier(FakeStreamModel(mode="base"))
-    with pytest.raises(ModelError, match="give it to StreamingClassifier"):
+    with pytest.raises(ModelError, match="load it with StreamingClassifier"):
         BaseClassifier(FakeClipModel(mode="stream"))
 
 
