@@ -24,6 +24,7 @@ from movinet_lite.hub import (
     download_model,
 )
 from movinet_lite.labels import kinetics_600_labels, load_labels, search_labels
+from movinet_lite.prediction_table import PredictionTable, predictions_to_table
 from movinet_lite.predictions import (
     LabelFilter,
     Prediction,
@@ -57,6 +58,7 @@ __all__ = [
     "ModelError",
     "ModelInfo",
     "Prediction",
+    "PredictionTable",
     "SessionError",
     "StreamModel",
     "StreamingClassifier",
@@ -74,6 +76,7 @@ __all__ = [
     "load_clip",
     "load_labels",
     "mean_prediction",
+    "predictions_to_table",
     "read_frames",
     "read_video_info",
     "search_labels",

@@ -30,7 +30,7 @@ HEAVY = (
 LAYERS = (
     {"errors"},
     {"arrays", "atomic"},
-    {"labels", "predictions", "video", "demo"},
+    {"labels", "prediction_table", "predictions", "video", "demo"},
     {"events"},
     {"network"},
     {"hub"},
