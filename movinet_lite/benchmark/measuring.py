@@ -31,9 +31,11 @@ from movinet_lite.engines.opening import open_as_it_is
 from movinet_lite.engines.tensorflow.saved_models import load_saved_model
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import MissingDependencyError, ModelError
+from movinet_lite.events import EventDetector, find_events
 from movinet_lite.hub import resolve_weights
 from movinet_lite.labels import unnamed_classes
 from movinet_lite.network.variants import Mode, get_variant
+from movinet_lite.predictions import Prediction
 
 __all__ = ["BenchmarkReport", "Measurement", "benchmark"]
 
@@ -48,7 +50,7 @@ class Measurement:
 
     Attributes:
         way: What was measured.
-        unit: What one unit is: ``"frame"`` or ``"clip"``.
+        unit: What one unit is: ``"frame"``, ``"clip"``, or ``"prediction"`` of what comes after the model.
         median_ms: Milliseconds a unit, the median of all calls.
         p95_ms: Milliseconds a unit, the 95th percentile.
         calls: How many calls were measured.
@@ -416,6 +418,7 @@ def _stream_ways(
             baseline=baseline,
         )
     )
+    ways.append(_update_events(classifier.labels, rng))
     return ways
 
 
@@ -425,6 +428,20 @@ def _import_tensorflow_hub() -> Any:
     except ModuleNotFoundError as error:
         raise MissingDependencyError("tensorflow-hub") from error
     return tensorflow_hub
+
+
+def _update_events(labels: tuple[str, ...], rng: np.random.Generator) -> _Way:
+    """Return the way from predictions of many events to these, which a live system adds to each step."""
+    logits = rng.normal(0, 6, (_RUN_FRAMES, len(labels)))
+    predictions = [
+        Prediction(row, labels, time_s=place / 5) for place, row in enumerate(logits)
+    ]
+    return _Way(
+        "EventDetector.update",
+        lambda: find_events(predictions, EventDetector(min_duration_s=0)),
+        units=_RUN_FRAMES,
+        unit="prediction",
+    )
 
 
 def _hub_loop(tf: Any, path: Path, frames: NDArray[np.uint8]) -> Callable[[], object]:

@@ -134,7 +134,7 @@ def test_settings_come_from_a_file_and_options_go_first(run, video, tmp_path):
     """A file gives the settings; an option beside it changes one and leaves the others."""
     path = tmp_path / "events.toml"
     EventDetector(
-        enter=0.9, leave=0.1, delay_s=0.4, thresholds={"red": (0.2, 0.15)}
+        enter=0.9, leave=0.1, delay_s=0.4, thresholds={"red": (0.9, 0.5)}
     ).save(path)
 
     _, text, errors = run(
@@ -147,7 +147,7 @@ def test_settings_come_from_a_file_and_options_go_first(run, video, tmp_path):
         enter=ENTER,
         leave=0.1,
         delay_s=0.4,
-        thresholds={"red": (0.2, 0.15)},
+        thresholds={"red": (0.9, 0.5)},
     )
     starts = sorted(json.loads(line)["start_s"] for line in text.splitlines())
     assert starts == [event.start_s for event in expected]
@@ -181,6 +181,19 @@ def test_a_video_that_fails_is_no_video_without_events(run, video, tmp_path):
     assert status == 1
     assert text.splitlines()[1:] == [f"{video},,,,"]
     assert "broken.mp4" in errors
+
+
+@pytest.mark.usefixtures("loads")
+def test_videos_know_nothing_of_each_other(run, video, tmp_path):
+    """The events of a video are the same after another one; each has its name above them."""
+    other = tmp_path / "other.mp4"
+    write_video(other, np.full((30, 120, 160, 3), COLOURS[2], np.uint8), fps=15)
+
+    _, alone, _ = run(video, "--enter", ENTER)
+    _, after, _ = run(other, video, "--enter", ENTER)
+
+    assert after.startswith(f"{other}\n")
+    assert after.split(f"{video}\n")[1] == alone
 
 
 @pytest.mark.usefixtures("loads")
