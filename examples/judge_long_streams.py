@@ -23,7 +23,8 @@ from drawn_figures import DEMO_ACTIONS, render_clip
 from numpy.typing import NDArray
 
 from movinet_lite import ModelInfo, StreamingClassifier, StreamModel, load_clip
-from movinet_lite.arrays import FrameSize, States
+from movinet_lite.arrays import Clip, FrameSize, States
+from movinet_lite.classifiers.horizon import Horizon
 
 AFTER = 50
 """Frames of the second action."""
@@ -42,8 +43,8 @@ class Trial:
         labels: What they are.
     """
 
-    history: NDArray[np.uint8]
-    after: NDArray[np.uint8]
+    history: Clip
+    after: Clip
     labels: tuple[str, str]
 
 
@@ -139,14 +140,14 @@ def video_trials(
         yield Trial(_loop(first, history), _loop(second, AFTER), (label, next_label))
 
 
-def _loop(clip: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+def _loop(clip: Clip, count: int) -> Clip:
     return clip[np.arange(count) % len(clip)]
 
 
 def judge(
     loaded: StreamingClassifier,
     trial: Trial,
-    horizon_s: float | str | None,
+    horizon_s: Horizon,
     *,
     reset: bool = False,
 ) -> tuple[float, float, float, float]:
@@ -164,7 +165,7 @@ def judge(
         loaded.labels,
         frame_size=loaded.frame_size,
         fps=loaded.fps,
-        horizon_s=horizon_s,  # type: ignore[arg-type]
+        horizon_s=horizon_s,
     )
     before = [session.step(frame).label for frame in trial.history]
     if reset:

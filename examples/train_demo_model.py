@@ -48,7 +48,8 @@ def render(args: argparse.Namespace) -> ExampleSet:
                     for clip, action in zip(clips, actions, strict=True)
                 )
             )
-    return ExampleSet(DEMO_ACTIONS, *parts)
+    training, validation = parts
+    return ExampleSet(DEMO_ACTIONS, training, validation)
 
 
 def _render(action: str, seed: int) -> Clip:

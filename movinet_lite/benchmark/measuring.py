@@ -240,7 +240,9 @@ def benchmark(
         model = load_model(
             stream_path, "stream", engine="litert", threads=threads, streams=streams
         )
-        classifier = StreamingClassifier(model, unnamed_classes(model.info.num_classes))
+        classifier = StreamingClassifier(
+            model, unnamed_classes(model.info.num_classes), horizon_s=None
+        )
         info = classifier.info
         ways += _stream_ways(
             tf,

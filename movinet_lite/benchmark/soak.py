@@ -86,7 +86,9 @@ def step_for_long(
             source,
         )
     model = load_model(path, "stream", engine="litert", threads=threads)
-    classifier = StreamingClassifier(model, unnamed_classes(model.info.num_classes))
+    classifier = StreamingClassifier(
+        model, unnamed_classes(model.info.num_classes), horizon_s=None
+    )
     rng = np.random.default_rng(0)
     shape = (_NUM_FRAMES, *classifier.frame_size, 3)
     frames: NDArray[np.uint8] = rng.integers(0, 256, shape, np.uint8)

@@ -6,13 +6,12 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from movinet_lite.arrays import Frame, States, VideoFrame
+from movinet_lite.arrays import Frame, VideoFrame
 from movinet_lite.classifiers.exclusive import exclusively
+from movinet_lite.classifiers.horizon import advance_many
 from movinet_lite.classifiers.place import commit
-from movinet_lite.classifiers.streams import StreamingClassifier
-from movinet_lite.engines.base import BatchStreamModel, StreamModel
+from movinet_lite.classifiers.streams import StreamingClassifier, time_of
 from movinet_lite.errors import ArrayError, SessionError
 from movinet_lite.predictions import Prediction
 
@@ -76,38 +75,37 @@ def _step_all(
             sessions, places, frames, batch, strict=True
         )
     ]
-    logits, states = _call(
-        sessions[0].model, batch, [place.states_to_step() for place in places]
+    times = [
+        time_of(frame, time_s) for frame, time_s in zip(frames, times_s, strict=True)
+    ]
+    starts = [
+        session._to_step_from(time_s)  # noqa: SLF001
+        for session, time_s in zip(sessions, times, strict=True)
+    ]
+    logits, seen, states = advance_many(
+        sessions[0]._stepped,  # noqa: SLF001
+        batch,
+        [before for before, _ in starts],
+        [age for _, age in starts],
     )
     predictions = [
-        session._next_prediction(row, frame, time_s)  # noqa: SLF001
-        for session, row, frame, time_s in zip(
-            sessions, logits, frames, times_s, strict=True
+        session._next_prediction(row, time_s, count)  # noqa: SLF001
+        for session, row, time_s, count in zip(
+            sessions, logits, times, seen, strict=True
         )
     ]
     commit(
         places,
         [
-            place.after(after, shape)
-            for place, after, shape in zip(places, states, shapes, strict=True)
+            place.after(after, shape, time_s, begun_at=place.position.num_frames - age)
+            for place, after, shape, time_s, (_, age) in zip(
+                places, states, shapes, times, starts, strict=True
+            )
         ],
     )
     for session in sessions:
         session._leave_if_closed()  # noqa: SLF001
     return predictions
-
-
-def _call(
-    model: StreamModel, batch: NDArray[np.float32], states: list[States]
-) -> tuple[NDArray[np.float32], list[States]]:
-    """Return the logits and the states of each stream after its frame, in one call if the model can do so."""
-    if isinstance(model, BatchStreamModel):
-        return model.step_many(batch, states)
-    steps = [
-        model.step(frame[np.newaxis], state)
-        for frame, state in zip(batch, states, strict=True)
-    ]
-    return np.concatenate([rows for rows, _ in steps]), [after for _, after in steps]
 
 
 def _check_sessions(
@@ -122,6 +120,11 @@ def _check_sessions(
     if len({id(session.model) for session in sessions}) > 1:
         raise SessionError(
             "sessions that are stepped together must share one model; got several (open them with new_session())"
+        )
+    if len({session.horizon_s for session in sessions}) > 1:
+        raise SessionError(
+            "sessions that are stepped together must have one horizon_s; "
+            f"got {sorted({str(session.horizon_s) for session in sessions})}"
         )
     if len({session.frame_size for session in sessions}) > 1:
         raise SessionError(

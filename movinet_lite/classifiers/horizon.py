@@ -8,19 +8,40 @@ works over a model works over this one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize, States
+from movinet_lite.arrays import FrameSize, States, check_positive
 from movinet_lite.classifiers.cuts import THUMBNAIL_SIZE
 from movinet_lite.classifiers.takeover import Decision, Rules, Watch
-from movinet_lite.engines.base import BatchStreamModel, ModelInfo, StreamModel
+from movinet_lite.engines.base import (
+    BatchStreamModel,
+    FitsStates,
+    ModelInfo,
+    StreamModel,
+)
 from movinet_lite.errors import SessionError
 from movinet_lite.network.state_names import canonical_state_name, fit_states
+from movinet_lite.network.variants import get_variant
 
-__all__ = ["BoundedStates", "BoundedStreamModel"]
+__all__ = [
+    "BoundedStates",
+    "BoundedStreamModel",
+    "Horizon",
+    "advance",
+    "advance_many",
+    "bound",
+]
+
+Horizon: TypeAlias = float | Literal["auto"] | None
+"""How far a stream looks back, in seconds; ``"auto"`` for as long as the clips that its model was trained on; `None` for
+ever."""
+
+_DEFAULT_FPS: Final = 5.0  # that of A0 to A2, where a model does not tell its own
+_DEFAULT_HORIZON_S: Final = 10.0  # the clips of Kinetics
+_NEVER: Final = 2**62  # a horizon in frames that no stream reaches
 
 _YOUNG: Final = "young/"
 _WATCH: Final = "horizon/"
@@ -81,11 +102,29 @@ class BoundedStreamModel:
     is sure of another answer, or the session that answers is as old as the horizon.
     """
 
-    def __init__(self, model: StreamModel, rules: Rules, frame_size: FrameSize) -> None:
-        """Bound *model*, whose frames are of *frame_size*, by *rules*."""
+    def __init__(
+        self,
+        model: StreamModel,
+        rules: Rules,
+        frame_size: FrameSize,
+        *,
+        horizon_s: float | None = None,
+        restart_at_cuts: bool = False,
+    ) -> None:
+        """Bound a model.
+
+        Args:
+            model: The model.
+            rules: When another session takes over.
+            frame_size: ``(height, width)`` of its frames.
+            horizon_s: The horizon of the *rules* in seconds; `None` if they have none.
+            restart_at_cuts: Whether to start the stream anew at a scene cut.
+        """
         self.model = model
         self.rules = rules
+        self.horizon_s = horizon_s
         self._frame_size = frame_size
+        self._restart_at_cuts = restart_at_cuts
 
     @property
     def info(self) -> ModelInfo:
@@ -118,11 +157,20 @@ class BoundedStreamModel:
         long, young, watch = given.long, given.young, given.watch.copy()
         logits: list[NDArray[np.float32]] = []
         ages: list[int] = []
+        is_new_scene = (
+            False  # the next frame, which was looked at, begins a stream of its own
+        )
         while len(logits) < len(frames):
             rows, after = self.model.step(frames[len(logits) :], long)
             for row in rows:
                 frame = frames[len(logits)]
-                if watch.look(frame, self.rules) | watch.hear(row, self.rules):
+                starts = not is_new_scene and watch.look(frame, self.rules)
+                if not is_new_scene and self._restarts(watch):
+                    long, young = self.model.init_states(self._frame_size), None
+                    is_new_scene = True
+                    break
+                is_new_scene = False
+                if watch.hear(row, self.rules) or starts:
                     young = self.model.init_states(self._frame_size)
                 answer: NDArray[np.float32] = row
                 taken: States | None = None
@@ -156,12 +204,20 @@ class BoundedStreamModel:
         """
         given = [self._own(one) for one in states]
         watches = [one.watch.copy() for one in given]
-        rows, longs = _step_all(self.model, frames, [one.long for one in given])
-        youngs: list[States | None] = []
-        for frame, one, watch, row in zip(frames, given, watches, rows, strict=True):
-            starts = watch.look(frame, self.rules) | watch.hear(row, self.rules)
-            fresh = self.model.init_states(self._frame_size) if starts else None
-            youngs.append(fresh or one.young)
+        starts = [
+            watch.look(frame, self.rules)
+            for frame, watch in zip(frames, watches, strict=True)
+        ]
+        longs: list[States] = [one.long for one in given]
+        youngs: list[States | None] = [one.young for one in given]
+        for place, watch in enumerate(watches):
+            if self._restarts(watch):
+                longs[place] = self.model.init_states(self._frame_size)
+                youngs[place], starts[place] = None, False
+        rows, longs = _step_all(self.model, frames, longs)
+        for place, (watch, row) in enumerate(zip(watches, rows, strict=True)):
+            if watch.hear(row, self.rules) or starts[place]:
+                youngs[place] = self.model.init_states(self._frame_size)
         places = [place for place, young in enumerate(youngs) if young is not None]
         logits = np.array(rows)
         if places:
@@ -182,6 +238,13 @@ class BoundedStreamModel:
             for long, young, watch in zip(longs, youngs, watches, strict=True)
         ]
         return logits, [watch.long_age for watch in watches], after
+
+    def _restarts(self, watch: Watch) -> bool:
+        """Return whether the stream begins anew with the last frame."""
+        if self._restart_at_cuts and watch.at_cut:
+            watch.restart()
+            return True
+        return False
 
     def _judge(
         self,
@@ -214,16 +277,96 @@ class BoundedStreamModel:
             )
         parts: dict[str, dict[str, Any]] = {"": {}, _YOUNG: {}, _WATCH: {}}
         for name, value in given.items():
-            prefix = next((p for p in (_YOUNG, _WATCH) if str(name).startswith(p)), "")
+            prefix = ""
+            for known in (_YOUNG, _WATCH):
+                if str(name).startswith(known):
+                    prefix = known
             parts[prefix][str(name).removeprefix(prefix)] = value
-        expected = self.model.init_states(self._frame_size)
-        long = fit_states(parts[""], expected)
+        long = self._fit_one(parts[""])
         if not parts[_WATCH]:
             watch = Watch.begin(self.rules, age=_frames_of(long))
             return BoundedStates(long, None, watch)
         watch = _fit_watch(parts[_WATCH], self.rules, self.info.num_classes)
-        young = fit_states(parts[_YOUNG], expected) if watch.has_young else None
+        young = self._fit_one(parts[_YOUNG]) if watch.has_young else None
         return BoundedStates(long, young, watch)
+
+    def _fit_one(self, given: Mapping[str, Any]) -> States:
+        if isinstance(self.model, FitsStates):
+            return self.model.fit(given)
+        return fit_states(given, self.model.init_states(self._frame_size))
+
+
+def bound(
+    model: StreamModel,
+    horizon_s: Horizon,
+    *,
+    frame_size: FrameSize,
+    fps: float | None,
+    restart_at_cuts: bool = False,
+) -> StreamModel:
+    """Return *model* with a horizon, or as it is where there is none and cuts do not count either.
+
+    Args:
+        model: A stream model.
+        horizon_s: The horizon.
+        frame_size: ``(height, width)`` of the frames to come.
+        fps: Frames per second; `None` if unknown: five.
+        restart_at_cuts: Whether to start the stream anew at a scene cut.
+
+    Raises:
+        ArrayError: If *horizon_s* is no number above 0, nor ``"auto"`` or `None`.
+    """
+    rate = fps or _DEFAULT_FPS
+    seconds: float | None
+    if horizon_s == "auto":
+        variant = model.info.variant
+        known = get_variant(variant) if variant else None
+        seconds = known.clip_frames / known.fps if known else _DEFAULT_HORIZON_S
+    elif horizon_s is None:
+        seconds = None
+    else:
+        seconds = check_positive(horizon_s, "horizon_s (or 'auto', or None)")
+    if seconds is None and not restart_at_cuts:
+        return model
+    frames = _NEVER if seconds is None else max(2, round(seconds * rate))
+    return BoundedStreamModel(
+        model,
+        Rules.of(frames, rate),
+        frame_size,
+        horizon_s=seconds,
+        restart_at_cuts=restart_at_cuts,
+    )
+
+
+def advance(
+    model: StreamModel, frames: NDArray[np.float32], states: States, num_frames: int
+) -> tuple[NDArray[np.float32], list[int], States]:
+    """Return the logits of each frame, how many frames each looks back on, and the states after the last.
+
+    Args:
+        model: A model with a horizon, or without.
+        frames: ``(frames, height, width, 3)``, float32, 0 to 1, RGB; at least one.
+        states: The states before them.
+        num_frames: How many frames the stream has seen before.
+    """
+    if isinstance(model, BoundedStreamModel):
+        return model.advance(frames, states)
+    logits, after = model.step(frames, states)
+    return logits, [num_frames + 1 + place for place in range(len(frames))], after
+
+
+def advance_many(
+    model: StreamModel,
+    frames: NDArray[np.float32],
+    states: list[States],
+    num_frames: list[int],
+) -> tuple[NDArray[np.float32], list[int], list[States]]:
+    """Return what `advance` does for one frame of each of several streams, in one call where the model can."""
+    if isinstance(model, BoundedStreamModel):
+        logits, ages, bounded = model.advance_many(frames, states)
+        return logits, ages, list(bounded)
+    logits, after = _step_all(model, frames, states)
+    return logits, [count + 1 for count in num_frames], after
 
 
 def _step_all(

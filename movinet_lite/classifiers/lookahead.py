@@ -29,12 +29,16 @@ class Chunk:
         frames: ``(frames, height, width, 3)``, float32, 0 to 1, RGB: prepared.
         times_s: When each is shown, in seconds; `None` where unknown.
         shape: The shape that they came in.
+        anew: Whether the stream starts anew with the first of them, after a gap in time.
+        held: The frame after such a gap, which ended the chunk; it begins the next one.
         failure: What stopped the chunk short; to be raised once the frames before it are answered.
     """
 
     frames: NDArray[np.float32]
     times_s: list[float | None] = attrs.Factory(list)
     shape: tuple[int, ...] | None = None
+    anew: bool = False
+    held: Frame | VideoFrame | None = None
     failure: Exception | None = None
 
 
@@ -43,23 +47,33 @@ def gather(
     room: NDArray[np.float32],
     prepare: Prepare,
     check: Callable[[], None],
+    *,
+    is_gap: Callable[[float | None, float | None], bool],
+    last_s: float | None,
 ) -> Chunk:
-    """Return as many *frames* as there is *room* for, or as come.
+    """Return as many *frames* as there is *room* for, or as come, up to a gap in time.
 
     Args:
         frames: Where they come from.
         room: ``(frames, height, width, 3)``, float32, which they are written into.
         prepare: Writes one into its place.
         check: Raises where the session was used otherwise while the next frame was waited for.
+        is_gap: Returns whether the stream starts anew between two times, in seconds.
+        last_s: When the frame before these was shown, in seconds; `None` if unknown.
     """
     chunk = Chunk(room)
     try:
         for place, frame in enumerate(itertools.islice(frames, len(room))):
             check()
+            time_s = frame.time_s if isinstance(frame, VideoFrame) else None
+            if is_gap(last_s, time_s):
+                if place:
+                    chunk.held = frame
+                    break
+                chunk.anew = True
             chunk.shape = prepare(frame, room[place], chunk.shape)
-            chunk.times_s.append(
-                frame.time_s if isinstance(frame, VideoFrame) else None
-            )
+            chunk.times_s.append(time_s)
+            last_s = time_s
     except Exception as error:  # noqa: BLE001 - raised once the frames before it are answered
         chunk.failure = error
     chunk.frames = room[: len(chunk.times_s)]

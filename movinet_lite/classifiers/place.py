@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
+from movinet_lite.classifiers.horizon import advance
 from movinet_lite.classifiers.long_streams import MAX_COUNT, age, bound_counts
 from movinet_lite.engines.base import StreamModel
 
@@ -41,6 +42,8 @@ class Position:
         states: As said.
         num_frames: How many frames the stream has seen, those handed out included.
         frame_shape: The shape in which its frames come; `None` before the first.
+        time_s: When the last frame was shown, in seconds; `None` where it is not known.
+        begun_at: How many frames the stream had seen when it was last started anew.
         moves: How often the stream moved or was moved; a run notices by it that the session was used otherwise.
         recount_at: The number of frames at which the counts in the states are looked at again.
         call: What is being handed out.
@@ -51,6 +54,8 @@ class Position:
     states: States
     num_frames: int = 0
     frame_shape: tuple[int, ...] | None = None
+    time_s: float | None = None
+    begun_at: int = 0
     moves: int = 0
     recount_at: int = MAX_COUNT
     call: Call | None = None
@@ -95,14 +100,34 @@ class Place:
             )
         return states
 
-    def after(self, states: States, frame_shape: tuple[int, ...]) -> Position:
-        """Return where the stream will be one frame on, at *states*."""
+    def after(
+        self,
+        states: States,
+        frame_shape: tuple[int, ...],
+        time_s: float | None,
+        *,
+        begun_at: int,
+    ) -> Position:
+        """Return where the stream will be one frame on, at *states*.
+
+        Args:
+            states: As said.
+            frame_shape: The shape in which the frame came.
+            time_s: When it was shown, in seconds.
+            begun_at: As in `Position`.
+        """
+        recount_at = self.position.recount_at
+        if begun_at != self.position.begun_at:
+            recount_at = begun_at + MAX_COUNT
         return attrs.evolve(
             self.position,
             states=states,
             num_frames=self.position.num_frames + 1,
             frame_shape=frame_shape,
+            time_s=time_s,
+            begun_at=begun_at,
             moves=self.position.moves + 1,
+            recount_at=recount_at,
             call=None,
             start=0,
             stop=0,
@@ -116,8 +141,26 @@ class Place:
             states,
             num_frames,
             frame_shape,
-            self.position.moves + 1,
+            moves=self.position.moves + 1,
             recount_at=num_frames + MAX_COUNT - age(states),
+        )
+
+    @property
+    def age(self) -> int:
+        """How many frames the stream has seen since it was last started anew."""
+        return self.position.num_frames - self.position.begun_at
+
+    def begin_anew(self, states: States) -> None:
+        """Start the stream anew from *states*; frames are counted on."""
+        position = self.position
+        self.position = attrs.evolve(
+            position,
+            states=states,
+            begun_at=position.num_frames,
+            recount_at=position.num_frames + MAX_COUNT,
+            call=None,
+            start=0,
+            stop=0,
         )
 
     def renumber(self, num_frames: int) -> None:
@@ -126,25 +169,37 @@ class Place:
         self.position = attrs.evolve(
             position,
             num_frames=num_frames,
+            begun_at=max(0, position.begun_at + num_frames - position.num_frames),
             moves=position.moves + 1,
             recount_at=position.recount_at + num_frames - position.num_frames,
         )
 
-    def begin(self, frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    def begin(
+        self, frames: NDArray[np.float32], *, anew: States | None = None
+    ) -> tuple[NDArray[np.float32], list[int], int]:
         """Call the model for *frames*, whose predictions will be handed out.
 
+        Args:
+            frames: ``(frames, height, width, 3)``, float32, prepared.
+            anew: The states to begin from, where the stream starts anew with them; `None` where it goes on.
+
         Returns:
-            Their logits, and what `Position.moves` is until someone else moves the stream.
+            Their logits, how many frames each looks back on, and what `Position.moves` is until someone else moves the
+            stream.
         """
+        if anew is not None:
+            self.begin_anew(anew)
         before = self.states_to_step()
-        logits, after = self._model.step(frames, before)
+        logits, ages, after = advance(self._model, frames, before, self.age)
         moves = self.position.moves + 1  # another run that is still going on must not
         self.position = attrs.evolve(
             self.position, moves=moves, call=Call(frames, after), start=0, stop=0
         )
-        return logits, moves
+        return logits, ages, moves
 
-    def hand_out(self, frame_shape: tuple[int, ...] | None) -> None:
+    def hand_out(
+        self, frame_shape: tuple[int, ...] | None, time_s: float | None
+    ) -> None:
         """Say that the prediction of one more frame of the call was handed out."""
         position = self.position
         stop = position.stop + 1
@@ -152,6 +207,7 @@ class Place:
             position,
             num_frames=position.num_frames + 1,
             frame_shape=frame_shape,
+            time_s=time_s,
             stop=stop,
         )
         if position.call is not None and stop == len(position.call.frames):

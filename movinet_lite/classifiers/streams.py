@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +21,21 @@ from movinet_lite.arrays import (
     VideoFrame,
     as_clip,
     as_frame,
+    check_positive,
 )
 from movinet_lite.classifiers.exclusive import exclusively
+from movinet_lite.classifiers.horizon import (
+    BoundedStreamModel,
+    Horizon,
+    advance,
+    bound,
+)
 from movinet_lite.classifiers.long_streams import frame_count, has_seen_frames
 from movinet_lite.classifiers.lookahead import Chunk, gather
 from movinet_lite.classifiers.place import Place
 from movinet_lite.classifiers.session import Session
 from movinet_lite.engines import Engine, load_model
-from movinet_lite.engines.base import StreamModel
+from movinet_lite.engines.base import FitsStates, StreamModel
 from movinet_lite.errors import SessionError
 from movinet_lite.network.state_names import fit_states
 from movinet_lite.network.variants import Mode
@@ -40,14 +48,6 @@ __all__ = ["StreamingClassifier"]
 _Result = TypeVar("_Result")
 
 _FRAMES_PER_CALL = 16  # what `run` gives the model at once: beyond it, a call gains little and a result waits longer
-
-
-@runtime_checkable
-class FitsStates(Protocol):
-    """A stream model that checks itself which states fit it: they need not have the names and shapes of `init_states`."""
-
-    def fit(self, given: object) -> States:
-        """Return the states *given* as the model takes them, or raise `SessionError`."""
 
 
 class StreamingClassifier(Session):
@@ -79,17 +79,33 @@ class StreamingClassifier(Session):
         frame_size: FrameSize | None = None,
         fps: float | None = None,
         fit: Fit = "stretch",
+        horizon_s: Horizon = "auto",
+        max_gap_s: float | None = None,
+        restart_at_cuts: bool = False,
     ) -> None:
         """Open a session over *model*; see `load` for the arguments.
 
         Raises:
+            ArrayError: If *horizon_s* or *max_gap_s* is no number of seconds above 0.
             ModelError: If *model* is a base model.
             LabelsError: If there are not as many labels as classes.
         """
         super().__init__(model, labels, frame_size=frame_size, fps=fps, fit=fit)
         self._model = model
+        self._horizon_s = horizon_s
+        self._max_gap_s = (
+            None if max_gap_s is None else check_positive(max_gap_s, "max_gap_s")
+        )
+        self._restart_at_cuts = restart_at_cuts
+        self._stepped = bound(
+            model,
+            horizon_s,
+            frame_size=self._frame_size,
+            fps=self._fps,
+            restart_at_cuts=restart_at_cuts,
+        )
         self._in_use = threading.Lock()
-        self._place = Place(model, model.init_states(self._frame_size))
+        self._place = Place(self._stepped, self._stepped.init_states(self._frame_size))
         self._scaler = FrameScaler(
             self._frame_size, self._fit, short_side=self._short_side
         )
@@ -109,6 +125,9 @@ class StreamingClassifier(Session):
         fit: Fit = "stretch",
         streams: int = 1,
         offline: bool = False,
+        horizon_s: Horizon = "auto",
+        max_gap_s: float | None = None,
+        restart_at_cuts: bool = False,
     ) -> Self:
         """Return a classifier for the stream model at *source*.
 
@@ -122,8 +141,19 @@ class StreamingClassifier(Session):
             fit: How a frame of another size is scaled.
             streams: How many streams `step_many` shall step in one call; for the others see `new_session`.
             offline: Whether the network must not be touched.
+            horizon_s: How far the answers look back, in seconds. A published stream model answers from the mean over *all*
+                frames so far, and after half a minute of one action it does not see the next. With a horizon the first
+                so many seconds are the published model's, bit for bit; later a second, younger session takes over where
+                it is sure of another answer, and nothing looks back further than two horizons. ``"auto"`` is the length
+                of the clips that the model was trained on (ten seconds); `None` is the published mean for ever.
+            max_gap_s: Start the stream anew where two frames lie further apart than this, in seconds, by their *time_s*;
+                `None` never does.
+            restart_at_cuts: Whether to start the stream anew at a scene cut: a frame whose 8 x 8 thumbnail differs from
+                those of all of the last ten seconds by more than 0.08 (mean absolute difference, 0 to 1) and by
+                more than twice as much as usual.
 
         Raises:
+            ArrayError: If *horizon_s* or *max_gap_s* is no number of seconds above 0.
             ModelError: If the model cannot be found, fetched or read, or is a base model.
             LabelsError: If the labels are not as many as the model's classes, or unknown.
         """
@@ -136,7 +166,16 @@ class StreamingClassifier(Session):
             streams=streams,
             offline=offline,
         )
-        return cls(model, labels, frame_size=frame_size, fps=fps, fit=fit)
+        return cls(
+            model,
+            labels,
+            frame_size=frame_size,
+            fps=fps,
+            fit=fit,
+            horizon_s=horizon_s,
+            max_gap_s=max_gap_s,
+            restart_at_cuts=restart_at_cuts,
+        )
 
     def close(self) -> None:
         """End the session and give its states back; every later use of it is a `SessionError`.
@@ -165,6 +204,18 @@ class StreamingClassifier(Session):
             frame_size=self._frame_size,
             fps=self._fps,
             fit=self._fit,
+            horizon_s=self._horizon_s,
+            max_gap_s=self._max_gap_s,
+            restart_at_cuts=self._restart_at_cuts,
+        )
+
+    @property
+    def horizon_s(self) -> float | None:
+        """How far the answers look back, in seconds; `None` for ever. See `load`."""
+        return (
+            self._stepped.horizon_s
+            if isinstance(self._stepped, BoundedStreamModel)
+            else None
         )
 
     @property
@@ -196,7 +247,7 @@ class StreamingClassifier(Session):
     @property
     def init_states(self) -> dict[str, NDArray[Any]]:
         """The states of a stream that has seen no frame: the model's own names to arrays, yours to keep."""
-        return _copy(self._model.init_states(self._frame_size))
+        return _copy(self._stepped.init_states(self._frame_size))
 
     @property
     def states(self) -> dict[str, NDArray[Any]]:
@@ -218,8 +269,8 @@ class StreamingClassifier(Session):
 
     def _set_states(self, states: States) -> None:
         fitted: States
-        if isinstance(self._model, FitsStates):
-            fitted = self._model.fit(states)
+        if isinstance(self._stepped, FitsStates):
+            fitted = self._stepped.fit(states)
         else:
             fitted = fit_states(states, self._pattern)
         num_frames = frame_count(fitted)
@@ -230,7 +281,7 @@ class StreamingClassifier(Session):
     @functools.cached_property
     def _pattern(self) -> dict[str, NDArray[Any]]:
         """The names, shapes and dtypes of the states; without their memory."""
-        init_states = self._model.init_states(self._frame_size)
+        init_states = self._stepped.init_states(self._frame_size)
         return {
             name: np.broadcast_to(np.zeros((), value.dtype), value.shape)
             for name, value in init_states.items()
@@ -244,7 +295,7 @@ class StreamingClassifier(Session):
         """
         self._alone(
             lambda: self._place.go_to(
-                self._model.init_states(self._frame_size), 0, None
+                self._stepped.init_states(self._frame_size), 0, None
             )
         )
 
@@ -269,11 +320,30 @@ class StreamingClassifier(Session):
 
     def _step(self, frame: Frame | VideoFrame, time_s: float | None) -> Prediction:
         place = self._place
+        time_s = time_of(frame, time_s)
         shape = self._prepare(frame, self._room[0], place.position.frame_shape)
-        logits, states = self._model.step(self._room, place.states_to_step())
-        prediction = self._next_prediction(logits[0], frame, time_s)
-        place.position = place.after(states, shape)
+        states, age = self._to_step_from(time_s)
+        logits, (seen,), states = advance(self._stepped, self._room, states, age)
+        prediction = self._next_prediction(logits[0], time_s, seen)
+        place.position = place.after(
+            states, shape, time_s, begun_at=place.position.num_frames - age
+        )
         return prediction
+
+    def _to_step_from(self, time_s: float | None) -> tuple[States, int]:
+        """Return the states to step from with a frame at *time_s*, and how many frames are in them."""
+        if self._is_gap(self._place.position.time_s, time_s):
+            return self._stepped.init_states(self._frame_size), 0
+        return self._place.states_to_step(), self._place.age
+
+    def _is_gap(self, last_s: float | None, time_s: float | None) -> bool:
+        """Return whether the stream starts anew between frames at these times."""
+        return (
+            self._max_gap_s is not None
+            and last_s is not None
+            and time_s is not None
+            and time_s - last_s > self._max_gap_s
+        )
 
     def run(
         self,
@@ -370,43 +440,51 @@ class StreamingClassifier(Session):
     ) -> Iterator[Prediction]:
         room = np.empty((frames_per_call, *self._frame_size, 3), np.float32)
         while True:
-            moves = self._place.position.moves
+            position = self._place.position
             chunk = gather(
                 frames,
                 room,
                 self._prepare_next,
-                functools.partial(self._check_unchanged, moves),
+                functools.partial(self._check_unchanged, position.moves),
+                is_gap=self._is_gap,
+                last_s=position.time_s,
             )
             if len(chunk.frames):
                 yield from self._run_chunk(chunk)
             if chunk.failure is not None:
                 raise chunk.failure
-            if len(chunk.frames) < frames_per_call:
+            if chunk.held is not None:
+                frames = itertools.chain([chunk.held], frames)
+            elif len(chunk.frames) < frames_per_call:
                 return
 
     def _run_chunk(self, chunk: Chunk) -> Iterator[Prediction]:
-        logits, moves = self._alone(functools.partial(self._place.begin, chunk.frames))
-        for row, time_s in zip(logits, chunk.times_s, strict=True):
-            prediction = self._next_prediction(row, None, time_s)
-            self._alone(functools.partial(self._hand_out, moves, chunk.shape))
+        anew = self._stepped.init_states(self._frame_size) if chunk.anew else None
+        logits, ages, moves = self._alone(
+            functools.partial(self._place.begin, chunk.frames, anew=anew)
+        )
+        for row, seen, time_s in zip(logits, ages, chunk.times_s, strict=True):
+            prediction = self._next_prediction(row, time_s, seen)
+            self._alone(functools.partial(self._hand_out, moves, chunk.shape, time_s))
             yield prediction
             self._check_unchanged(moves)
 
-    def _hand_out(self, moves: int, frame_shape: tuple[int, ...] | None) -> None:
+    def _hand_out(
+        self, moves: int, frame_shape: tuple[int, ...] | None, time_s: float | None
+    ) -> None:
         self._check_unchanged(moves)
-        self._place.hand_out(frame_shape)
+        self._place.hand_out(frame_shape, time_s)
 
     def _next_prediction(
-        self,
-        logits: NDArray[np.float32],
-        frame: Frame | VideoFrame | None,
-        time_s: float | None,
+        self, logits: NDArray[np.float32], time_s: float | None, seen: int
     ) -> Prediction:
-        """Return the prediction of the next frame, which has these *logits*."""
-        if time_s is None and isinstance(frame, VideoFrame):
-            time_s = frame.time_s
+        """Return the prediction of the next frame, which has these *logits* and looks back on *seen* frames."""
         return Prediction(
-            logits, self._labels, frame_index=self.num_frames, time_s=time_s
+            logits,
+            self._labels,
+            frame_index=self.num_frames,
+            time_s=time_s,
+            frames_seen=seen,
         )
 
     def _check_unchanged(self, moves: int) -> None:
@@ -443,6 +521,12 @@ class StreamingClassifier(Session):
             )
         self._scaler.scale_into(pixels, room)
         return pixels.shape
+
+
+def time_of(frame: Frame | VideoFrame, time_s: float | None) -> float | None:
+    if time_s is None and isinstance(frame, VideoFrame):
+        return frame.time_s
+    return time_s
 
 
 def _is_frames(clip: object) -> bool:

@@ -93,6 +93,7 @@ class Watch:
         thumbnails: Those of the last frames, ``(frames, 192)``, the oldest first.
         novelties: How new each of these was.
         jumps: How far the logits moved with each of them.
+        at_cut: Whether the last frame begins another scene.
     """
 
     num_frames: int
@@ -106,6 +107,7 @@ class Watch:
     thumbnails: NDArray[np.float32]
     novelties: NDArray[np.float32]
     jumps: NDArray[np.float32]
+    at_cut: bool = False
 
     @classmethod
     def begin(cls, rules: Rules, *, age: int = 0) -> Self:
@@ -147,6 +149,7 @@ class Watch:
         thumb = thumbnail(frame)
         found = novelty(thumb, self.thumbnails)
         cut = is_cut(found, self.novelties, self.novelties[-rules.life :])
+        self.at_cut = cut
         self.thumbnails = _push(self.thumbnails, thumb[np.newaxis], rules.memory)
         self.novelties = _push(self.novelties, [found], rules.memory)
         if self.num_frames <= rules.horizon - rules.life:
@@ -207,6 +210,11 @@ class Watch:
             self.young_age = -1
             return Decision.DROP
         return Decision.KEEP
+
+    def restart(self) -> None:
+        """Begin anew with the last frame: the session that answers has seen it alone."""
+        self.long_age, self.young_age = 1, -1
+        self.logits = self.logits[:0]
 
     def _start(self, *, after_cut: bool) -> None:
         self.young_age = self.against = self.same = 0

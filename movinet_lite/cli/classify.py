@@ -90,7 +90,8 @@ def load_classifier(model: str, **options: Any) -> BaseClassifier | StreamingCla
         # The .tflite files that others publish are stream models.
         if error.received != "stream" and "tflite" not in model.lower():
             raise
-    return StreamingClassifier.load(model, **options)
+    # A video as a whole is what the mean over all of its frames says.
+    return StreamingClassifier.load(model, horizon_s=None, **options)
 
 
 def _predict_stream(

@@ -19,6 +19,7 @@ from movinet_lite.cli.detector_options import (
 from movinet_lite.cli.output import clock
 from movinet_lite.cli.videos import (
     WatchedFrames,
+    add_horizon,
     add_model_and_frames,
     add_part,
     check_output,
@@ -66,6 +67,7 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a video file")
     add_part(add_model_and_frames(parser, models="demo, a0 to a5"))
+    add_horizon(parser)
     add_detector_options(parser)
     results = parser.add_argument_group("results")
     results.add_argument(

@@ -14,6 +14,7 @@ from movinet_lite.cli.arguments import add_command, output_path
 from movinet_lite.cli.output import PROGRAM, timeline_line
 from movinet_lite.cli.videos import (
     WatchedFrames,
+    add_horizon,
     add_video_options,
     check_output,
     check_usage,
@@ -56,6 +57,7 @@ def add_commands(commands: Any) -> None:
         ),
     )
     add_video_options(parser, top_k=1, models="demo, a0 to a5")
+    add_horizon(parser)
     # The lines name one action by default, and pictures have room for more.
     parser.set_defaults(top_k=None)
     parser.add_argument(

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WatchedFrames",
+    "add_horizon",
     "add_model_and_frames",
     "add_part",
     "add_video_options",
@@ -216,6 +217,23 @@ def for_each_video(paths: Iterable[str], handle: Callable[[str], None]) -> int:
     return status
 
 
+def add_horizon(parser: argparse.ArgumentParser) -> None:
+    """Add how far a stream looks back."""
+    parser.add_argument(
+        "--horizon",
+        type=_horizon,
+        default="auto",
+        metavar="SECONDS",
+        help="how far a stream looks back; none: for ever, as published (default: the length of the training clips)",
+    )
+
+
+def _horizon(text: str) -> float | str | None:
+    if text == "auto":
+        return text
+    return None if text == "none" else positive(text)
+
+
 def load_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options of a command as those of ``load``, and say that a model is being loaded."""
     if sys.stderr.isatty():
@@ -228,6 +246,7 @@ def load_options(args: argparse.Namespace) -> dict[str, Any]:
         "fps": args.fps,
         "fit": args.fit,
         "offline": args.offline,
+        **({"horizon_s": args.horizon} if hasattr(args, "horizon") else {}),
     }
 
 

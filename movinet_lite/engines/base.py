@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.network.variants import Mode
 
-__all__ = ["BatchStreamModel", "ClipModel", "ModelInfo", "StreamModel"]
+__all__ = ["BatchStreamModel", "ClipModel", "FitsStates", "ModelInfo", "StreamModel"]
 
 
 @attrs.frozen
@@ -115,3 +115,11 @@ class BatchStreamModel(StreamModel, Protocol):
         Returns:
             The logits, ``(streams, classes)``, float32; and the states of each stream.
         """
+
+
+@runtime_checkable
+class FitsStates(Protocol):
+    """A stream model that checks itself which states fit it: they need not have the names and shapes of `init_states`."""
+
+    def fit(self, given: object) -> States:
+        """Return the states *given* as the model takes them, or raise `SessionError`."""

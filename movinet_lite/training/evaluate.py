@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import Frame, VideoFrame
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
 from movinet_lite.errors import ArrayError, DataError, VideoError
-from movinet_lite.network.variants import get_variant
 from movinet_lite.predictions import Prediction
 from movinet_lite.training.examples import Example, Skipped, check_known
 from movinet_lite.training.settings import check_count
@@ -24,7 +23,7 @@ from movinet_lite.video import Fit, read_frames
 
 __all__ = ["EVALUATION_FIT", "ClassResult", "Evaluation", "evaluate"]
 
-EVALUATION_FIT: Final[Fit] = "stretch"
+EVALUATION_FIT: Final[Fit] = "evaluation"
 """How the command ``evaluate`` scales frames unless it is told otherwise."""
 
 _TOP: Final = 5
@@ -216,7 +215,7 @@ def _judge(
     else:
         with _open(classifier, example) as frames:
             taken = itertools.islice(frames, max_frames)
-            predictions = iter([_predict_long(classifier, taken)])
+            predictions = iter([classifier.predict_long(taken)])
     best_by_frame: list[int] = []
     last: Prediction | None = None
     for last in predictions:
@@ -233,40 +232,6 @@ def _predict_stream(
     classifier.reset()
     with _open(classifier, example) as frames:
         yield from classifier.run(itertools.islice(frames, max_frames))
-
-
-def _predict_long(
-    classifier: BaseClassifier, frames: Iterable[Frame | VideoFrame]
-) -> Prediction:
-    """Return the mean of the scores of clips of the model's own length, as ``movinet-lite classify`` gives it.
-
-    The last clip reaches back so far that it is as long as the others, and counts as much as the frames in it that no
-    other clip has. One clip is in memory at a time, however long the video is.
-    """
-    variant = classifier.info.variant
-    length = get_variant(variant).clip_frames if variant else _CLIP_FRAMES
-    total = np.zeros(len(classifier.labels), np.float64)
-    clip: list[Frame | VideoFrame] = []
-    num_new = num_frames = 0
-
-    def add_clip() -> None:
-        nonlocal num_new, num_frames
-        total[:] += classifier.predict(clip).probabilities * np.float64(num_new)
-        num_frames += num_new
-        num_new = 0
-
-    for frame in frames:
-        clip.append(frame)
-        del clip[:-length]
-        num_new += 1
-        if num_new == length:
-            add_clip()
-    if num_new:
-        add_clip()
-    if not num_frames:
-        raise ArrayError("a video must have at least one frame; got none")
-    with np.errstate(divide="ignore"):  # a class that is nowhere possible
-        return Prediction(np.log(total / num_frames), classifier.labels)
 
 
 @contextlib.contextmanager

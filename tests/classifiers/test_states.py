@@ -65,7 +65,7 @@ def test_restored_states_go_on_counting():
 def test_states_that_do_not_count_leave_the_number_of_frames_to_the_caller():
     """It stays as it was until it is assigned, but states of no frame are known."""
     frames = make_frames(6)
-    first = StreamingClassifier(UncountedModel())
+    first = StreamingClassifier(UncountedModel(), horizon_s=None)
     for frame in frames[:5]:
         first.step(frame)
     later = first.new_session()
@@ -183,7 +183,7 @@ def test_states_read_in_a_run_cost_one_step_of_the_frames_since():
 @pytest.mark.parametrize("start", [MAX_COUNT - 2, 2**24 - 1, 2**24, 2**31 - 1])
 def test_a_stream_of_any_length_keeps_a_correct_mean(start):
     """Beyond the range of float32 the mean is still that of the frames, and a new frame still counts in it."""
-    session = StreamingClassifier(FakeStreamModel())
+    session = StreamingClassifier(FakeStreamModel(), horizon_s=None)
     states = session.init_states
     states[SUM][:] = np.float32(0.25) * start
     states[COUNT][:] = start

@@ -9,8 +9,8 @@ from movinet_lite import EventDetector, StreamingClassifier, read_frames
 from movinet_lite.classifiers import streams
 from movinet_lite.cli import main
 from movinet_lite.events import ScoredVideo, evaluate_events, read_annotations
+from movinet_lite.testing import LABELS, FakeStreamModel
 from movinet_lite.video import write_video
-from tests.fakes import LABELS, FakeStreamModel
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 ENTER = ("--enter", "0.2")

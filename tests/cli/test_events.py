@@ -11,8 +11,8 @@ from movinet_lite import EventDetector, StreamingClassifier, find_events, read_f
 from movinet_lite.classifiers import streams
 from movinet_lite.cli import main
 from movinet_lite.events import read_annotations
+from movinet_lite.testing import FakeStreamModel
 from movinet_lite.video import load_clip, read_video_info, write_video
-from tests.fakes import FakeStreamModel
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
 ENTER = 0.2
