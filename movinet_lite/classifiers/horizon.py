@@ -134,7 +134,7 @@ class BoundedStreamModel:
     def init_states(self, frame_size: FrameSize) -> BoundedStates:
         """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
         return BoundedStates(
-            self.model.init_states(frame_size), None, Watch.begin(self.rules)
+            self.model.init_states(frame_size), None, Watch.begin()
         )
 
     def step(
@@ -284,7 +284,7 @@ class BoundedStreamModel:
             parts[prefix][str(name).removeprefix(prefix)] = value
         long = self._fit_one(parts[""])
         if not parts[_WATCH]:
-            watch = Watch.begin(self.rules, age=_frames_of(long))
+            watch = Watch.begin(age=_frames_of(long))
             return BoundedStates(long, None, watch)
         watch = _fit_watch(parts[_WATCH], self.rules, self.info.num_classes)
         young = self._fit_one(parts[_YOUNG]) if watch.has_young else None

@@ -31,20 +31,22 @@ class Rules:
     """When young sessions start, are believed, and end, in frames.
 
     Attributes:
-        horizon: From this age on the long session is replaced; before it, the answers are the published model's.
+        horizon: Until this frame the answers are the published model's; a long session of twice this age is replaced soon.
+        replace_from: The age of the long session from which a young one that is grown replaces it.
         life: How long a young session lives at most.
-        ripe: The age from which a young session is believed.
-        ripe_after_cut: The same where a cut began it, so that a change is likely.
+        ripe: The age from which a young session that agrees is believed.
+        sure: The age from which one that disagrees is, where no cut began it: many a stretch of a video is ambiguous.
+        ripe_after_cut: The same for both where a cut began it, so that a change is likely.
         memory: With how many of the last frames cuts and jumps are compared.
-        savings: How many steps of young sessions can be saved up.
     """
 
     horizon: int
+    replace_from: int
     life: int
     ripe: int
+    sure: int
     ripe_after_cut: int
     memory: int
-    savings: int
 
     @classmethod
     def of(cls, horizon: int, fps: float) -> Self:
@@ -53,20 +55,27 @@ class Rules:
         def frames(seconds: float) -> int:
             return max(1, round(seconds * fps))
 
-        life = min(frames(2.4), max(frames(1.0), horizon // 4))
+        life = max(frames(1.0), round(0.4 * horizon))
+        ripe = min(frames(1.2), life)
         return cls(
             horizon=horizon,
+            replace_from=horizon * 3 // 2,
             life=life,
-            ripe=min(frames(1.2), life),
+            ripe=ripe,
+            sure=max(ripe, horizon // 3),
             ripe_after_cut=min(frames(0.6), life),
             memory=frames(10.0),
-            savings=life + frames(1.6),
         )
 
     @property
     def reserve(self) -> int:
         """How many steps a young session needs to come to a verdict after a cut."""
         return self.ripe_after_cut + VERDICTS
+
+    @property
+    def savings(self) -> float:
+        """How many steps of young sessions can be saved up: after a whole life, enough for a cut is left."""
+        return self.life * (1 - BUDGET) + self.reserve
 
 
 class Decision:
@@ -110,7 +119,7 @@ class Watch:
     at_cut: bool = False
 
     @classmethod
-    def begin(cls, rules: Rules, *, age: int = 0) -> Self:
+    def begin(cls, *, age: int = 0) -> Self:
         """Return that of a stream whose session has seen *age* frames."""
         nothing = np.zeros(0, np.float32)
         return cls(
@@ -120,7 +129,7 @@ class Watch:
             after_cut=False,
             against=0,
             same=0,
-            tokens=float(rules.savings),
+            tokens=0.0,
             logits=nothing,
             thumbnails=np.zeros((0, THUMBNAIL_SIZE), np.float32),
             novelties=nothing,
@@ -152,14 +161,14 @@ class Watch:
         self.at_cut = cut
         self.thumbnails = _push(self.thumbnails, thumb[np.newaxis], rules.memory)
         self.novelties = _push(self.novelties, [found], rules.memory)
-        if self.num_frames <= rules.horizon - rules.life:
-            return False  # a verdict before the horizon would change nothing
-        is_due = self.long_age >= 2 * rules.horizon - rules.life
-        if cut and self.tokens >= rules.reserve and not (is_due and self.has_young):
-            self._start(
-                after_cut=True
-            )  # anew, if one lives: it has seen the scene before
+        if not self._may_start(rules):
+            return False
+        # A cut may go into debt, which is paid before others start.
+        if cut and self.tokens > -2 * rules.reserve:
+            # Anew, if one lives: it has seen the scene before.
+            self._start(after_cut=True)
             return True
+        is_due = self.long_age >= 2 * rules.horizon - rules.life
         if not self.has_young and (self.tokens >= rules.savings or is_due):
             self._start(after_cut=False)
             return True
@@ -179,7 +188,7 @@ class Watch:
             is_jump
             and not self.has_young
             and self.tokens >= rules.savings / 2
-            and self.num_frames > rules.horizon - rules.life
+            and self._may_start(rules)
         )
         if starts:
             self._start(after_cut=False)
@@ -195,13 +204,19 @@ class Watch:
         self.young_age += 1
         self.tokens -= 1
         old, new = int(long.argmax()), int(young.argmax())
-        if self.young_age >= (rules.ripe_after_cut if self.after_cut else rules.ripe):
-            self.same = self.same + 1 if new == old else 0
-            is_against = float(young[new] - young[old]) > LOG_ODDS
-            self.against = self.against + 1 if is_against else 0
-        is_old = self.long_age >= rules.horizon
-        is_grown = self.young_age >= rules.life
+        ripe, sure = (
+            (rules.ripe_after_cut, rules.ripe_after_cut)
+            if self.after_cut
+            else (rules.ripe, rules.sure)
+        )
+        agrees = new == old and self.young_age >= ripe
+        differs = young[new] - young[old] > LOG_ODDS and self.young_age >= sure
+        self.same = self.same + 1 if agrees else 0
+        self.against = self.against + 1 if differs else 0
         is_sure = self.against >= (1 if self.after_cut else VERDICTS)
+        life = rules.life if self.long_age < 2 * rules.horizon else rules.ripe
+        is_grown = self.young_age >= life
+        is_old = self.long_age >= rules.replace_from
         if self.num_frames > rules.horizon and (is_sure or (is_grown and is_old)):
             self.long_age, self.young_age = self.young_age, -1
             self.logits = young
@@ -210,6 +225,10 @@ class Watch:
             self.young_age = -1
             return Decision.DROP
         return Decision.KEEP
+
+    def _may_start(self, rules: Rules) -> bool:
+        """Return whether a verdict can come after the horizon; before it, none would change anything."""
+        return self.num_frames > rules.horizon - rules.ripe - VERDICTS
 
     def restart(self) -> None:
         """Begin anew with the last frame: the session that answers has seen it alone."""

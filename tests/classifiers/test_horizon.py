@@ -118,7 +118,7 @@ def test_nothing_looks_back_further_than_two_horizons():
         BoundedStreamModel(MeanModel(), RULES, SIZE), frames
     )
 
-    assert max(ages) <= 2 * RULES.horizon
+    assert max(ages) <= 2 * RULES.horizon + RULES.life
     assert (logits.argmax(1) == 2).all()
     assert states["state/head/pool_frame_count"][0] == ages[-1]
     assert int(states["horizon/num_frames"]) == 500
@@ -133,7 +133,7 @@ def test_young_sessions_keep_to_their_budget():
     _answers(BoundedStreamModel(model, RULES, SIZE), frames)
 
     young = model.steps - len(frames)
-    assert 0 < young <= BUDGET * len(frames) + RULES.savings + RULES.life
+    assert 0 < young <= BUDGET * len(frames) + 2 * RULES.reserve + RULES.life
 
 
 @settings(max_examples=25)
