@@ -319,9 +319,7 @@ def bound(
     rate = fps or _DEFAULT_FPS
     seconds: float | None
     if horizon_s == "auto":
-        variant = model.info.variant
-        known = get_variant(variant) if variant else None
-        seconds = known.clip_frames / known.fps if known else _DEFAULT_HORIZON_S
+        seconds = _trained_s(model.info, rate)
     elif horizon_s is None:
         seconds = None
     else:
@@ -336,6 +334,14 @@ def bound(
         horizon_s=seconds,
         restart_at_cuts=restart_at_cuts,
     )
+
+
+def _trained_s(info: ModelInfo, fps: float) -> float:
+    """Return how long the clips were that a model was trained on, in seconds."""
+    if info.clip_frames is not None:
+        return info.clip_frames / fps
+    known = get_variant(info.variant) if info.variant else None
+    return known.clip_frames / known.fps if known else _DEFAULT_HORIZON_S
 
 
 def advance(

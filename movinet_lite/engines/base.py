@@ -31,6 +31,7 @@ class ModelInfo:
         frame_size: The ``(height, width)`` it was trained on, or the only one that it takes; `None` if unknown.
         fps: The frames per second it was trained on; `None` if unknown.
         labels: The names of its classes in the order of the logits; `None` if the model does not know them.
+        clip_frames: How many frames the clips had that it was trained on; `None` for those of its variant.
     """
 
     source: str
@@ -41,6 +42,7 @@ class ModelInfo:
     frame_size: FrameSize | None = None
     fps: float | None = None
     labels: tuple[str, ...] | None = None
+    clip_frames: int | None = None
 
 
 @runtime_checkable

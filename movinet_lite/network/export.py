@@ -134,6 +134,7 @@ def export_litert(
         quantize=quantize,
         labels=spec.labels,
         source=spec.source,
+        clip_frames=spec.clip_frames,
     )
     graph = _convert(_traced(network, info), quantize)
     write_atomically(Path(path), pack_litert(graph, info))

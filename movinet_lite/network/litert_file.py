@@ -78,6 +78,7 @@ class LiteRTInfo:
         quantize: How the weights are stored: ``"float16"``, ``"dynamic"`` for int8, `None` for float32.
         labels: Names of the classes in the order of the logits; `None` if unknown.
         source: Where the weights came from; `None` if unknown.
+        clip_frames: How many frames the clips had that it was trained on; `None` for those of its variant.
     """
 
     variant: str
@@ -91,6 +92,7 @@ class LiteRTInfo:
     quantize: str | None = None
     labels: tuple[str, ...] | None = None
     source: str | None = None
+    clip_frames: int | None = None
 
     @property
     def moves(self) -> dict[str, str]:

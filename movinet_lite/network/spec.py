@@ -60,6 +60,7 @@ class NetworkSpec:
         labels: Names of the classes in the order of the logits; `None` if unknown.
         source: Where the weights came from; `None` if they were made here.
         activation: The activation of its backbone, a property of the weights.
+        clip_frames: How many frames the clips had that it was trained on; `None` for those of its variant.
     """
 
     variant: str
@@ -78,6 +79,8 @@ class NetworkSpec:
         )
     )
 
+    clip_frames: int | None = None
+
     def __attrs_post_init__(self) -> None:
         """Check that the parts belong together."""
         get_variant(self.variant)
@@ -90,6 +93,8 @@ class NetworkSpec:
             )
         check_frame_size(self.frame_size)
         check_positive(self.fps, "fps")
+        if self.clip_frames is not None and self.clip_frames < 1:
+            raise ModelError(f"clip_frames must be at least 1; got {self.clip_frames}")
         self._check_classes()
 
     def _check_classes(self) -> None:

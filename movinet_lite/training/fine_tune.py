@@ -98,6 +98,7 @@ def fine_tune(
         network.spec,
         frame_size=frame_size or network.spec.frame_size,
         fps=fps or network.spec.fps,
+        clip_frames=settings.num_frames,
     )
     trainer = Trainer(network, data, settings, output)
     if checkpoint is not None:

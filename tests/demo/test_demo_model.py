@@ -92,7 +92,7 @@ def test_its_weights_are_those_of_the_model(classifier):
 
 def test_there_is_no_base_model():
     """It says what to do."""
-    with pytest.raises(ModelError, match="the demo is a stream model"):
+    with pytest.raises(ModelError, match="this one is a stream model"):
         BaseClassifier.load("demo")
 
 

@@ -80,6 +80,7 @@ class LiteRTClipModel:
             labels=ours.labels
             if labels is None
             else check_labels(labels, ours.num_classes),
+            clip_frames=ours.clip_frames,
         )
         self._file = GraphFile.now(path)
         self._threads = threads or available_cores()

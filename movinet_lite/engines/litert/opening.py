@@ -105,5 +105,6 @@ def load_graphs(
         labels=ours.labels
         if labels is None
         else check_labels(labels, ours.num_classes),
+        clip_frames=ours.clip_frames,
     )
     return LiteRTStreamModel(by_call, info, graph_info=ours, threads=threads)

@@ -160,4 +160,5 @@ def _model_info(spec: NetworkSpec, source: str) -> ModelInfo:
         frame_size=spec.frame_size,
         fps=spec.fps,
         labels=spec.labels,
+        clip_frames=spec.clip_frames,
     )
