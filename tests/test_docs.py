@@ -31,6 +31,7 @@ DEMO_EXAMPLES = {
         ("--streams", "2", "--tuned-on", "2", "--actions", "2"),
         "event F1, collar 1 s",
     ),
+    "judge_long_streams": (("--pairs", "1", "--history", "50"), "steady"),
     "make_pictures": (("pictures",), "pictures/curves.png\n"),
     "teach_new_actions": (
         ("taught", "--clips", "2", "--epochs", "1", "--judge", "1"),

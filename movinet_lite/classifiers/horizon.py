@@ -133,9 +133,7 @@ class BoundedStreamModel:
 
     def init_states(self, frame_size: FrameSize) -> BoundedStates:
         """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
-        return BoundedStates(
-            self.model.init_states(frame_size), None, Watch.begin()
-        )
+        return BoundedStates(self.model.init_states(frame_size), None, Watch.begin())
 
     def step(
         self, frames: NDArray[np.float32], states: States

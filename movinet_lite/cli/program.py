@@ -130,7 +130,7 @@ class _CommandsFormatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog)
-        self._action_max_length = len("    fine-tune")
+        self._action_max_length = len("    evaluate-events")
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -226,8 +226,7 @@ def _fine_tune(args: argparse.Namespace) -> int:
         )
     with work_bar() as bar:
         bar.show("starting TensorFlow")
-        import tensorflow as tf  # noqa: F401 - takes seconds, which the line above announces
-
+        from movinet_lite.network.tensorflow import tf  # noqa: F401 - takes seconds, which the line above announces
         from movinet_lite.training.fine_tune import fine_tune
 
         bar.show(f"loading {args.model}")

@@ -145,7 +145,7 @@ def open_as_it_is(
         return model
     check_form(path, mode, source)
     with quiet_start():
-        import tensorflow as tf
+        from movinet_lite.network.tensorflow import tf
     set_threads(tf, threads, source)
     return as_model(open_network(path, mode, source, labels=labels), source)
 

@@ -56,7 +56,7 @@ def draw_timeline(
         >>> from movinet_lite.events import Annotation
         >>> spans = [Annotation("yoga", 2.0, 8.0), Annotation("zumba", 9.0, 18.0), Annotation("yoga", 18.0, 20.0)]
         >>> print(draw_timeline(spans, end_s=20.0, width=36, ascii_only=True))
-               0:00      0:10
+               0:00       0:10
         yoga   ..#######...........##  8.0 s
         zumba  ..........##########..  9.0 s
     """

@@ -72,9 +72,9 @@ def frames():
 
 
 def load(path, engine, **options):
-    """Load a stream model for small frames."""
+    """Load a stream model for small frames, as it was published: without a horizon."""
     return StreamingClassifier.load(
-        path, engine=engine, frame_size=FRAME_SIZE, **options
+        path, engine=engine, frame_size=FRAME_SIZE, horizon_s=None, **options
     )
 
 
@@ -583,7 +583,10 @@ def test_a_compiled_stream_agrees_with_the_model_garden(
     reference = np.load(folder / "reference.npz")
     video = reference["video"][0]
     session = StreamingClassifier.load(
-        folder / "saved_model", engine="litert", frame_size=video.shape[1:3]
+        folder / "saved_model",
+        engine="litert",
+        frame_size=video.shape[1:3],
+        horizon_s=None,
     )
     expected = reference["frame_logits"]
     assert_close(logits_of([session.step(frame) for frame in video]), expected)

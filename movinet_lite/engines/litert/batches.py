@@ -26,8 +26,8 @@ def plan_calls(groups: Sequence[Hashable | None], lanes: int) -> list[list[int]]
     Example:
         >>> plan_calls([None, None, None, None, None], lanes=4)
         [[0, 1, 2, 3], [4]]
-        >>> plan_calls(["a", None, "a", "a", None], lanes=4)
-        [[0, 2, 3], [1, 4]]
+        >>> plan_calls(["a", "b", "a", "b", "a", "b"], lanes=3)
+        [[0, 2, 4], [1, 3, 5]]
     """
     everyone = list(range(len(groups)))
     if lanes == 1:

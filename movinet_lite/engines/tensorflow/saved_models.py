@@ -333,7 +333,7 @@ def _zeros_of_signature(
 
     Sizes that the signature leaves open are those of the variant.
     """
-    import tensorflow as tf
+    from movinet_lite.network.tensorflow import tf
 
     specs = _state_inputs(signature)
     variant = recognise_variant(specs)

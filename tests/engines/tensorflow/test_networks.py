@@ -91,7 +91,7 @@ def assert_close(actual, expected, tolerance=1e-4):
 def test_a_stream_gives_the_logits_of_its_network(networks, tuned, frames, engine):
     """Frame by frame and in long calls, as it is and compiled; and it knows what it was trained on."""
     expected = np.asarray(networks["stream"].call_by_frame(frames[np.newaxis]))[0]
-    session = StreamingClassifier.load(tuned / "stream", engine=engine)
+    session = StreamingClassifier.load(tuned / "stream", engine=engine, horizon_s=None)
 
     assert session.info.engine == ("litert" if engine == "auto" else "tensorflow")
     assert session.labels == LABELS
@@ -120,8 +120,10 @@ def test_a_base_model_gives_the_logits_of_its_network(networks, tuned, frames, e
 @pytest.mark.usefixtures("_one_cache")
 def test_states_are_published_ones_and_move_between_engines(networks, tuned, frames):
     """Names, shapes and dtypes are the same on both engines, and either goes on from the other's."""
-    slow = StreamingClassifier.load(tuned / "stream", engine="tensorflow")
-    fast = StreamingClassifier.load(tuned / "stream", engine="litert")
+    slow = StreamingClassifier.load(
+        tuned / "stream", engine="tensorflow", horizon_s=None
+    )
+    fast = StreamingClassifier.load(tuned / "stream", engine="litert", horizon_s=None)
     expected = np.asarray(networks["stream"].call_by_frame(frames[np.newaxis]))[0]
     for frame in frames[:5]:
         slow.step(frame)
