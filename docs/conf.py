@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import movinet_lite
+
+# The page of reference shows the program that draws figures, which is no part of the package.
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 project = "movinet_lite"
 author = "the movinet_lite developers"
