@@ -11,8 +11,8 @@ import argparse
 from collections.abc import Sequence
 
 import numpy as np
-from drawn_figures import DEMO_ACTIONS, render_clip
 
+from drawn_figures import DEMO_ACTIONS, render_clip
 from movinet_lite import LabelFilter, StreamingClassifier
 from movinet_lite.arrays import Clip
 from movinet_lite.training.evaluate import evaluate

@@ -19,9 +19,9 @@ from typing import Any
 
 import attrs
 import numpy as np
-from drawn_figures import DEMO_ACTIONS, render_clip
 from numpy.typing import NDArray
 
+from drawn_figures import DEMO_ACTIONS, render_clip
 from movinet_lite import ModelInfo, StreamingClassifier, StreamModel, load_clip
 from movinet_lite.arrays import Clip, FrameSize, States
 from movinet_lite.classifiers.horizon import Horizon

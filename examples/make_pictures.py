@@ -7,9 +7,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from drawn_figures import DEMO_ACTIONS, render_clip
 from matplotlib.figure import Figure
 
+from drawn_figures import DEMO_ACTIONS, render_clip
 from movinet_lite import StreamingClassifier
 from movinet_lite.arrays import Clip
 from movinet_lite.show.overlay import draw_overlay

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from drawn_figures import PAUSE, render_stream
-
 from movinet_lite import EventDetector, StreamingClassifier
 from movinet_lite.events import ScoredVideo, evaluate_events, tune_events
 

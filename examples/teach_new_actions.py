@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 from drawn_figures import NEW_ACTIONS, render_clip
-
 from movinet_lite import StreamingClassifier
 from movinet_lite.training.evaluate import evaluate
 from movinet_lite.training.examples import Example, ExampleSet

@@ -12,7 +12,6 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from drawn_figures import DEMO_ACTIONS, render_clip
-
 from movinet_lite import write_video
 from movinet_lite.arrays import Clip
 from movinet_lite.training.augmentation import Augmentation

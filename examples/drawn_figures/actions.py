@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import attrs
 import numpy as np
+
 from drawn_figures.posture import Posture
 from drawn_figures.skeleton import (
     SIDES,

@@ -6,9 +6,9 @@ from typing import Final
 
 import attrs
 import numpy as np
+
 from drawn_figures.actions import Motion
 from drawn_figures.skeleton import Body, Joints, Numbers, joint_positions
-
 from movinet_lite.arrays import FrameSize
 
 __all__ = ["Camera", "View", "draw_camera", "draw_view"]

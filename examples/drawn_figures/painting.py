@@ -6,9 +6,9 @@ from typing import Final, TypeAlias
 
 import attrs
 import numpy as np
-from drawn_figures.skeleton import Numbers
 from numpy.typing import NDArray
 
+from drawn_figures.skeleton import Numbers
 from movinet_lite.arrays import FrameSize
 
 __all__ = ["Canvas", "Colour", "Limb", "Pixels"]

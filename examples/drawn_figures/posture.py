@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+
 from drawn_figures.reach import STRAIGHTEST, arm_angles, leg_angles
 from drawn_figures.skeleton import (
     ANKLE_HEIGHT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from drawn_figures.skeleton import Body, Numbers, rotation
 
 __all__ = ["STRAIGHTEST", "arm_angles", "leg_angles"]

@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from drawn_figures import DEMO_ACTIONS, render_clip
 
+from drawn_figures import DEMO_ACTIONS, render_clip
 from movinet_lite import (
     BaseClassifier,
     ModelError,

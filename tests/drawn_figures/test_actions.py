@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from drawn_figures.actions import (
     ACTIONS,
     DEMO_ACTIONS,

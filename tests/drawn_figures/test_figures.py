@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from drawn_figures import ACTIONS, DEMO_ACTIONS, NEW_ACTIONS, render_clip
 from drawn_figures.painting import Canvas, Limb
 from drawn_figures.scene import draw_scene
-
 from movinet_lite.errors import ArrayError, LabelsError
 
 MOVING = tuple(action for action in ACTIONS if action != "holding still")

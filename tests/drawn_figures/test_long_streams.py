@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from drawn_figures import DEMO_ACTIONS, PAUSE, render_stream
 
+from drawn_figures import DEMO_ACTIONS, PAUSE, render_stream
 from movinet_lite.errors import ArrayError, LabelsError
 
 SMALL = {"frame_size": (24, 24), "action_s": (2.0, 4.0), "pause_s": (1.0, 2.0)}

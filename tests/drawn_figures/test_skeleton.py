@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from drawn_figures.posture import Posture
 from drawn_figures.reach import arm_angles, leg_angles
 from drawn_figures.skeleton import (
