@@ -6,13 +6,16 @@ share one. An application or a test may pass an object of its own that does the 
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
+from movinet_lite.labels import check_labels
+from movinet_lite.network.litert_file import LiteRTInfo
+from movinet_lite.network.spec import NetworkSpec
 from movinet_lite.network.variants import Mode
 
 __all__ = ["BatchStreamModel", "ClipModel", "FitsStates", "ModelInfo", "StreamModel"]
@@ -43,6 +46,39 @@ class ModelInfo:
     fps: float | None = None
     labels: tuple[str, ...] | None = None
     clip_frames: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        facts: NetworkSpec | LiteRTInfo,
+        source: str,
+        engine: str,
+        labels: tuple[str, ...] | None = None,
+    ) -> Self:
+        """Return what a file of ours says of its model.
+
+        Args:
+            facts: What stands in the file.
+            source: Where it came from.
+            engine: What computes it.
+            labels: The names of its classes, in place of those in the file.
+
+        Raises:
+            LabelsError: If *labels* are not as many as the classes.
+        """
+        return cls(
+            source=source,
+            mode=facts.mode,
+            engine=engine,
+            num_classes=facts.num_classes,
+            variant=facts.variant,
+            frame_size=facts.frame_size,
+            fps=facts.fps,
+            labels=facts.labels
+            if labels is None
+            else check_labels(labels, facts.num_classes),
+            clip_frames=facts.clip_frames,
+        )
 
 
 @runtime_checkable

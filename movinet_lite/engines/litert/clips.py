@@ -25,7 +25,6 @@ from movinet_lite.engines.litert.graphs import (
 from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError, said_by
-from movinet_lite.labels import check_labels
 from movinet_lite.network.litert_file import read_litert_info
 from movinet_lite.network.variants import check_mode, get_variant
 
@@ -69,19 +68,7 @@ class LiteRTClipModel:
                 f"a .tflite file of whole clips must be written for one clip a call (batch=1); this one is for {ours.batch}",
                 source,
             )
-        self._info = ModelInfo(
-            source=source,
-            mode="base",
-            engine="litert",
-            num_classes=ours.num_classes,
-            variant=ours.variant,
-            frame_size=ours.frame_size,
-            fps=ours.fps,
-            labels=ours.labels
-            if labels is None
-            else check_labels(labels, ours.num_classes),
-            clip_frames=ours.clip_frames,
-        )
+        self._info = ModelInfo.of(ours, source, "litert", labels)
         self._file = GraphFile.now(path)
         self._threads = threads or available_cores()
         self._kept_frames = get_variant(ours.variant).clip_frames

@@ -10,7 +10,6 @@ from movinet_lite.engines.litert.graphs import Graph
 from movinet_lite.engines.litert.step_graphs import ONE_FRAME, Call, StepGraph
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
 from movinet_lite.errors import ModelError
-from movinet_lite.labels import check_labels
 from movinet_lite.network.litert_file import LiteRTInfo, read_litert_info
 from movinet_lite.network.variants import check_mode, recognise_variant
 
@@ -94,17 +93,5 @@ def load_graphs(
             source,
         )
     ours = infos[ONE_FRAME]
-    info = ModelInfo(
-        source=source,
-        mode="stream",
-        engine="litert",
-        num_classes=ours.num_classes,
-        variant=ours.variant,
-        frame_size=ours.frame_size,
-        fps=ours.fps,
-        labels=ours.labels
-        if labels is None
-        else check_labels(labels, ours.num_classes),
-        clip_frames=ours.clip_frames,
-    )
+    info = ModelInfo.of(ours, source, "litert", labels)
     return LiteRTStreamModel(by_call, info, graph_info=ours, threads=threads)

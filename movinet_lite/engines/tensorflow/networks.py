@@ -41,7 +41,7 @@ class NetworkClipModel:
         """Take a `Movinet` of mode ``base``."""
         from movinet_lite.network.tensorflow import tf
 
-        self._info = _model_info(network.spec, source)
+        self._info = ModelInfo.of(network.spec, source, "tensorflow")
         clips = tf.TensorSpec([None, None, None, None, 3], tf.float32)
         self._run = tf.function(network.call, input_signature=[clips], autograph=False)
 
@@ -67,7 +67,7 @@ class NetworkStreamModel:
         from movinet_lite.network.tensorflow import tf
 
         self._network = network
-        self._info = _model_info(network.spec, source)
+        self._info = ModelInfo.of(network.spec, source, "tensorflow")
         self._step = tf.function(
             network.step, input_signature=_step_signature(network), autograph=False
         )
@@ -148,17 +148,3 @@ def _step_signature(network: Any) -> list[Any]:
             shape, tf.int32 if name == FRAME_COUNT else tf.float32
         )
     return [tf.TensorSpec([1, None, None, None, 3], tf.float32), states]
-
-
-def _model_info(spec: NetworkSpec, source: str) -> ModelInfo:
-    return ModelInfo(
-        source=source,
-        mode=spec.mode,
-        engine="tensorflow",
-        num_classes=spec.num_classes,
-        variant=spec.variant,
-        frame_size=spec.frame_size,
-        fps=spec.fps,
-        labels=spec.labels,
-        clip_frames=spec.clip_frames,
-    )
