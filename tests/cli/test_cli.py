@@ -637,12 +637,13 @@ def test_a_real_model_streams_a_video(run_json, oracle_export, tmp_path, monkeyp
         [np.kron(frame, np.ones((20, 20, 1), np.uint8)) for frame in frames],
         fps=15,
     )
-    options = ("--model", model, "--every", "--top-k", "600")
+    labels = ("--labels", "kinetics-600")
+    options = ("--model", model, *labels, "--every", "--top-k", "600")
 
     first = run_json("stream", path, *options)
     second = run_json("stream", path, *options)
 
-    classifier = StreamingClassifier.load(model)
+    classifier = StreamingClassifier.load(model, labels="kinetics-600")
     by_hand = [
         {"video": str(path), **classifier.step(frame).to_dict(600)}
         for frame in read_frames(path, fps=5)

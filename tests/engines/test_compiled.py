@@ -584,6 +584,7 @@ def test_a_compiled_stream_agrees_with_the_model_garden(
     video = reference["video"][0]
     session = StreamingClassifier.load(
         folder / "saved_model",
+        labels="kinetics-600",
         engine="litert",
         frame_size=video.shape[1:3],
         horizon_s=None,
@@ -615,6 +616,9 @@ def test_a_compiled_base_model_agrees_with_the_model_garden(
     reference = np.load(folder / "reference.npz")
     video = reference["video"][0]
     classifier = BaseClassifier.load(
-        folder / "saved_model", engine="litert", frame_size=video.shape[1:3]
+        folder / "saved_model",
+        labels="kinetics-600",
+        engine="litert",
+        frame_size=video.shape[1:3],
     )
     assert_close(classifier.predict(video).logits, reference["clip_logits"][0])

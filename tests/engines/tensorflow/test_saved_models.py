@@ -297,7 +297,11 @@ def test_stream_agrees_with_the_model_garden(oracle_export, export):
     reference = np.load(folder / "reference.npz")
     video = reference["video"][0]
     session = StreamingClassifier.load(
-        folder / "saved_model", engine="tensorflow", frame_size=video.shape[1:3]
+        folder / "saved_model",
+        labels="kinetics-600",
+        engine="tensorflow",
+        frame_size=video.shape[1:3],
+        horizon_s=None,
     )
 
     logits = np.stack([session.step(frame).logits for frame in video])
@@ -328,7 +332,10 @@ def test_base_agrees_with_the_model_garden(oracle_export, export):
     reference = np.load(folder / "reference.npz")
     video = reference["video"][0]
     classifier = BaseClassifier.load(
-        folder / "saved_model", engine="tensorflow", frame_size=video.shape[1:3]
+        folder / "saved_model",
+        labels="kinetics-600",
+        engine="tensorflow",
+        frame_size=video.shape[1:3],
     )
 
     logits = classifier.predict(video).logits
