@@ -58,7 +58,7 @@ def print_json(**values: Any) -> None:
 def timeline_line(
     video: str, prediction: Prediction, ranking: Ranking, *, as_json: bool
 ) -> str:
-    """Return the line of a stream's timeline: when, how probable, and what."""
+    """Return the line of a stream's timeline: time, score and label."""
     if as_json:
         return to_json(
             video=video,

@@ -51,7 +51,7 @@ def plot_probabilities(
     log: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw how probable the leading classes were over time, with the legend beside the curves.
+    """Draw the scores of the leading classes over time, with the legend beside the curves.
 
     The classes are those of `top_k_over_time`. The time is that of the predictions, in seconds; where they know none,
     it is counted with *fps*; without that, the axis shows the numbers of the frames.

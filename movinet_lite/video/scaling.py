@@ -38,7 +38,7 @@ __all__ = [
 Fit: TypeAlias = Literal["stretch", "crop", "pad", "evaluation"]
 """How a frame of another shape gets the model's size.
 
-``"stretch"`` scales the whole frame, out of shape; ``"crop"`` scales it until it just covers the size and keeps the
+``"stretch"`` stretches the whole frame; ``"crop"`` scales it until it just covers the size and keeps the
 centre; ``"pad"`` scales it until it just fits and fills the rest with black (letterbox); ``"evaluation"`` scales its
 short side to a given length and keeps the centre, as the published accuracies were measured.
 """
