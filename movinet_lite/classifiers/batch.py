@@ -9,7 +9,7 @@ import numpy as np
 
 from movinet_lite.arrays import Frame, VideoFrame
 from movinet_lite.classifiers.exclusive import exclusively
-from movinet_lite.classifiers.horizon import advance_many
+from movinet_lite.classifiers.horizon import BoundedStreamModel, advance_many
 from movinet_lite.classifiers.place import commit
 from movinet_lite.classifiers.streams import StreamingClassifier, time_of
 from movinet_lite.errors import ArrayError, SessionError
@@ -126,8 +126,21 @@ def _check_sessions(
             "sessions that are stepped together must have one horizon_s; "
             f"got {sorted({str(session.horizon_s) for session in sessions})}"
         )
+    if len({_bounds(session) for session in sessions}) > 1:
+        raise SessionError(
+            "sessions that are stepped together must have one fps and one restart_at_cuts; got several "
+            "(open them with new_session())"
+        )
     if len({session.frame_size for session in sessions}) > 1:
         raise SessionError(
             "sessions that are stepped together must have one frame size; "
             f"got {sorted({session.frame_size for session in sessions})}"
         )
+
+
+def _bounds(session: StreamingClassifier) -> object:
+    """Return what must be one for all that are stepped together: by it the common call decides for each stream."""
+    stepped = session._stepped  # noqa: SLF001
+    if isinstance(stepped, BoundedStreamModel):
+        return stepped.rules, stepped.restart_at_cuts
+    return None

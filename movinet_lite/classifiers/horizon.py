@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -124,7 +125,7 @@ class BoundedStreamModel:
         self.rules = rules
         self.horizon_s = horizon_s
         self._frame_size = frame_size
-        self._restart_at_cuts = restart_at_cuts
+        self.restart_at_cuts = restart_at_cuts
 
     @property
     def info(self) -> ModelInfo:
@@ -155,9 +156,8 @@ class BoundedStreamModel:
         long, young, watch = given.long, given.young, given.watch.copy()
         logits: list[NDArray[np.float32]] = []
         ages: list[int] = []
-        is_new_scene = (
-            False  # the next frame, which was looked at, begins a stream of its own
-        )
+        # Whether the next frame, which was looked at already, begins a stream of its own.
+        is_new_scene = False
         while len(logits) < len(frames):
             rows, after = self.model.step(frames[len(logits) :], long)
             for row in rows:
@@ -178,10 +178,8 @@ class BoundedStreamModel:
                 logits.append(answer)
                 ages.append(watch.long_age)
                 if taken is not None:
-                    long = after = (
-                        taken  # the other rows are those of the session that answered before
-                    )
-                    break
+                    long = after = taken
+                    break  # the other rows are those of the session that answered before
             else:
                 long = after
         return np.stack(logits), ages, BoundedStates(long, young, watch)
@@ -239,7 +237,7 @@ class BoundedStreamModel:
 
     def _restarts(self, watch: Watch) -> bool:
         """Return whether the stream begins anew with the last frame."""
-        if self._restart_at_cuts and watch.at_cut:
+        if self.restart_at_cuts and watch.at_cut:
             watch.restart()
             return True
         return False
@@ -324,10 +322,12 @@ def bound(
         seconds = check_positive(horizon_s, "horizon_s (or 'auto', or None)")
     if seconds is None and not restart_at_cuts:
         return model
-    frames = _NEVER if seconds is None else max(2, round(seconds * rate))
+    rules = Rules.of(max(2, round((seconds or _DEFAULT_HORIZON_S) * rate)), rate)
+    if seconds is None:  # cuts are found as with a horizon, and no session takes over
+        rules = attrs.evolve(rules, horizon=_NEVER, replace_from=_NEVER)
     return BoundedStreamModel(
         model,
-        Rules.of(frames, rate),
+        rules,
         frame_size,
         horizon_s=seconds,
         restart_at_cuts=restart_at_cuts,

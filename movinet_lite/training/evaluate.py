@@ -27,7 +27,6 @@ EVALUATION_FIT: Final[Fit] = "evaluation"
 """How the command ``evaluate`` scales frames unless it is told otherwise."""
 
 _TOP: Final = 5
-_CLIP_FRAMES: Final = 50  # of a model of no variant: ten seconds of A0 to A2
 
 
 @attrs.frozen

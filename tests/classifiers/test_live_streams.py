@@ -177,6 +177,36 @@ def test_sessions_of_several_horizons_are_not_stepped_together():
         step_many(sessions, frames)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ({"horizon_s": None}, {"horizon_s": None, "restart_at_cuts": True}),
+        ({"horizon_s": 4.0, "fps": 5.0}, {"horizon_s": 4.0, "fps": 10.0}),
+    ],
+)
+def test_sessions_that_decide_otherwise_are_not_stepped_together(options):
+    """One call decides for all; a stream that would be decided for by the rules of another is refused."""
+    model = FakeStreamModel()
+    sessions = [StreamingClassifier(model, **one) for one in options]
+    frames = [np.zeros((8, 6, 3), np.uint8)] * 2
+
+    with pytest.raises(SessionError, match="must have one fps and one restart_at_cuts"):
+        step_many(sessions, frames)
+    assert [session.num_frames for session in sessions] == [0, 0]
+
+
+@pytest.mark.parametrize("horizon_s", [None, 10.0])
+def test_each_cut_starts_the_stream_anew(horizon_s):
+    """Also one that is no more of a change than the cut some seconds before it."""
+    frames = _clip((0, 30), (1, 30), (2, 30))
+    session = _session(restart_at_cuts=True, horizon_s=horizon_s)
+
+    found = list(session.run(frames))
+
+    assert _labels(found) == ["red"] * 30 + ["green"] * 30 + ["blue"] * 30
+    assert [one.frames_seen for one in found] == [*range(1, 31)] * 3
+
+
 def test_published_weights_see_the_next_action(shared_data):
     """After 36 seconds of one action in a real video the next one is seen, with default settings."""
     session = StreamingClassifier.load(shared_data("movinet_a0_int8.tflite"), threads=1)
