@@ -150,7 +150,7 @@ class StreamingClassifier(Session):
                 `None` never does.
             restart_at_cuts: Whether to start the stream anew at a scene cut: a frame whose 8 x 8 thumbnail differs from
                 those of all of the last ten seconds by more than 0.08 (mean absolute difference, 0 to 1) and by
-                more than twice as much as usual.
+                more than twice as much as usual, and more than any frame of the last 0.4 horizons did.
 
         Raises:
             ArrayError: If *horizon_s* or *max_gap_s* is no number of seconds above 0.
