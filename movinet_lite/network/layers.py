@@ -25,6 +25,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from movinet_lite.network.spec import Activation, Gate
 from movinet_lite.network.tensorflow import keras, tf
@@ -46,6 +47,7 @@ __all__ = [
     "convolve_over_space",
     "encode_position",
     "hard_swish",
+    "position_frequencies",
     "swish",
 ]
 
@@ -428,10 +430,15 @@ def encode_position(counts: Tensor, channels: int) -> Tensor:
     Returns:
         ``(rows, 1, 1, channels)`` float32; position 0 is that of a stream's first frame.
     """
-    exponents = np.arange(0, channels, 2, dtype=np.float32) / np.float32(channels)
-    frequencies = 1.0 / np.power(np.float32(_LONGEST_WAVE), exponents)
-    angles = (counts - 1.0) * tf.constant(frequencies.reshape(1, 1, 1, -1))
+    frequencies = position_frequencies(channels).reshape(1, 1, 1, -1)
+    angles = (counts - 1.0) * tf.constant(frequencies)
     return tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)
+
+
+def position_frequencies(channels: int) -> NDArray[np.float32]:
+    """Return the frequencies of the positional encoding [4], ``(channels / 2,)``, in radians a frame."""
+    exponents = np.arange(0, channels, 2, dtype=np.float32) / np.float32(channels)
+    return 1.0 / np.power(np.float32(_LONGEST_WAVE), exponents)
 
 
 class SqueezeExcitation(keras.layers.Layer):

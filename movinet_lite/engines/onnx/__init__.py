@@ -1,0 +1,1 @@
+"""Runs ONNX files of ours with ONNX Runtime, on a CPU or an accelerator."""

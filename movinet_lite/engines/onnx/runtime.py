@@ -1,0 +1,157 @@
+"""Opens ONNX files with ONNX Runtime: the one place that imports it.
+
+References:
+    [1] ONNX Runtime, "Execution Providers", https://onnxruntime.ai/docs/execution-providers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+import attrs
+
+from movinet_lite.engines.threads import available_cores
+from movinet_lite.errors import MissingDependencyError, ModelError, said_by
+from movinet_lite.network.onnx_file import parse_onnx_facts
+from movinet_lite.network.spec import NetworkSpec
+from movinet_lite.network.variants import Mode, check_mode
+
+__all__ = ["OnnxSession", "Provider", "open_session"]
+
+Provider: TypeAlias = Literal[
+    "cpu", "cuda", "tensorrt", "openvino", "coreml", "directml"
+]
+"""The execution provider [1] that computes."""
+
+
+@attrs.frozen
+class _Target:
+    """A provider: its name in ONNX Runtime, the package that has it, and where it keeps tensors."""
+
+    name: str
+    package: str
+    device: str = "cpu"
+
+
+_TARGETS: Final[dict[str, _Target]] = {  # [1]
+    "cpu": _Target("CPUExecutionProvider", "onnxruntime"),
+    "cuda": _Target("CUDAExecutionProvider", "onnxruntime-gpu", "cuda"),
+    "tensorrt": _Target("TensorrtExecutionProvider", "onnxruntime-gpu", "cuda"),
+    "openvino": _Target("OpenVINOExecutionProvider", "onnxruntime-openvino"),
+    "coreml": _Target("CoreMLExecutionProvider", "onnxruntime"),
+    "directml": _Target("DmlExecutionProvider", "onnxruntime-directml", "dml"),
+}
+
+
+@attrs.frozen
+class OnnxSession:
+    """An open ONNX file.
+
+    Attributes:
+        session: The ``InferenceSession`` of ONNX Runtime.
+        spec: What the file says of its model.
+        device: Where the provider keeps tensors: ``"cpu"``, ``"cuda"`` or ``"dml"``.
+        source: What to call the model in messages.
+    """
+
+    session: Any
+    spec: NetworkSpec
+    device: str
+    source: str
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what ONNX Runtime raises within into a `ModelError`."""
+        try:
+            yield
+        except ModelError:
+            raise
+        except Exception as error:  # ONNX Runtime has a class for each kind of failure
+            raise ModelError(
+                f"ONNX Runtime must be able to run the model; it says: {said_by(error)}",
+                self.source,
+            ) from error
+
+
+def open_session(
+    path: str | Path,
+    mode: Mode,
+    *,
+    provider: Provider | None = None,
+    threads: int | None = None,
+    source: str | None = None,
+) -> OnnxSession:
+    """Open an ONNX file that this library wrote.
+
+    Args:
+        path: The file.
+        mode: What the model has to be.
+        provider: What computes; `None` for the CPU.
+        threads: Number of CPU threads; `None` for one for each core.
+        source: What to call the model in messages; *path* if `None`.
+
+    Raises:
+        MissingDependencyError: If ONNX Runtime is not installed.
+        ModelError: If there is no such file or provider, or the file is of another mode or not of this library.
+    """
+    source = source or str(path)
+    runtime = _import_runtime()
+    target = _target(runtime, provider or "cpu", source)
+    if not Path(path).is_file():
+        raise ModelError("an ONNX model must be a file; there is none", source)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads or available_cores()
+    options.log_severity_level = 3  # errors
+    try:
+        session = runtime.InferenceSession(
+            str(path), options, providers=[target.name]
+        )
+    except Exception as error:
+        raise ModelError(
+            f"an ONNX model must be a file that ONNX Runtime can load; it says: {said_by(error)} (damaged? export it again)",
+            source,
+        ) from error
+    if target.name not in session.get_providers():
+        raise ModelError(
+            f"the execution provider {provider!r} must start; ONNX Runtime fell back to "
+            f"{', '.join(session.get_providers())} (are its driver and libraries installed?)",
+            source,
+        )
+    spec = parse_onnx_facts(session.get_modelmeta().custom_metadata_map, source)
+    if spec is None:
+        raise ModelError(
+            "an ONNX model must be a file that this library exported; this one is not (export it with: movinet-lite export "
+            "NAME.onnx --to onnx --model MODEL)",
+            source,
+        )
+    check_mode(spec.mode, mode, source)
+    return OnnxSession(session, spec, target.device, source)
+
+
+def _import_runtime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependencyError("onnxruntime", "onnx") from error
+    return onnxruntime
+
+
+def _target(runtime: Any, provider: str, source: str) -> _Target:
+    if provider not in _TARGETS:
+        raise ModelError(
+            f"provider must be one of {', '.join(get_args(Provider))}; got {provider!r}",
+            source,
+        )
+    target = _TARGETS[provider]
+    available = runtime.get_available_providers()
+    if target.name not in available:
+        here = [name for name, other in _TARGETS.items() if other.name in available]
+        raise ModelError(
+            f"the execution provider {provider!r} must be part of the installed ONNX Runtime; it has {', '.join(here)} "
+            f"(pip install {target.package})",
+            source,
+        )
+    return target
