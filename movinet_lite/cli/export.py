@@ -25,12 +25,13 @@ def add_commands(commands: Any) -> None:
         commands,
         "export",
         _export,
-        summary="write a model as a LiteRT file or a SavedModel",
-        description="Write a model as a LiteRT file or a SavedModel, and check that it computes the same.",
+        summary="write a model as a LiteRT file, an ONNX file or a SavedModel",
+        description="Write a model as a LiteRT file, an ONNX file or a SavedModel, and check that it computes the same.",
         examples=(
             "export a0.tflite --model a0",
             "export a0_small.tflite --model a0 --quantize float16",
             "export a0_base.tflite --model a0 --mode base",
+            "export a0.onnx --model a0",
             "export my_model --to saved_model --model downloads/a2",
         ),
     )
@@ -40,9 +41,8 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument(
         "--to",
-        choices=("litert", "saved_model"),
-        default="litert",
-        help="the form (default: %(default)s)",
+        choices=("litert", "onnx", "saved_model"),
+        help="the form (default: onnx for a path that ends in .onnx, else litert)",
     )
     parser.add_argument(
         "--mode",

@@ -47,7 +47,7 @@ from movinet_lite.network.litert_file import read_litert_info
 from movinet_lite.network.spec import assumption_of, read_facts
 from movinet_lite.network.variants import Mode, Variant
 
-__all__ = ["load_compiled"]
+__all__ = ["load_compiled", "name_of_entry"]
 
 # For `run`. More frames a call share the weights, fewer stay in the processor's caches; see docs/performance.
 _FRAMES_OF_LONG_CALL: Final = {"t0": 16, "a0": 16}
@@ -117,21 +117,8 @@ class _Job:
     streams: int
 
     def name(self) -> str:
-        """Return how the names of its entries in the cache begin, which differs where what is computed differs."""
-        digest = hashlib.sha256(repr((_FORMAT, self.mode, self.frame_size)).encode())
-        if self.path.is_file():
-            name = self.path.stem
-            digest.update(_checksum(self.path).encode())
-        else:
-            name = self.path.name
-            if facts := read_facts(self.path):
-                digest.update(repr(attrs.evolve(facts, labels=None)).encode())
-            for file in sorted(self.path.rglob("*")):
-                if file.is_file() and _counts(file.relative_to(self.path)):
-                    digest.update(str(file.relative_to(self.path)).encode())
-                    digest.update(_checksum(file).encode())
-        name = name[:40].strip(".")  # a name with a dot before it is no entry
-        return f"{name}-{self.mode}-{digest.hexdigest()[:16]}"
+        """Return how the names of its entries in the cache begin."""
+        return name_of_entry(self.path, self.mode, self.frame_size)
 
     def kinds(self) -> list[str]:
         """Return what graphs it takes, each as the end of a name of an entry."""
@@ -151,6 +138,24 @@ class _Job:
             larger = _FRAMES_OF_LONG_CALL_OF_LARGER
             return Call(1, _FRAMES_OF_LONG_CALL.get(variant.name, larger))
         return Call(self.streams, 1)
+
+
+def name_of_entry(path: Path, mode: Mode, frame_size: FrameSize | None) -> str:
+    """Return how the names of a model's entries in the cache begin, which differs where what is computed differs."""
+    digest = hashlib.sha256(repr((_FORMAT, mode, frame_size)).encode())
+    if path.is_file():
+        name = path.stem
+        digest.update(_checksum(path).encode())
+    else:
+        name = path.name
+        if facts := read_facts(path):
+            digest.update(repr(attrs.evolve(facts, labels=None)).encode())
+        for file in sorted(path.rglob("*")):
+            if file.is_file() and _counts(file.relative_to(path)):
+                digest.update(str(file.relative_to(path)).encode())
+                digest.update(_checksum(file).encode())
+    name = name[:40].strip(".")  # a name with a dot before it is no entry
+    return f"{name}-{mode}-{digest.hexdigest()[:16]}"
 
 
 def _counts(file: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Write a model in another form: a LiteRT file for phones and small computers, or a SavedModel."""
+"""Write a model in another form: a LiteRT file, an ONNX file, or a SavedModel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import attrs
 import numpy as np
@@ -16,6 +16,7 @@ from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
 from movinet_lite.engines.native import quiet_start
+from movinet_lite.engines.onnx.opening import load_onnx
 from movinet_lite.engines.opening import open_network
 from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.hub import resolve_weights
@@ -34,12 +35,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Export", "ExportFormat", "Quantize", "export_model"]
 
-ExportFormat: TypeAlias = Literal["litert", "saved_model"]
-"""``"litert"``, a ``.tflite`` file; or ``"saved_model"``, a folder with the calling conventions of TF Hub."""
+ExportFormat: TypeAlias = Literal["litert", "saved_model", "onnx"]
+"""``"litert"``, a ``.tflite`` file; ``"onnx"``, an ``.onnx`` file; or ``"saved_model"``, a folder with the calling conventions of TF Hub."""
 
 Quantize: TypeAlias = Literal["float16", "dynamic"]
 """How the weights of a LiteRT file are stored: as float16, half the size; or as 8-bit integers, a quarter of the size,
 with activations quantised as they come."""
+
+
+_SUFFIXES: Final[dict[str, str]] = {"litert": ".tflite", "onnx": ".onnx"}
 
 
 @attrs.frozen
@@ -62,7 +66,7 @@ def export_model(
     source: str | Path,
     path: str | Path,
     *,
-    to: ExportFormat = "litert",
+    to: ExportFormat | None = None,
     mode: Mode = "stream",
     quantize: Quantize | None = None,
     frame_size: FrameSize | None = None,
@@ -74,10 +78,10 @@ def export_model(
     Args:
         source: A SavedModel or what fine-tuning wrote, as `StreamingClassifier.load` and `BaseClassifier.load` take it.
         path: The file or folder to write; it appears when it is whole.
-        to: In what form; see `ExportFormat`.
+        to: In what form; `None` for ``"onnx"`` where *path* ends in ``.onnx``, and ``"litert"`` elsewhere.
         mode: Whether it is a stream model or a base model.
         quantize: How to store the weights of a LiteRT file; `None` for float32.
-        frame_size: The ``(height, width)`` of the frames, the only one a LiteRT file takes; `None` for what the model
+        frame_size: The ``(height, width)`` of the frames, the only one a LiteRT or ONNX file takes; `None` for what the model
             was trained on.
         labels: The names of the classes, or the path of a file with one a line, to be written along; `None` for the
             model's own.
@@ -87,13 +91,17 @@ def export_model(
         ConversionError: If it cannot be written in this form, or computes something else.
         ModelError: If the model cannot be found or read, *path* is taken, or the options do not go together.
         LabelsError: If the labels are not as many as the classes.
+        MissingDependencyError: If a package is missing that this form needs.
     """
     path = Path(path)
+    if to is None:
+        to = "onnx" if path.suffix == _SUFFIXES["onnx"] else "litert"
     _check_options(path, to, quantize, source)
     found = resolve_weights(source, mode, offline=offline)
-    if found.suffix == ".tflite":
+    if found.suffix in _SUFFIXES.values():
         raise ModelError(
-            "only a SavedModel, a checkpoint or a .safetensors file can be written in another form; this is a .tflite file",
+            "only a SavedModel, a checkpoint or a .safetensors file can be written in another form; this is "
+            f"one that was written for a runtime: {found.name}",
             found,
         )
     network = open_network(
@@ -128,24 +136,31 @@ def _check_options(
         if value not in choices:
             listed = ", ".join(str(choice) for choice in choices)
             raise ModelError(f"{name} must be one of {listed}; got {value!r}", source)
-    if to == "saved_model" and quantize is not None:
+    if to != "litert" and quantize is not None:
         raise ModelError(
-            f"only a LiteRT file can be quantised; got quantize={quantize!r} with to='saved_model'",
+            f"only a LiteRT file can be quantised; got quantize={quantize!r} with to={to!r}",
             source,
         )
-    if to == "litert" and path.suffix != ".tflite":
-        raise ModelError(
-            f"a LiteRT file must be called something.tflite; got {path.name!r}", source
-        )
-    if to == "litert" and path.is_dir():
-        raise ModelError("a LiteRT file cannot be written where a folder is", path)
-    if to == "saved_model" and path.exists():
+    if suffix := _SUFFIXES.get(to):
+        form = {"litert": "a LiteRT file", "onnx": "an ONNX file"}[to]
+        if path.suffix != suffix:
+            raise ModelError(
+                f"{form} must be called something{suffix}; got {path.name!r}", source
+            )
+        if path.is_dir():
+            raise ModelError(f"{form} cannot be written where a folder is", path)
+    elif path.exists():
         raise ModelError("a SavedModel must be a new folder; this path is taken", path)
 
 
 def _write(
     network: Movinet, path: Path, to: ExportFormat, quantize: Quantize | None
 ) -> None:
+    if to == "onnx":
+        from movinet_lite.network.onnx_graph import export_onnx
+
+        export_onnx(network, path)
+        return
     with quiet_start():
         from movinet_lite.network.export import export_litert, export_saved_model
 
@@ -177,6 +192,8 @@ def _last_logits(
         from movinet_lite.engines.tensorflow.saved_models import load_saved_model
 
         model = load_saved_model(path, mode)
+    elif to == "onnx":
+        model = load_onnx(path, mode)
     else:
         model = load_tflite(path) if mode == "stream" else LiteRTClipModel(path)
     if mode == "base":

@@ -11,6 +11,8 @@ from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.compiled import load_compiled
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
+from movinet_lite.engines.onnx.opening import load_as_onnx, load_onnx
+from movinet_lite.engines.onnx.runtime import Provider
 from movinet_lite.engines.opening import check_form, known_labels, open_as_it_is
 from movinet_lite.errors import ConversionError, ModelError, MoViNetError, said_by
 from movinet_lite.hub import resolve_model, resolve_weights
@@ -18,9 +20,10 @@ from movinet_lite.network.variants import Mode
 
 __all__ = ["MAX_THREADS", "Engine", "load_model"]
 
-Engine: TypeAlias = Literal["auto", "litert", "tensorflow"]
-"""What computes: ``"tensorflow"`` runs a model as it is, ``"litert"`` a compiled model, ``"auto"`` the fastest that
-was checked to give the same logits."""
+Engine: TypeAlias = Literal["auto", "litert", "tensorflow", "onnx"]
+"""What computes: ``"tensorflow"`` runs a model as it is, ``"litert"`` a model compiled for LiteRT, ``"onnx"`` one exported
+for ONNX Runtime; ``"auto"`` is ONNX Runtime for an ``.onnx`` file, and for others the fastest on a CPU that was checked to
+give the same logits."""
 
 
 MAX_THREADS: Final = 1024
@@ -37,6 +40,7 @@ def load_model(
     frame_size: FrameSize | None = ...,
     streams: int = ...,
     offline: bool = ...,
+    provider: Provider | None = ...,
 ) -> ClipModel: ...
 @overload
 def load_model(
@@ -48,6 +52,7 @@ def load_model(
     frame_size: FrameSize | None = ...,
     streams: int = ...,
     offline: bool = ...,
+    provider: Provider | None = ...,
 ) -> StreamModel: ...
 def load_model(
     source: str | Path,
@@ -58,6 +63,7 @@ def load_model(
     frame_size: FrameSize | None = None,
     streams: int = 1,
     offline: bool = False,
+    provider: Provider | None = None,
 ) -> ClipModel | StreamModel:
     """Return the model at *source*, fetched first if need be.
 
@@ -70,6 +76,7 @@ def load_model(
         streams: How many streams shall be stepped in one call; only a model that the library compiles can. Others step
             them one by one, to the same predictions.
         offline: Whether the network must not be touched.
+        provider: The execution provider of ONNX Runtime, such as ``"cuda"``; `None` for the CPU.
 
     Warns:
         UserWarning: If *engine* is ``"auto"`` and the model does not compile, or the compiled model gives other logits;
@@ -80,18 +87,26 @@ def load_model(
         ConversionError: The same with *engine* ``"litert"``.
         ModelError: If the model cannot be found, fetched or read, or is not of this *mode*.
     """
-    if engine not in get_args(Engine):
-        raise ModelError(
-            f"engine must be one of {', '.join(get_args(Engine))}; got {engine!r}",
-            source,
-        )
-    if threads is not None:
-        _check_count("threads", threads, source, high=MAX_THREADS)
-    _check_count("streams", streams, source)
+    _check_options(source, engine, threads, streams)
     if frame_size is not None:
         frame_size = check_frame_size(frame_size)
-    find = resolve_weights if engine == "tensorflow" else resolve_model
+    find = resolve_weights if engine in {"tensorflow", "onnx"} else resolve_model
     path = find(source, mode, offline=offline)
+    if path.suffix == ".onnx" or engine == "onnx":
+        return _load_onnx(
+            path,
+            mode,
+            engine=engine,
+            threads=threads,
+            frame_size=frame_size,
+            provider=provider,
+            source=str(source),
+        )
+    if provider is not None:
+        raise ModelError(
+            f"provider={provider!r} is for ONNX Runtime; got engine={engine!r} (give engine='onnx', or an .onnx file)",
+            source,
+        )
     if streams > 1 and (path.suffix == ".tflite" or engine == "tensorflow"):
         warnings.warn(
             f"streams={streams} has no effect: only a model that the library compiles takes several streams in one call; "
@@ -129,6 +144,19 @@ def load_model(
         return model
 
 
+def _check_options(
+    source: str | Path, engine: object, threads: object, streams: object
+) -> None:
+    if engine not in get_args(Engine):
+        raise ModelError(
+            f"engine must be one of {', '.join(get_args(Engine))}; got {engine!r}",
+            source,
+        )
+    if threads is not None:
+        _check_count("threads", threads, source, high=MAX_THREADS)
+    _check_count("streams", streams, source)
+
+
 def _raise_if_final(error: Exception, engine: Engine, source: str | Path) -> None:
     """Raise what no other engine makes good: the model is of the other mode, or LiteRT was asked for."""
     if isinstance(error, ModelError) and error.received in get_args(Mode):
@@ -164,6 +192,39 @@ def _check_count(
         raise ModelError(
             f"{name} must be a whole number, {rule}; got {value!r}", source
         )
+
+
+def _load_onnx(
+    path: Path,
+    mode: Mode,
+    *,
+    engine: Engine,
+    threads: int | None,
+    frame_size: FrameSize | None,
+    provider: Provider | None,
+    source: str,
+) -> ClipModel | StreamModel:
+    if path.suffix == ".onnx":
+        if engine not in {"auto", "onnx"}:
+            raise ModelError(
+                f"only ONNX Runtime runs an .onnx file; got engine={engine!r} (use engine='onnx')",
+                source,
+            )
+        return load_onnx(path, mode, provider=provider, threads=threads, source=source)
+    if path.suffix == ".tflite":
+        raise ModelError(
+            "ONNX Runtime runs no .tflite file; use engine='litert'", source
+        )
+    check_form(path, mode, source)
+    return load_as_onnx(
+        path,
+        mode,
+        source=source,
+        provider=provider,
+        threads=threads,
+        frame_size=frame_size,
+        labels=known_labels(path, source),
+    )
 
 
 def _load_tflite(

@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 WHAT_A_MODEL_IS = (
-    "a model is a folder with saved_model.pb and variables/, a .tflite file, a checkpoint of the Model Garden, "
+    "a model is a folder with saved_model.pb and variables/, a .tflite or .onnx file, a checkpoint of the Model Garden, "
     "or what fine-tuning wrote (.safetensors)"
 )
 
@@ -46,12 +46,12 @@ def find_model(folder: Path) -> Path | None:
         folder: Where to look; folders inside it are not searched.
 
     Returns:
-        *folder* itself, for a SavedModel; or the ``.safetensors`` file in it, or else the ``.tflite`` file, if it is
-        the only one; or else the ``.index`` file of its latest checkpoint.
+        *folder* itself, for a SavedModel; or the ``.safetensors`` file in it, or else the ``.tflite`` file, or else
+        the ``.onnx`` file, if it is the only one; or else the ``.index`` file of its latest checkpoint.
     """
     if (folder / "saved_model.pb").is_file():
         return folder
-    files = _files(folder, ".safetensors") or _files(folder, ".tflite")
+    files = _model_files(folder)
     if not files:
         return _latest_checkpoint(folder)
     return files[0] if len(files) == 1 else None
@@ -70,6 +70,14 @@ def _latest_checkpoint(folder: Path) -> Path | None:
     found = _files(folder, ".index")
     # The variables of a SavedModel are one of these; without its graph they are not what someone means.
     return found[0] if len(found) == 1 and found[0].stem != "variables" else None
+
+
+def _model_files(folder: Path) -> list[Path]:
+    """Return the model files in a folder, of the first kind that there is."""
+    for suffix in (".safetensors", ".tflite", ".onnx"):
+        if files := _files(folder, suffix):
+            return files
+    return []
 
 
 def _files(folder: Path, suffix: str) -> list[Path]:
@@ -119,7 +127,7 @@ def _what_is_no_model(path: Path) -> str | None:
     """Return why *path*, which is no folder, is no model either; `None` if it is one."""
     if not path.exists():
         return "there is no file or folder at this path"
-    if path.suffix in {".safetensors", ".index"} or _is_tflite(path):
+    if path.suffix in {".safetensors", ".onnx", ".index"} or _is_tflite(path):
         return None
     if path.suffix == ".tflite":
         return (
@@ -137,7 +145,7 @@ def _check_local_folder(path: Path, source: str | os.PathLike[str]) -> Path:
     model = find_model(path)
     if model is not None:
         return model
-    if files := _files(path, ".safetensors") or _files(path, ".tflite"):
+    if files := _model_files(path):
         names = ", ".join(file.name for file in files)
         problem = f"this folder holds several, pass the path of one: {names}"
     elif nested := find_model_within(path):

@@ -82,7 +82,7 @@ def resolve_model(
         progress: Whether to draw a bar on standard error while downloading; `None` if that is a terminal.
 
     Returns:
-        The folder of a SavedModel, a ``.tflite`` file, a ``.safetensors`` file, or the ``.index`` file of a checkpoint.
+        The folder of a SavedModel, a ``.tflite``, ``.onnx`` or ``.safetensors`` file, or the ``.index`` file of a checkpoint.
         Whether it really is a MoViNet is for
         the engine to see.
 

@@ -61,20 +61,19 @@ def parse_onnx_facts(
     try:
         facts = json.loads(text)
         found = facts.pop("format")
-        if found != FORMAT:
-            raise ModelError(
-                f"an ONNX file must be of format {FORMAT}; this one is of format {found} (written by a later release?)",
-                source,
-            )
-        return parse_facts(facts)
-    except ModelError:
-        raise
+        spec = parse_facts(facts) if found == FORMAT else None
     except (ValueError, KeyError, TypeError, AttributeError, MoViNetError) as error:
         raise ModelError(
             f"the facts in an ONNX file must be readable; {FACTS_KEY!r} in its metadata is not: {error} (damaged? export "
             "it again)",
             source,
         ) from error
+    if spec is None:
+        raise ModelError(
+            f"an ONNX file must be of format {FORMAT}; this one is of format {found} (written by a later release?)",
+            source,
+        )
+    return spec
 
 
 def to_onnx_states(own: States) -> dict[str, NDArray[Any]]:

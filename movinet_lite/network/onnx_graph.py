@@ -179,9 +179,7 @@ class _Graph:
         """Add an activation of the backbone."""
         if activation == "swish":
             return self.add("Mul", x, self.add("Sigmoid", x))
-        return self.add(
-            "Mul", x, self.add("HardSigmoid", x, alpha=1.0 / 6.0, beta=0.5)
-        )
+        return self.add("Mul", x, self.add("HardSigmoid", x, alpha=1.0 / 6.0, beta=0.5))
 
     def spatial_mean(self, x: str) -> str:
         """Add the mean over the pixels of each picture."""
@@ -259,9 +257,7 @@ class _Streams:
         name = f"state/{path}/stream_buffer"
         height, width = graph.size
         self._declare(name, ["batch", channels, length, height * width])
-        row = graph.add(
-            "Reshape", x, graph.constant([0, channels, 1, height * width])
-        )
+        row = graph.add("Reshape", x, graph.constant([0, channels, 1, height * width]))
         window = graph.add("Concat", name, row, axis=2)
         start, end, axis = (graph.constant([value]) for value in (1, length + 1, 2))
         graph.add("Slice", window, start, end, axis, output=NEXT + name)
@@ -280,7 +276,9 @@ class _Streams:
         frequencies = position_frequencies(channels).reshape(1, -1, 1, 1)
         index = graph.add("Sub", self.count, graph.constant(np.ones((), np.float32)))
         angles = graph.add("Mul", index, graph.constant(frequencies))
-        return graph.add("Concat", graph.add("Sin", angles), graph.add("Cos", angles), axis=1)
+        return graph.add(
+            "Concat", graph.add("Sin", angles), graph.add("Cos", angles), axis=1
+        )
 
 
 def _build_stream(graph: _Graph, network: Movinet) -> tuple[list[Any], list[Any]]:
@@ -302,7 +300,12 @@ def _build_stream(graph: _Graph, network: Movinet) -> tuple[list[Any], list[Any]
         x = graph.activate(x, options.activation)
         if bottleneck.feature_in_time is not None:
             x = _convolve_in_time(
-                graph, streams, path, x, bottleneck.feature_in_time, options.activation
+                graph,
+                streams,
+                path,
+                x,
+                layer=bottleneck.feature_in_time,
+                activation=options.activation,
             )
         mean = graph.spatial_mean(x)
         squeeze = graph.add(
@@ -330,8 +333,9 @@ def _build_stream(graph: _Graph, network: Movinet) -> tuple[list[Any], list[Any]
 
 
 def _convolve_in_time(
-    graph: _Graph, streams: _Streams, path: str, x: str, layer: Any, activation: str
+    graph: _Graph, streams: _Streams, path: str, x: str, *, layer: Any, activation: str
 ) -> str:
+    """Add a causal depthwise convolution over time."""
     length, _, channels, _ = layer.kernel.shape
     window = streams.window(path, x, channels, length - 1)
     height, width = graph.size

@@ -64,5 +64,8 @@ class OnnxClipModel:
             )
         with self._open.errors():
             return np.concatenate(
-                [self._open.session.run(["logits"], {"image": clip})[0] for clip in clips]
+                [
+                    self._open.session.run(["logits"], {"image": clip})[0]
+                    for clip in clips
+                ]
             )

@@ -106,9 +106,7 @@ def open_session(
     options.intra_op_num_threads = threads or available_cores()
     options.log_severity_level = 3  # errors
     try:
-        session = runtime.InferenceSession(
-            str(path), options, providers=[target.name]
-        )
+        session = runtime.InferenceSession(str(path), options, providers=[target.name])
     except Exception as error:
         raise ModelError(
             f"an ONNX model must be a file that ONNX Runtime can load; it says: {said_by(error)} (damaged? export it again)",

@@ -104,7 +104,9 @@ class OnnxStreamModel:
         self._check_frame_size(frames.shape[1:3])
         logits, after = self._run(frames, self._together(states))
         lanes = range(len(frames))
-        return logits, [OnnxStates(after.tensors, lane, self._open.spec) for lane in lanes]
+        return logits, [
+            OnnxStates(after.tensors, lane, self._open.spec) for lane in lanes
+        ]
 
     def _run(
         self, frames: NDArray[np.float32], states: OnnxStates

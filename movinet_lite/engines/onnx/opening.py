@@ -1,0 +1,135 @@
+"""Opens ONNX files as models: files that exist, and files made once from another form and kept in the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from movinet_lite.arrays import FrameSize
+from movinet_lite.engines.base import ClipModel, StreamModel
+from movinet_lite.engines.compiled import name_of_entry
+from movinet_lite.engines.onnx.clips import OnnxClipModel
+from movinet_lite.engines.onnx.runtime import Provider
+from movinet_lite.engines.onnx.streams import OnnxStreamModel
+from movinet_lite.engines.opening import open_to_compile
+from movinet_lite.errors import ConversionError
+from movinet_lite.hub.cache import (
+    compiled_folder,
+    locked,
+    new_folder,
+    read_note,
+    write_note,
+)
+from movinet_lite.network.agreement import (
+    COMPILED_TOLERANCE,
+    PROBE_FRAMES,
+    agrees,
+    largest_difference,
+    probe_clip,
+)
+from movinet_lite.network.spec import read_facts
+from movinet_lite.network.variants import Mode
+
+__all__ = ["load_as_onnx", "load_onnx"]
+
+_FILE: Final = "model.onnx"
+
+
+def load_onnx(
+    path: str | Path,
+    mode: Mode,
+    *,
+    provider: Provider | None = None,
+    threads: int | None = None,
+    source: str | None = None,
+    labels: tuple[str, ...] | None = None,
+) -> ClipModel | StreamModel:
+    """Return the model in an ``.onnx`` file that this library exported.
+
+    Args:
+        path: The file.
+        mode: What the model has to be.
+        provider: What computes; `None` for the CPU.
+        threads: Number of CPU threads; `None` for one for each core.
+        source: What to call the model in messages; *path* if `None`.
+        labels: The labels of the classes; `None` for those in the file.
+
+    Raises:
+        LabelsError: If the labels are not as many as the classes.
+        MissingDependencyError: If ONNX Runtime is not installed.
+        ModelError: If it is no such file, or the provider is not there.
+    """
+    kind = OnnxClipModel if mode == "base" else OnnxStreamModel
+    return kind(path, provider=provider, threads=threads, source=source, labels=labels)
+
+
+def load_as_onnx(
+    path: Path,
+    mode: Mode,
+    *,
+    source: str,
+    provider: Provider | None = None,
+    threads: int | None = None,
+    frame_size: FrameSize | None = None,
+    labels: tuple[str, ...] | None = None,
+) -> ClipModel | StreamModel:
+    """Return the model at *path* as an ONNX model, from the cache if it was exported before.
+
+    Args:
+        path: The folder of a SavedModel, a checkpoint, or the ``.safetensors`` file of a network.
+        mode: As in `load_onnx`.
+        source: As there.
+        provider: As there.
+        threads: As there.
+        frame_size: The ``(height, width)`` to export for; `None` for what the model was trained on.
+        labels: As there.
+
+    Raises:
+        ConversionError: If the exported model gives other logits than its source.
+        MissingDependencyError: If ONNX, ONNX Runtime or, for the export, TensorFlow is not installed.
+        ModelError: If it cannot be read, or is not of this *mode*.
+    """
+    entry = compiled_folder() / f"{name_of_entry(path, mode, frame_size)}-onnx"
+    if read_note(entry) is None:
+        with locked(entry):
+            if read_note(entry) is None:
+                with new_folder(entry) as folder:
+                    _export(path, mode, source, frame_size, folder)
+    if labels is None and path.is_dir() and (facts := read_facts(path)):
+        labels = facts.labels  # which may have changed since
+    return load_onnx(
+        entry / _FILE,
+        mode,
+        provider=provider,
+        threads=threads,
+        source=source,
+        labels=labels,
+    )
+
+
+def _export(
+    path: Path, mode: Mode, source: str, frame_size: FrameSize | None, folder: Path
+) -> None:
+    """Write the file and a note into *folder*, and see that it agrees with its source."""
+    from movinet_lite.network.onnx_graph import export_onnx
+
+    reference, network = open_to_compile(path, mode, source, frame_size=frame_size)
+    export_onnx(network, folder / _FILE)
+    exported = load_onnx(folder / _FILE, mode, source=source)
+    size = network.spec.frame_size
+    frames = probe_clip(PROBE_FRAMES, *size)[0]
+    logits = []
+    for model in (exported, reference):
+        if isinstance(model, ClipModel):
+            logits.append(model.predict(frames[np.newaxis]))
+        else:
+            logits.append(model.step(frames, model.init_states(size))[0])
+    difference = largest_difference(*logits)
+    if not agrees(difference, COMPILED_TOLERANCE):
+        raise ConversionError(
+            f"{source}: an exported model must give the logits of its source to {COMPILED_TOLERANCE:g} of the largest; "
+            f"this one differs by {difference:.1e}"
+        )
+    write_note(folder, source=source, mode=mode, difference=difference)

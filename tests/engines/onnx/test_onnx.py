@@ -1,0 +1,269 @@
+"""Models in ONNX files: they compute what the network computes, and say what it is."""
+
+import sys
+
+import numpy as np
+import onnx
+import pytest
+
+from movinet_lite import BaseClassifier, StreamingClassifier, step_many
+from movinet_lite.cli import main
+from movinet_lite.engines.exporting import export_model
+from movinet_lite.engines.loading import load_model
+from movinet_lite.errors import MissingDependencyError, ModelError
+from movinet_lite.network.files import save_network
+from movinet_lite.network.model import build_movinet
+from movinet_lite.network.onnx_file import FACTS_KEY
+from movinet_lite.network.onnx_graph import export_onnx
+from tests.networks import (
+    LABELS,
+    SIZE,
+    assert_same_logits,
+    moving_clips,
+    randomise,
+    small_network,
+    tiny_variant,
+)
+
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny():
+    with tiny_variant():
+        yield
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A stream network in which every weight shows."""
+    return small_network("stream", labels=LABELS, frame_size=SIZE, fps=7.5)
+
+
+@pytest.fixture(scope="module")
+def weights(network, tmp_path_factory):
+    """The network as fine-tuning would write it."""
+    path = tmp_path_factory.mktemp("weights") / "network.safetensors"
+    save_network(network, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def file(weights, tmp_path_factory):
+    """The network as an ONNX file."""
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    assert export_model(weights, path).difference < TOLERANCE
+    return path
+
+
+@pytest.fixture
+def classifier(file):
+    """A session over the file, as published."""
+    return StreamingClassifier.load(file, horizon_s=None, threads=1)
+
+
+def test_two_hundred_steps_stay_those_of_the_network(network, classifier):
+    """Frame by frame, the logits are the network's, to the end of a long stream."""
+    clip = moving_clips(frames=200)
+
+    logits = np.stack([classifier.step(frame).logits for frame in clip[0]])
+
+    assert_same_logits(logits, network.call_by_frame(clip)[0], TOLERANCE)
+
+
+def test_a_file_says_what_the_model_was_trained_on(classifier):
+    """Labels, frame size and frame rate travel with the file."""
+    info = classifier.info
+
+    assert (info.engine, info.labels, info.frame_size, info.fps) == (
+        "onnx",
+        LABELS,
+        SIZE,
+        7.5,
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gate": "keras2_hard_sigmoid"},
+        {"gate": "sigmoid", "activation": "swish"},
+        {"positional_encoding": True},
+    ],
+)
+def test_every_kind_of_stream_network_is_written_right(options, tmp_path):
+    """Gates, activations and the positional encoding compute the same as in the network."""
+    network = small_network("stream", frame_size=SIZE, labels=LABELS, **options)
+    export_onnx(network, tmp_path / "model.onnx")
+    clip = moving_clips(frames=5)
+
+    model = load_model(tmp_path / "model.onnx", "stream")
+    logits, _ = model.step(clip[0], model.init_states(SIZE))
+
+    assert_same_logits(logits, network.call_by_frame(clip)[0], TOLERANCE)
+
+
+@pytest.mark.parametrize("frames", [1, 4, 9])
+def test_a_base_model_takes_clips_of_any_length(frames, tmp_path):
+    """One file serves every length, and agrees with the network."""
+    network = small_network("base", labels=LABELS, frame_size=SIZE)
+    export_onnx(network, tmp_path / "model.onnx")
+    clip = moving_clips(frames=frames)
+
+    prediction = BaseClassifier.load(tmp_path / "model.onnx").predict(clip[0])
+
+    assert_same_logits(prediction.logits, np.asarray(network(clip))[0], TOLERANCE)
+
+
+def test_a_frame_size_may_be_chosen(network, weights, tmp_path):
+    """A file for other frames computes what the network computes on them."""
+    export_model(weights, tmp_path / "small.onnx", frame_size=(24, 31))
+    clip = moving_clips(frames=3, size=(24, 31))
+
+    model = load_model(tmp_path / "small.onnx", "stream")
+    logits, _ = model.step(clip[0], model.init_states((24, 31)))
+
+    assert_same_logits(logits, network.call_by_frame(clip)[0], TOLERANCE)
+
+
+def test_states_are_the_published_ones_on_every_engine(classifier, weights):
+    """States read from ONNX Runtime go on in LiteRT, and the other way round."""
+    clip = moving_clips(frames=6)[0]
+    other = StreamingClassifier.load(weights, horizon_s=None)
+    for session in (classifier, other):
+        for frame in clip[:3]:
+            session.step(frame)
+
+    assert list(classifier.states) == list(other.states)
+    for name, value in classifier.states.items():
+        np.testing.assert_allclose(value, other.states[name], atol=1e-4, err_msg=name)
+    classifier.states, other.states = other.states, classifier.states
+    for frame in clip[3:]:
+        expected = other.step(frame).logits
+        assert_same_logits(classifier.step(frame).logits, expected, TOLERANCE)
+
+
+def test_streams_of_any_age_share_a_call(classifier):
+    """Streams that join late, stay away and come back get the logits of streams stepped alone."""
+    clip = moving_clips(frames=8)[0]
+    sessions = [classifier.new_session() for _ in range(3)]
+    alone = [classifier.new_session() for _ in range(3)]
+
+    for turn in ((0, 1, 2), (0, 1, 2), (0, 2), (2, 0), (1, 0, 2)):
+        predictions = step_many([sessions[i] for i in turn], [clip[i] for i in turn])
+        for place, prediction in zip(turn, predictions, strict=True):
+            expected = alone[place].step(clip[place]).logits
+            assert_same_logits(prediction.logits, expected, TOLERANCE)
+
+
+def test_a_step_leaves_the_states_it_was_given(classifier):
+    """The engine's step is pure: the same states give the same logits again."""
+    model, frames = classifier.model, moving_clips(frames=2)[0]
+    _, states = model.step(frames, model.init_states(SIZE))
+
+    first, _ = model.step(frames, states)
+    again, _ = model.step(frames, states)
+
+    np.testing.assert_array_equal(first, again)
+
+
+def test_other_forms_run_with_onnx_runtime(weights, network, tmp_path, monkeypatch):
+    """engine='onnx' exports a model once, and finds it in the cache from then on."""
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
+    clip = moving_clips(frames=2)
+
+    loaded = load_model(weights, "stream", engine="onnx")
+    logits, _ = loaded.step(clip[0], loaded.init_states(SIZE))
+
+    assert_same_logits(logits, network.call_by_frame(clip)[0], TOLERANCE)
+    monkeypatch.setitem(sys.modules, "movinet_lite.network.onnx_graph", None)
+    assert load_model(weights, "stream", engine="onnx").info.labels == LABELS
+
+
+def test_the_command_line_exports_and_streams(weights, tmp_path, capsys):
+    """A path that ends in .onnx says the form."""
+    target = tmp_path / "model.onnx"
+
+    assert main(["export", str(target), "--model", str(weights)]) == 0
+
+    assert "logits within" in capsys.readouterr().out
+    assert onnx.load(target).graph.input[0].name == "image"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "litert"}, "only ONNX Runtime runs an .onnx file"),
+        ({"provider": "cuda"}, r"'cuda' must be part of .*pip install onnxruntime-gpu"),
+        ({"provider": "npu"}, "provider must be one of cpu, cuda"),
+    ],
+)
+def test_what_cannot_run_a_file_is_said(file, options, message):
+    """Another engine, a provider that is not installed, and one that does not exist are errors that say what to do."""
+    with pytest.raises(ModelError, match=message):
+        load_model(file, "stream", **options)
+
+
+def test_a_provider_is_for_onnx_runtime(weights):
+    """A provider without ONNX Runtime is refused, since it would be ignored."""
+    with pytest.raises(ModelError, match=r"give engine='onnx', or an \.onnx file"):
+        load_model(weights, "stream", provider="cpu")
+
+
+def test_a_stream_model_is_no_base_model(file):
+    """A file of the other mode is refused in the words of every other form."""
+    with pytest.raises(ModelError, match="StreamingClassifier"):
+        BaseClassifier.load(file)
+
+
+def test_files_of_others_and_damaged_ones_are_refused(file, tmp_path):
+    """What is no ONNX file, or none of this library, gets one clear error."""
+    (tmp_path / "text.onnx").write_text("no model")
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(file.read_bytes()[:5000])
+    other = onnx.load(file)
+    del other.metadata_props[:]
+    onnx.save(other, tmp_path / "other.onnx")
+    onnx.helper.set_model_props(other, {FACTS_KEY: '{"format": 99}'})
+    onnx.save(other, tmp_path / "later.onnx")
+
+    for name, message in (
+        ("text", "must be a file that ONNX Runtime can load"),
+        ("cut", "must be a file that ONNX Runtime can load"),
+        ("other", "must be a file that this library exported"),
+        ("later", "must be of format 1; this one is of format 99"),
+        ("none", "there is no file or folder at this path"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            load_model(tmp_path / f"{name}.onnx", "stream")
+
+
+def test_a_missing_package_is_named(file, monkeypatch):
+    """Without ONNX Runtime the error says what to install."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+    with pytest.raises(MissingDependencyError, match=r"movinet-lite\[onnx\]"):
+        load_model(file, "stream")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a0", "a3"])
+@pytest.mark.parametrize("mode", ["stream", "base"])
+def test_published_variants_are_written_right(name, mode, tmp_path):
+    """A0, and A3 with its positional encoding, at their own frame size."""
+    network = build_movinet(name, mode, 600, labels=[str(i) for i in range(600)])
+    randomise(network, 0)
+    for weight_name, weight in network.named_weights.items():
+        if weight_name.endswith("scale"):
+            weight.assign(np.full(weight.shape, 0.2, np.float32))
+    export_onnx(network, tmp_path / "model.onnx")
+    clip = moving_clips(frames=4, size=network.spec.frame_size)
+
+    model = load_model(tmp_path / "model.onnx", mode)
+
+    if mode == "stream":
+        logits, _ = model.step(clip[0], model.init_states(network.spec.frame_size))
+        expected = network.call_by_frame(clip)[0]
+    else:
+        logits, expected = model.predict(clip), network(clip)
+    assert_same_logits(logits, expected, TOLERANCE)
