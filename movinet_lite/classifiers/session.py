@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import ClassVar, NoReturn, Self, SupportsIndex
 
 from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
-from movinet_lite.engines import Engine, load_model
+from movinet_lite.engines import Engine, Provider, load_model
 from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.labels import check_labels, kinetics_600_labels, load_labels
 from movinet_lite.network.variants import Mode, check_mode, evaluation_short_side
-from movinet_lite.video import Fit
+from movinet_lite.video import Fit, FrameReader, read_frames
 from movinet_lite.video.scaling import check_fit
 
 __all__ = ["Session"]
@@ -61,13 +61,14 @@ class Session:
         fps: float | None = None,
         fit: Fit = "stretch",
         offline: bool = False,
+        provider: Provider | None = None,
     ) -> Self:
         """Return a classifier for the model at *source*.
 
         Args:
             source: ``"a0"`` to ``"a5"``; ``"demo"``, a stream model that ships with the package; an address on TF Hub or
                 Kaggle; another address of an archive; or the path of a SavedModel, a ``.tflite`` file (for clips: one
-                that this library wrote), or what fine-tuning wrote.
+                that this library wrote), an ``.onnx`` file that this library wrote, or what fine-tuning wrote.
             labels: The names of the classes in the order of the logits, or the path of a file with one a line;
                 `None` for the model's own (Kinetics-600 for the published models).
             engine: What computes; see `Engine`.
@@ -77,6 +78,8 @@ class Session:
             fit: How a frame of another size is scaled; see `prepare_frame`.
             offline: Whether the network must not be touched; the environment variable
                 ``MOVINET_LITE_OFFLINE=1`` says so for all calls.
+            provider: The execution provider of ONNX Runtime that computes, such as ``"cuda"``; `None` for the CPU. For
+                ``.onnx`` files and *engine* ``"onnx"``.
 
         Raises:
             ModelError: If the model cannot be found, fetched or read, or is of the other mode.
@@ -89,6 +92,7 @@ class Session:
             threads=threads,
             frame_size=frame_size,
             offline=offline,
+            provider=provider,
         )
         return cls(model, labels, frame_size=frame_size, fps=fps, fit=fit)
 
@@ -144,14 +148,17 @@ class Session:
         if self._closed:
             raise SessionError("the session must be open; it has been closed")
 
-    def _trained_fps(self) -> float:
-        """Return the frame rate to read a video at, or refuse to guess it."""
+    def _read_video(
+        self, path: str | Path, start_s: float | None, end_s: float | None
+    ) -> FrameReader:
+        """Open a video at the frame rate that the model was trained on, or refuse to guess it."""
+        self._check_open()
         if self._fps is None:
             raise ModelError(
                 "the model must know how many frames per second it was trained on; it does not (give them: fps=5)",
                 self._info.source,
             )
-        return self._fps
+        return read_frames(path, fps=self._fps, start_s=start_s, end_s=end_s)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         # copy.copy, copy.deepcopy and pickle all come here. A copy would share its lock and its states with the first.

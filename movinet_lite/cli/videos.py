@@ -25,7 +25,7 @@ from movinet_lite.cli.arguments import (
     threads,
 )
 from movinet_lite.cli.output import FAILED, complain, progress_bar
-from movinet_lite.engines.loading import Engine
+from movinet_lite.engines import Engine, Provider
 from movinet_lite.errors import ArrayError, SessionError, VideoError
 from movinet_lite.labels import kinetics_600_labels, load_labels
 from movinet_lite.predictions import LabelFilter
@@ -121,6 +121,11 @@ def add_model_and_frames(
         choices=get_args(Engine),
         default="auto",
         help="what computes (default: auto, the fastest that gives the same result)",
+    )
+    model.add_argument(
+        "--provider",
+        choices=get_args(Provider),
+        help="the execution provider of ONNX Runtime, for .onnx files and --engine onnx (default: cpu)",
     )
     model.add_argument(
         "--threads",
@@ -246,6 +251,7 @@ def load_options(args: argparse.Namespace) -> dict[str, Any]:
         "fps": args.fps,
         "fit": args.fit,
         "offline": args.offline,
+        "provider": args.provider,
         **({"horizon_s": args.horizon} if hasattr(args, "horizon") else {}),
     }
 

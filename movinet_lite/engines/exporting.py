@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
-from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.onnx.opening import load_onnx
 from movinet_lite.engines.opening import open_network
 from movinet_lite.errors import ConversionError, ModelError
@@ -99,9 +98,9 @@ def export_model(
     _check_options(path, to, quantize, source)
     found = resolve_weights(source, mode, offline=offline)
     if found.suffix in _SUFFIXES.values():
+        kind = "a .tflite" if found.suffix == ".tflite" else "an .onnx"
         raise ModelError(
-            "only a SavedModel, a checkpoint or a .safetensors file can be written in another form; this is "
-            f"one that was written for a runtime: {found.name}",
+            f"only a SavedModel, a checkpoint or a .safetensors file can be written in another form; this is {kind} file",
             found,
         )
     network = open_network(
@@ -161,14 +160,13 @@ def _write(
 
         export_onnx(network, path)
         return
-    with quiet_start():
-        from movinet_lite.network.export import export_litert, export_saved_model
+    from movinet_lite.network.export import export_litert, export_saved_model
 
-        if to == "saved_model":
-            export_saved_model(network, path)
-        else:
-            frames = _num_frames(network)
-            export_litert(network, path, quantize=quantize, num_frames=frames)
+    if to == "saved_model":
+        export_saved_model(network, path)
+    else:
+        frames = _num_frames(network)
+        export_litert(network, path, quantize=quantize, num_frames=frames)
 
 
 def _num_frames(network: Movinet) -> int:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.base import ClipModel, StreamModel
-from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.tensorflow.networks import as_model
 from movinet_lite.engines.tensorflow.saved_models import (
     TensorFlowClipModel,
@@ -104,20 +103,19 @@ def open_network(
         labels = known_labels(path, source)
     if isinstance(labels, (str, Path)):
         labels = load_labels(labels)
-    with quiet_start():
-        if path.suffix == _NETWORK_SUFFIX:
-            network: Movinet = load_network(path, labels=labels, frame_size=frame_size)
-            return network
-        from movinet_lite.network.weights import import_weights
+    if path.suffix == _NETWORK_SUFFIX:
+        network: Movinet = load_network(path, labels=labels, frame_size=frame_size)
+        return network
+    from movinet_lite.network.weights import import_weights
 
-        return import_weights(
-            path,
-            mode=mode,
-            labels=labels,
-            frame_size=frame_size,
-            loaded=loaded,
-            name=source,
-        ).network
+    return import_weights(
+        path,
+        mode=mode,
+        labels=labels,
+        frame_size=frame_size,
+        loaded=loaded,
+        name=source,
+    ).network
 
 
 def open_as_it_is(
@@ -144,8 +142,8 @@ def open_as_it_is(
     if model is not None:
         return model
     check_form(path, mode, source)
-    with quiet_start():
-        from movinet_lite.network.tensorflow import tf
+    from movinet_lite.network.tensorflow import tf
+
     set_threads(tf, threads, source)
     return as_model(open_network(path, mode, source, labels=labels), source)
 
@@ -190,8 +188,8 @@ def _run_signatures(
     if not path.is_dir():
         return None
     check_form(path, mode, source)
-    with quiet_start():
-        from movinet_lite.network.signatures import takes_whole_clips
+    from movinet_lite.network.signatures import takes_whole_clips
+
     if mode == "stream" and takes_whole_clips(path) and _has_stream_weights(path):
         return None
     return load_saved_model(path, mode, threads=threads, source=source, labels=labels)
