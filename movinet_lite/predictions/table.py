@@ -11,7 +11,8 @@ import attrs
 
 from movinet_lite.errors import ArrayError, LabelsError, MissingDependencyError
 from movinet_lite.labels import label_indices
-from movinet_lite.predictions import Prediction, softmax
+from movinet_lite.predictions.prediction import Prediction
+from movinet_lite.predictions.scores import softmax
 
 __all__ = ["PredictionTable", "predictions_to_table"]
 
