@@ -27,7 +27,7 @@ from movinet_lite.predictions.scores import (
     top_k,
 )
 
-__all__ = ["Prediction", "mean_prediction"]
+__all__ = ["Prediction", "common_labels", "mean_prediction"]
 
 
 def _own_logits(logits: ArrayLike) -> Scores:
@@ -181,6 +181,23 @@ class Prediction:
         return make, (self.logits, self.labels)
 
 
+def common_labels(predictions: Sequence[Prediction]) -> tuple[str, ...]:
+    """Return the labels that all of *predictions* have.
+
+    Raises:
+        ArrayError: If there is no prediction.
+        LabelsError: If the labels differ.
+    """
+    if not predictions:
+        raise ArrayError("predictions must be at least one; got none")
+    common = predictions[0].labels
+    if any(prediction.labels != common for prediction in predictions):
+        raise LabelsError(
+            "predictions must have the same labels; got different ones (predictions of different models?)"
+        )
+    return common
+
+
 def mean_prediction(predictions: Iterable[Prediction]) -> Prediction:
     """Return the mean of the scores of *predictions*, as one prediction.
 
@@ -203,14 +220,7 @@ def mean_prediction(predictions: Iterable[Prediction]) -> Prediction:
         (('walking', 0.75), ('running', 0.25))
     """
     given = tuple(predictions)
-    if not given:
-        raise ArrayError("predictions must be at least one; got none")
-    labels = given[0].labels
-    if any(prediction.labels != labels for prediction in given):
-        raise LabelsError(
-            "predictions must have the same labels; got different ones "
-            "(predictions of different models?)"
-        )
+    labels = common_labels(given)
     mean = np.mean([prediction.scores for prediction in given], axis=0)
     with np.errstate(divide="ignore"):  # a class that is nowhere possible
         return Prediction(np.log(mean), labels)

@@ -16,6 +16,7 @@ from movinet_lite.labels import check_labels
 
 __all__ = [
     "Ranking",
+    "as_array",
     "as_floats",
     "best_first",
     "check_count",
@@ -88,16 +89,21 @@ def top_k(scores: ArrayLike, labels: Sequence[str], *, k: int = 5) -> Ranking:
     return tuple(zip([str(labels[i]) for i in best], array[best].tolist(), strict=True))
 
 
-def as_floats(
-    values: ArrayLike, noun: str, shape: str, *, ndim: int | None = None
-) -> NDArray[np.floating[Any]]:
-    """Return *values* as float32 or float64, or say what *noun* must be: numbers of this *shape*, with *ndim* axes."""
+def as_array(values: ArrayLike, noun: str, shape: str) -> NDArray[Any]:
+    """Return *values* as an array, or say that *noun* must be numbers of this *shape* where its rows differ in length."""
     try:
-        array = np.asarray(values)
+        return np.asarray(values)
     except ValueError as error:
         raise ArrayError(
             f"{noun} must be numbers of shape {shape}; got a ragged sequence"
         ) from error
+
+
+def as_floats(
+    values: ArrayLike, noun: str, shape: str, *, ndim: int | None = None
+) -> NDArray[np.floating[Any]]:
+    """Return *values* as float32 or float64, or say what *noun* must be: numbers of this *shape*, with *ndim* axes."""
+    array = as_array(values, noun, shape)
     if array.dtype.kind not in "fiu":
         raise ArrayError(
             f"{noun} must be numbers of shape {shape}; got {array.dtype} of shape {array.shape}"
