@@ -14,43 +14,29 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.labels import check_labels
-from movinet_lite.network.litert_file import LiteRTInfo
-from movinet_lite.network.spec import NetworkSpec
-from movinet_lite.network.variants import Mode
+from movinet_lite.network.facts import ModelFacts, NetworkFacts
 
 __all__ = ["BatchStreamModel", "ClipModel", "FitsStates", "ModelInfo", "StreamModel"]
 
 
-@attrs.frozen
-class ModelInfo:
-    """What a model says of itself.
+@attrs.frozen(kw_only=True)
+class ModelInfo(ModelFacts):
+    """What a model says of itself: its `mode`, `num_classes`, `variant`, `frame_size`, `fps`, `labels` and `clip_frames`.
+
+    `movinet_lite.network.facts.ModelFacts` describes these.
 
     Attributes:
         source: Where it came from: a name, an address or a path.
-        mode: Whether it takes whole clips or a stream of frames.
         engine: What computes it: ``"tensorflow"``, ``"litert"``, or a name of an application's own.
-        num_classes: How many classes it tells apart.
-        variant: ``"a0"`` to ``"a5"``; `None` if it is none of them.
-        frame_size: The ``(height, width)`` it was trained on, or the only one that it takes; `None` if unknown.
-        fps: The frames per second it was trained on; `None` if unknown.
-        labels: The names of its classes in the order of the logits; `None` if the model does not know them.
-        clip_frames: How many frames the clips had that it was trained on; `None` for those of its variant.
     """
 
     source: str
-    mode: Mode
     engine: str
-    num_classes: int
-    variant: str | None = None
-    frame_size: FrameSize | None = None
-    fps: float | None = None
-    labels: tuple[str, ...] | None = None
-    clip_frames: int | None = None
 
     @classmethod
     def of(
         cls,
-        facts: NetworkSpec | LiteRTInfo,
+        facts: NetworkFacts,
         source: str,
         engine: str,
         labels: tuple[str, ...] | None = None,
@@ -66,19 +52,9 @@ class ModelInfo:
         Raises:
             LabelsError: If *labels* are not as many as the classes.
         """
-        return cls(
-            source=source,
-            mode=facts.mode,
-            engine=engine,
-            num_classes=facts.num_classes,
-            variant=facts.variant,
-            frame_size=facts.frame_size,
-            fps=facts.fps,
-            labels=facts.labels
-            if labels is None
-            else check_labels(labels, facts.num_classes),
-            clip_frames=facts.clip_frames,
-        )
+        if labels is not None:
+            facts = attrs.evolve(facts, labels=check_labels(labels, facts.num_classes))
+        return cls.from_facts(facts, source=source, engine=engine)
 
 
 @runtime_checkable

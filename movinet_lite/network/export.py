@@ -122,19 +122,12 @@ def export_litert(
         ConversionError: If the converter refuses.
     """
     spec = network.spec
-    info = LiteRTInfo(
-        variant=spec.variant,
-        mode=spec.mode,
-        num_classes=spec.num_classes,
+    info = LiteRTInfo.from_facts(
+        spec,
         frame_size=frame_size or spec.frame_size,
         num_frames=num_frames,
         batch=batch,
-        fps=spec.fps,
-        positional_encoding=spec.positional_encoding,
         quantize=quantize,
-        labels=spec.labels,
-        source=spec.source,
-        clip_frames=spec.clip_frames,
     )
     graph = _convert(_traced(network, info), quantize)
     write_atomically(Path(path), pack_litert(graph, info))

@@ -41,10 +41,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize, States
+from movinet_lite.arrays import States
 from movinet_lite.errors import ModelError
+from movinet_lite.network.facts import NetworkFacts
 from movinet_lite.network.states import FRAME_COUNT
-from movinet_lite.network.variants import Mode, Variant, get_variant
+from movinet_lite.network.variants import Variant, get_variant
 
 __all__ = [
     "LITERT_FRAME_COUNT",
@@ -62,37 +63,19 @@ _TAIL: Final = 4096  # bytes; the directory at the end of the archive, which nam
 _FORMAT: Final = 1
 
 
-@attrs.frozen
-class LiteRTInfo:
-    """What a LiteRT model of ours says of itself.
+@attrs.frozen(kw_only=True)
+class LiteRTInfo(NetworkFacts):
+    """What a LiteRT model of ours says of itself; `ModelFacts` lists the rest.
 
     Attributes:
-        variant: ``t0``, ``a0`` ... ``a5``.
-        mode: ``base`` or ``stream``.
-        num_classes: How many logits it gives.
-        frame_size: ``(height, width)``, the only one it takes.
         num_frames: Frames a call, of each stream.
         batch: Clips or streams a call.
-        fps: Frames per second it was trained at.
-        positional_encoding: Whether its published states have counts for one.
         quantize: How the weights are stored: ``"float16"``, ``"dynamic"`` for int8, `None` for float32.
-        labels: Names of the classes in the order of the logits; `None` if unknown.
-        source: Where the weights came from; `None` if unknown.
-        clip_frames: How many frames the clips had that it was trained on; `None` for those of its variant.
     """
 
-    variant: str
-    mode: Mode
-    num_classes: int
-    frame_size: FrameSize
     num_frames: int
     batch: int
-    fps: float
-    positional_encoding: bool
     quantize: str | None = None
-    labels: tuple[str, ...] | None = None
-    source: str | None = None
-    clip_frames: int | None = None
 
     @property
     def moves(self) -> dict[str, str]:

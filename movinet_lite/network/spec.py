@@ -9,8 +9,9 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 import attrs
 
-from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
+from movinet_lite.arrays import check_frame_size, check_positive
 from movinet_lite.errors import LabelsError, ModelError, MoViNetError, VariantError
+from movinet_lite.network.facts import NetworkFacts
 from movinet_lite.network.variants import Mode, as_mode, get_variant
 
 __all__ = [
@@ -45,41 +46,22 @@ USUAL_ACTIVATION: Final[Mapping[Mode, Activation]] = {
 """The activation of the published models of each mode."""
 
 
-@attrs.frozen
-class NetworkSpec:
-    """What a network is, apart from its weights; it travels with them.
+@attrs.frozen(kw_only=True)
+class NetworkSpec(NetworkFacts):
+    """What a network is, apart from its weights; it travels with them. `ModelFacts` lists the rest.
 
     Attributes:
-        variant: ``t0``, ``a0`` ... ``a5``.
-        mode: ``base`` or ``stream``.
-        num_classes: How many logits it gives.
         gate: The gate of its squeeze-excitation, a property of the weights.
-        positional_encoding: Whether the squeeze is told the position in time.
-        frame_size: ``(height, width)`` it was trained at.
-        fps: Frames per second it was trained at.
-        labels: Names of the classes in the order of the logits; `None` if unknown.
-        source: Where the weights came from; `None` if they were made here.
         activation: The activation of its backbone, a property of the weights.
-        clip_frames: How many frames the clips had that it was trained on; `None` for those of its variant.
     """
 
-    variant: str
-    mode: Mode
-    num_classes: int
     gate: Gate
-    positional_encoding: bool
-    frame_size: FrameSize
-    fps: float
-    labels: tuple[str, ...] | None = None
-    source: str | None = None
     # Files from before this was written have that of the published models.
     activation: Activation = attrs.field(
         default=attrs.Factory(
             lambda self: USUAL_ACTIVATION.get(self.mode, "swish"), takes_self=True
         )
     )
-
-    clip_frames: int | None = None
 
     def __attrs_post_init__(self) -> None:
         """Check that the parts belong together."""

@@ -192,6 +192,19 @@ def import_weights(
         fps=fps,
         source=str(path) if name is None else name,
     )
+    if facts is not None:
+        # What else the file says of the model stays; the network has what was asked for in place of it.
+        given = network.spec
+        network.spec = attrs.evolve(
+            facts,
+            gate=given.gate,
+            activation=given.activation,
+            positional_encoding=given.positional_encoding,
+            labels=given.labels,
+            frame_size=given.frame_size,
+            fps=given.fps,
+            source=given.source,
+        )
     _assign(network, source, found)
     if loaded is None and not source.is_saved_model:
         if gate is None or activation is None:

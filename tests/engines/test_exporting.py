@@ -2,6 +2,7 @@
 
 import json
 
+import attrs
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from movinet_lite.engines.exporting import export_model
 from movinet_lite.errors import ConversionError, LabelsError, ModelError
 from movinet_lite.network import export as export_module
 from movinet_lite.network.export import export_saved_model
+from movinet_lite.network.facts import ModelFacts
 from movinet_lite.network.files import save_network
 from movinet_lite.network.litert_file import read_litert_info
 from movinet_lite.network.spec import read_facts
@@ -26,7 +28,9 @@ def _tiny():
 @pytest.fixture(scope="module")
 def network():
     """A stream network trained on something else than its variant."""
-    return small_network("stream", labels=LABELS, frame_size=SIZE, fps=7.5)
+    made = small_network("stream", labels=LABELS, frame_size=SIZE, fps=7.5)
+    made.spec = attrs.evolve(made.spec, clip_frames=17)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +79,20 @@ def test_a_saved_model_says_what_the_network_is(network, tuned, tmp_path):
     assert read_facts(path) == network.spec
     session = StreamingClassifier.load(path, engine="tensorflow")
     assert (session.labels, session.frame_size, session.fps) == (LABELS, SIZE, 7.5)
+
+
+@pytest.mark.parametrize("form", ["tuned", "saved"])
+@pytest.mark.parametrize("to", ["litert", "saved_model"])
+def test_every_fact_of_a_model_goes_along(request, network, form, to, tmp_path):
+    """Whatever is known of a model, its classifier knows after the way through two files; the source alone is another."""
+    path = tmp_path / ("model.tflite" if to == "litert" else "model")
+    export_model(request.getfixturevalue(form), path, to=to)
+
+    info = StreamingClassifier.load(path).model.info
+
+    for fact in attrs.fields_dict(ModelFacts):
+        if fact != "source":
+            assert getattr(info, fact) == getattr(network.spec, fact), fact
 
 
 def test_a_base_network_is_exported_as_one(tmp_path):

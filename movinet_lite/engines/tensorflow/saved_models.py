@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -443,24 +444,26 @@ def _model_info(
 ) -> ModelInfo:
     variant = recognise_variant(names)
     name = variant.name if variant else None
-    trained = facts or variant
     if facts is not None:
         check_facts(
             facts, variant=name, mode=mode, num_classes=num_classes, source=source
         )
-    frame_size: FrameSize | None = trained.frame_size if trained else None
+        info = ModelInfo.of(facts, source, "tensorflow", labels)
+    else:
+        info = ModelInfo(
+            source=source,
+            mode=mode,
+            engine="tensorflow",
+            num_classes=num_classes,
+            variant=name,
+            frame_size=variant.frame_size if variant else None,
+            fps=variant.fps if variant else None,
+            labels=labels,
+        )
     if image is not None and image.shape[2] and image.shape[3]:
         frame_size = (int(image.shape[2]), int(image.shape[3]))
-    return ModelInfo(
-        source=source,
-        mode=mode,
-        engine="tensorflow",
-        num_classes=num_classes,
-        variant=name,
-        frame_size=frame_size,
-        fps=trained.fps if trained else None,
-        labels=labels,
-    )
+        info = attrs.evolve(info, frame_size=frame_size)
+    return info
 
 
 def set_threads(tf: Any, threads: int | None, source: str) -> None:

@@ -1,0 +1,68 @@
+"""The facts of a model, declared once: files carry them from where they are known to where a user reads them."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import attrs
+
+from movinet_lite.arrays import FrameSize
+from movinet_lite.network.variants import Mode
+
+__all__ = ["ModelFacts", "NetworkFacts"]
+
+
+@attrs.frozen(kw_only=True)
+class ModelFacts:
+    """What is known of a model, wherever it comes from and whatever computes it.
+
+    `NetworkSpec` and `LiteRTInfo`, which stand in files, and `ModelInfo`, which an engine gives, extend this record. A
+    new fact needs one line here, with a default for the files that do not have it, and its line below.
+
+    Attributes:
+        mode: ``base`` for whole clips, ``stream`` for frames as they arrive.
+        num_classes: How many logits it gives.
+        variant: ``t0``, ``a0`` ... ``a5``; `None` if it is none of them.
+        frame_size: The ``(height, width)`` it was trained on, or the only one that it takes; `None` if unknown.
+        fps: The frames per second it was trained on; `None` if unknown.
+        labels: The labels of its classes in the order of the logits; `None` if unknown.
+        source: Where it came from: a name, an address or a path; `None` if it was made here.
+        clip_frames: How many frames the clips had that it was trained on; `None` for those of its variant.
+    """
+
+    mode: Mode
+    num_classes: int
+    variant: str | None = None
+    frame_size: FrameSize | None = None
+    fps: float | None = None
+    labels: tuple[str, ...] | None = None
+    source: str | None = None
+    clip_frames: int | None = None
+
+    @classmethod
+    def from_facts(cls, facts: ModelFacts, **more: Any) -> Self:
+        """Return this kind of record with what *facts* says as well, and *more* beside that or in its place."""
+        own = attrs.fields_dict(cls)
+        carried = {
+            name: getattr(facts, name)
+            for name in attrs.fields_dict(type(facts))
+            if name in own
+        }
+        return cls(**{**carried, **more})
+
+
+@attrs.frozen(kw_only=True)
+class NetworkFacts(ModelFacts):
+    """The facts of a network of ours, of which more is known.
+
+    Attributes:
+        variant: ``t0``, ``a0`` ... ``a5``.
+        frame_size: The ``(height, width)`` it was trained on, or the only one that it takes.
+        fps: The frames per second it was trained on.
+        positional_encoding: Whether the squeeze is told the position in time.
+    """
+
+    variant: str
+    frame_size: FrameSize
+    fps: float
+    positional_encoding: bool
