@@ -33,7 +33,10 @@ from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.hub.published import is_kinetics_600
 from movinet_lite.labels import kinetics_600_labels, load_labels
 from movinet_lite.network.files import load_network, read_network_spec
-from movinet_lite.network.pytorch.recognition import holds_pytorch_weights, read_mode
+from movinet_lite.network.pytorch.recognition import (
+    check_pytorch_mode,
+    holds_pytorch_weights,
+)
 from movinet_lite.network.spec import read_facts
 from movinet_lite.network.variants import Mode, check_mode
 
@@ -59,7 +62,7 @@ def check_form(path: Path, mode: Mode, source: str) -> None:
         ModelError: If it says so itself, in its first bytes or beside it, and is of the other mode, or damaged.
     """
     if holds_pytorch_weights(path):
-        check_mode(read_mode(path), mode, source)
+        check_pytorch_mode(path, mode, source)
         return
     facts = (
         read_network_spec(path) if path.suffix == _NETWORK_SUFFIX else read_facts(path)

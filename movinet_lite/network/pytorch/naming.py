@@ -2,6 +2,8 @@
 
 References:
     [1] Atze00/MoViNet-pytorch, ``movinets/models.py``.
+    [2] cmusatyalab/grw-smoothing, ``model/action_recognition_model.py`` and ``model/attention.py``, without the prefix of
+        its backbone, ``video_backbone._encoder.``.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ from typing import Final
 
 import attrs
 
+from movinet_lite.network.facts import TransformerFacts
 from movinet_lite.network.variants import LayerSpec, Mode, Variant
 
-__all__ = ["Place", "places"]
+__all__ = ["Place", "places", "places_with_transformer"]
 
 _NORM_PARTS: Final = {
     "gamma": "weight",
@@ -30,7 +33,8 @@ class Place:
     Attributes:
         tensor: What PyTorch calls it.
         weight: Its published name.
-        axes: Its axes in PyTorch, in the published order: ``(out, in, [t,] h, w)`` becomes ``([t,] h, w, in, out)``.
+        axes: Its axes in PyTorch, in the published order: ``(out, in, [t,] h, w)`` becomes ``([t,] h, w, in, out)``, but
+            for axes of 1 before those of a dense layer.
         shape: Its shape in PyTorch.
     """
 
@@ -50,6 +54,50 @@ def places(variant: Variant, mode: Mode, num_classes: int) -> Iterator[Place]:
         num_classes: How many logits it gives.
     """
     yield from _Writer(mode).network(variant, num_classes)
+
+
+def places_with_transformer(
+    variant: Variant, mode: Mode, num_classes: int, facts: TransformerFacts
+) -> Iterator[Place]:
+    """Return the places of every weight of a network with a transformer [2]; the arguments are those of `places`."""
+    yield from _Writer(mode).backbone(variant)
+    channels, inner = facts.embed_dim, facts.mlp_dim
+    first, second = (
+        ("conv2d/conv2d", "conv2d/conv2d_1")
+        if mode == "stream"
+        else ("conv3d", "conv3d")
+    )
+    embedding = f"classifier_head/embedding/{first}"
+    yield from _dense("classifier", embedding, channels, variant.head_channels)
+    theirs, ours = "attention.transformer", "classifier_head/transformer"
+    norms = [("ln", "norm"), (f"{theirs}.norm", "last_norm")]
+    for index in range(facts.depth):
+        layer, name = f"{theirs}.layers.{index}", f"l{index}"
+        norms += [
+            (f"{layer}.0", f"{name}/attention_norm"),
+            (f"{layer}.2.net.0", f"{name}/mlp_norm"),
+        ]
+        below = f"{ours}/{name}/attention/input"
+        shape = (3 * channels, channels)
+        yield Place(f"{layer}.1.in_proj_weight", f"{below}/kernel", (1, 0), shape)
+        yield Place(f"{layer}.1.in_proj_bias", f"{below}/bias", (0,), shape[:1])
+        for tensor, part, out, into in (
+            ("1.out_proj", "attention/output", channels, channels),
+            ("2.net.1", "mlp/hidden", inner, channels),
+            ("2.net.3", "mlp/output", channels, inner),
+        ):
+            yield from _dense(f"{layer}.{tensor}", f"{ours}/{name}/{part}", out, into)
+    for tensor, part in norms:
+        for end, name in (("weight", "gamma"), ("bias", "beta")):
+            weight = f"{ours}/{part}/{name}"
+            yield Place(f"{tensor}.{end}", weight, (0,), (channels,))
+    classifier = f"classifier_head/classifier/{second}"
+    yield from _dense("attention.linear_head", classifier, num_classes, channels)
+
+
+def _dense(theirs: str, ours: str, out: int, into: int) -> Iterator[Place]:
+    yield Place(f"{theirs}.weight", f"{ours}/kernel", (1, 0), (out, into))
+    yield Place(f"{theirs}.bias", f"{ours}/bias", (0,), (out,))
 
 
 @attrs.frozen

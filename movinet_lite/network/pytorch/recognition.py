@@ -3,6 +3,7 @@
 References:
     [1] Atze00/MoViNet-pytorch, ``movinets/models.py``.
     [2] The same, ``movinet_tutorial.ipynb``: a new classifier in place of ``classifier[3]``.
+    [3] cmusatyalab/grw-smoothing, ``model/action_recognition_model.py``, ``save``.
 """
 
 from __future__ import annotations
@@ -16,16 +17,33 @@ from typing import Any, Final
 import attrs
 
 from movinet_lite.errors import ModelError
+from movinet_lite.network.facts import TransformerFacts
 from movinet_lite.network.pytorch.files import (
     Tensor,
     is_pytorch_file,
     open_file,
     tensor_names,
 )
-from movinet_lite.network.pytorch.naming import Place, places
-from movinet_lite.network.variants import Mode, Variant, get_variant, known_variants
+from movinet_lite.network.pytorch.naming import (
+    Place,
+    places,
+    places_with_transformer,
+)
+from movinet_lite.network.pytorch.pickles import Record
+from movinet_lite.network.variants import (
+    Mode,
+    Variant,
+    check_mode,
+    get_variant,
+    known_variants,
+)
 
-__all__ = ["PyTorchWeights", "holds_pytorch_weights", "read_mode", "recognise_tensors"]
+__all__ = [
+    "PyTorchWeights",
+    "check_pytorch_mode",
+    "holds_pytorch_weights",
+    "recognise_tensors",
+]
 
 _CONTAINERS: Final = (
     *("state_dict", "model_state_dict", "model_state", "model", "net", "network"),
@@ -34,6 +52,7 @@ _CONTAINERS: Final = (
 """Under which names training programs keep the state dict of a model in a checkpoint."""
 
 _STEM: Final = re.compile(r"^(.*?)conv1\.conv_1\.conv([23])d\.weight$")
+_ENCODER: Final = "video_backbone._encoder."  # [3]
 _LAYER: Final = re.compile(r"^blocks\.b(\d+)_l(\d+)\.")
 _COUNTER: Final = ".num_batches_tracked"  # of a batch norm; it changes nothing
 _SHOWN: Final = 3
@@ -45,15 +64,26 @@ class PyTorchWeights:
 
     Attributes:
         variant: Its variant.
-        mode: Its mode.
+        modes: The modes it can be used in, the usual one first.
         num_classes: How many classes its classifier has.
+        transformer: Its transformer over time; `None` if it has none.
         tensors: The place and the tensor of each weight, by its published name.
     """
 
     variant: Variant
-    mode: Mode
+    modes: tuple[Mode, ...]
     num_classes: int
+    transformer: TransformerFacts | None
     tensors: Mapping[str, tuple[Place, Tensor]] = attrs.field(repr=False)
+
+    def check_mode(self, wanted: Mode, source: str | Path) -> None:
+        """See that it can be used in this mode.
+
+        Raises:
+            ModelError: If not.
+        """
+        if wanted not in self.modes:
+            check_mode(self.modes[0], wanted, source)
 
 
 def holds_pytorch_weights(path: Path) -> bool:
@@ -65,30 +95,36 @@ def holds_pytorch_weights(path: Path) -> bool:
     return path.suffix not in {".index", ".tflite"} and is_pytorch_file(path)
 
 
-def read_mode(path: Path) -> Mode:
-    """Return the mode of the model in a file, without reading its numbers.
+def check_pytorch_mode(path: Path, mode: Mode, source: str) -> None:
+    """See that the model in a file can be used in this mode, without reading its numbers.
 
     Raises:
-        ModelError: As `recognise_tensors`.
+        ModelError: If not, or as `recognise_tensors`.
     """
     with open_file(path) as contents:
-        return recognise_tensors(contents, path).mode
+        recognise_tensors(contents, path).check_mode(mode, source)
 
 
-def recognise_tensors(contents: Any, path: Path) -> PyTorchWeights:
+def recognise_tensors(
+    contents: Any, path: Path, *, averaged: bool = False
+) -> PyTorchWeights:
     """Return what a file holds, from the names and shapes of its tensors.
 
     Args:
         contents: What `open_file` gave: a state dict, bare or in a checkpoint, of a bare or a wrapped model.
         path: The file, for messages.
+        averaged: Whether to take, of a snapshot of GRW-smoothing, the weights averaged over the training [3].
 
     Raises:
         ModelError: If it is no MoViNet, or its tensors are not those of one exactly; the message names the first that
             differ and the setting that is likely to be the reason.
     """
-    named = _without_prefix(_state_dict(contents, path), path)
+    state = _averaged(contents, path) if averaged else _state_dict(contents, path)
+    named, has_transformer = _without_prefix(state, path)
     mode: Mode = "stream" if "conv1.conv_1.conv2d.weight" in named else "base"
     variant = _recognise_variant(named, path)
+    if has_transformer:
+        return _with_transformer(contents, named, variant, mode, path)
     _rename_replaced_classifier(named, mode)
     classifier = f"classifier.3.conv_1.conv{'2' if mode == 'stream' else '3'}d.weight"
     if classifier not in named or not named[classifier].shape:
@@ -99,8 +135,9 @@ def recognise_tensors(contents: Any, path: Path) -> PyTorchWeights:
     num_classes = named[classifier].shape[0]
     return PyTorchWeights(
         variant=variant,
-        mode=mode,
+        modes=(mode,),
         num_classes=num_classes,
+        transformer=None,
         tensors=_match(
             named,
             list(places(variant, mode, num_classes)),
@@ -108,6 +145,51 @@ def recognise_tensors(contents: Any, path: Path) -> PyTorchWeights:
             path,
         ),
     )
+
+
+def _with_transformer(
+    contents: Any, named: dict[str, Tensor], variant: Variant, mode: Mode, path: Path
+) -> PyTorchWeights:
+    """Return what a snapshot of GRW-smoothing [3] holds."""
+    record = contents.get("transformer_params") if isinstance(contents, dict) else None
+    if not isinstance(record, Record):
+        raise ModelError(
+            "weights of GRW-smoothing must be a whole snapshot, as that project saves it: how many heads the attention has "
+            "stands in its 'transformer_params' alone",
+            path,
+        )
+    fields = dict(record.fields)
+    try:
+        num_classes = fields.pop("num_classes")
+        facts = TransformerFacts(**fields, causal=mode == "stream")
+    except (TypeError, KeyError, ModelError) as error:
+        raise ModelError(
+            f"'transformer_params' must be those of GRW-smoothing; they are {record.fields} ({error})",
+            path,
+        ) from error
+    if not isinstance(num_classes, int) or facts.depth > len(named):
+        raise ModelError(
+            f"'transformer_params' must fit the weights; they are {record.fields}", path
+        )
+    wanted = list(places_with_transformer(variant, mode, num_classes, facts))
+    told = f"{variant.name} {mode} with GRW-smoothing"
+    return PyTorchWeights(
+        variant=variant,
+        # The clips of the paper are whole also where the backbone is causal.
+        modes=("stream", "base") if mode == "stream" else ("base",),
+        num_classes=num_classes,
+        transformer=facts,
+        tensors=_match(named, wanted, told, path),
+    )
+
+
+def _averaged(contents: Any, path: Path) -> dict[str, Any]:
+    state = contents.get("ema_weights") if isinstance(contents, dict) else None
+    if not _has_tensors(state):
+        raise ModelError(
+            "averaged weights must stand under 'ema_weights'; there are none", path
+        )
+    return {name: value for name, value in state.items() if name != "n_averaged"}
 
 
 def _state_dict(contents: Any, path: Path) -> dict[str, Any]:
@@ -138,8 +220,10 @@ def _has_tensors(contents: object) -> bool:
     )
 
 
-def _without_prefix(state: dict[str, Any], path: Path) -> dict[str, Tensor]:
-    """Return the tensors without what a wrapper put before their names, such as ``module.``."""
+def _without_prefix(
+    state: dict[str, Any], path: Path
+) -> tuple[dict[str, Tensor], bool]:
+    """Return the tensors without what a wrapper put before their names, such as ``module.``, and whether it is [3]."""
     stems = [match for name in state if (match := _STEM.match(str(name)))]
     if len(stems) != 1:
         shown = ", ".join(map(repr, list(state)[:_SHOWN]))
@@ -149,7 +233,8 @@ def _without_prefix(state: dict[str, Any], path: Path) -> dict[str, Tensor]:
             "(another network, or another implementation?)",
             path,
         )
-    prefix = stems[0][1]
+    prefix = stems[0][1].removesuffix(_ENCODER)
+    has_transformer = prefix != stems[0][1]
     foreign = [name for name in state if not str(name).startswith(prefix)]
     foreign += [name for name, value in state.items() if not isinstance(value, Tensor)]
     if foreign:
@@ -158,7 +243,10 @@ def _without_prefix(state: dict[str, Any], path: Path) -> dict[str, Tensor]:
             f"{_some(foreign)} (what else was trained with it?)",
             path,
         )
-    return {name.removeprefix(prefix): value for name, value in state.items()}
+    names = {name: name.removeprefix(prefix) for name in state}
+    if has_transformer:
+        names = {name: rest.removeprefix(_ENCODER) for name, rest in names.items()}
+    return {names[name]: value for name, value in state.items()}, has_transformer
 
 
 def _recognise_variant(names: Iterable[str], path: Path) -> Variant:
