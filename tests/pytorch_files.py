@@ -146,6 +146,7 @@ def save_legacy(value: object, path: Path) -> Path:
     return path
 
 
+_HEAD = "classifier_head/"
 _PARTS = (
     (r"^stem/stem/", "conv1.conv_1."),
     (r"^head/project/", "conv7.conv_1."),
@@ -168,10 +169,12 @@ _PARTS = (
 
 def torch_state_dict(network: Any) -> dict[str, NDArray[Any]]:
     """Return the weights of a network of ours as the state dict that MoViNet-pytorch would have."""
-    kind = "conv2d" if network.spec.mode == "stream" else "conv3d"
+    kind = "conv2d" if network.options.mode == "stream" else "conv3d"
     strides = {(b, i): layer.stride for b, i, layer in network.variant.layers}
     state: dict[str, NDArray[Any]] = {}
     for published, weight in network.named_weights.items():
+        if published.startswith(_HEAD) and network.spec.transformer:
+            continue
         found = published
         if skip := re.match(r"b(\d+)/l(\d+)/bneck/skip/", found):
             place = int(strides[int(skip[1]), int(skip[2])] > 1)
@@ -199,3 +202,65 @@ def _torch_kernel(kernel: NDArray[Any], *, depthwise: bool) -> NDArray[Any]:
         return kernel.transpose(2, 3, 0, 1)
     axes = (kernel.ndim - 1, kernel.ndim - 2, *range(kernel.ndim - 2))
     return kernel.transpose(axes)
+
+
+_SMOOTHING_PARTS = (
+    (r"^classifier_head/embedding/.*/(\w+)$", r"video_backbone._encoder.classifier.\1"),
+    (r"^classifier_head/classifier/.*/(\w+)$", r"attention.linear_head.\1"),
+    (r"^classifier_head/transformer/norm/", "ln."),
+    (r"^classifier_head/transformer/last_norm/", "attention.transformer.norm."),
+    (r"^classifier_head/transformer/l(\d+)/", r"attention.transformer.layers.\1."),
+    (r"attention_norm/", "0."),
+    (r"attention/input/(\w+)$", r"1.in_proj_\1"),
+    (r"attention/output/", "1.out_proj."),
+    (r"mlp_norm/", "2.net.0."),
+    (r"mlp/hidden/", "2.net.1."),
+    (r"mlp/output/", "2.net.3."),
+    (r"(kernel|gamma)$", "weight"),
+    (r"beta$", "bias"),
+)
+
+
+def smoothing_state_dict(network: Any) -> dict[str, NDArray[Any]]:
+    """Return the weights of a network of ours with a transformer as the model of GRW-smoothing names them."""
+    backbone = torch_state_dict(network)
+    state = {f"video_backbone._encoder.{name}": v for name, v in backbone.items()}
+    for published, weight in network.named_weights.items():
+        if not published.startswith(_HEAD):
+            continue
+        found = published
+        for pattern, replacement in _SMOOTHING_PARTS:
+            found = re.sub(pattern, replacement, found)
+        value = np.asarray(weight)
+        if published.endswith("kernel"):
+            value = value.reshape(value.shape[-2:]).T
+        state[found] = value
+    return state
+
+
+def smoothing_snapshot(
+    network: Any, package: str = "grw_smoothing_models.model", **changes: Any
+) -> dict[str, Any]:
+    """Return what GRW-smoothing saves of a model: its state dict, and a pickled object of a class of its own."""
+    facts = network.spec.transformer
+    fields = {
+        **{name: getattr(facts, name) for name in ("embed_dim", "depth")},
+        **{name: getattr(facts, name) for name in ("num_heads", "mlp_dim")},
+        "num_classes": network.spec.num_classes,
+    }
+    attributes = b"}(" + b"".join(
+        text(key) + b"J" + struct.pack("<i", value) for key, value in fields.items()
+    )
+    record = name(f"{package}.attention", "TransformerParams") + b")\x81" + attributes
+    root = package.split(".")[0]
+    backbone = name(f"{root}.backbones.movinets.a0s.a0s_backbone", "MovinetBackbone")
+    return {
+        "model_state": smoothing_state_dict(network),
+        "ema_weights": None,
+        "num_samples": 12,
+        "transformer_params": Raw(record + b"ub"),
+        "backbone": Raw(backbone),
+        "T": 5,
+        "version": 10,
+        **changes,
+    }

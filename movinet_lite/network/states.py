@@ -105,9 +105,7 @@ def init_states(
     """
     return {
         name: np.zeros(shape, np.int32 if name == FRAME_COUNT else np.float32)
-        for name, shape in state_shapes(
-            variant, batch, frame_size, facts=facts
-        ).items()
+        for name, shape in state_shapes(variant, batch, frame_size, facts=facts).items()
     }
 
 

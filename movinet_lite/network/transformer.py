@@ -132,9 +132,7 @@ class TransformerHead(keras.layers.Layer):
         x = self.dropout(x, training=training)
         return self.classifier(x, timeline=timeline)
 
-    def embed(
-        self, x: Tensor, timeline: Timeline, *, training: bool = False
-    ) -> Tensor:
+    def embed(self, x: Tensor, timeline: Timeline, *, training: bool = False) -> Tensor:
         """Return the embedding of each frame before the layer norm, ``(batch * frames, 1, 1, channels)``."""
         x = self.project(x, timeline=timeline, training=training)
         x = tf.reduce_mean(x, axis=[1, 2], keepdims=True)
