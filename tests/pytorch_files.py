@@ -252,7 +252,7 @@ def smoothing_snapshot(
         text(key) + b"J" + struct.pack("<i", value) for key, value in fields.items()
     )
     record = name(f"{package}.attention", "TransformerParams") + b")\x81" + attributes
-    root = package.split(".")[0]
+    root = package.partition(".")[0]
     backbone = name(f"{root}.backbones.movinets.a0s.a0s_backbone", "MovinetBackbone")
     return {
         "model_state": smoothing_state_dict(network),

@@ -39,7 +39,7 @@ class TransformerFacts:
     def __attrs_post_init__(self) -> None:
         """Check that the parts belong together."""
         sizes = (self.embed_dim, self.depth, self.num_heads, self.mlp_dim)
-        if not all(isinstance(size, int) and size > 0 for size in sizes):
+        if not all(map(_is_size, sizes)):
             raise ModelError(
                 f"the sizes of a transformer must be whole numbers, at least 1; got {sizes}"
             )
@@ -48,6 +48,10 @@ class TransformerFacts:
                 "embed_dim of a transformer must be even, at least 4, and a multiple of num_heads; got "
                 f"{self.embed_dim} with {self.num_heads} heads"
             )
+
+
+def _is_size(found: object) -> bool:
+    return isinstance(found, int) and found > 0
 
 
 def _as_transformer(

@@ -185,7 +185,7 @@ def _with_transformer(
 
 def _averaged(contents: Any, path: Path) -> dict[str, Any]:
     state = contents.get("ema_weights") if isinstance(contents, dict) else None
-    if not _has_tensors(state):
+    if not isinstance(state, dict) or not _has_tensors(state):
         raise ModelError(
             "averaged weights must stand under 'ema_weights'; there are none", path
         )
