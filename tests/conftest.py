@@ -40,14 +40,24 @@ def oracle_export():
 @pytest.fixture(scope="session")
 def shared_data():
     """Return a function from the name of a real video to its path; it skips the test where there is none."""
+    return _shared_file("data")
+
+
+@pytest.fixture(scope="session")
+def shared_torch():
+    """Return a function from the name of a file that PyTorch wrote to its path; it skips the test where there is none."""
+    return _shared_file("torch")
+
+
+def _shared_file(folder: str):
     beside = Path(__file__).parents[2] / "shared"
     root = Path(os.environ.get("MOVINET_LITE_SHARED") or beside)
 
     def find(name: str) -> Path:
-        path = root / "data" / name
+        path = root / folder / name
         if not path.is_file():
             pytest.skip(
-                f"no data/{name} in the folder MOVINET_LITE_SHARED, or in shared/ beside the repository"
+                f"no {folder}/{name} in the folder MOVINET_LITE_SHARED, or in shared/ beside the repository"
             )
         return path
 

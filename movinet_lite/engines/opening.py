@@ -4,6 +4,7 @@
 form                            as a network (`open_network`)  as it is (`open_as_it_is`)
 ==============================  =============================  =====================================================
 ``.safetensors``                read                           the network runs
+weights of PyTorch              imported                       the imported network runs
 a checkpoint (``.index``)       imported                       the imported network runs
 a SavedModel                    imported                       TensorFlow runs its signatures
 ==============================  =============================  =====================================================
@@ -31,6 +32,10 @@ from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.hub.published import is_kinetics_600
 from movinet_lite.labels import kinetics_600_labels, load_labels
 from movinet_lite.network.files import load_network, read_network_spec
+from movinet_lite.network.pytorch.recognition import (
+    check_pytorch_mode,
+    holds_pytorch_weights,
+)
 from movinet_lite.network.spec import read_facts
 from movinet_lite.network.variants import Mode, check_mode
 
@@ -55,6 +60,9 @@ def check_form(path: Path, mode: Mode, source: str) -> None:
     Raises:
         ModelError: If it says so itself, in its first bytes or beside it, and is of the other mode, or damaged.
     """
+    if holds_pytorch_weights(path):
+        check_pytorch_mode(path, mode, source)
+        return
     facts = (
         read_network_spec(path) if path.suffix == _NETWORK_SUFFIX else read_facts(path)
     )
@@ -87,7 +95,7 @@ def open_network(
     """Return the network of a model, ready to be trained or written anew.
 
     Args:
-        path: A SavedModel, a checkpoint, or the ``.safetensors`` file of a network.
+        path: A SavedModel, a checkpoint, the ``.safetensors`` file of a network, or weights of PyTorch.
         mode: What it has to be.
         source: What to call it.
         frame_size: The ``(height, width)`` of the frames; `None` for the model's own.
@@ -103,6 +111,12 @@ def open_network(
         labels = known_labels(path, source)
     if isinstance(labels, (str, Path)):
         labels = load_labels(labels)
+    if holds_pytorch_weights(path):
+        from movinet_lite.network.pytorch.importing import import_pytorch
+
+        return import_pytorch(
+            path, mode=mode, labels=labels, frame_size=frame_size, name=source
+        )
     if path.suffix == _NETWORK_SUFFIX:
         network: Movinet = load_network(path, labels=labels, frame_size=frame_size)
         return network

@@ -25,6 +25,8 @@ from movinet_lite.hub.local import WHAT_A_MODEL_IS, find_model_within, kind_of
 
 __all__ = ["fetch_first", "find_cached", "how_to_get_it_by_hand"]
 
+_SUFFIXES = {"tflite": ".tflite", "pytorch": ".pt", "safetensors": ".safetensors"}
+
 
 def find_cached(remote: Remote) -> Path | None:
     """Return the model in the cache that came from *remote*, or `None`."""
@@ -101,8 +103,8 @@ def _download(address: str, folder: Path, *, progress: bool) -> None:
     file = folder / ".download"
     facts = download(address, file, progress=progress)
     kind = kind_of(file)
-    if kind == "tflite":
-        file.rename(folder / "model.tflite")
+    if kind in _SUFFIXES:
+        file.rename(folder / f"model{_SUFFIXES[kind]}")
     elif kind == "archive":
         try:
             unpack(file, folder)
@@ -111,7 +113,8 @@ def _download(address: str, folder: Path, *, progress: bool) -> None:
         file.unlink()
     else:
         raise ModelError(
-            f"a model must be a .tar.gz or a .tflite file; {kind}", address
+            f"a model must be a .tar.gz, .tflite, .safetensors or .pt file; {kind}",
+            address,
         )
     write_note(folder, address=address, num_bytes=facts.num_bytes, sha256=facts.sha256)
 

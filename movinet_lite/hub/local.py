@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from movinet_lite.errors import ModelError, said_by
+from movinet_lite.network.pytorch.files import is_pytorch_file
 from movinet_lite.network.variants import Mode, check_mode
 
 __all__ = [
@@ -20,7 +21,14 @@ __all__ = [
 
 WHAT_A_MODEL_IS = (
     "a model is a folder with saved_model.pb and variables/, a .tflite or .onnx file, a checkpoint of the Model Garden, "
-    "or what fine-tuning wrote (.safetensors)"
+    "what fine-tuning wrote (.safetensors), or weights of PyTorch (.pt, .pth, .safetensors)"
+)
+
+_PYTORCH_SUFFIXES = (".pt", ".pth")
+_MAGIC = (
+    (0, b"\x1f\x8b", "archive"),
+    (4, b"TFL3", "tflite"),
+    (8, b'{"', "safetensors"),  # behind the length of its header
 )
 
 
@@ -46,8 +54,9 @@ def find_model(folder: Path) -> Path | None:
         folder: Where to look; folders inside it are not searched.
 
     Returns:
-        *folder* itself, for a SavedModel; or the ``.safetensors`` file in it, or else the ``.tflite`` file, or else
-        the ``.onnx`` file, if it is the only one; or else the ``.index`` file of its latest checkpoint.
+        *folder* itself, for a SavedModel; or the ``.safetensors`` file in it, or else the ``.tflite`` file, or else the
+        ``.onnx`` file, or else the file of PyTorch, if it is the only one; or else the ``.index`` file of its latest
+        checkpoint.
     """
     if (folder / "saved_model.pb").is_file():
         return folder
@@ -73,18 +82,16 @@ def _latest_checkpoint(folder: Path) -> Path | None:
 
 
 def _model_files(folder: Path) -> list[Path]:
-    """Return the model files in a folder, of the first kind that there is."""
-    for suffix in (".safetensors", ".tflite", ".onnx"):
-        if files := _files(folder, suffix):
-            return files
-    return []
+    """Return the files of the first kind that there is one of."""
+    kinds = ((".safetensors",), (".tflite",), (".onnx",), _PYTORCH_SUFFIXES)
+    return next(filter(None, (_files(folder, *kind) for kind in kinds)), [])
 
 
-def _files(folder: Path, suffix: str) -> list[Path]:
+def _files(folder: Path, *suffixes: str) -> list[Path]:
     return sorted(
         path
-        for path in folder.glob(f"*{suffix}")
-        if path.is_file() and not path.name.startswith(".")
+        for path in folder.iterdir()
+        if path.suffix in suffixes and path.is_file() and not path.name.startswith(".")
     )
 
 
@@ -127,11 +134,16 @@ def _what_is_no_model(path: Path) -> str | None:
     """Return why *path*, which is no folder, is no model either; `None` if it is one."""
     if not path.exists():
         return "there is no file or folder at this path"
-    if path.suffix in {".safetensors", ".onnx", ".index"} or _is_tflite(path):
+    # The published files of PyTorch have no suffix.
+    if (
+        path.suffix in {".safetensors", ".onnx", ".index"}
+        or _is_tflite(path)
+        or is_pytorch_file(path)
+    ):
         return None
-    if path.suffix == ".tflite":
+    if path.suffix in {".tflite", *_PYTORCH_SUFFIXES}:
         return (
-            f"{kind_of(path)}, though the name ends in .tflite "
+            f"{kind_of(path)}, though the name ends in {path.suffix} "
             "(an unfinished download, a Git LFS pointer?)"
         )
     if path.name == "saved_model.pb":
@@ -156,13 +168,14 @@ def _check_local_folder(path: Path, source: str | os.PathLike[str]) -> Path:
 
 
 def kind_of(path: Path) -> str:
-    """Return ``"archive"``, ``"tflite"``, or in some words what else the file is."""
+    """Return ``"archive"``, ``"tflite"``, ``"pytorch"``, ``"safetensors"``, or in some words what else the file is."""
+    if is_pytorch_file(path):
+        return "pytorch"
     with path.open("rb") as file:
         start = file.read(512)
-    if start.startswith(b"\x1f\x8b"):
-        return "archive"
-    if start[4:8] == b"TFL3":
-        return "tflite"
+    for at, magic, kind in _MAGIC:
+        if start[at:].startswith(magic):
+            return kind
     if not start:
         return "this is an empty file"
     if start.startswith(b"PK"):

@@ -13,8 +13,10 @@ from movinet_lite.hub.handles import MODEL_NAMES
 __all__ = ["is_kinetics_600"]
 
 # Of addresses on tfhub.dev, their mirrors and Kaggle, of Kaggle handles, and of the folders that kagglehub keeps them in.
+# Last the files of MoViNet-pytorch, which hold the weights on TF Hub.
 _PUBLISHED: Final = re.compile(
-    r"\b(?:tensorflow/(?:lite-model/)?movinet|google/movinet)/\S*kinetics-600",
+    r"\b(?:tensorflow/(?:lite-model/)?movinet|google/movinet)/\S*kinetics-600"
+    r"|\bmodelA[0-5](?:_stream)?_statedict_v3\b",
     re.IGNORECASE,
 )
 _PUBLISHED_FILES: Final = frozenset(

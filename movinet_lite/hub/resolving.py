@@ -19,6 +19,7 @@ from movinet_lite.hub.handles import (
     is_demo,
     is_kaggle_handle,
 )
+from movinet_lite.hub.huggingface import fetch_from_huggingface, is_huggingface
 from movinet_lite.hub.local import check_demo, check_local
 from movinet_lite.network.variants import Mode, as_mode
 
@@ -75,18 +76,20 @@ def resolve_model(
     Args:
         source: ``demo``; one of `MODEL_NAMES`; an address on tfhub.dev or kaggle.com; a Kaggle handle such as
             ``google/movinet/tensorFlow2/a0-base-kinetics-600-classification/3``; another ``http(s)`` address of a
-            ``.tar.gz`` or ``.tflite`` file; or a path. A name comes before a file of that name: write ``./a0`` for it.
+            ``.tar.gz``, ``.tflite``, ``.safetensors`` or ``.pt`` file; ``hf://owner/name[/file][@revision]`` for a
+            model on Hugging Face, kept in its own cache; or a path. A name comes before a file of that name: write
+            ``./a0`` for it.
         mode: Whether a model for whole clips or for streams is wanted.
         offline: Whether the network must not be touched. ``MOVINET_LITE_OFFLINE=1`` in the environment says so for
             all calls.
         progress: Whether to draw a bar on standard error while downloading; `None` if that is a terminal.
 
     Returns:
-        The folder of a SavedModel, a ``.tflite``, ``.onnx`` or ``.safetensors`` file, or the ``.index`` file of a checkpoint.
-        Whether it really is a MoViNet is for
-        the engine to see.
+        The folder of a SavedModel, a ``.tflite``, ``.onnx`` or ``.safetensors`` file, a file of PyTorch, or the ``.index``
+        file of a checkpoint. Whether it really is a MoViNet is for the engine to see.
 
     Raises:
+        MissingDependencyError: If it is on Hugging Face, and its package is not installed.
         ModelError: If there is no such model, or it cannot be fetched; the message says how to get it by hand.
         VariantError: If *source* is no known name, nor anything else.
     """
@@ -99,12 +102,22 @@ def resolve_model(
         )
     if not isinstance(source, str) or _is_path(source):
         return check_local(source)
+    offline = offline or _is_offline()
+    if is_huggingface(source):
+        return fetch_from_huggingface(source, offline=offline)
+    return _find_or_fetch(source, mode, offline=offline, progress=progress)
+
+
+def _find_or_fetch(
+    source: str, mode: Mode, *, offline: bool, progress: bool | None
+) -> Path:
+    """Return a model of the cache of ours, after downloading it if need be."""
     remotes = find_remotes(source, mode)
     for remote in remotes:
         model = find_cached(remote)
         if model is not None:
             return model
-    if offline or _is_offline():
+    if offline:
         raise ModelError(
             "the model is not in the cache, and offline was asked for, so it is not downloaded; "
             + how_to_get_it_by_hand(remotes[-1]),

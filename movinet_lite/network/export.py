@@ -149,8 +149,8 @@ def _traced(network: Movinet, info: LiteRTInfo) -> Any:
     def run(**inputs: Tensor) -> dict[str, Tensor]:
         image = inputs.pop("image")
         if info.mode == "base":
-            timeline = Timeline(info.batch, info.num_frames, None)
-            logits = folded.forward(image, timeline)
+            frames = info.num_frames if rows is not None else None
+            logits = folded.call_rows(image, Timeline(info.batch, frames, None))
             return {"logits": tf.reshape(logits, [info.batch, info.num_classes])}
         memory = FlatMemory(inputs, info)
         logits = folded.forward(image, memory.timeline, memory)
@@ -267,7 +267,8 @@ def _add_stream_functions(root: Any, network: Movinet) -> dict[str, Any]:
 
     def init_states(input_shape: Tensor) -> dict[str, Tensor]:
         size = (input_shape[2], input_shape[3])
-        shapes = state_shapes(variant, input_shape[0], size)  # tensors in place of ints
+        # Tensors in place of ints.
+        shapes = state_shapes(variant, input_shape[0], size, facts=network.spec)
         del shapes[FRAME_COUNT]
         states = {name: tf.zeros(tf.stack(shape)) for name, shape in shapes.items()}
         return {**states, **{name: tf.zeros([1], tf.int32) for name in counts}}
@@ -291,7 +292,8 @@ def _published_specs(network: Movinet) -> dict[str, tf.TensorSpec]:
     """Return the type of each state in the published layout, for any batch and frame size."""
     variant = network.variant
     specs = {}
-    for name, (_, *rest) in state_shapes(variant, 1, (1, 1)).items():
+    shapes = state_shapes(variant, 1, (1, 1), facts=network.spec)
+    for name, (_, *rest) in shapes.items():
         if name == FRAME_COUNT:
             continue
         shape: list[int | None] = list(rest)

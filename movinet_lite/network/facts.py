@@ -2,14 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, Final, Self
 
 import attrs
 
 from movinet_lite.arrays import FrameSize
+from movinet_lite.errors import ModelError
 from movinet_lite.network.variants import Mode
 
-__all__ = ["ModelFacts", "NetworkFacts"]
+__all__ = ["TRANSFORMER_WINDOW", "ModelFacts", "NetworkFacts", "TransformerFacts"]
+
+TRANSFORMER_WINDOW: Final = 50
+"""How many frames the transformer of a stream looks back, this one included: ten seconds of A0 to A2, as many as the
+clips have on which the accuracy of whole clips was measured."""
+
+
+@attrs.frozen
+class TransformerFacts:
+    """A transformer over the embeddings of frames, in place of the hidden layer; see `movinet_lite.network.transformer`.
+
+    Attributes:
+        embed_dim: Channels of the embedding of a frame; even, and a multiple of *num_heads*.
+        depth: How many layers it has.
+        num_heads: Heads of its attention.
+        mlp_dim: Channels inside the two dense layers of each of its layers.
+        causal: Whether the layers before it are those of a stream model, also where the model takes whole clips.
+    """
+
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_dim: int
+    causal: bool
+
+    def __attrs_post_init__(self) -> None:
+        """Check that the parts belong together."""
+        sizes = (self.embed_dim, self.depth, self.num_heads, self.mlp_dim)
+        if not all(map(_is_size, sizes)):
+            raise ModelError(
+                f"the sizes of a transformer must be whole numbers, at least 1; got {sizes}"
+            )
+        if self.embed_dim % self.num_heads or self.embed_dim % 2 or self.embed_dim < 4:
+            raise ModelError(
+                "embed_dim of a transformer must be even, at least 4, and a multiple of num_heads; got "
+                f"{self.embed_dim} with {self.num_heads} heads"
+            )
+
+
+def _is_size(found: object) -> bool:
+    return isinstance(found, int) and found > 0
+
+
+def _as_transformer(
+    given: TransformerFacts | Mapping[str, Any] | None,
+) -> TransformerFacts | None:
+    """Return what *given* says, which may have come a way through JSON."""
+    if given is None or isinstance(given, TransformerFacts):
+        return given
+    return TransformerFacts(**given)
 
 
 @attrs.frozen(kw_only=True)
@@ -60,9 +111,20 @@ class NetworkFacts(ModelFacts):
         frame_size: The ``(height, width)`` it was trained on, or the only one that it takes.
         fps: The frames per second it was trained on.
         positional_encoding: Whether the squeeze is told the position in time.
+        transformer: The transformer over the embeddings of frames; `None` for the hidden layer of the published models.
     """
 
     variant: str
     frame_size: FrameSize
     fps: float
     positional_encoding: bool
+    transformer: TransformerFacts | None = attrs.field(
+        default=None, converter=_as_transformer
+    )
+
+    @property
+    def layer_mode(self) -> Mode:
+        """Whose layers it has, of a base or of a stream model; a causal model may take whole clips."""
+        if self.transformer is not None and self.transformer.causal:
+            return "stream"
+        return self.mode

@@ -48,6 +48,8 @@ __all__ = [
     "encode_position",
     "hard_swish",
     "position_frequencies",
+    "shape_of",
+    "size_of",
     "swish",
 ]
 
@@ -129,7 +131,7 @@ class Timeline:
 
     Attributes:
         batch: Number of clips or streams; an int where it is known when the graph is built.
-        frames: Frames of this call, of each stream; an int where it is known.
+        frames: Frames of this call, of each stream; an int where it is known, `None` where it does not matter.
         counts: ``(batch * frames, 1, 1, 1)`` float32: how many frames its stream has had with this row, from 1.
     """
 
@@ -156,7 +158,9 @@ class Timeline:
     def by_stream(self, rows: Tensor) -> Tensor:
         """Return ``(batch, frames, pixels, channels)`` of ``(batch * frames, height, width, channels)``."""
         pixels = size_of(rows, 1) * size_of(rows, 2)
-        return tf.reshape(rows, [self.batch, self.frames, pixels, rows.shape[-1]])
+        # Where the number of frames is free, LiteRT lays out a graph faster if no operation computes it.
+        frames = self.frames if isinstance(self.frames, int) else -1
+        return tf.reshape(rows, [self.batch, frames, pixels, rows.shape[-1]])
 
     def mean_of_clips(self, rows: Tensor) -> Tensor:
         """Return the mean over all frames and pixels of each clip, ``(batch, 1, 1, channels)``."""
@@ -613,7 +617,7 @@ class Bottleneck(keras.layers.Layer):
         y = self.expansion(x, timeline=timeline, training=training)
         y = self.feature(y, timeline=timeline, training=training)
         if self.feature_in_time is not None and memory is not None:
-            shape = tf.shape(y) if None in y.shape else y.shape
+            shape = shape_of(y)
             window = memory.window(self._path, y, self._spec.buffered_frames)
             y = self.feature_in_time(window, timeline=timeline, training=training)
             y = tf.reshape(y, shape)
@@ -747,6 +751,13 @@ class Head(keras.layers.Layer):
         self.project.fold_into(other.project)
         self.hidden.fold_into(other.hidden)
         self.classifier.fold_into(other.classifier)
+
+
+def shape_of(x: Tensor) -> Any:
+    """Return a shape to reshape to: plain numbers, with -1 for the rows, where all others are known."""
+    if None in x.shape[1:]:
+        return tf.shape(x)
+    return [-1 if x.shape[0] is None else x.shape[0], *x.shape[1:]]
 
 
 def size_of(x: Tensor, axis: int) -> Any:

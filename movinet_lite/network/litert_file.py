@@ -43,9 +43,9 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
 from movinet_lite.errors import ModelError
-from movinet_lite.network.facts import NetworkFacts
+from movinet_lite.network.facts import TRANSFORMER_WINDOW, NetworkFacts
 from movinet_lite.network.states import FRAME_COUNT
-from movinet_lite.network.variants import Variant, get_variant
+from movinet_lite.network.variants import get_variant
 
 __all__ = [
     "LITERT_FRAME_COUNT",
@@ -81,7 +81,7 @@ class LiteRTInfo(NetworkFacts):
     def moves(self) -> dict[str, str]:
         """The states that the graph does not give: each is, after a call, the input state named here."""
         moves = {}
-        for prefix, length in _buffers(get_variant(self.variant)):
+        for prefix, length in _buffers(self):
             for index in range(length - self.num_frames):
                 moves[f"{prefix}_frame_{index}"] = (
                     f"{prefix}_frame_{index + self.num_frames}"
@@ -96,7 +96,8 @@ def litert_state_shapes(info: LiteRTInfo) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     if info.mode == "base":
         return shapes
-    own = state_shapes(get_variant(info.variant), info.batch, info.frame_size)
+    variant = get_variant(info.variant)
+    own = state_shapes(variant, info.batch, info.frame_size, facts=info)
     for name, shape in own.items():
         flat = name.replace("/", "_")
         if name == FRAME_COUNT:
@@ -147,30 +148,39 @@ def to_litert_states(states: States) -> dict[str, NDArray[Any]]:
 def from_litert_states(states: States, info: LiteRTInfo) -> dict[str, NDArray[Any]]:
     """Return states of a LiteRT model in the network's own layout (`movinet_lite.network.states`)."""
     own: dict[str, NDArray[Any]] = {}
-    lengths = dict(_buffers(get_variant(info.variant)))
+    lengths = dict(_buffers(info))
+
+    def stack(prefix: str, length: int) -> NDArray[Any]:
+        frames = [np.asarray(states[f"{prefix}_frame_{i}"]) for i in range(length)]
+        return np.stack(frames, axis=1)
+
     for block, index, _ in get_variant(info.variant).layers:
         prefix = f"state_b{block}_l{index}"
         path = f"state/b{block}/l{index}"
         if length := lengths.get(prefix):
-            frames = [np.asarray(states[f"{prefix}_frame_{i}"]) for i in range(length)]
-            own[f"{path}/stream_buffer"] = np.stack(frames, axis=1)
+            own[f"{path}/stream_buffer"] = stack(prefix, length)
         pool = np.asarray(states[f"{prefix}_pool_buffer"])
         own[f"{path}/pool_buffer"] = pool[:, np.newaxis]
-    own["state/head/pool_buffer"] = np.asarray(states["state_head_pool_buffer"])[
-        :, np.newaxis
-    ]
+    if length := lengths.get("state_head"):
+        own["state/head/stream_buffer"] = stack("state_head", length)
+    else:
+        pool = np.asarray(states["state_head_pool_buffer"])
+        own["state/head/pool_buffer"] = pool[:, np.newaxis]
     counts = np.asarray(states[LITERT_FRAME_COUNT]).reshape(-1)
     own[FRAME_COUNT] = counts.astype(np.int32)
     return own
 
 
-def _buffers(variant: Variant) -> list[tuple[str, int]]:
+def _buffers(info: LiteRTInfo) -> list[tuple[str, int]]:
     """Return the prefix of each layer that keeps frames, and how many it keeps."""
-    return [
+    found = [
         (f"state_b{block}_l{index}", layer.buffered_frames)
-        for block, index, layer in variant.layers
+        for block, index, layer in get_variant(info.variant).layers
         if layer.buffered_frames
     ]
+    if info.transformer is not None:
+        found.append(("state_head", TRANSFORMER_WINDOW - 1))
+    return found
 
 
 def pack_litert(graph: bytes, info: LiteRTInfo) -> bytes:

@@ -8,11 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from movinet_lite.network.layers import Tensor, Timeline, size_of
+from movinet_lite.network.layers import Tensor, Timeline, shape_of, size_of
 from movinet_lite.network.states import FRAME_COUNT
 from movinet_lite.network.tensorflow import tf
 
-__all__ = ["StateMemory"]
+__all__ = ["ClipMemory", "StateMemory"]
+
+
+class ClipMemory:
+    """The memory of a causal model that takes whole clips: there is nothing before them, and nothing is kept.
+
+    Attributes:
+        timeline: Of the clips.
+    """
+
+    def __init__(self, timeline: Timeline) -> None:
+        """Take the timeline of the clips; its counts are not needed."""
+        self.timeline = timeline
+
+    def window(self, _path: str, rows: Tensor, length: int) -> Tensor:
+        """Return the frames of the clips behind zeros; see `Memory.window`."""
+        present = self.timeline.by_stream(rows)
+        return tf.pad(present, [[0, 0], [length, 0], [0, 0], [0, 0]])
+
+    def running_mean(self, _path: str, rows: Tensor) -> Tensor:
+        """Return the mean over the frames of its clip up to each; see `Memory.running_mean`."""
+        present = self.timeline.by_stream(rows)
+        counts = tf.cumsum(tf.ones_like(present[..., :1]), axis=1)
+        return tf.reshape(tf.cumsum(present, axis=1) / counts, shape_of(rows))
 
 
 class StateMemory:

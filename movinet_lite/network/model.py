@@ -16,6 +16,7 @@ import numpy as np
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import LabelsError, ModelError, VariantError
+from movinet_lite.network.facts import TransformerFacts
 from movinet_lite.network.layers import (
     NORM_MOMENTUM,
     Bottleneck,
@@ -28,7 +29,7 @@ from movinet_lite.network.layers import (
     convolve_over_space,
     size_of,
 )
-from movinet_lite.network.memories import StateMemory
+from movinet_lite.network.memories import ClipMemory, StateMemory
 from movinet_lite.network.spec import (
     USUAL_ACTIVATION,
     Activation,
@@ -37,6 +38,7 @@ from movinet_lite.network.spec import (
 )
 from movinet_lite.network.states import init_states
 from movinet_lite.network.tensorflow import keras, tf
+from movinet_lite.network.transformer import TransformerHead
 from movinet_lite.network.variants import as_mode, get_variant
 
 __all__ = ["Movinet", "build_movinet", "fold", "replace_head"]
@@ -75,7 +77,7 @@ class Movinet(keras.Model):
         self.spec = spec
         self.variant = get_variant(spec.variant)
         self.options = Options(
-            spec.mode,
+            spec.layer_mode,
             spec.gate,
             spec.activation,
             spec.positional_encoding,
@@ -85,7 +87,7 @@ class Movinet(keras.Model):
         )
         stem = self.variant.stem_channels
         ones = (1,) * (self.options.kernel_rank - 4)
-        is_stream = spec.mode == "stream"
+        is_stream = spec.layer_mode == "stream"
         self.stem = Convolution(
             "stem/stem/" + ("conv2d/conv2d" if is_stream else "conv3d"),
             (*ones, 3, 3, 3, stem),
@@ -98,12 +100,7 @@ class Movinet(keras.Model):
             Bottleneck(f"b{block}/l{index}", layer, self.options)
             for block, index, layer in self.variant.layers
         ]
-        channels = (
-            self.variant.blocks[-1].out_channels,
-            self.variant.head_channels,
-            self.variant.hidden_channels,
-        )
-        self.head = Head(channels, spec.num_classes, self.options)
+        self.head = self._new_head()
         self.built = True
 
     def call(self, frames: Tensor, training: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - Keras's own signature
@@ -119,9 +116,41 @@ class Movinet(keras.Model):
         if self.spec.mode == "stream":
             return self.call_by_frame(frames, training=training)[:, -1]
         batch, count = size_of(frames, 0), size_of(frames, 1)
-        timeline = Timeline(batch, count, None)
-        rows = self.forward(unroll(frames), timeline, training=training)
+        rows = self.call_rows(
+            unroll(frames), Timeline(batch, count, None), training=training
+        )
         return tf.reshape(rows, [batch, self.spec.num_classes])
+
+    def call_rows(
+        self, rows: Tensor, timeline: Timeline, *, training: bool = False
+    ) -> Tensor:
+        """Return the logits of whole clips whose frames are rows, for a network of mode ``base``.
+
+        Args:
+            rows: ``(clips * frames, height, width, 3)`` float32.
+            timeline: Of the rows.
+            training: As in `call`.
+
+        Returns:
+            ``(clips, 1, 1, classes)``.
+        """
+        is_causal = self.spec.layer_mode == "stream"
+        memory = ClipMemory(timeline) if is_causal else None
+        return self.forward(rows, timeline, memory, training=training)
+
+    def _new_head(self) -> Head | TransformerHead:
+        spec, variant = self.spec, self.variant
+        incoming = variant.blocks[-1].out_channels
+        if spec.transformer is not None:
+            return TransformerHead(
+                (incoming, variant.head_channels),
+                spec.num_classes,
+                self.options,
+                spec.transformer,
+                by_frame=spec.mode == "stream",
+            )
+        channels = (incoming, variant.head_channels, variant.hidden_channels)
+        return Head(channels, spec.num_classes, self.options)
 
     def call_by_frame(self, clips: Tensor, *, training: bool = False) -> Tensor:
         """Return the logits after each frame of whole clips, as a stream would see them from its first frame.
@@ -173,7 +202,7 @@ class Movinet(keras.Model):
             VariantError: If the network is of mode ``base``.
         """
         self._check_is_stream()
-        return dict(init_states(self.variant, batch, frame_size))
+        return dict(init_states(self.variant, batch, frame_size, facts=self.spec))
 
     def forward(
         self,
@@ -266,6 +295,7 @@ def build_movinet(
     frame_size: FrameSize | None = None,
     fps: float | None = None,
     source: str | None = None,
+    transformer: TransformerFacts | None = None,
 ) -> Movinet:
     """Return a MoViNet with random weights.
 
@@ -281,6 +311,7 @@ def build_movinet(
         frame_size: ``(height, width)``; `None` for the variant's.
         fps: Frames per second; `None` for the variant's.
         source: Where the weights come from.
+        transformer: A transformer over the embeddings of frames, in place of the hidden layer; `None` for none.
 
     Raises:
         VariantError: If variant, mode, gate, activation or positional encoding do not exist, or not together.
@@ -306,6 +337,7 @@ def build_movinet(
         labels=None if labels is None else tuple(labels),
         source=source,
         activation=activation or USUAL_ACTIVATION[known_mode],
+        transformer=transformer,
     )
     return Movinet(spec, dropout_rate=dropout_rate)
 

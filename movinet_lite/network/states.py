@@ -10,6 +10,9 @@ name                            shape                             what it is
 ``state/frame_count``           ``(batch,)`` int32                how many frames each stream has had
 ==============================  ================================  ======================================================
 
+A network with a transformer has ``state/head/stream_buffer``, ``(batch, 49, 1, 1, C)``, the embeddings of the last frames, in
+place of ``state/head/pool_buffer``.
+
 The published layout (models on TF Hub, exports of the Model Garden) has no ``state/frame_count`` but one count for each
 layer, of shape ``(1,)`` for the whole batch: ``state/b1/l0/pool_frame_count``, ``state/head/pool_frame_count`` and, in
 A3 to A5, ``state/b1/l0/pos_enc_frame_count``. They all hold the same number.
@@ -28,6 +31,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.errors import SessionError
+from movinet_lite.network.facts import TRANSFORMER_WINDOW, NetworkFacts
 from movinet_lite.network.state_names import canonical_state_name
 from movinet_lite.network.variants import Variant
 
@@ -46,7 +50,11 @@ FRAME_COUNT: Final = "state/frame_count"
 
 
 def state_shapes(
-    variant: Variant, batch: int, frame_size: FrameSize
+    variant: Variant,
+    batch: int,
+    frame_size: FrameSize,
+    *,
+    facts: NetworkFacts | None = None,
 ) -> dict[str, tuple[int, ...]]:
     """Return the shape of each state of the network, in order.
 
@@ -54,6 +62,7 @@ def state_shapes(
         variant: Of the network.
         batch: Number of streams.
         frame_size: ``(height, width)`` of the frames.
+        facts: Of a network that may differ from the published one of its variant.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     # A convolution of stride 2 with "same" padding halves and rounds up; the stem is the first.
@@ -70,13 +79,21 @@ def state_shapes(
                 layer.expanded,
             )
         shapes[f"{path}/pool_buffer"] = (batch, 1, 1, 1, layer.expanded)
-    shapes["state/head/pool_buffer"] = (batch, 1, 1, 1, variant.head_channels)
+    if facts is not None and facts.transformer is not None:
+        kept = (TRANSFORMER_WINDOW - 1, 1, 1, facts.transformer.embed_dim)
+        shapes["state/head/stream_buffer"] = (batch, *kept)
+    else:
+        shapes["state/head/pool_buffer"] = (batch, 1, 1, 1, variant.head_channels)
     shapes[FRAME_COUNT] = (batch,)
     return shapes
 
 
 def init_states(
-    variant: Variant, batch: int, frame_size: FrameSize
+    variant: Variant,
+    batch: int,
+    frame_size: FrameSize,
+    *,
+    facts: NetworkFacts | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Return the states of streams that have seen no frame: zeros.
 
@@ -84,10 +101,11 @@ def init_states(
         variant: Of the network.
         batch: Number of streams.
         frame_size: ``(height, width)`` of the frames to come.
+        facts: As in `state_shapes`.
     """
     return {
         name: np.zeros(shape, np.int32 if name == FRAME_COUNT else np.float32)
-        for name, shape in state_shapes(variant, batch, frame_size).items()
+        for name, shape in state_shapes(variant, batch, frame_size, facts=facts).items()
     }
 
 

@@ -404,7 +404,7 @@ def test_find_model_looks_at_one_folder(tmp_path):
         (Reply(b"PK\3\4 and so on"), "this is a zip archive"),
         (
             Reply(b"something"),
-            "must be a .tar.gz or a .tflite file; this is something else",
+            "must be a .tar.gz, .tflite, .safetensors or .pt file; this is something else",
         ),
         (
             Reply(make_archive({"readme": b""})),

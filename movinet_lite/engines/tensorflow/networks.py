@@ -140,7 +140,8 @@ def _step_signature(network: Any) -> list[Any]:
     from movinet_lite.network.tensorflow import tf
 
     states = {}
-    for name, (_, *rest) in state_shapes(network.variant, 1, (1, 1)).items():
+    shapes = state_shapes(network.variant, 1, (1, 1), facts=network.spec)
+    for name, (_, *rest) in shapes.items():
         shape: list[int | None] = [1, *rest]
         if name.endswith("stream_buffer"):
             shape[2:4] = [None, None]

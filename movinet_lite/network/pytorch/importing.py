@@ -1,0 +1,100 @@
+"""Give a network the weights of a file of PyTorch.
+
+References:
+    [1] Atze00/MoViNet-pytorch, ``movinets/models.py``: ``pretrained`` sets ``tf_like``; the activations and the gates.
+    [2] cmusatyalab/grw-smoothing, ``model/action_recognition_model.py``: ``load`` takes ``model_state`` unless it is asked
+        for ``ema_weights``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize
+from movinet_lite.errors import ModelError
+from movinet_lite.network.model import Movinet, build_movinet
+from movinet_lite.network.pytorch.files import Tensor, open_file
+from movinet_lite.network.pytorch.naming import Place
+from movinet_lite.network.pytorch.recognition import recognise_tensors
+from movinet_lite.network.spec import USUAL_ACTIVATION, Gate
+from movinet_lite.network.variants import Mode, as_mode
+
+__all__ = ["import_pytorch"]
+
+# [1]: ``nn.Sigmoid if conv_type == "3d" else Hardsigmoid``, the latter being clip(0.2 x + 0.5, 0, 1).
+_GATES: dict[Mode, Gate] = {"base": "sigmoid", "stream": "keras2_hard_sigmoid"}
+
+
+def import_pytorch(
+    path: str | Path,
+    *,
+    mode: str | None = None,
+    labels: Sequence[str] | None = None,
+    frame_size: FrameSize | None = None,
+    fps: float | None = None,
+    averaged: bool = False,
+    name: str | None = None,
+) -> Movinet:
+    """Return a network with the weights of a file that PyTorch wrote.
+
+    The file holds a state dict of MoViNet-pytorch [1], bare or in a training checkpoint, as ``torch.save`` or safetensors
+    write it; or a snapshot of GRW-smoothing [2]. It is not executed, and PyTorch is not needed. Its variant, mode and classes
+    are recognised, and every tensor is used exactly once.
+
+    Args:
+        path: The file.
+        mode: What it must be; `None` to take what it is. Snapshots of GRW-smoothing with a causal backbone are both: as
+            ``base`` they take whole clips, as their authors measured them; as ``stream`` the transformer looks back over
+            the last `TRANSFORMER_WINDOW` frames, the accuracy of which is not measured.
+        labels: Names of its classes, in the order of the logits.
+        frame_size: ``(height, width)`` it was trained at; `None` for the variant's.
+        fps: Frames per second it was trained at; `None` for the variant's.
+        averaged: Whether to take the second set of weights in a snapshot of GRW-smoothing, the average over its training.
+        name: What to call the source; `None` for *path*.
+
+    Raises:
+        ModelError: If it cannot be read, holds anything but tensors and plain data, is no MoViNet, or of another mode.
+        LabelsError: If the labels are not as many as the classes.
+    """
+    path = Path(path)
+    with open_file(path) as contents:
+        found = recognise_tensors(contents, path, averaged=averaged)
+        wanted = found.modes[0] if mode is None else as_mode(mode)
+        found.check_mode(wanted, path)
+        layer_mode = found.modes[0]
+        network = build_movinet(
+            found.variant.name,
+            wanted,
+            found.num_classes,
+            gate=_GATES[layer_mode],
+            activation=USUAL_ACTIVATION[layer_mode],
+            transformer=found.transformer,
+            positional_encoding=False,  # [1] has none
+            labels=labels,
+            frame_size=frame_size,
+            fps=fps,
+            source=str(path) if name is None else name,
+        )
+        values = {
+            weight: _value(place, tensor, path)
+            for weight, (place, tensor) in found.tensors.items()
+        }
+    for weight, variable in network.named_weights.items():
+        variable.assign(values[weight].reshape(variable.shape))
+    return network
+
+
+def _value(place: Place, tensor: Tensor, path: Path) -> NDArray[np.float32]:
+    """Return a tensor as the network has it."""
+    value: NDArray[Any] = tensor.read()
+    if value.dtype.kind != "f":
+        raise ModelError(
+            f"the tensor {place.tensor!r} must be of floating point; got {value.dtype} (a quantised model?)",
+            path,
+        )
+    return np.array(value.transpose(place.axes), np.float32)

@@ -1,0 +1,353 @@
+"""What a file of PyTorch holds: which MoViNet, and which tensor is which weight (no TensorFlow).
+
+References:
+    [1] Atze00/MoViNet-pytorch, ``movinets/models.py``.
+    [2] The same, ``movinet_tutorial.ipynb``: a new classifier in place of ``classifier[3]``.
+    [3] cmusatyalab/grw-smoothing, ``model/action_recognition_model.py``, ``save``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from movinet_lite.errors import ModelError
+from movinet_lite.network.facts import TransformerFacts
+from movinet_lite.network.pytorch.files import (
+    Tensor,
+    is_pytorch_file,
+    open_file,
+    tensor_names,
+)
+from movinet_lite.network.pytorch.naming import (
+    Place,
+    places,
+    places_with_transformer,
+)
+from movinet_lite.network.pytorch.pickles import Record
+from movinet_lite.network.variants import (
+    Mode,
+    Variant,
+    check_mode,
+    get_variant,
+    known_variants,
+)
+
+__all__ = [
+    "PyTorchWeights",
+    "check_pytorch_mode",
+    "holds_pytorch_weights",
+    "recognise_tensors",
+]
+
+_CONTAINERS: Final = (
+    *("state_dict", "model_state_dict", "model_state", "model", "net", "network"),
+    *("module", "weights"),
+)
+"""Under which names training programs keep the state dict of a model in a checkpoint."""
+
+_STEM: Final = re.compile(r"^(.*?)conv1\.conv_1\.conv([23])d\.weight$")
+_ENCODER: Final = "video_backbone._encoder."  # [3]
+_LAYER: Final = re.compile(r"^blocks\.b(\d+)_l(\d+)\.")
+_COUNTER: Final = ".num_batches_tracked"  # of a batch norm; it changes nothing
+_SHOWN: Final = 3
+
+
+@attrs.frozen(eq=False)
+class PyTorchWeights:
+    """What a file holds.
+
+    Attributes:
+        variant: Its variant.
+        modes: The modes it can be used in, the usual one first.
+        num_classes: How many classes its classifier has.
+        transformer: Its transformer over time; `None` if it has none.
+        tensors: The place and the tensor of each weight, by its published name.
+    """
+
+    variant: Variant
+    modes: tuple[Mode, ...]
+    num_classes: int
+    transformer: TransformerFacts | None
+    tensors: Mapping[str, tuple[Place, Tensor]] = attrs.field(repr=False)
+
+    def check_mode(self, wanted: Mode, source: str | Path) -> None:
+        """See that it can be used in this mode.
+
+        Raises:
+            ModelError: If not.
+        """
+        if wanted not in self.modes:
+            check_mode(self.modes[0], wanted, source)
+
+
+def holds_pytorch_weights(path: Path) -> bool:
+    """Return whether the file at *path* has to be imported from PyTorch: by its format, or by the names in it."""
+    if not path.is_file():
+        return False
+    if path.suffix == ".safetensors":
+        return any(map(_STEM.match, tensor_names(path)))
+    return path.suffix not in {".index", ".tflite"} and is_pytorch_file(path)
+
+
+def check_pytorch_mode(path: Path, mode: Mode, source: str) -> None:
+    """See that the model in a file can be used in this mode, without reading its numbers.
+
+    Raises:
+        ModelError: If not, or as `recognise_tensors`.
+    """
+    with open_file(path) as contents:
+        recognise_tensors(contents, path).check_mode(mode, source)
+
+
+def recognise_tensors(
+    contents: Any, path: Path, *, averaged: bool = False
+) -> PyTorchWeights:
+    """Return what a file holds, from the names and shapes of its tensors.
+
+    Args:
+        contents: What `open_file` gave: a state dict, bare or in a checkpoint, of a bare or a wrapped model.
+        path: The file, for messages.
+        averaged: Whether to take, of a snapshot of GRW-smoothing, the weights averaged over the training [3].
+
+    Raises:
+        ModelError: If it is no MoViNet, or its tensors are not those of one exactly; the message names the first that
+            differ and the setting that is likely to be the reason.
+    """
+    state = _averaged(contents, path) if averaged else _state_dict(contents, path)
+    named, has_transformer = _without_prefix(state, path)
+    mode: Mode = "stream" if "conv1.conv_1.conv2d.weight" in named else "base"
+    variant = _recognise_variant(named, path)
+    if has_transformer:
+        return _with_transformer(contents, named, variant, mode, path)
+    _rename_replaced_classifier(named, mode)
+    classifier = f"classifier.3.conv_1.conv{'2' if mode == 'stream' else '3'}d.weight"
+    if classifier not in named or not named[classifier].shape:
+        raise ModelError(
+            f"weights must hold a classifier, {classifier!r}; these do not (the backbone alone?)",
+            path,
+        )
+    num_classes = named[classifier].shape[0]
+    return PyTorchWeights(
+        variant=variant,
+        modes=(mode,),
+        num_classes=num_classes,
+        transformer=None,
+        tensors=_match(
+            named,
+            list(places(variant, mode, num_classes)),
+            f"{variant.name} {mode}",
+            path,
+        ),
+    )
+
+
+def _with_transformer(
+    contents: Any, named: dict[str, Tensor], variant: Variant, mode: Mode, path: Path
+) -> PyTorchWeights:
+    """Return what a snapshot of GRW-smoothing [3] holds."""
+    record = contents.get("transformer_params") if isinstance(contents, dict) else None
+    if not isinstance(record, Record):
+        raise ModelError(
+            "weights of GRW-smoothing must be a whole snapshot, as that project saves it: how many heads the attention has "
+            "stands in its 'transformer_params' alone",
+            path,
+        )
+    fields = dict(record.fields)
+    try:
+        num_classes = fields.pop("num_classes")
+        facts = TransformerFacts(**fields, causal=mode == "stream")
+    except (TypeError, KeyError, ModelError) as error:
+        raise ModelError(
+            f"'transformer_params' must be those of GRW-smoothing; they are {record.fields} ({error})",
+            path,
+        ) from error
+    if not isinstance(num_classes, int) or facts.depth > len(named):
+        raise ModelError(
+            f"'transformer_params' must fit the weights; they are {record.fields}", path
+        )
+    wanted = list(places_with_transformer(variant, mode, num_classes, facts))
+    told = f"{variant.name} {mode} with GRW-smoothing"
+    return PyTorchWeights(
+        variant=variant,
+        # The clips of the paper are whole also where the backbone is causal.
+        modes=("stream", "base") if mode == "stream" else ("base",),
+        num_classes=num_classes,
+        transformer=facts,
+        tensors=_match(named, wanted, told, path),
+    )
+
+
+def _averaged(contents: Any, path: Path) -> dict[str, Any]:
+    state = contents.get("ema_weights") if isinstance(contents, dict) else None
+    if not isinstance(state, dict) or not _has_tensors(state):
+        raise ModelError(
+            "averaged weights must stand under 'ema_weights'; there are none", path
+        )
+    return {name: value for name, value in state.items() if name != "n_averaged"}
+
+
+def _state_dict(contents: Any, path: Path) -> dict[str, Any]:
+    """Return the one state dict in *contents*."""
+    if not isinstance(contents, dict):
+        raise ModelError(
+            f"a PyTorch file must hold a state dict; it holds a {type(contents).__name__} "
+            "(save it with torch.save(model.state_dict(), path))",
+            path,
+        )
+    if _has_tensors(contents):
+        return contents
+    found = [name for name in _CONTAINERS if _has_tensors(contents.get(name))]
+    if len(found) != 1:
+        listed = ", ".join(map(repr, found or list(contents)[:8])) or "nothing"
+        raise ModelError(
+            f"a PyTorch file must hold one state dict, bare or under one of {', '.join(_CONTAINERS)}; it holds {listed} "
+            "(save the one you mean alone: torch.save(model.state_dict(), path))",
+            path,
+        )
+    inner: dict[str, Any] = contents[found[0]]
+    return inner
+
+
+def _has_tensors(contents: object) -> bool:
+    return isinstance(contents, dict) and any(
+        isinstance(value, Tensor) for value in contents.values()
+    )
+
+
+def _without_prefix(
+    state: dict[str, Any], path: Path
+) -> tuple[dict[str, Tensor], bool]:
+    """Return the tensors without what a wrapper put before their names, such as ``module.``, and whether it is [3]."""
+    stems = [match for name in state if (match := _STEM.match(str(name)))]
+    if len(stems) != 1:
+        shown = ", ".join(map(repr, list(state)[:_SHOWN]))
+        raise ModelError(
+            "weights of PyTorch must have the names of MoViNet-pytorch, with one 'conv1.conv_1.conv2d.weight' or "
+            f"'conv1.conv_1.conv3d.weight'; there are {len(stems)} among {len(state)} tensors, the first {shown} "
+            "(another network, or another implementation?)",
+            path,
+        )
+    prefix = stems[0][1].removesuffix(_ENCODER)
+    has_transformer = prefix != stems[0][1]
+    foreign = [name for name in state if not str(name).startswith(prefix)]
+    foreign += [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if foreign:
+        raise ModelError(
+            f"every tensor must be one of the MoViNet, whose names begin with {prefix!r}; {len(foreign)} are not: "
+            f"{_some(foreign)} (what else was trained with it?)",
+            path,
+        )
+    names = {name: name.removeprefix(prefix) for name in state}
+    if has_transformer:
+        names = {name: rest.removeprefix(_ENCODER) for name, rest in names.items()}
+    return {names[name]: value for name, value in state.items()}, has_transformer
+
+
+def _recognise_variant(names: Iterable[str], path: Path) -> Variant:
+    layers = {match.group(1, 2) for name in names if (match := _LAYER.match(name))}
+    per_block = Counter(int(block) for block, _ in layers)
+    counts = tuple(per_block[block] for block in sorted(per_block))
+    known = {name: get_variant(name).layer_counts for name in known_variants()}
+    for name, layer_counts in known.items():
+        if layer_counts == counts:
+            return get_variant(name)
+    listed = ", ".join(f"{name} {value}" for name, value in known.items())
+    raise ModelError(
+        f"the layers in each block must be those of a variant ({listed}); got {counts or 'none'}",
+        path,
+        known,
+        counts,
+    )
+
+
+def _rename_replaced_classifier(named: dict[str, Tensor], mode: Mode) -> None:
+    """Give a classifier that was replaced by a plain convolution [2] the names of the one that was there."""
+    wanted = 4 if mode == "stream" else 5
+    for part in ("weight", "bias"):
+        tensor = named.pop(f"classifier.3.{part}", None)
+        if tensor is None:
+            continue
+        name = f"classifier.3.conv_1.conv{wanted - 2}d.{part}"
+        # The kernel is 1 on each axis, so that a 3-D one is a 2-D one too.
+        if part == "weight" and set(tensor.shape[2:]) <= {1}:
+            tensor = _reshaped(tensor, tensor.shape[:2] + (1,) * (wanted - 2))
+        named[name] = tensor
+
+
+def _reshaped(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return Tensor(shape, lambda: tensor.read().reshape(shape))
+
+
+def _match(
+    named: Mapping[str, Tensor], wanted: list[Place], told: str, path: Path
+) -> dict[str, tuple[Place, Tensor]]:
+    """Return the tensor of each place; every tensor but the counters of batch norms is used once."""
+    names = {place.tensor for place in wanted}
+    norms = {name.rpartition(".")[0] for name in names if name.endswith("running_mean")}
+    missing = [place.tensor for place in wanted if place.tensor not in named]
+    left_over = [
+        name
+        for name in named
+        if name not in names and name.removesuffix(_COUNTER) not in norms
+    ]
+    misfits = [
+        place
+        for place in wanted
+        if place.tensor in named and named[place.tensor].shape != place.shape
+    ]
+    cause = _likely_cause(named, missing, left_over, misfits)
+    if missing or left_over:
+        parts = [f"the file must hold each weight of {told} exactly once"]
+        if missing:
+            parts.append(f"missing are {len(missing)}: {_some(missing)}")
+        if left_over:
+            parts.append(f"left over are {len(left_over)}: {_some(left_over)}")
+        raise ModelError(
+            f"{'; '.join(parts)} ({cause})", path, tuple(missing), tuple(left_over)
+        )
+    if misfits:
+        first = misfits[0]
+        got = named[first.tensor].shape
+        raise ModelError(
+            f"the tensor {first.tensor!r} of {told} must have shape {first.shape}; got {got} ({cause})",
+            path,
+            first.shape,
+            got,
+        )
+    return {place.weight: (place, named[place.tensor]) for place in wanted}
+
+
+def _some(names: Iterable[object]) -> str:
+    listed = [str(name) for name in names]
+    return ", ".join(listed[:_SHOWN]) + (", ..." if len(listed) > _SHOWN else "")
+
+
+def _likely_cause(
+    named: Mapping[str, Tensor],
+    missing: list[str],
+    left_over: list[str],
+    misfits: list[Place],
+) -> str:
+    squeezes = [place for place in misfits if ".se.fc1." in place.tensor]
+    for place in squeezes:
+        got, wanted = named[place.tensor].shape[1:2], place.shape[1:2]
+        if "conv3d" in place.tensor and got == (2 * wanted[0],):
+            return (
+                "built with causal=True and conv_type='3d'? only causal=True with conv_type='2plus1d' goes frame by frame, "
+                "and only causal=False with conv_type='3d' takes whole clips"
+            )
+        if "conv2d" in place.tensor and (2 * got[0],) == wanted:
+            return "built with causal=False and conv_type='2plus1d'? build it with causal=True"
+    if misfits and not (missing or left_over):
+        return "another variant, or a changed network?"
+    if missing and not left_over:
+        return "a part of the state dict alone, or a changed network?"
+    if left_over and not missing:
+        return "more was trained than the network, or a changed network?"
+    return "a changed network?"

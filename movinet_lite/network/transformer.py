@@ -1,0 +1,272 @@
+"""The head of models trained with GRW-smoothing: an embedding of each frame, and a small transformer over time [1].
+
+A frame's embedding is the mean over space of what the backbone gives, through one dense layer and a layer norm. The
+transformer sees the embeddings of all frames of a clip at once, both those before and those after a frame, and the
+logits come from the mean over frames of what it gives.
+
+In a stream, after each frame, it runs over the embeddings of the last `TRANSFORMER_WINDOW` frames, and of fewer at first.
+Running it so is ours [1 takes whole clips]; its accuracy is not measured. After as many frames or fewer, the logits are
+those of the whole clip.
+
+References:
+    [1] G. Goldman, R. Giryes, M. Satyanarayanan, "Smooth Regularization for Efficient Video Recognition", NeurIPS 2025,
+        arXiv:2511.20928; cmusatyalab/grw-smoothing, ``model/action_recognition_model.py``, ``model/attention.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import attrs
+import numpy as np
+
+from movinet_lite.network.facts import TRANSFORMER_WINDOW, TransformerFacts
+from movinet_lite.network.layers import (
+    Convolution,
+    Memory,
+    Options,
+    Tensor,
+    Timeline,
+    size_of,
+)
+from movinet_lite.network.tensorflow import keras, tf
+
+__all__ = ["TransformerHead"]
+
+_NORM_EPSILON: Final = 1e-5  # PyTorch's ``LayerNorm``
+_LONGEST_WAVE: Final = 10_000.0  # [1, ``posemb_sincos_1d``]
+_HIDDEN: Final = -1e9  # as a score of attention, it is as good as minus infinity
+_PREFIX: Final = "classifier_head/transformer"
+
+
+@attrs.frozen(eq=False)
+class _Sequences:
+    """Embeddings as the transformer takes them.
+
+    Attributes:
+        tokens: ``(sequences, places, channels)``.
+        positions: ``(sequences or 1, places, 1)`` float32: the place of each in its sequence, from 0.
+        present: ``(sequences, places, 1)`` float32: 1 for a frame, 0 for a place before the first; `None` for 1 alone.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    present: Tensor | None
+
+
+class TransformerHead(keras.layers.Layer):
+    """From the last rows to logits: project, embed, relate the frames to each other, classify."""
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        num_classes: int,
+        options: Options,
+        facts: TransformerFacts,
+        *,
+        by_frame: bool,
+    ) -> None:
+        """Create the weights.
+
+        Args:
+            channels: That come in, and of the projection.
+            num_classes: How many logits to give.
+            options: Of the network.
+            facts: Of the transformer.
+            by_frame: Whether to give logits after each frame, over the last frames, or of whole clips.
+        """
+        super().__init__(name="head")
+        incoming, projected = channels
+        ones = (1,) * (options.kernel_rank - 2)
+        is_stream = options.mode == "stream"
+        first, second = (
+            ("conv2d/conv2d", "conv2d/conv2d_1") if is_stream else ("conv3d",) * 2
+        )
+        self._facts = facts
+        self._by_frame = by_frame
+        self.project = Convolution(
+            f"head/project/{first}",
+            (*ones, incoming, projected),
+            options,
+            norm="head/project/bn",
+            activation=options.activate,
+        )
+        self.embedding = Convolution(
+            f"classifier_head/embedding/{first}",
+            (*ones, projected, facts.embed_dim),
+            options,
+        )
+        self.classifier = Convolution(
+            f"classifier_head/classifier/{second}",
+            (*ones, facts.embed_dim, num_classes),
+            options,
+            stddev=0.01,  # as in the published models
+        )
+        self.dropout = keras.layers.Dropout(options.dropout_rate, name="dropout")
+        self._parts: dict[str, Any] = {}
+        if not options.folded:  # see fold_into
+            self._parts = {
+                name: self.add_weight(
+                    name=name.replace("/", "_"), shape=shape, initializer=initial
+                )
+                for name, shape, initial in _weights(facts)
+            }
+        self.built = True
+
+    def call(
+        self,
+        x: Tensor,
+        timeline: Timeline,
+        memory: Memory | None = None,
+        training: bool = False,  # noqa: FBT001, FBT002 - Keras's own signature
+    ) -> Tensor:
+        """Return logits: ``(batch, 1, 1, classes)`` of clips, ``(batch * frames, 1, 1, classes)`` of streams."""
+        x = self.embed(x, timeline=timeline, training=training)
+        x = self._norm("norm", x)
+        if self._by_frame and memory is not None:
+            sequences = _last_frames(x, timeline, memory)
+        else:
+            sequences = _whole_clips(x, timeline)
+        x = tf.expand_dims(tf.expand_dims(self._relate(sequences), 1), 1)
+        x = self.dropout(x, training=training)
+        return self.classifier(x, timeline=timeline)
+
+    def embed(self, x: Tensor, timeline: Timeline, *, training: bool = False) -> Tensor:
+        """Return the embedding of each frame before the layer norm, ``(batch * frames, 1, 1, channels)``."""
+        x = self.project(x, timeline=timeline, training=training)
+        x = tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+        return self.embedding(x, timeline=timeline)
+
+    def _relate(self, sequences: _Sequences) -> Tensor:
+        """Return the mean over frames of what the transformer gives, ``(sequences, channels)``."""
+        present = sequences.present
+        x = sequences.tokens + _encode(sequences.positions, self._facts.embed_dim)
+        for index in range(self._facts.depth):
+            layer = f"l{index}"
+            y = self._norm(f"{layer}/attention_norm", x)
+            x += self._attend(f"{layer}/attention", y, present)
+            y = self._norm(f"{layer}/mlp_norm", x)
+            y = tf.nn.gelu(self._dense(f"{layer}/mlp/hidden", y), approximate=False)
+            x += self._dense(f"{layer}/mlp/output", y)
+        x = self._norm("last_norm", x)
+        if present is None:
+            return tf.reduce_mean(x, axis=1)
+        return tf.reduce_sum(x * present, axis=1) / tf.reduce_sum(present, axis=1)
+
+    def _attend(self, name: str, x: Tensor, present: Tensor | None) -> Tensor:
+        """Return what the frames take from each other, ``(sequences, places, channels)``."""
+        heads, channels = self._facts.num_heads, self._facts.embed_dim
+        width = channels // heads
+        query, key, value = (
+            tf.transpose(_split(part, x, [heads, width]), [0, 2, 1, 3])
+            for part in tf.split(self._dense(f"{name}/input", x), 3, axis=-1)
+        )
+        scores = tf.matmul(query * float(width**-0.5), key, transpose_b=True)
+        if present is not None:
+            seen = tf.expand_dims(tf.transpose(present, [0, 2, 1]), 1)
+            scores += (1.0 - seen) * _HIDDEN
+        taken = tf.matmul(tf.nn.softmax(scores), value)
+        taken = _split(tf.transpose(taken, [0, 2, 1, 3]), x, [channels])
+        return self._dense(f"{name}/output", taken)
+
+    def _dense(self, name: str, x: Tensor) -> Tensor:
+        kernel, bias = (self._part(f"{name}/{part}") for part in ("kernel", "bias"))
+        # With two axes LiteRT has a fast kernel.
+        rows = tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel) + bias
+        return _split(rows, x, [kernel.shape[1]])
+
+    def _norm(self, name: str, x: Tensor) -> Tensor:
+        centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+        x = centred * tf.math.rsqrt(variance + _NORM_EPSILON)
+        return x * self._part(f"{name}/gamma") + self._part(f"{name}/beta")
+
+    def _part(self, name: str) -> Tensor:
+        return tf.convert_to_tensor(self._parts[name])
+
+    @property
+    def named_weights(self) -> dict[str, Any]:
+        """The weights by name; those before the embedding have their published ones."""
+        return {
+            **self.project.named_weights,
+            **self.embedding.named_weights,
+            **{f"{_PREFIX}/{name}": part for name, part in self._parts.items()},
+            **self.classifier.named_weights,
+        }
+
+    def fold_into(self, other: TransformerHead) -> None:
+        """Give *other*, a folded head, the weights that compute the same as this one."""
+        self.project.fold_into(other.project)
+        self.embedding.fold_into(other.embedding)
+        self.classifier.fold_into(other.classifier)
+        other.take({name: np.asarray(part) for name, part in self._parts.items()})
+
+    def take(self, parts: dict[str, Any]) -> None:
+        """Take plain arrays for weights of the transformer, which a graph has as constants."""
+        self._parts = parts
+
+
+def _weights(facts: TransformerFacts) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    """Return name, shape and initialiser of each weight of the transformer."""
+    channels, inner = facts.embed_dim, facts.mlp_dim
+    norms = ["norm", "last_norm"]
+    dense: list[tuple[str, int, int]] = []
+    for index in range(facts.depth):
+        norms += [f"l{index}/attention_norm", f"l{index}/mlp_norm"]
+        dense += [
+            (f"l{index}/attention/input", channels, 3 * channels),
+            (f"l{index}/attention/output", channels, channels),
+            (f"l{index}/mlp/hidden", channels, inner),
+            (f"l{index}/mlp/output", inner, channels),
+        ]
+    for name in norms:
+        yield f"{name}/gamma", (channels,), "ones"
+        yield f"{name}/beta", (channels,), "zeros"
+    for name, into, out in dense:
+        yield f"{name}/kernel", (into, out), "glorot_uniform"
+        yield f"{name}/bias", (out,), "zeros"
+
+
+def _whole_clips(x: Tensor, timeline: Timeline) -> _Sequences:
+    """Return the embeddings of clips, each a sequence."""
+    tokens = tf.squeeze(timeline.by_stream(x), axis=2)
+    places = tf.cumsum(tf.ones_like(tokens[:1, :, :1]), axis=1, exclusive=True)
+    return _Sequences(tokens, places, None)
+
+
+def _last_frames(x: Tensor, timeline: Timeline, memory: Memory) -> _Sequences:
+    """Return, for each row, the embeddings of the last frames of its stream; the first frames have fewer before them."""
+    length = TRANSFORMER_WINDOW
+    window = tf.squeeze(memory.window("head", x, length - 1), axis=2)
+    count = size_of(window, 1) - (length - 1)
+    if isinstance(count, int) and count == 1:
+        tokens = window
+    elif isinstance(count, int):
+        pieces = [window[:, at : at + length] for at in range(count)]
+        tokens = tf.reshape(tf.stack(pieces, axis=1), [-1, length, x.shape[-1]])
+    else:
+        places = tf.range(count)[:, tf.newaxis] + tf.range(length)[tf.newaxis]
+        tokens = tf.gather(window, places, axis=1)
+        tokens = tf.reshape(tokens, [-1, length, x.shape[-1]])
+    slots = tf.reshape(tf.range(length, dtype=tf.float32), [1, length, 1])
+    counts = tf.reshape(timeline.counts, [-1, 1, 1])
+    # From -49 at the first slot of a stream's first frame to 49: the place among the frames that there are.
+    places = slots + tf.minimum(counts, float(length)) - float(length)
+    return _Sequences(tokens, tf.nn.relu(places), tf.clip_by_value(places + 1.0, 0, 1))
+
+
+def _encode(positions: Tensor, channels: int) -> Tensor:
+    """Return the encoding of *positions* [1]: sines in the first half of the channels, cosines in the second."""
+    half = channels // 2
+    exponents = np.arange(half, dtype=np.float32) / np.float32(half - 1)
+    frequencies = np.float32(1.0) / np.power(np.float32(_LONGEST_WAVE), exponents)
+    angles = positions * tf.constant(frequencies.reshape(1, 1, -1))
+    return tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)
+
+
+def _split(x: Tensor, like: Tensor, last: list[int]) -> Tensor:
+    """Return *x* with the sequences and places of *like*, and *last* for the axes behind them."""
+    if like.shape[0] is None and like.shape[1] is not None:
+        return tf.reshape(x, [-1, like.shape[1], *last])
+    return tf.reshape(x, [size_of(like, 0), -1, *last])
