@@ -44,7 +44,7 @@ from movinet_lite.network.agreement import (
     probe_clip,
 )
 from movinet_lite.network.litert_file import read_litert_info
-from movinet_lite.network.spec import assumption_of, read_facts
+from movinet_lite.network.spec import Functions, assumption_of, read_facts
 from movinet_lite.network.variants import Mode, Variant
 
 __all__ = ["load_compiled"]
@@ -69,6 +69,7 @@ def load_compiled(
     frame_size: FrameSize | None = None,
     streams: int = 1,
     labels: tuple[str, ...] | None = None,
+    functions: Functions | None = None,
 ) -> LiteRTClipModel | LiteRTStreamModel:
     """Return the model at *path* as a compiled model, from the cache if it was compiled before.
 
@@ -80,17 +81,18 @@ def load_compiled(
         frame_size: The ``(height, width)`` to compile for; `None` for what the model was trained on.
         streams: How many streams to compile a common call for; 1 for none.
         labels: The names of the classes; `None` for the model's own, if it knows them.
+        functions: The activation and the gate of a checkpoint; `None` for not said.
 
     Raises:
         ConversionError: If it does not compile, or the compiled model gives other logits.
         LabelsError: If the labels are not as many as the classes.
         ModelError: If it cannot be read, or is not of this *mode*.
     """
-    job = _Job(path, mode, source, frame_size, streams)
+    job = _Job(path, mode, source, frame_size, streams, functions or Functions())
     name = job.name()
     entries = {kind: compiled_folder() / f"{name}-{kind}" for kind in job.kinds()}
     if not _missing(entries):
-        _repeat_assumption(next(iter(entries.values())), path, source)
+        _repeat_assumption(next(iter(entries.values())), job)
     else:
         # One process compiles for all; under the names of the entries others may remove them.
         with locked(compiled_folder() / name), _COMPILING:
@@ -115,10 +117,13 @@ class _Job:
     source: str
     frame_size: FrameSize | None
     streams: int
+    functions: Functions
 
     def name(self) -> str:
         """Return how the names of its entries in the cache begin, which differs where what is computed differs."""
         digest = hashlib.sha256(repr((_FORMAT, self.mode, self.frame_size)).encode())
+        if self.functions != Functions():
+            digest.update(repr(self.functions).encode())
         if self.path.is_file():
             name = self.path.stem
             digest.update(_checksum(self.path).encode())
@@ -181,12 +186,12 @@ def _missing(entries: Mapping[str, Path]) -> list[str]:
     return [kind for kind, entry in entries.items() if not _is_whole(entry)]
 
 
-def _repeat_assumption(entry: Path, path: Path, source: str) -> None:
-    """Warn of what was assumed when the checkpoint at *path* was compiled, as if it were compiled now."""
+def _repeat_assumption(entry: Path, job: _Job) -> None:
+    """Warn of what was assumed when the checkpoint of *job* was compiled, as if it were compiled now."""
     note = read_note(entry) or {}
-    if is_checkpoint(path):
+    if is_checkpoint(job.path) and None in attrs.astuple(job.functions):
         message = assumption_of(
-            source, str(note.get("activation")), str(note.get("gate"))
+            job.source, str(note.get("activation")), str(note.get("gate"))
         )
         warnings.warn(message, UserWarning, stacklevel=4)
 
@@ -222,7 +227,7 @@ def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> 
             job.mode,
             job.source,
             frame_size=job.frame_size,
-            labels=None,
+            functions=job.functions,
         )
         for kind in missing:
             call = job.call(kind, network.variant)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args, overload
@@ -11,9 +12,15 @@ from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.compiled import load_compiled
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
-from movinet_lite.engines.opening import check_form, known_labels, open_as_it_is
+from movinet_lite.engines.opening import (
+    check_form,
+    is_checkpoint,
+    known_labels,
+    open_as_it_is,
+)
 from movinet_lite.errors import ConversionError, ModelError, MoViNetError, said_by
 from movinet_lite.hub import resolve_model, resolve_weights
+from movinet_lite.network.spec import Functions
 from movinet_lite.network.variants import Mode
 
 __all__ = ["MAX_THREADS", "Engine", "load_model"]
@@ -37,6 +44,7 @@ def load_model(
     frame_size: FrameSize | None = ...,
     streams: int = ...,
     offline: bool = ...,
+    functions: Functions | None = ...,
 ) -> ClipModel: ...
 @overload
 def load_model(
@@ -48,6 +56,7 @@ def load_model(
     frame_size: FrameSize | None = ...,
     streams: int = ...,
     offline: bool = ...,
+    functions: Functions | None = ...,
 ) -> StreamModel: ...
 def load_model(
     source: str | Path,
@@ -58,6 +67,7 @@ def load_model(
     frame_size: FrameSize | None = None,
     streams: int = 1,
     offline: bool = False,
+    functions: Functions | None = None,
 ) -> ClipModel | StreamModel:
     """Return the model at *source*, fetched first if need be.
 
@@ -70,6 +80,7 @@ def load_model(
         streams: How many streams shall be stepped in one call; only a model that the library compiles can. Others step
             them one by one, to the same predictions.
         offline: Whether the network must not be touched.
+        functions: The activation and the gate of a checkpoint; `None` for not said.
 
     Warns:
         UserWarning: If *engine* is ``"auto"`` and the model does not compile, or the compiled model gives other logits;
@@ -78,7 +89,8 @@ def load_model(
     Raises:
         ArrayError: If *frame_size* is no height and width.
         ConversionError: The same with *engine* ``"litert"``.
-        ModelError: If the model cannot be found, fetched or read, or is not of this *mode*.
+        ModelError: If the model cannot be found, fetched or read, is not of this *mode*, or *functions* say something of
+            what is no checkpoint.
     """
     if engine not in get_args(Engine):
         raise ModelError(
@@ -92,6 +104,8 @@ def load_model(
         frame_size = check_frame_size(frame_size)
     find = resolve_weights if engine == "tensorflow" else resolve_model
     path = find(source, mode, offline=offline)
+    functions = functions or Functions()
+    functions.check_needed(str(source), is_checkpoint=is_checkpoint(path))
     if streams > 1 and (path.suffix == ".tflite" or engine == "tensorflow"):
         warnings.warn(
             f"streams={streams} has no effect: only a model that the library compiles takes several streams in one call; "
@@ -104,8 +118,17 @@ def load_model(
         return _load_tflite(path, mode, engine, threads, str(source))
     check_form(path, mode, str(source))
     labels = known_labels(path, str(source))
+    open_slowly = functools.partial(
+        open_as_it_is,
+        path,
+        mode,
+        str(source),
+        threads=threads,
+        labels=labels,
+        functions=functions,
+    )
     if engine == "tensorflow":
-        return open_as_it_is(path, mode, str(source), threads=threads, labels=labels)
+        return open_slowly()
     try:
         return load_compiled(
             path,
@@ -115,12 +138,13 @@ def load_model(
             frame_size=frame_size,
             streams=streams,
             labels=labels,
+            functions=functions,
         )
     except Exception as error:  # noqa: BLE001 - raised, or told in a warning
         # Whatever stops a converter: errors of its own, of TensorFlow or LiteRT, a full disk, too little memory.
         _raise_if_final(error, engine, source)
         # What is wrong with the model itself, TensorFlow's engine says better.
-        model = open_as_it_is(path, mode, str(source), threads=threads, labels=labels)
+        model = open_slowly()
         warnings.warn(
             f"TensorFlow runs the model as it is, several times slower, since it did not compile: {_why(error)}",
             UserWarning,

@@ -32,7 +32,7 @@ from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.hub.published import is_kinetics_600
 from movinet_lite.labels import kinetics_600_labels, load_labels
 from movinet_lite.network.files import load_network, read_network_spec
-from movinet_lite.network.spec import read_facts
+from movinet_lite.network.spec import Functions, read_facts
 from movinet_lite.network.variants import Mode, check_mode
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def open_network(
     *,
     frame_size: FrameSize | None = None,
     labels: Sequence[str] | str | Path | None = None,
+    functions: Functions | None = None,
     loaded: Any = None,
 ) -> Movinet:
     """Return the network of a model, ready to be trained or written anew.
@@ -93,12 +94,15 @@ def open_network(
         source: What to call it.
         frame_size: The ``(height, width)`` of the frames; `None` for the model's own.
         labels: The names of the classes, or the path of a file; `None` for the model's own.
+        functions: The activation and the gate of a checkpoint; `None` for not said.
         loaded: The SavedModel, if TensorFlow has loaded it already.
 
     Raises:
-        ModelError: If it cannot be read, or is not of this *mode*.
+        ModelError: If it cannot be read, is not of this *mode*, or *functions* say something of what is no checkpoint.
         LabelsError: If the labels are not as many as the classes.
     """
+    functions = functions or Functions()
+    functions.check_needed(source, is_checkpoint=is_checkpoint(path))
     check_form(path, mode, source)
     if labels is None:
         labels = known_labels(path, source)
@@ -113,6 +117,8 @@ def open_network(
         return import_weights(
             path,
             mode=mode,
+            gate=functions.gate,
+            activation=functions.activation,
             labels=labels,
             frame_size=frame_size,
             loaded=loaded,
@@ -127,6 +133,7 @@ def open_as_it_is(
     *,
     threads: int | None = None,
     labels: tuple[str, ...] | None = None,
+    functions: Functions | None = None,
 ) -> ClipModel | StreamModel:
     """Return the model at *path* for TensorFlow to run; the arguments are those of `open_network`.
 
@@ -136,6 +143,7 @@ def open_as_it_is(
         source: As there.
         threads: How many threads TensorFlow computes with; `None` for one a core.
         labels: The names of the classes; `None` for the model's own.
+        functions: As there.
 
     Raises:
         ModelError: If it cannot be read, or is not of this *mode*.
@@ -147,7 +155,8 @@ def open_as_it_is(
     with quiet_start():
         from movinet_lite.network.tensorflow import tf
     set_threads(tf, threads, source)
-    return as_model(open_network(path, mode, source, labels=labels), source)
+    network = open_network(path, mode, source, labels=labels, functions=functions)
+    return as_model(network, source)
 
 
 def open_to_compile(
@@ -157,6 +166,7 @@ def open_to_compile(
     *,
     frame_size: FrameSize | None = None,
     labels: tuple[str, ...] | None = None,
+    functions: Functions | None = None,
 ) -> tuple[ClipModel | StreamModel, Movinet]:
     """Return the model at *path* as it is, and its network; the arguments are those of `open_network`.
 
@@ -166,7 +176,14 @@ def open_to_compile(
     """
     model = _run_signatures(path, mode, source, None, labels)
     if model is None:
-        network = open_network(path, mode, source, labels=labels, frame_size=frame_size)
+        network = open_network(
+            path,
+            mode,
+            source,
+            labels=labels,
+            frame_size=frame_size,
+            functions=functions,
+        )
         return as_model(network, source), network
     if mode == "base" and _has_stream_weights(path):
         raise ConversionError(
