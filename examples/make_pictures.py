@@ -4,6 +4,7 @@ python examples/make_pictures.py docs/pictures
 """
 
 import argparse
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +15,43 @@ from movinet_lite import StreamingClassifier
 from movinet_lite.arrays import Clip
 from movinet_lite.show.overlay import draw_overlay
 from movinet_lite.show.plotting import draw_step, plot_scores
+from movinet_lite.video import prepare_clip, to_uint8
 
 SHOWN = ("jumping jacks", 2_500_001)
 """The action and the seed of the clip that the tutorial shows."""
 
-GALLERY_FRAMES = 6
+GALLERY_FRAMES = 4
+GALLERY_COLUMNS = 2
+"""How many frames of each action the gallery shows, and how many actions side by side."""
+
+
+def draw_clip(action: str, *, seed: int, num_frames: int, side: int) -> Clip:
+    """Return a clip at 5 frames per second without most of its noise, which is of no use to readers."""
+    drawn = render_clip(
+        action,
+        seed=seed,
+        num_frames=num_frames,
+        fps=5.0,
+        frame_size=(3 * side, 3 * side),
+    )
+    return to_uint8(prepare_clip(drawn, (side, side)))
 
 
 def draw_actions() -> Figure:
     """Return some frames of each action of the demo model."""
-    rows = len(DEMO_ACTIONS)
-    figure = Figure(figsize=(GALLERY_FRAMES * 1.2, rows * 1.32), layout="constrained")
-    grid = figure.subplots(rows, GALLERY_FRAMES)
-    for row, action in enumerate(DEMO_ACTIONS):
-        clip = render_clip(action, seed=2_600_000 + row, num_frames=GALLERY_FRAMES)
-        for column, frame in enumerate(clip):
-            grid[row, column].imshow(frame)
-            grid[row, column].set_axis_off()
-        grid[row, 0].set_title(action, loc="left", fontsize=9)
+    rows = math.ceil(len(DEMO_ACTIONS) / GALLERY_COLUMNS)
+    figure = Figure(figsize=(8, 1.25 * rows), layout="constrained")
+    parts = figure.subfigures(rows, GALLERY_COLUMNS, wspace=0.03)
+    for number, (part, action) in enumerate(
+        zip(np.ravel(parts), DEMO_ACTIONS, strict=False)
+    ):
+        clip = draw_clip(
+            action, seed=2_600_000 + number, num_frames=GALLERY_FRAMES, side=120
+        )
+        part.suptitle(action, x=0.01, ha="left", fontsize=9)
+        for axes, frame in zip(part.subplots(1, GALLERY_FRAMES), clip, strict=True):
+            axes.imshow(frame)
+            axes.set_axis_off()
     return figure
 
 
@@ -52,18 +72,16 @@ def main() -> None:
 
     classifier = StreamingClassifier.load(args.model)
     action, seed = SHOWN
-    clip = render_clip(action, seed=seed, num_frames=25, fps=5.0, frame_size=(240, 240))
+    clip = draw_clip(action, seed=seed, num_frames=25, side=560)
     predictions = classifier.predict_frames(clip)
 
-    curves = Figure(figsize=(8, 4), layout="constrained")
-    plot_scores(predictions, fps=classifier.fps, ax=curves.subplots())
-    curves.savefig(args.folder / "curves.png", dpi=90)
-    save(
-        draw_step(clip[16], predictions, 16, fps=classifier.fps),
-        args.folder / "step.png",
-    )
+    ax = plot_scores(predictions, fps=classifier.fps)
+    if (curves := ax.get_figure(root=True)) is not None:
+        curves.savefig(args.folder / "curves.png", dpi=180)
+    step = draw_step(clip[16], predictions, 16, fps=classifier.fps, height=1000)
+    save(step, args.folder / "step.png")
     save(draw_overlay(clip[16], predictions[16]), args.folder / "overlay.png")
-    draw_actions().savefig(args.folder / "actions.png", dpi=60)
+    draw_actions().savefig(args.folder / "actions.png", dpi=120)
     for path in sorted(args.folder.glob("*.png")):
         print(path)
 

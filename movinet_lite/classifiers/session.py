@@ -12,6 +12,7 @@ from movinet_lite.engines import Engine, Provider, load_model
 from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.labels import check_labels, kinetics_600_labels, load_labels
+from movinet_lite.network.spec import Activation, Functions, Gate
 from movinet_lite.network.variants import Mode, check_mode, evaluation_short_side
 from movinet_lite.video import Fit, FrameReader, read_frames
 from movinet_lite.video.scaling import check_fit
@@ -62,6 +63,8 @@ class Session:
         fit: Fit = "stretch",
         offline: bool = False,
         provider: Provider | None = None,
+        activation: Activation | None = None,
+        gate: Gate | None = None,
     ) -> Self:
         """Return a classifier for the model at *source*.
 
@@ -80,9 +83,15 @@ class Session:
                 ``MOVINET_LITE_OFFLINE=1`` says so for all calls.
             provider: The execution provider of ONNX Runtime that computes, such as ``"cuda"``; `None` for the CPU. For
                 ``.onnx`` files and *engine* ``"onnx"``.
+            activation: Of a checkpoint alone, which does not say it and cannot be run to find it out: ``"swish"`` or
+                ``"hard_swish"``. `None` assumes that of the published models, with a warning.
+            gate: Of a checkpoint alone: ``"sigmoid"``, ``"hard_sigmoid"`` (stream models trained with Model Garden 2.8 or
+                later) or ``"keras2_hard_sigmoid"`` (before). `None` assumes it, with a warning.
 
         Raises:
-            ModelError: If the model cannot be found, fetched or read, or is of the other mode.
+            ModelError: If the model cannot be found, fetched or read, is of the other mode, or *activation* or *gate* is
+                given for what is no checkpoint.
+            VariantError: If *activation* or *gate* is unknown.
             LabelsError: If the labels are not as many as the model's classes, or unknown.
         """
         model = load_model(
@@ -93,6 +102,7 @@ class Session:
             frame_size=frame_size,
             offline=offline,
             provider=provider,
+            functions=Functions(activation, gate),
         )
         return cls(model, labels, frame_size=frame_size, fps=fps, fit=fit)
 

@@ -37,6 +37,7 @@ from movinet_lite.classifiers.session import Session
 from movinet_lite.engines import Engine, Provider, load_model
 from movinet_lite.engines.base import FitsStates, StreamModel
 from movinet_lite.errors import SessionError
+from movinet_lite.network.spec import Activation, Functions, Gate
 from movinet_lite.network.state_names import fit_states
 from movinet_lite.network.variants import Mode
 from movinet_lite.predictions import Prediction
@@ -129,6 +130,8 @@ class StreamingClassifier(Session):
         horizon_s: Horizon = "auto",
         max_gap_s: float | None = None,
         restart_at_cuts: bool = False,
+        activation: Activation | None = None,
+        gate: Gate | None = None,
     ) -> Self:
         """Return a classifier for the stream model at *source*.
 
@@ -147,6 +150,8 @@ class StreamingClassifier(Session):
             restart_at_cuts: Whether to start the stream anew at a scene cut: a frame whose 8 x 8 thumbnail differs from
                 those of all of the last ten seconds by more than 0.08 (mean absolute difference, 0 to 1) and by
                 more than twice as much as usual, and more than any frame of the last 0.4 horizons did.
+            activation: Of a checkpoint alone, as in `BaseClassifier.load`.
+            gate: Of a checkpoint alone, as there.
 
         Raises:
             ArrayError: If *horizon_s* or *max_gap_s* is no number of seconds above 0.
@@ -162,6 +167,7 @@ class StreamingClassifier(Session):
             streams=streams,
             offline=offline,
             provider=provider,
+            functions=Functions(activation, gate),
         )
         return cls(
             model,

@@ -9,16 +9,18 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.cli.output import PROGRAM
 from movinet_lite.engines.loading import MAX_THREADS
+from movinet_lite.network.spec import Activation, Gate
 
 __all__ = [
     "OUTPUT_ENDINGS",
     "UsageError",
     "add_command",
+    "add_functions",
     "add_json",
     "add_labels_file",
     "add_offline",
@@ -84,6 +86,19 @@ def add_labels_file(parser: argparse._ActionsContainer) -> None:
         metavar="FILE",
         help="the names of the model's classes, one a line or as .json, or kinetics-600 (default: the model's own)",
     )
+
+
+def add_functions(parser: argparse._ActionsContainer) -> None:
+    """Add ``--activation`` and ``--gate``, which only checkpoints need."""
+    for name, choices in (
+        ("activation", get_args(Activation)),
+        ("gate", get_args(Gate)),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            choices=choices,
+            help=f"the {name} of a Model Garden checkpoint, which does not say it (default: as published, with a warning)",
+        )
 
 
 def add_offline(parser: argparse._ActionsContainer) -> None:

@@ -15,11 +15,13 @@ from movinet_lite.errors import MissingDependencyError
 from movinet_lite.hub.handles import DEMO_NAME
 from movinet_lite.predictions import Prediction
 from movinet_lite.show.curves import check_matplotlib
-from movinet_lite.video import read_frames
+from movinet_lite.video import read_frames, read_video_info, write_video
 
 __all__ = ["add_commands"]
 
 _OUTPUT: Final = Path("movinet_lite_demo.mp4")
+_HEIGHT: Final = 720
+"""Of the animation, in pixels."""
 
 
 def add_commands(commands: Any) -> None:
@@ -50,10 +52,9 @@ def _demo(args: argparse.Namespace) -> int:
     if args.output is not None:
         check_matplotlib()
     classifier = StreamingClassifier.load(DEMO_NAME)
-    frames = list(read_frames(demo.CLIP, fps=classifier.fps))
     predictions = []
     leading = None
-    for prediction in classifier.run(frames):
+    for prediction in classifier.run(read_frames(demo.CLIP, fps=classifier.fps)):
         predictions.append(prediction)
         if prediction.label != leading:
             leading = prediction.label
@@ -63,7 +64,7 @@ def _demo(args: argparse.Namespace) -> int:
                 flush=True,
             )
     _say_end(classifier, predictions[-1])
-    _draw(args, classifier, frames, predictions)
+    _draw(args, predictions)
     _say(
         "for 600 actions of people, after a download: "
         f"{PROGRAM} stream VIDEO --model a2"
@@ -79,12 +80,7 @@ def _say_end(classifier: StreamingClassifier, prediction: Prediction) -> None:
     )
 
 
-def _draw(
-    args: argparse.Namespace,
-    classifier: StreamingClassifier,
-    frames: list[Any],
-    predictions: list[Prediction],
-) -> None:
+def _draw(args: argparse.Namespace, predictions: list[Prediction]) -> None:
     """Write the frames above their curves, where that can be drawn."""
     path = args.output or _OUTPUT
     try:
@@ -92,10 +88,12 @@ def _draw(
     except MissingDependencyError as error:
         _say(f"there is no animation: {error}")
         return
-    from movinet_lite.show.plotting import save_animation
+    from movinet_lite.show.plotting import animate_video
 
-    assert classifier.fps is not None  # noqa: S101 - a model of ours knows it
-    save_animation(path, frames, predictions, fps=classifier.fps)
+    fps = read_video_info(demo.CLIP).fps
+    assert fps is not None  # noqa: S101 - a clip of ours tells it
+    pictures = animate_video(demo.CLIP, predictions, height=_HEIGHT)
+    write_video(path, pictures, fps=fps)
     _say(f"the frames above their curves: {path}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from movinet_lite.cli.arguments import (
     add_command,
+    add_functions,
     add_json,
     add_labels_file,
     add_offline,
@@ -62,6 +63,7 @@ def add_commands(commands: Any) -> None:
         help="the size of the frames it will take (default: what the model was trained on)",
     )
     add_labels_file(parser)
+    add_functions(parser)
     add_offline(parser)
     add_json(parser)
 
@@ -81,6 +83,8 @@ def _export(args: argparse.Namespace) -> int:
         frame_size=args.frame_size,
         labels=args.labels,
         offline=args.offline,
+        activation=args.activation,
+        gate=args.gate,
     )
     if args.json:
         print_json(

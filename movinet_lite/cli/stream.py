@@ -7,10 +7,10 @@ import collections
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 from movinet_lite.classifiers import StreamingClassifier
-from movinet_lite.cli.arguments import add_command, output_path
+from movinet_lite.cli.arguments import add_command, number, output_path
 from movinet_lite.cli.output import PROGRAM, timeline_line
 from movinet_lite.cli.videos import (
     WatchedFrames,
@@ -27,13 +27,15 @@ from movinet_lite.cli.videos import (
 )
 from movinet_lite.errors import VideoError
 from movinet_lite.predictions import LabelFilter, Prediction
-from movinet_lite.show.overlay import OverlaidFrame, overlay_video
+from movinet_lite.show.overlay import Corner, OverlaidFrame, overlay_video
 from movinet_lite.show.window import Window
 from movinet_lite.video import read_video_info, write_video
 
 __all__ = ["add_commands"]
 
 _OVERLAY_TOP_K = 3
+
+_scale = functools.partial(number, low=0.1, high=10, rule="from 0.1 to 10")
 
 
 def add_commands(commands: Any) -> None:
@@ -73,6 +75,19 @@ def add_commands(commands: Any) -> None:
         "--show",
         action="store_true",
         help="play the video with the actions drawn onto it in a window (needs the extra 'plot')",
+    )
+    parser.add_argument(
+        "--corner",
+        choices=get_args(Corner),
+        default="bottom-left",
+        help="where --output and --show draw the actions (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--scale",
+        type=_scale,
+        default=1.0,
+        metavar="X",
+        help="how large they draw them, from 0.1 to 10 (default: 1, a third of the width)",
     )
 
 
@@ -135,6 +150,8 @@ def _stream_overlaid(
         classifier,
         k=args.top_k or _OVERLAY_TOP_K,
         label_filter=label_filter,
+        corner=args.corner,
+        scale=args.scale,
         start_s=args.start,
         end_s=args.end,
     )

@@ -14,6 +14,7 @@ from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
 from movinet_lite.cli.arguments import (
     UsageError,
     add_command,
+    add_functions,
     add_json,
     add_offline,
     count,
@@ -197,6 +198,7 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         default="stream",
         help="whether it sees frames as they arrive or whole clips (default: %(default)s)",
     )
+    add_functions(group)
 
 
 def _fine_tune(args: argparse.Namespace) -> int:
@@ -242,6 +244,8 @@ def _fine_tune(args: argparse.Namespace) -> int:
             fps=args.fps,
             resume=args.resume,
             offline=args.offline,
+            activation=args.activation,
+            gate=args.gate,
             on_resume=told.resumed,
             on_ready=told.ready,
             on_epoch=told.epoch,
@@ -478,6 +482,8 @@ def _evaluate(args: argparse.Namespace) -> int:
             fit=args.fit,
             threads=args.threads,
             offline=args.offline,
+            activation=args.activation,
+            gate=args.gate,
         )
         bar.show("evaluating", 0, len(examples))
         found = evaluate(

@@ -14,6 +14,7 @@ from movinet_lite.arrays import VideoFrame
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
 from movinet_lite.cli.arguments import (
     UsageError,
+    add_functions,
     add_json,
     add_labels_file,
     add_offline,
@@ -133,6 +134,7 @@ def add_model_and_frames(
         metavar="N",
         help="how many threads may compute (default: one for each core)",
     )
+    add_functions(model)
     add_offline(model)
     frames = parser.add_argument_group("frames")
     frames.add_argument(
@@ -252,6 +254,8 @@ def load_options(args: argparse.Namespace) -> dict[str, Any]:
         "fit": args.fit,
         "offline": args.offline,
         "provider": args.provider,
+        "activation": args.activation,
+        "gate": args.gate,
         **({"horizon_s": args.horizon} if hasattr(args, "horizon") else {}),
     }
 

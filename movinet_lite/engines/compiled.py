@@ -43,7 +43,7 @@ from movinet_lite.network.agreement import (
     probe_clip,
 )
 from movinet_lite.network.litert_file import read_litert_info
-from movinet_lite.network.spec import assumption_of, read_facts
+from movinet_lite.network.spec import Functions, assumption_of, read_facts
 from movinet_lite.network.variants import Mode, Variant
 
 __all__ = ["load_compiled", "name_of_entry"]
@@ -68,6 +68,7 @@ def load_compiled(
     frame_size: FrameSize | None = None,
     streams: int = 1,
     labels: tuple[str, ...] | None = None,
+    functions: Functions | None = None,
 ) -> LiteRTClipModel | LiteRTStreamModel:
     """Return the model at *path* as a compiled model, from the cache if it was compiled before.
 
@@ -79,17 +80,18 @@ def load_compiled(
         frame_size: The ``(height, width)`` to compile for; `None` for what the model was trained on.
         streams: How many streams to compile a common call for; 1 for none.
         labels: The names of the classes; `None` for the model's own, if it knows them.
+        functions: The activation and the gate of a checkpoint; `None` for not said.
 
     Raises:
         ConversionError: If it does not compile, or the compiled model gives other logits.
         LabelsError: If the labels are not as many as the classes.
         ModelError: If it cannot be read, or is not of this *mode*.
     """
-    job = _Job(path, mode, source, frame_size, streams)
+    job = _Job(path, mode, source, frame_size, streams, functions or Functions())
     name = job.name()
     entries = {kind: compiled_folder() / f"{name}-{kind}" for kind in job.kinds()}
     if not _missing(entries):
-        _repeat_assumption(next(iter(entries.values())), path, source)
+        _repeat_assumption(next(iter(entries.values())), job)
     else:
         # One process compiles for all; under the names of the entries others may remove them.
         with locked(compiled_folder() / name), _COMPILING:
@@ -114,10 +116,11 @@ class _Job:
     source: str
     frame_size: FrameSize | None
     streams: int
+    functions: Functions
 
     def name(self) -> str:
         """Return how the names of its entries in the cache begin."""
-        return name_of_entry(self.path, self.mode, self.frame_size)
+        return name_of_entry(self.path, self.mode, self.frame_size, self.functions)
 
     def kinds(self) -> list[str]:
         """Return what graphs it takes, each as the end of a name of an entry."""
@@ -139,9 +142,13 @@ class _Job:
         return Call(self.streams, 1)
 
 
-def name_of_entry(path: Path, mode: Mode, frame_size: FrameSize | None) -> str:
+def name_of_entry(
+    path: Path, mode: Mode, frame_size: FrameSize | None, functions: Functions
+) -> str:
     """Return how the names of a model's entries in the cache begin, which differs where what is computed differs."""
     digest = hashlib.sha256(repr((_FORMAT, mode, frame_size)).encode())
+    if functions != Functions():
+        digest.update(repr(functions).encode())
     if path.is_file():
         name = path.stem
         digest.update(_checksum(path).encode())
@@ -185,12 +192,12 @@ def _missing(entries: Mapping[str, Path]) -> list[str]:
     return [kind for kind, entry in entries.items() if not _is_whole(entry)]
 
 
-def _repeat_assumption(entry: Path, path: Path, source: str) -> None:
-    """Warn of what was assumed when the checkpoint at *path* was compiled, as if it were compiled now."""
+def _repeat_assumption(entry: Path, job: _Job) -> None:
+    """Warn of what was assumed when the checkpoint of *job* was compiled, as if it were compiled now."""
     note = read_note(entry) or {}
-    if is_checkpoint(path):
+    if is_checkpoint(job.path) and None in attrs.astuple(job.functions):
         message = assumption_of(
-            source, str(note.get("activation")), str(note.get("gate"))
+            job.source, str(note.get("activation")), str(note.get("gate"))
         )
         warnings.warn(message, UserWarning, stacklevel=4)
 
@@ -225,7 +232,7 @@ def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> 
         job.mode,
         job.source,
         frame_size=job.frame_size,
-        labels=None,
+        functions=job.functions,
     )
     for kind in missing:
         call = job.call(kind, network.variant)

@@ -27,6 +27,7 @@ from movinet_lite.network.agreement import (
     largest_difference,
     probe_clip,
 )
+from movinet_lite.network.spec import Activation, Functions, Gate
 from movinet_lite.network.variants import Mode
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def export_model(
     frame_size: FrameSize | None = None,
     labels: Sequence[str] | str | Path | None = None,
     offline: bool = False,
+    activation: Activation | None = None,
+    gate: Gate | None = None,
 ) -> Export:
     """Write a model in another form, and see that it computes the same.
 
@@ -85,6 +88,8 @@ def export_model(
         labels: The names of the classes, or the path of a file with one a line, to be written along; `None` for the
             model's own.
         offline: Whether the network must not be touched.
+        activation: Of a checkpoint alone, as in `BaseClassifier.load`.
+        gate: Of a checkpoint alone, as there.
 
     Raises:
         ConversionError: If it cannot be written in this form, or computes something else.
@@ -104,7 +109,12 @@ def export_model(
             found,
         )
     network = open_network(
-        found, mode, str(source), frame_size=frame_size, labels=labels
+        found,
+        mode,
+        str(source),
+        frame_size=frame_size,
+        labels=labels,
+        functions=Functions(activation, gate),
     )
     target = Path(os.path.realpath(path))  # where path is a link, it stays one
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args, overload
@@ -13,9 +14,15 @@ from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
 from movinet_lite.engines.onnx.opening import load_as_onnx, load_onnx
 from movinet_lite.engines.onnx.runtime import Provider
-from movinet_lite.engines.opening import check_form, known_labels, open_as_it_is
+from movinet_lite.engines.opening import (
+    check_form,
+    is_checkpoint,
+    known_labels,
+    open_as_it_is,
+)
 from movinet_lite.errors import ConversionError, ModelError, MoViNetError, said_by
 from movinet_lite.hub import resolve_model, resolve_weights
+from movinet_lite.network.spec import Functions
 from movinet_lite.network.variants import Mode
 
 __all__ = ["MAX_THREADS", "Engine", "load_model"]
@@ -41,6 +48,7 @@ def load_model(
     streams: int = ...,
     offline: bool = ...,
     provider: Provider | None = ...,
+    functions: Functions | None = ...,
 ) -> ClipModel: ...
 @overload
 def load_model(
@@ -53,6 +61,7 @@ def load_model(
     streams: int = ...,
     offline: bool = ...,
     provider: Provider | None = ...,
+    functions: Functions | None = ...,
 ) -> StreamModel: ...
 def load_model(
     source: str | Path,
@@ -64,6 +73,7 @@ def load_model(
     streams: int = 1,
     offline: bool = False,
     provider: Provider | None = None,
+    functions: Functions | None = None,
 ) -> ClipModel | StreamModel:
     """Return the model at *source*, fetched first if need be.
 
@@ -77,6 +87,7 @@ def load_model(
             them one by one, to the same predictions.
         offline: Whether the network must not be touched.
         provider: The execution provider of ONNX Runtime, such as ``"cuda"``; `None` for the CPU.
+        functions: The activation and the gate of a checkpoint; `None` for not said.
 
     Warns:
         UserWarning: If *engine* is ``"auto"`` and the model does not compile, or the compiled model gives other logits;
@@ -85,13 +96,16 @@ def load_model(
     Raises:
         ArrayError: If *frame_size* is no height and width.
         ConversionError: The same with *engine* ``"litert"``.
-        ModelError: If the model cannot be found, fetched or read, or is not of this *mode*.
+        ModelError: If the model cannot be found, fetched or read, is not of this *mode*, or *functions* say something of
+            what is no checkpoint.
     """
     _check_options(source, engine, threads, streams)
     if frame_size is not None:
         frame_size = check_frame_size(frame_size)
     find = resolve_weights if engine in {"tensorflow", "onnx"} else resolve_model
     path = find(source, mode, offline=offline)
+    functions = functions or Functions()
+    functions.check_needed(str(source), is_checkpoint=is_checkpoint(path))
     if path.suffix == ".onnx" or engine == "onnx":
         return _load_onnx(
             path,
@@ -100,6 +114,7 @@ def load_model(
             threads=threads,
             frame_size=frame_size,
             provider=provider,
+            functions=functions,
             source=str(source),
         )
     if provider is not None:
@@ -119,8 +134,17 @@ def load_model(
         return _load_tflite(path, mode, engine, threads, str(source))
     check_form(path, mode, str(source))
     labels = known_labels(path, str(source))
+    open_slowly = functools.partial(
+        open_as_it_is,
+        path,
+        mode,
+        str(source),
+        threads=threads,
+        labels=labels,
+        functions=functions,
+    )
     if engine == "tensorflow":
-        return open_as_it_is(path, mode, str(source), threads=threads, labels=labels)
+        return open_slowly()
     try:
         return load_compiled(
             path,
@@ -130,12 +154,13 @@ def load_model(
             frame_size=frame_size,
             streams=streams,
             labels=labels,
+            functions=functions,
         )
     except Exception as error:  # noqa: BLE001 - raised, or told in a warning
         # Whatever stops a converter: errors of its own, of TensorFlow or LiteRT, a full disk, too little memory.
         _raise_if_final(error, engine, source)
         # What is wrong with the model itself, TensorFlow's engine says better.
-        model = open_as_it_is(path, mode, str(source), threads=threads, labels=labels)
+        model = open_slowly()
         warnings.warn(
             f"TensorFlow runs the model as it is, several times slower, since it did not compile: {_why(error)}",
             UserWarning,
@@ -202,6 +227,7 @@ def _load_onnx(
     threads: int | None,
     frame_size: FrameSize | None,
     provider: Provider | None,
+    functions: Functions,
     source: str,
 ) -> ClipModel | StreamModel:
     if path.suffix == ".onnx":
@@ -223,6 +249,7 @@ def _load_onnx(
         provider=provider,
         threads=threads,
         frame_size=frame_size,
+        functions=functions,
         labels=known_labels(path, source),
     )
 

@@ -36,7 +36,7 @@ from movinet_lite.network.pytorch.recognition import (
     check_pytorch_mode,
     holds_pytorch_weights,
 )
-from movinet_lite.network.spec import read_facts
+from movinet_lite.network.spec import Functions, read_facts
 from movinet_lite.network.variants import Mode, check_mode
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def open_network(
     *,
     frame_size: FrameSize | None = None,
     labels: Sequence[str] | str | Path | None = None,
+    functions: Functions | None = None,
     loaded: Any = None,
 ) -> Movinet:
     """Return the network of a model, ready to be trained or written anew.
@@ -100,12 +101,15 @@ def open_network(
         source: What to call it.
         frame_size: The ``(height, width)`` of the frames; `None` for the model's own.
         labels: The names of the classes, or the path of a file; `None` for the model's own.
+        functions: The activation and the gate of a checkpoint; `None` for not said.
         loaded: The SavedModel, if TensorFlow has loaded it already.
 
     Raises:
-        ModelError: If it cannot be read, or is not of this *mode*.
+        ModelError: If it cannot be read, is not of this *mode*, or *functions* say something of what is no checkpoint.
         LabelsError: If the labels are not as many as the classes.
     """
+    functions = functions or Functions()
+    functions.check_needed(source, is_checkpoint=is_checkpoint(path))
     check_form(path, mode, source)
     if labels is None:
         labels = known_labels(path, source)
@@ -125,6 +129,8 @@ def open_network(
     return import_weights(
         path,
         mode=mode,
+        gate=functions.gate,
+        activation=functions.activation,
         labels=labels,
         frame_size=frame_size,
         loaded=loaded,
@@ -139,6 +145,7 @@ def open_as_it_is(
     *,
     threads: int | None = None,
     labels: tuple[str, ...] | None = None,
+    functions: Functions | None = None,
 ) -> ClipModel | StreamModel:
     """Return the model at *path* for TensorFlow to run; the arguments are those of `open_network`.
 
@@ -148,6 +155,7 @@ def open_as_it_is(
         source: As there.
         threads: How many threads TensorFlow computes with; `None` for one a core.
         labels: The names of the classes; `None` for the model's own.
+        functions: As there.
 
     Raises:
         ModelError: If it cannot be read, or is not of this *mode*.
@@ -159,7 +167,8 @@ def open_as_it_is(
     from movinet_lite.network.tensorflow import tf
 
     set_threads(tf, threads, source)
-    return as_model(open_network(path, mode, source, labels=labels), source)
+    network = open_network(path, mode, source, labels=labels, functions=functions)
+    return as_model(network, source)
 
 
 def open_to_compile(
@@ -169,6 +178,7 @@ def open_to_compile(
     *,
     frame_size: FrameSize | None = None,
     labels: tuple[str, ...] | None = None,
+    functions: Functions | None = None,
 ) -> tuple[ClipModel | StreamModel, Movinet]:
     """Return the model at *path* as it is, and its network; the arguments are those of `open_network`.
 
@@ -178,7 +188,14 @@ def open_to_compile(
     """
     model = _run_signatures(path, mode, source, None, labels)
     if model is None:
-        network = open_network(path, mode, source, labels=labels, frame_size=frame_size)
+        network = open_network(
+            path,
+            mode,
+            source,
+            labels=labels,
+            frame_size=frame_size,
+            functions=functions,
+        )
         return as_model(network, source), network
     if mode == "base" and _has_stream_weights(path):
         raise ConversionError(

@@ -18,6 +18,7 @@ __all__ = [
     "FACTS_NAME",
     "USUAL_ACTIVATION",
     "Activation",
+    "Functions",
     "Gate",
     "NetworkSpec",
     "assumption_of",
@@ -88,12 +89,49 @@ class NetworkSpec(NetworkFacts):
             )
 
 
+@attrs.frozen
+class Functions:
+    """The activation and the gate of a checkpoint, which does not say them itself, as far as its owner says them.
+
+    Attributes:
+        activation: Of the backbone; `None` for not said.
+        gate: Of every squeeze-excitation; `None` for not said.
+
+    Raises:
+        VariantError: If there is no such activation or gate.
+    """
+
+    activation: Activation | None = None
+    gate: Gate | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name, value, known in (
+            ("activation", self.activation, get_args(Activation)),
+            ("gate", self.gate, get_args(Gate)),
+        ):
+            if value is not None:
+                _check_choice(name, value, known)
+
+    def check_needed(self, source: str, *, is_checkpoint: bool) -> None:
+        """Refuse what is said of a model that needs no telling.
+
+        Raises:
+            ModelError: If something is said and the model is no checkpoint.
+        """
+        if not is_checkpoint and (self.activation or self.gate):
+            raise ModelError(
+                "activation and gate must be given for a checkpoint alone; this model says or shows its own "
+                "(leave them out)",
+                source,
+            )
+
+
 def assumption_of(source: str, activation: str, gate: str) -> str:
     """Return the warning that activation and gate of a checkpoint are assumed."""
     return (
         f"{source}: a checkpoint does not say its activation and gate, and cannot be run to find them out; assumed are "
-        f"activation {activation!r} and gate {gate!r} (if it was trained with others, the scores are wrong: give them to "
-        "movinet_lite.network.weights.import_weights, and keep its network with save_network)"
+        f"activation {activation!r} and gate {gate!r} (if it was trained with others, the scores are wrong: say which, with "
+        "activation and gate)"
     )
 
 

@@ -80,12 +80,14 @@ class Curves:
         scores: ``(curves, frames)``, float32, 0 to 1.
         places: ``(frames,)``, float64, where on the axis each frame lies: seconds or numbers of frames.
         axis_name: What `places` are.
+        leaders: The class with the highest score in each frame, and that score.
     """
 
     labels: tuple[str, ...]
     scores: NDArray[np.float32]
     places: NDArray[np.float64]
     axis_name: str
+    leaders: tuple[tuple[str, float], ...]
 
 
 def read_curves(
@@ -117,7 +119,12 @@ def read_curves(
         )
     leading = top_k_over_time(given, labels, k=k)
     places, axis_name = _places(leading.scores.shape[1], times_s, numbers, fps)
-    return Curves(leading.labels, leading.scores, places, axis_name)
+    rows = np.asarray(given, np.float32)
+    leaders = tuple(
+        (labels[place], float(row[place]))
+        for row, place in zip(rows, rows.argmax(axis=1).tolist(), strict=True)
+    )
+    return Curves(leading.labels, leading.scores, places, axis_name, leaders)
 
 
 def _as_rows(predictions: Predictions) -> Any:
@@ -168,11 +175,9 @@ def _places(
     if times_s is not None:
         _check_times(times_s)
         return times_s, "time (s)"
-    if fps is not None:
-        return np.arange(num_frames) / float(fps), "time (s)"
-    if numbers is not None and bool((np.diff(numbers) > 0).all()):
-        return numbers, "frame"
-    return np.arange(num_frames, dtype=np.float64), "frame"
+    if numbers is None or not bool((np.diff(numbers) > 0).all()):
+        numbers = np.arange(num_frames, dtype=np.float64)
+    return (numbers, "frame") if fps is None else (numbers / fps, "time (s)")
 
 
 def _check_times(times_s: NDArray[np.float64]) -> None:

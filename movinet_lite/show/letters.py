@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["fitting", "font", "font_size_of", "letters"]
 
-_FONT_SHARE = 0.042
+_FONT_SHARE = 0.03
 """The height of letters, as a share of the frame's shorter side."""
 
 _FONT_SIZES = (10, 96)
 """The smallest and the largest letters, in pixels. Below, letters cannot be read."""
 
 
-def font_size_of(frame_size: FrameSize) -> int:
-    """Return the height of letters, in pixels, that suits frames of a size."""
-    return int(np.clip(round(_FONT_SHARE * min(frame_size)), *_FONT_SIZES))
+def font_size_of(frame_size: FrameSize, *, scale: float = 1.0) -> int:
+    """Return the height of letters, in pixels, that suits frames of a size, or *scale* times that."""
+    suits = np.clip(_FONT_SHARE * min(frame_size), *_FONT_SIZES)
+    return int(np.clip(round(float(suits) * scale), *_FONT_SIZES))
 
 
 @functools.cache

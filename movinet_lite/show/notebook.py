@@ -12,7 +12,7 @@ from pathlib import Path
 
 import attrs
 
-from movinet_lite.arrays import Clip, Frame, VideoFrame, as_clip
+from movinet_lite.arrays import Clip, Frame, VideoFrame, as_clip, check_positive
 from movinet_lite.errors import ArrayError
 from movinet_lite.predictions import Prediction, score_table
 from movinet_lite.video import write_video
@@ -37,25 +37,30 @@ class Html:
         return self.text
 
 
-def show_predictions(predictions: Iterable[Prediction]) -> Html:
+def show_predictions(
+    predictions: Iterable[Prediction], *, fps: float | None = None
+) -> Html:
     """Return a table of *predictions* for a notebook: of each its time, its best action, and a bar.
 
     Args:
-        predictions: At least one. Without a time, the number of the frame stands in its place, or else that in the
-            list.
+        predictions: At least one. Each has its own time; where it knows none, the time is counted with *fps*, and
+            without that the number of the frame stands in its place, or else that in the list.
+        fps: Frames per second of the predictions, where they do not know their times; `None` for not known.
 
     Returns:
         What a notebook shows as a table, which scrolls if it is long.
 
     Raises:
-        ArrayError: If there is no prediction.
+        ArrayError: If there is no prediction, or *fps* is not above 0.
     """
+    if fps is not None:
+        check_positive(fps, "fps")
     given = tuple(predictions)
     if not given:
         raise ArrayError("predictions must be at least one; got none")
     return Html(
         score_table(
-            ((_place(prediction, number), prediction.label), prediction.score)
+            ((_place(prediction, number, fps), prediction.label), prediction.score)
             for number, prediction in enumerate(given)
         )
     )
@@ -88,7 +93,9 @@ def show_clip(clip: Clip | Sequence[Frame | VideoFrame], *, fps: float) -> Html:
     )
 
 
-def _place(prediction: Prediction, number: int) -> str:
+def _place(prediction: Prediction, number: int, fps: float | None) -> str:
+    if prediction.frame_index is not None:
+        number = prediction.frame_index
     if prediction.time_s is not None:
         return f"{prediction.time_s:.1f} s"
-    return str(number if prediction.frame_index is None else prediction.frame_index)
+    return str(number) if fps is None else f"{number / fps:.1f} s"

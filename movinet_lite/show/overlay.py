@@ -1,7 +1,6 @@
 """From a frame and a prediction to a frame that shows the prediction, and from a video to one that does.
 
-Needs the extra ``plot``: ``pip install 'movinet-lite[plot]'``. The letters are those of DejaVu Sans, which comes with
-matplotlib.
+Needs the extra ``plot``: ``pip install 'movinet-lite[plot]'``.
 """
 
 from __future__ import annotations
@@ -17,32 +16,19 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import Frame, FrameSize, VideoFrame, as_frame
+from movinet_lite.arrays import Frame, VideoFrame, as_frame, check_positive
 from movinet_lite.classifiers import StreamingClassifier
 from movinet_lite.errors import ArrayError
-from movinet_lite.predictions import LabelFilter, Prediction, Ranking
+from movinet_lite.predictions import LabelFilter, Prediction
 from movinet_lite.show.curves import check_matplotlib
-from movinet_lite.show.letters import fitting, font, font_size_of, letters
+from movinet_lite.show.panel import Corner, check_corner, draw_panel
 from movinet_lite.video import read_frames, sample_times, to_uint8
 from movinet_lite.video.decoding import VideoDecoder
 
 if TYPE_CHECKING:
     from av import VideoFrame as Picture
 
-__all__ = ["OverlaidFrame", "draw_overlay", "overlay_video"]
-
-_PANEL_WIDTH = 19
-"""The width of the panel in heights of letters, where the frame is wide enough."""
-
-_MAX_PANEL_SHARE = 0.5
-"""How much of the frame's height the panel may take; rows that do not fit are left out, but for the first."""
-
-_PANEL_STRENGTH = 0.72
-"""How black the panel is: white letters on it have a contrast of 8 to 1 even where the frame is white."""
-
-_BAR = np.array([86, 180, 233], np.float32)
-_TRACK = np.array([110, 110, 110], np.float32)
-_WHITE = np.array([255, 255, 255], np.float32)
+__all__ = ["Corner", "OverlaidFrame", "draw_overlay", "overlay_video"]
 
 
 def draw_overlay(
@@ -51,8 +37,10 @@ def draw_overlay(
     *,
     k: int = 3,
     label_filter: LabelFilter | None = None,
+    corner: Corner = "bottom-left",
+    scale: float = 1.0,
 ) -> NDArray[np.uint8]:
-    """Return *frame* with the leading actions of *prediction* in its lower left corner.
+    """Return *frame* with the leading actions of *prediction* in a corner.
 
     Each action has a line with its name and its score, and a bar below, on a dark panel that lets the frame shine
     through. Letters grow with the frame. What does not fit is left out: the ends of long names, and rows beyond half
@@ -63,23 +51,21 @@ def draw_overlay(
         prediction: What to show.
         k: How many actions at most, at least 1.
         label_filter: What of the prediction to show; `None` for all. Where nothing passes, there is no panel.
+        corner: Where the panel stands: ``"top-left"``, ``"top-right"``, ``"bottom-left"`` or ``"bottom-right"``.
+        scale: How large the panel and its letters are; at 1, it takes a third of the width of a 16:9 frame.
 
     Returns:
         A new array, ``(height, width, 3)``, uint8, 0 to 255, RGB.
 
     Raises:
-        ArrayError: If *frame* is not one RGB picture, or *k* is below 1.
+        ArrayError: If *frame* is not one RGB picture, *k* is below 1, *corner* unknown, or *scale* not above 0.
         LabelsError: If *label_filter* was made for other labels.
         MissingDependencyError: If matplotlib is not installed.
     """
     check_matplotlib()
     result = to_uint8(as_frame(frame))
-    height, width, _ = result.shape
     ranking = prediction.top_k(k, label_filter=label_filter)
-    if ranking:
-        panel = _panel(ranking, (height, width))
-        place = result[panel.place]
-        place[...] = np.rint(place * panel.shines_through + panel.light)
+    draw_panel(result, ranking, corner=corner, scale=scale)
     return result
 
 
@@ -101,6 +87,8 @@ def overlay_video(
     *,
     k: int = 3,
     label_filter: LabelFilter | None = None,
+    corner: Corner = "bottom-left",
+    scale: float = 1.0,
     start_s: float | None = None,
     end_s: float | None = None,
 ) -> Iterator[OverlaidFrame]:
@@ -115,6 +103,8 @@ def overlay_video(
         classifier: A session that knows its *fps*.
         k: As in `draw_overlay`.
         label_filter: As in `draw_overlay`.
+        corner: As in `draw_overlay`.
+        scale: As in `draw_overlay`.
         start_s: Where to begin, in seconds: at the frame shown then. `None` at the first frame.
         end_s: Where to end, in seconds; `None` at the end of the video.
 
@@ -124,7 +114,8 @@ def overlay_video(
     Raises:
         VideoError: If it is not a video, or ends before *start_s*; also while iterating, after the last good frame, if
             the file is damaged or was cut short. A missing file is a `VideoNotFoundError`.
-        ArrayError: If the classifier does not know its *fps*, or *start_s* or *end_s* is impossible.
+        ArrayError: If the classifier does not know its *fps*, *start_s* or *end_s* is impossible, *corner* unknown, or
+            *scale* not above 0.
         MissingDependencyError: If matplotlib is not installed.
 
     Example:
@@ -141,7 +132,11 @@ def overlay_video(
         )
     # What is wrong with the file or the times is said here, by the one who knows.
     read_frames(path, fps=fps, start_s=start_s, end_s=end_s).close()
-    draw = functools.partial(draw_overlay, k=k, label_filter=label_filter)
+    check_corner(corner)
+    check_positive(scale, "scale")
+    draw = functools.partial(
+        draw_overlay, k=k, label_filter=label_filter, corner=corner, scale=scale
+    )
 
     def frames() -> Iterator[OverlaidFrame]:
         prediction: Prediction | None = None
@@ -184,80 +179,3 @@ def _with_samples(
             return
         if samples_s or time_s + tolerance_s >= start_s:
             yield time_s, picture, samples_s
-
-
-# The panel
-
-
-@attrs.frozen(eq=False)
-class _Panel:
-    """A panel, ready to be laid over frames of one size: each pixel times *shines_through*, plus *light*.
-
-    Attributes:
-        place: The rows and columns of the frame that it takes.
-        shines_through: ``(height, width, 1)``, float32, 0 to 1.
-        light: ``(height, width, 3)``, float32, 0 to 255.
-    """
-
-    place: tuple[slice, slice]
-    shines_through: NDArray[np.float32]
-    light: NDArray[np.float32]
-
-
-@functools.lru_cache(maxsize=8)  # a prediction stays for some frames
-def _panel(ranking: Ranking, frame_size: FrameSize) -> _Panel:
-    height, width = frame_size
-    font_size = font_size_of(frame_size)
-    line_height = sum(font(font_size).getmetrics())
-    bar_height = max(2, round(0.18 * font_size))
-    gap = round(0.35 * font_size)
-    padding = min(round(0.5 * font_size), width // 12)
-    margin = min(round(0.6 * font_size), width // 24)
-    row_height = line_height + bar_height + gap
-    room = _MAX_PANEL_SHARE * height - margin - 2 * padding + gap
-    num_rows = int(room // row_height)
-    rows = ranking[: max(1, num_rows)]
-
-    panel_width = min(_PANEL_WIDTH * font_size, width - 2 * margin)
-    panel_height = 2 * padding + len(rows) * row_height - gap
-    shines_through = np.full(
-        (panel_height, panel_width, 1), 1 - _PANEL_STRENGTH, np.float32
-    )
-    light = np.zeros((panel_height, panel_width, 3), np.float32)
-    text_width = panel_width - 2 * padding
-    for place, (label, score) in enumerate(rows):
-        text = _row_text(label, f"{100 * score:.0f} %", font_size, text_width)
-        columns = slice(padding, padding + text_width)
-        top = padding + place * row_height
-        lines = slice(top, top + line_height)
-        shines_through[lines, columns] *= 1 - text
-        light[lines, columns] = _WHITE * text
-        bar = slice(lines.stop, lines.stop + bar_height)
-        shines_through[bar, columns] = 0
-        light[bar, columns] = _TRACK
-        light[bar, padding : padding + round(text_width * score)] = _BAR
-
-    top = max(height - margin - panel_height, 0)
-    shown = slice(0, height - top)  # all of it, unless the frame is smaller
-    return _Panel(
-        (slice(top, top + panel_height), slice(margin, margin + panel_width)),
-        shines_through[shown],
-        light[shown],
-    )
-
-
-def _row_text(
-    label: str, score: str, font_size: int, width: int
-) -> NDArray[np.float32]:
-    """Return how white each pixel of a row is: the label at its left end, the score at its right end.
-
-    Returns:
-        ``(line height, width, 1)``, float32, 0 to 1.
-    """
-    row = np.zeros((sum(font(font_size).getmetrics()), width, 1), np.float32)
-    right = letters(score, font_size)[:, :width]
-    row[:, width - right.shape[1] :] = right
-    room = width - right.shape[1] - font_size // 2
-    left = letters(fitting(label, font_size, room), font_size)[:, : max(room, 0)]
-    row[:, : left.shape[1]] = left
-    return row

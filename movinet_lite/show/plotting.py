@@ -18,14 +18,16 @@ from numpy.typing import ArrayLike, NDArray
 from movinet_lite.arrays import Clip, Frame, VideoFrame, as_clip, as_frame
 from movinet_lite.errors import ArrayError
 from movinet_lite.labels import check_labels
+from movinet_lite.predictions import Prediction
 from movinet_lite.show.curves import (
     Predictions,
     check_matplotlib,
     draw_curves,
     read_curves,
 )
+from movinet_lite.show.figures import new_axes
 from movinet_lite.show.step_painter import StepPainter
-from movinet_lite.video import write_video
+from movinet_lite.video import read_frames, write_video
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Predictions",
     "animate",
+    "animate_video",
     "draw_step",
     "plot_confusion",
     "plot_probabilities",
@@ -67,7 +70,7 @@ def plot_scores(
             its own, which is the *figure* of what is returned; save it with ``ax.figure.savefig("curves.png")``.
 
     Returns:
-        The axes drawn on.
+        The axes drawn on. Those of a figure of their own are a picture as the last line of a notebook's cell.
 
     Raises:
         ArrayError: If there is no prediction, *predictions* is something else, times go backwards, or *k* or *fps* is
@@ -78,9 +81,7 @@ def plot_scores(
     check_matplotlib()
     curves = read_curves(predictions, labels, k=k, fps=fps)
     if ax is None:
-        from matplotlib.figure import Figure
-
-        ax = Figure(figsize=(8, 4), layout="constrained").subplots()
+        ax = new_axes(8, 4)
     draw_curves(ax, curves, log=log)
     return ax
 
@@ -103,7 +104,7 @@ def draw_step(
     """Return a picture of *frame* above the curves, as far as they are known by then.
 
     A line across the curves shows the time of the frame, a dot on each its score then. What is still to come is
-    grey. It is one picture of `animate`.
+    grey. The class that leads then is named on the frame. It is one picture of `animate`.
 
     Args:
         frame: ``(height, width, 3)``, uint8, 0 to 255, or floating point, 0 to 1, RGB.
@@ -196,7 +197,7 @@ def save_animation(
 
     Args:
         path: Where to write; the ending tells the format, ``.mp4`` or ``.gif``, as for `write_video`.
-        clip: As in `animate`.
+        clip: As in `animate`. To show a video at its own frame rate, see `animate_video`.
         predictions: As in `animate`.
         fps: Frames per second at which the animation plays. Where the predictions do not know their times, it counts
             the seconds below the curves too.
@@ -218,22 +219,81 @@ def save_animation(
     write_video(path, _paint_all(pixels, painter, progress=progress), fps=fps)
 
 
+def animate_video(
+    path: str | Path,
+    predictions: Iterable[Prediction],
+    *,
+    k: int = 5,
+    log: bool = False,
+    height: int = 500,
+    start_s: float | None = None,
+    end_s: float | None = None,
+) -> Iterator[VideoFrame]:
+    """Return every frame of a video file above the curves of its predictions, as `draw_step` draws them.
+
+    The line moves with each frame; the name on the frame is that of the last prediction before.
+
+    Args:
+        path: The video file.
+        predictions: What a model said of it, with their times, at any frame rate.
+        k: How many curves at most, at least 1.
+        log: Whether the axis of the scores is logarithmic.
+        height: Of the pictures, in pixels, at least 200. Their width follows from the shape of the frames.
+        start_s: Where to begin, in seconds; `None` at the first frame.
+        end_s: Where to end, in seconds; `None` at the end of the video.
+
+    Returns:
+        An iterator of the pictures, with the times of their frames, one after the other; `write_video` takes them.
+
+    Raises:
+        VideoError: If it is not a video; also while iterating, if the file is damaged or was cut short. A missing file
+            is a `VideoNotFoundError`.
+        ArrayError: If a prediction does not know its time, or *start_s*, *end_s*, *height* or *k* is impossible.
+        LabelsError: As `plot_probabilities`.
+        MissingDependencyError: If matplotlib is not installed.
+
+    Example:
+        ::
+
+            predictions = list(classifier.run(read_frames("clip.mp4", fps=classifier.fps)))
+            pictures = animate_video("clip.mp4", predictions)
+            write_video("curves.mp4", pictures, fps=read_video_info("clip.mp4").fps)
+    """
+    check_matplotlib()
+    given = tuple(predictions)
+    if any(prediction.time_s is None for prediction in given):
+        raise ArrayError(
+            "every prediction must know its time; got one that does not (frames of read_frames bring their times)"
+        )
+    curves = read_curves(given, None, k=k, fps=None)
+    reader = read_frames(path, start_s=start_s, end_s=end_s)
+    painter = StepPainter(curves, reader.info.frame_size, height=height, log=log)
+
+    def pictures() -> Iterator[VideoFrame]:
+        with reader:
+            for frame in reader:
+                picture = painter.paint_at(frame.pixels, frame.time_s)
+                yield VideoFrame(picture, frame.time_s, frame.index)
+
+    return pictures()
+
+
 def plot_confusion(
     confusion: ArrayLike, labels: Sequence[str], *, ax: Axes | None = None
 ) -> Axes:
-    """Draw what was taken for what: a row for each true class, a column for each class it was taken for.
+    """Draw a confusion matrix: a row for each true class, a column for each predicted class.
 
-    The darker a field, the larger the share of its row; the number in it is the count. Classes that appear in no row and
-    no column are left out. From 40 classes on, the fields have no numbers.
+    The darker a cell, the larger the share of its row; the number in it is the count. Classes that appear in no row and
+    no column are left out. From 40 classes on, the cells have no numbers.
 
     Args:
-        confusion: ``(classes, classes)``, whole numbers, 0 or more: how many examples of the class of the row were taken
-            for that of the column, as in `movinet_lite.training.evaluate.Evaluation`.
+        confusion: ``(classes, classes)``, whole numbers, 0 or more: how many examples of the class of the row were
+            predicted as that of the column, as in `movinet_lite.training.evaluate.Evaluation`.
         labels: The name of each class.
         ax: Where to draw; `None` makes a figure of its own, which is the *figure* of what is returned.
 
     Returns:
-        The axes drawn on.
+        The axes drawn on, as `plot_probabilities` returns them.
 
     Raises:
         ArrayError: If *confusion* is something else, or counts nothing.
@@ -246,10 +306,8 @@ def plot_confusion(
     used = np.flatnonzero(counts.any(axis=0) | counts.any(axis=1))
     counts = counts[np.ix_(used, used)]
     if ax is None:
-        from matplotlib.figure import Figure
-
         inches = min(3.0 + 0.4 * len(used), 40.0)
-        ax = Figure(figsize=(inches + 1.0, inches), layout="constrained").subplots()
+        ax = new_axes(inches + 1.0, inches)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     shown = [names[index] for index in used]
@@ -257,8 +315,8 @@ def plot_confusion(
         range(len(used)), shown, rotation=45, ha="right", rotation_mode="anchor"
     )
     ax.set_yticks(range(len(used)), shown)
-    ax.set_xlabel("taken for")
-    ax.set_ylabel("is")
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("true")
     if len(used) < _MOST_CLASSES_WITH_NUMBERS:
         for row, column in zip(*np.nonzero(counts), strict=True):
             color = "white" if shares[row, column] > 0.6 else "black"

@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from movinet_lite.arrays import Frame, FrameSize
 from movinet_lite.errors import ArrayError
 from movinet_lite.show.curves import COLOURS, Curves, draw_curves
+from movinet_lite.show.figures import new_axes
+from movinet_lite.show.panel import draw_panel
 from movinet_lite.video import prepare_frame, to_uint8
 
 if TYPE_CHECKING:
@@ -28,6 +30,15 @@ _COMING_INK = 0.3
 _MIN_HEIGHT = 200
 _FRAME_SHARE = 0.56
 """The share of a picture's height that the frame has; the curves have the rest."""
+
+_MARGIN_SHARE = 0.02
+"""How far the frame stays from the edges above it and beside it, in heights of the picture."""
+
+_MIN_NAMED = 96
+"""The least height and width of a frame that has room for a name, in pixels."""
+
+_NAME_SCALE = 1.4
+"""How much larger the letters of the name are than an overlay's, since the frame is shown small."""
 
 _ASPECTS = (1.3, 16 / 9)
 """The least and the greatest width of a picture, in heights."""
@@ -61,43 +72,60 @@ class StepPainter:
         width += width % 2
         self.size = (height, width)
         self._top = room
-        self._draw_panel(curves, log=log)
+        self._curves = curves
+        self._draw_curves(log=log)
         self._place_frame(frame_size)
 
     def paint(self, frame: Frame, index: int) -> NDArray[np.uint8]:
         """Return the picture of *frame* at the time of prediction *index*."""
+        return self._paint(
+            frame, index, float(self._columns[index]), self._rows[:, index]
+        )
+
+    def paint_at(self, frame: Frame, place: float) -> NDArray[np.uint8]:
+        """Return the picture of *frame* at a place on the axis of the curves, which may lie between two predictions."""
+        places = self._curves.places
+        before = int(np.searchsorted(places, place, side="right")) - 1
+        column = float(np.interp(place, places, self._columns))
+        rows = np.array([np.interp(place, places, row) for row in self._rows])
+        return self._paint(frame, max(before, 0), column, rows)
+
+    def _paint(
+        self, frame: Frame, index: int, x: float, y: NDArray[np.float64]
+    ) -> NDArray[np.uint8]:
+        """Return the picture of *frame* with the line at column *x*, the dots at rows *y*, and the name of the leader."""
         picture = self._background.copy()
-        picture[self._frame_place] = to_uint8(prepare_frame(frame, self._frame_size))
+        shown = to_uint8(prepare_frame(frame, self._frame_size))
+        if min(self._frame_size) >= _MIN_NAMED:
+            draw_panel(shown, (self._curves.leaders[index],), scale=_NAME_SCALE)
+        picture[self._frame_place] = shown
         rows, right = self._curve_rows, self._curve_right
-        column = int(self._columns[index])
+        column = math.floor(x)
         now = slice(column + 1, right)
         picture[rows, now] = self._coming[:, now]
         half = self._line_width // 2
         picture[rows, column - half : column - half + self._line_width] = self._ink
-        dots = zip(self._rows[:, index], self._colours, strict=True)
-        for row, colour in reversed(list(dots)):  # the leading one on top
-            self._paint_dot(picture, int(row), column, colour)
+        for row, colour in reversed(list(zip(y, self._colours, strict=True))):
+            self._paint_dot(picture, math.floor(row), column, colour)  # leader on top
         return picture
 
-    def _draw_panel(self, curves: Curves, *, log: bool) -> None:
+    def _draw_curves(self, *, log: bool) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.colors import to_rgb
-        from matplotlib.figure import Figure
 
+        curves = self._curves
         height, width = self.size
         panel_height = height - self._top
         # A hundredth of a pixel more, since matplotlib rounds down.
         dots_per_inch = max(height / _INCHES, _MIN_DOTS_PER_INCH)
-        figure = Figure(
-            figsize=(
-                (width + 0.01) / dots_per_inch,
-                (panel_height + 0.01) / dots_per_inch,
-            ),
-            dpi=dots_per_inch,
-            layout="constrained",
+        ax = new_axes(
+            (width + 0.01) / dots_per_inch,
+            (panel_height + 0.01) / dots_per_inch,
+            dots_per_inch=dots_per_inch,
         )
+        figure = ax.get_figure(root=True)
+        assert figure is not None  # noqa: S101 - it was just made
         canvas = FigureCanvasAgg(figure)
-        ax = figure.subplots()
         lines = draw_curves(ax, curves, log=log)
         past = _render(canvas)
         paper = np.array(to_rgb(figure.get_facecolor()))
@@ -132,19 +160,22 @@ class StepPainter:
         x, y = np.broadcast_arrays(curves.places, values)
         points = ax.transData.transform(np.stack([x.ravel(), y.ravel()], axis=-1))
         columns, rows = points.reshape(*values.shape, 2).transpose(2, 0, 1)
-        self._columns = np.floor(columns[0]).astype(np.intp)
-        self._rows = height - 1 - np.floor(rows).astype(np.intp)
+        self._columns = columns[0]
+        self._rows = height - np.nextafter(rows, np.inf)
 
     def _place_frame(self, frame_size: FrameSize) -> None:
         """Find the largest place for the frame above the curves, in its own shape."""
         height, width = frame_size
-        room = (self._top, self.size[1])
+        margin = round(_MARGIN_SHARE * self.size[0])
+        room = (self._top - margin, self.size[1] - 2 * margin)
         scale = min(room[0] / height, room[1] / width)
         self._frame_size = (
             max(1, round(height * scale)),
             max(1, round(width * scale)),
         )
-        top, left = ((r - s) // 2 for r, s in zip(room, self._frame_size, strict=True))
+        top, left = (
+            margin + (r - s) // 2 for r, s in zip(room, self._frame_size, strict=True)
+        )
         self._frame_place = (
             slice(top, top + self._frame_size[0]),
             slice(left, left + self._frame_size[1]),

@@ -18,6 +18,7 @@ from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
 from movinet_lite.errors import DataError
 from movinet_lite.network.layers import NORM_MOMENTUM
 from movinet_lite.network.model import Movinet, replace_head
+from movinet_lite.network.spec import Activation, Functions, Gate
 from movinet_lite.network.variants import Mode
 from movinet_lite.training.checkpoint import Checkpoint, read_checkpoint
 from movinet_lite.training.examples import ExampleSet
@@ -42,6 +43,8 @@ def fine_tune(
     fps: float | None = None,
     resume: bool = False,
     offline: bool = False,
+    activation: Activation | None = None,
+    gate: Gate | None = None,
     on_resume: Callable[[int], None] | None = None,
     on_ready: Callable[[], None] | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
@@ -73,6 +76,8 @@ def fine_tune(
         resume: Whether to go on where an earlier call with this *output* ended. Everything must be as it was then, but
             for the number of epochs and *patience*.
         offline: Whether the network must not be touched to find *model*.
+        activation: Of a checkpoint to start from, as in `BaseClassifier.load`.
+        gate: Of a checkpoint to start from, as there.
         on_resume: Called before the first step where the training goes on, with the number of epochs that are done.
         on_ready: Called before the first step, once the network is loaded and every video was opened.
         on_epoch: Called after each epoch.
@@ -93,7 +98,10 @@ def fine_tune(
     if fps is not None:
         fps = check_positive(fps, "fps")
     with _seeded(settings.seed):
-        network = _start(model, data, mode, keep_head, settings, offline=offline)
+        start = _find_start(
+            model, mode, offline=offline, functions=Functions(activation, gate)
+        )
+        network = _new_network(start, data, settings, keep_head=keep_head)
     network.spec = attrs.evolve(
         network.spec,
         frame_size=frame_size or network.spec.frame_size,
@@ -141,21 +149,19 @@ def _find_checkpoint(output: Path, *, resume: bool) -> Checkpoint | None:
     return None
 
 
-def _start(
-    model: str | Path | Movinet,
-    data: ExampleSet,
-    mode: Mode,
-    keep_head: bool,  # noqa: FBT001 - handed on
-    settings: Settings,
-    *,
-    offline: bool,
+def _find_start(
+    model: str | Path | Movinet, mode: Mode, *, offline: bool, functions: Functions
+) -> Movinet:
+    if isinstance(model, Movinet):
+        functions.check_needed(model.spec.source or "the network", is_checkpoint=False)
+        return model
+    return load_start(model, mode, offline=offline, functions=functions)
+
+
+def _new_network(
+    start: Movinet, data: ExampleSet, settings: Settings, *, keep_head: bool
 ) -> Movinet:
     """Return a network of its own for the training, with the classes to learn."""
-    start = (
-        model
-        if isinstance(model, Movinet)
-        else load_start(model, mode, offline=offline)
-    )
     labels = start.spec.labels
     if keep_head:
         if labels is None:

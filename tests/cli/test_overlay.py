@@ -146,6 +146,35 @@ def test_pictures_show_three_actions_where_lines_show_one(run, video, windows):
 
 
 @pytest.mark.usefixtures("loads")
+def test_place_and_size_of_the_panel_can_be_chosen(run, video, windows):
+    """--corner and --scale are those of `draw_overlay`."""
+    run(video, "--show", "--corner", "top-right", "--scale", 1.5, "--top-k", 1)
+
+    session = StreamingClassifier(FakeStreamModel())
+    first = next(read_frames(video))
+    expected = draw_overlay(
+        first, session.step(first), k=1, corner="top-right", scale=1.5
+    )
+    np.testing.assert_array_equal(windows[0].shown[0][1], expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--corner", "middle"), "invalid choice: 'middle'"),
+        (("--scale", "0"), "from 0.1 to 10; got '0'"),
+        (("--scale", "nan"), "from 0.1 to 10; got 'nan'"),
+    ],
+)
+def test_impossible_panels_are_refused(run, video, options, text):
+    """Before a model is loaded."""
+    status, lines, errors = run(video, "--show", *options)
+
+    assert (status, lines) == (2, [])
+    assert text in errors
+
+
+@pytest.mark.usefixtures("loads")
 def test_filters_hold_for_pictures_too(run, video, windows):
     """What no filter lets through is not drawn."""
     run(video, "--show", "--threshold", 1)

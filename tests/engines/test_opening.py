@@ -1,13 +1,16 @@
 """Every form that weights come in is opened, and runs wherever its source runs."""
 
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from movinet_lite import BaseClassifier, StreamingClassifier
 from movinet_lite.engines.exporting import export_model
-from movinet_lite.errors import ConversionError, ModelError
+from movinet_lite.errors import ConversionError, ModelError, VariantError
 from movinet_lite.network import export
+from movinet_lite.network.spec import Functions
 from movinet_lite.training.starts import load_start
 from tests.networks import (
     LABELS,
@@ -18,6 +21,7 @@ from tests.networks import (
     tiny_variant,
     write_checkpoint,
 )
+from tests.saved_models import write_stream_saved_model
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -77,6 +81,48 @@ def published(tmp_path_factory):
 
 
 ASSUMED = "assumed are activation 'hard_swish' and gate 'keras2_hard_sigmoid'"
+
+
+@pytest.mark.usefixtures("_cache")
+@pytest.mark.parametrize("engine", ["tensorflow", "auto"])
+def test_activation_and_gate_of_a_checkpoint_can_be_said(tmp_path, engine):
+    """Where both are said nothing is assumed, the scores are right, and what was compiled with others is not used."""
+    network = small_network(
+        "stream", activation="swish", gate="sigmoid", frame_size=SIZE
+    )
+    prefix = write_checkpoint(network, tmp_path / "garden")
+    clip = moving_clips()[0]
+    expected = np.asarray(network(clip[np.newaxis]))[0]
+    options = {"labels": LABELS, "frame_size": SIZE, "engine": engine}
+    with pytest.warns(UserWarning, match=ASSUMED):
+        assumed = StreamingClassifier.load(prefix, **options)
+    wrong = assumed.predict_frames(clip)[-1].logits
+    assert np.abs(wrong - expected).max() > 1e-3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):  # compiled, and from the cache
+            told = StreamingClassifier.load(
+                prefix, activation="swish", gate="sigmoid", **options
+            )
+            assert_same_logits(told.predict_frames(clip)[-1].logits, expected, 1e-4)
+    with pytest.warns(UserWarning, match="assumed are activation 'swish' and gate"):
+        StreamingClassifier.load(prefix, activation="swish", **options)
+
+
+def test_what_is_no_checkpoint_needs_no_activation_and_gate(tmp_path):
+    """To say them is an error, and so is an unknown one; for the classifiers, training and export."""
+    path = write_stream_saved_model(tmp_path / "saved")
+    for use in (
+        lambda: StreamingClassifier.load(path, gate="sigmoid"),
+        lambda: StreamingClassifier.load(path, activation="swish", engine="tensorflow"),
+        lambda: StreamingClassifier.load("demo", gate="sigmoid"),
+        lambda: export_model(path, tmp_path / "m.tflite", gate="sigmoid"),
+        lambda: load_start(path, "stream", functions=Functions(gate="sigmoid")),
+    ):
+        with pytest.raises(ModelError, match="must be given for a checkpoint alone"):
+            use()
+    with pytest.raises(VariantError, match=r"gate must be one of .*; got 'relu'"):
+        StreamingClassifier.load(path, gate="relu")
 
 
 @pytest.mark.usefixtures("_cache")

@@ -1,18 +1,31 @@
 """What notebooks show: tables with bars that hold any label, and clips as videos."""
 
 import base64
+import io
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from hypothesis import given
+from PIL import Image
 
 from movinet_lite import ArrayError, Prediction, read_video_info
 from movinet_lite.show.notebook import show_clip, show_predictions
+from movinet_lite.show.plotting import plot_confusion, plot_probabilities
 from tests.strategies import label_lists
 
 NASTY = "<script>alert('1')</script> & \"two\""
+
+
+def draw_curves():
+    """Return axes with curves."""
+    return plot_probabilities([Prediction([0.0, 1.0], ["a", "b"])] * 3)
+
+
+def draw_confusion():
+    """Return axes with a confusion matrix."""
+    return plot_confusion([[3, 1], [0, 2]], ["a", "b"])
 
 
 class Page(HTMLParser):
@@ -112,6 +125,45 @@ def test_predictions_are_a_table_over_time():
     ]
     assert widths(shown.text) == [50.0, 100.0, 100.0, 100.0]
     assert str(shown) == shown.text
+
+
+def test_times_are_counted_where_predictions_know_none():
+    """With *fps*, the place of a prediction is its frame's number as seconds; its own time goes before."""
+    predictions = [
+        Prediction([0.0], ["a"]),
+        Prediction([0.0], ["a"], frame_index=10),
+        Prediction([0.0], ["a"], frame_index=10, time_s=7.0),
+    ]
+
+    rows = Page(show_predictions(predictions, fps=4.0).text).rows
+
+    assert [row[0] for row in rows] == ["0.0 s", "2.5 s", "7.0 s"]
+    with pytest.raises(ArrayError, match="fps must be"):
+        show_predictions(predictions, fps=0)
+
+
+@pytest.mark.parametrize("draw", [draw_curves, draw_confusion])
+def test_what_is_drawn_is_a_picture_in_a_notebook(draw):
+    """The last line of a cell shows it as IPython asks for it: as a PNG with the size to show it in."""
+    ax = draw()
+
+    data, metadata = ax._repr_png_()
+
+    with Image.open(io.BytesIO(data)) as picture:
+        width, height = picture.size
+        assert len(picture.getcolors(1 << 16) or range(99)) > 10  # not blank
+    assert (width, height) == (2 * metadata["width"], 2 * metadata["height"])
+    assert (metadata["width"], metadata["height"]) == tuple(ax.figure.bbox.size)
+
+
+def test_ipython_shows_what_is_drawn_as_a_picture():
+    """IPython's own formatter, which notebooks use, makes a PNG of it."""
+    formatters = pytest.importorskip("IPython.core.formatters")
+
+    shown, metadata = formatters.DisplayFormatter().format(draw_curves())
+
+    assert shown["image/png"].startswith(b"\x89PNG")
+    assert metadata["image/png"] == {"width": 800, "height": 400}
 
 
 def test_no_predictions_are_refused():

@@ -1,6 +1,7 @@
 """Predictions drawn onto frames and videos: legible on anything, in any size, at the right frame."""
 
 from fractions import Fraction
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,7 +21,12 @@ from movinet_lite import (
     read_video_info,
     write_video,
 )
-from movinet_lite.show.overlay import OverlaidFrame, draw_overlay, overlay_video
+from movinet_lite.show.overlay import (
+    Corner,
+    OverlaidFrame,
+    draw_overlay,
+    overlay_video,
+)
 from movinet_lite.testing import FakeStreamModel
 from tests.video_files import write_numbered
 
@@ -141,12 +147,73 @@ def test_the_panel_lies_in_the_lower_left_corner(size):
 def test_letters_grow_with_the_frame():
     """The panel of a frame four times as large is four times as high."""
     heights = []
-    for size in ((270, 480), (1080, 1920)):
+    for size in ((360, 640), (1440, 2560)):
         frame = grey(200, size)
         top, bottom, *_ = panel_box(draw_overlay(frame, prediction_of(1.0)), frame)
         heights.append(bottom - top)
 
     assert heights[1] == pytest.approx(4 * heights[0], rel=0.1)
+
+
+def test_the_panel_leaves_most_of_a_large_frame_free():
+    """It takes no more than a third of the width of a frame of 1080 lines, and no more than a quarter of its height."""
+    frame = grey(200, (1080, 1920))
+    top, bottom, left, right = panel_box(
+        draw_overlay(frame, prediction_of(0.5, 0.3, 0.2)), frame
+    )
+
+    assert right - left <= 1920 / 3
+    assert bottom - top <= 1080 / 4
+
+
+@pytest.mark.parametrize("corner", get_args(Corner))
+@pytest.mark.parametrize("size", [(240, 320), (1080, 1920), (30, 20)], ids=str)
+def test_the_panel_stands_in_the_corner_asked_for(corner, size):
+    """It is nearer to the edges of that corner than to the others, and the same from corner to corner."""
+    frame = grey(200, size)
+    prediction = prediction_of(0.75, 0.25)
+    top, bottom, left, right = panel_box(
+        draw_overlay(frame, prediction, corner=corner), frame
+    )
+    usual = panel_box(draw_overlay(frame, prediction), frame)
+
+    assert (top < size[0] - bottom) == corner.startswith("top") or top == 0
+    assert (left < size[1] - right) == corner.endswith("left") or left + right == size[
+        1
+    ]
+    assert right - left == usual[3] - usual[2]
+
+
+def test_the_panel_is_as_large_as_asked_for():
+    """Twice the scale makes its letters and so its width twice as large; half of it half."""
+    frame = grey(200, (1080, 1920))
+    widths = []
+    for scale in (0.5, 1.0, 2.0):
+        shown = draw_overlay(frame, prediction_of(1.0), scale=scale)
+        _, _, left, right = panel_box(shown, frame)
+        widths.append(right - left)
+
+    assert widths[0] == pytest.approx(widths[1] / 2, rel=0.05)
+    assert widths[2] == pytest.approx(widths[1] * 2, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"corner": "middle"}, "corner must be one of top-left, .*; got 'middle'"),
+        ({"scale": 0}, "scale must be"),
+        ({"scale": float("nan")}, "scale must be"),
+    ],
+)
+def test_impossible_places_and_sizes_are_refused(options, text, tmp_path):
+    """For a frame and for a video, before anything is drawn."""
+    path = tmp_path / "clip.mp4"
+    write_numbered(path, 2, rate=5)
+    classifier = StreamingClassifier(FakeStreamModel(), fps=5.0)
+    with pytest.raises(ArrayError, match=text):
+        draw_overlay(grey(0), prediction_of(1.0), **options)
+    with pytest.raises(ArrayError, match=text):
+        overlay_video(path, classifier, **options)
 
 
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(1, 5))

@@ -21,13 +21,16 @@ from movinet_lite import (
     VideoError,
     VideoFrame,
     load_clip,
+    read_frames,
     read_video_info,
+    write_video,
 )
 from movinet_lite.show import plotting
 from movinet_lite.show.curves import COLOURS
 from movinet_lite.show.overlay import draw_overlay
 from movinet_lite.show.plotting import (
     animate,
+    animate_video,
     draw_step,
     plot_scores,
     save_animation,
@@ -97,6 +100,23 @@ def legend_box(ax):
 def legend_texts(ax):
     """Return what the legend says, a text for each curve."""
     return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def write_video_of(folder, clip, *, fps):
+    """Write a clip to a file and return its path."""
+    path = folder / "clip.mp4"
+    write_video(path, clip, fps=fps)
+    return path
+
+
+def part_with_name(picture):
+    """Return the lower left part of the frame in a picture of 400 lines, where its name stands."""
+    return picture[180:222, 50:350].astype(int)
+
+
+def difference(one, other):
+    """Return how far two pictures are apart, on average."""
+    return np.abs(one - other).mean()
 
 
 def half_a_figure():
@@ -374,8 +394,11 @@ def test_the_whole_frame_stands_above_in_its_shape(size, height):
     assert picture.shape[0] == height
     assert picture.shape[1] % 2 == 0
     assert 1.29 * height <= picture.shape[1] <= 1.8 * height
-    assert len(rows) == shown[0] * shown[1]
-    scale = min(round(0.56 * height) / size[0], picture.shape[1] / size[1])
+    upper = rows < rows.min() + shown[0] // 2  # a name stands on the lower half
+    assert upper.sum() == shown[0] // 2 * shown[1]
+    margin = round(0.02 * height)
+    room = (round(0.56 * height) - margin, picture.shape[1] - 2 * margin)
+    scale = min(room[0] / size[0], room[1] / size[1])
     assert shown == (
         max(1, round(size[0] * scale)),
         max(1, round(size[1] * scale)),
@@ -468,6 +491,55 @@ def test_animation_is_saved(tmp_path, ending):
     assert saved.shape == expected.shape
     assert np.abs(saved.astype(int) - expected).mean() < 3
     assert read_video_info(path).fps == pytest.approx(5)
+
+
+def test_a_video_is_animated_at_its_own_rate(tmp_path):
+    """Every frame has a picture with its time, and the play-head moves between two predictions too."""
+    path = write_video_of(tmp_path, clip_of(31, (100, 150)), fps=30)
+    predictions = predictions_of(6, fps=5.0)
+
+    pictures = list(animate_video(path, predictions, height=400))
+
+    assert [one.time_s for one in pictures] == pytest.approx(np.arange(31) / 30)
+    steps = np.diff(play_heads(np.stack([one.pixels for one in pictures])))
+    assert (steps > 0).all()
+    assert steps.max() <= steps.min() + 1  # as even as pixels allow
+    frames = [frame.pixels for frame in read_frames(path)]
+    for index in (0, 3, 5):
+        np.testing.assert_array_equal(
+            pictures[6 * index].pixels,
+            draw_step(frames[6 * index], predictions, index, height=400),
+        )
+
+
+def test_the_frame_names_what_leads_at_its_time(tmp_path):
+    """Until the next prediction it is the last one's; the class need not be among the curves."""
+    path = write_video_of(tmp_path, clip_of(12, (100, 150)), fps=10)
+    scores = np.array([[0.9, 0.1, 0.0], [0.3, 0.3, 0.4], [0.2, 0.8, 0.0]])
+    predictions = [
+        Prediction(np.log(row + 1e-9), ["first", "second", "third"], time_s=0.4 * index)
+        for index, row in enumerate(scores)
+    ]
+
+    pictures = [one.pixels for one in animate_video(path, predictions, k=1, height=400)]
+
+    names = [part_with_name(picture) for picture in pictures]
+    for index, name in enumerate(names):
+        shown = clip_of(12, (100, 150))[index]
+        leader = predictions[index // 4].top_k(1)
+        expected = draw_step(shown, predictions, index // 4, k=1, height=400)
+        assert difference(name, part_with_name(expected)) < 3
+        assert leader[0][0] == ["first", "third", "second"][index // 4]
+    assert difference(names[3], names[4]) > difference(names[2], names[3])
+
+
+def test_predictions_without_times_are_no_animation_of_a_video(tmp_path):
+    """Nothing says to which frames they belong."""
+    path = write_video_of(tmp_path, clip_of(3), fps=5)
+    with pytest.raises(ArrayError, match="must know its time"):
+        animate_video(path, [Prediction([0.0], ["a"])])
+    with pytest.raises(ArrayError, match="at least one; got none"):
+        animate_video(path, [])
 
 
 def test_saving_keeps_one_picture_at_a_time(monkeypatch):

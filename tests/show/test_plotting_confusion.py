@@ -32,8 +32,8 @@ def test_each_count_stands_in_its_row_and_column():
     np.testing.assert_allclose(
         image.get_array(), [[2 / 3, 0, 1 / 3], [0, 1, 0], [0, 2 / 9, 7 / 9]]
     )
-    assert ax.get_ylabel() == "is"
-    assert ax.get_xlabel() == "taken for"
+    assert ax.get_ylabel() == "true"
+    assert ax.get_xlabel() == "predicted"
 
 
 @pytest.mark.parametrize("count", [2, 12, 60])

@@ -29,7 +29,7 @@ from movinet_lite.network.agreement import (
     largest_difference,
     probe_clip,
 )
-from movinet_lite.network.spec import read_facts
+from movinet_lite.network.spec import Functions, read_facts
 from movinet_lite.network.variants import Mode
 
 __all__ = ["load_as_onnx", "load_onnx"]
@@ -73,6 +73,7 @@ def load_as_onnx(
     provider: Provider | None = None,
     threads: int | None = None,
     frame_size: FrameSize | None = None,
+    functions: Functions | None = None,
     labels: tuple[str, ...] | None = None,
 ) -> ClipModel | StreamModel:
     """Return the model at *path* as an ONNX model, from the cache if it was exported before.
@@ -84,6 +85,7 @@ def load_as_onnx(
         provider: As there.
         threads: As there.
         frame_size: The ``(height, width)`` to export for; `None` for what the model was trained on.
+        functions: The activation and the gate of a checkpoint; `None` for not said.
         labels: As there.
 
     Raises:
@@ -91,12 +93,14 @@ def load_as_onnx(
         MissingDependencyError: If ONNX, ONNX Runtime or, for the export, TensorFlow is not installed.
         ModelError: If it cannot be read, or is not of this *mode*.
     """
-    entry = compiled_folder() / f"{name_of_entry(path, mode, frame_size)}-onnx"
+    entry = (
+        compiled_folder() / f"{name_of_entry(path, mode, frame_size, functions)}-onnx"
+    )
     if read_note(entry) is None:
         with locked(entry):
             if read_note(entry) is None:
                 with new_folder(entry) as folder:
-                    _export(path, mode, source, frame_size, folder)
+                    _export(path, mode, source, frame_size, functions, folder=folder)
     if labels is None and path.is_dir() and (facts := read_facts(path)):
         labels = facts.labels  # which may have changed since
     return load_onnx(
@@ -110,12 +114,20 @@ def load_as_onnx(
 
 
 def _export(
-    path: Path, mode: Mode, source: str, frame_size: FrameSize | None, folder: Path
+    path: Path,
+    mode: Mode,
+    source: str,
+    frame_size: FrameSize | None,
+    functions: Functions,
+    *,
+    folder: Path,
 ) -> None:
     """Write the file and a note into *folder*, and see that it agrees with its source."""
     from movinet_lite.network.onnx_graph import export_onnx
 
-    reference, network = open_to_compile(path, mode, source, frame_size=frame_size)
+    reference, network = open_to_compile(
+        path, mode, source, frame_size=frame_size, functions=functions
+    )
     export_onnx(network, folder / _FILE)
     exported = load_onnx(folder / _FILE, mode, source=source)
     size = network.spec.frame_size
