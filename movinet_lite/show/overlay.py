@@ -177,5 +177,6 @@ def _with_samples(
             due_s = next(times_s, None)
         if end_s is not None and time_s + tolerance_s >= end_s:
             return
-        if samples_s or time_s + tolerance_s >= start_s:
+        # None is left out, as the decoder was given no samples.
+        if picture and (samples_s or time_s + tolerance_s >= start_s):
             yield time_s, picture, samples_s

@@ -8,20 +8,22 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
-from movinet_lite.errors import VideoError
+from movinet_lite.errors import ArrayError, VideoError
+from movinet_lite.video.disposable import disposable_test
 from movinet_lite.video.hdr import to_bt709, transfer_of
 from movinet_lite.video.scaling import SCALING
 from movinet_lite.video.source import VideoFile, VideoSource
+from movinet_lite.video.thinning import LeftOut, Samples, Thinning, ThinningError
 from movinet_lite.video.timing import JUMP_S, FrameClock
 
 if TYPE_CHECKING:
@@ -29,7 +31,28 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["MAX_PIXELS", "VideoDecoder", "VideoInfo"]
+__all__ = ["MAX_PIXELS", "Quality", "VideoDecoder", "VideoInfo", "check_quality"]
+
+Quality: TypeAlias = Literal["exact", "fast"]
+"""How exactly a video is decoded.
+
+``"exact"`` gives the pictures that every conforming decoder gives; ``"fast"`` leaves out the filter that smooths the
+edges of blocks.
+"""
+
+
+def check_quality(quality: Quality) -> Quality:
+    """Return *quality* if it is one.
+
+    Raises:
+        ArrayError: If it is none.
+    """
+    if quality not in get_args(Quality):
+        raise ArrayError(
+            f"quality must be one of {', '.join(get_args(Quality))}; got {quality!r}"
+        )
+    return quality
+
 
 MAX_PIXELS = 89_478_485
 """How many pixels a frame may have unless the caller allows more.
@@ -62,6 +85,9 @@ _MISSING_S = 1.0
 
 _JOINT_PACKETS = 8
 """How many packets before the joint of two MPEG-TS recordings may be called incomplete, since their counters differ."""
+
+_FAST = {"skip_loop_filter": "all"}
+"""The decoder's options for ``quality="fast"``."""
 
 _MAX_TOLERANCE_S = 0.005
 _ROUNDING_S = 1e-6
@@ -99,6 +125,10 @@ class VideoDecoder:
         source: A path or a file object.
         max_pixels: How many pixels a frame may have; `None` for no limit.
         skips_damage: Whether to go on after damage.
+        samples: The times at which pictures are wanted: those shown at none of them are not decoded where that
+            changes no other picture. `None` decodes all.
+        threads: How many threads decode; `None` for one for each core.
+        quality: ``"exact"``, or ``"fast"``, which leaves out the filter that smooths the edges of blocks.
 
     Attributes:
         path: The file.
@@ -114,6 +144,9 @@ class VideoDecoder:
         *,
         max_pixels: int | None = MAX_PIXELS,
         skips_damage: bool = False,
+        samples: Samples | None = None,
+        threads: int | None = None,
+        quality: Quality = "exact",
     ) -> None:
         from av.video.reformatter import VideoReformatter
 
@@ -121,26 +154,50 @@ class VideoDecoder:
         self.path = self._file.path
         self._max_pixels = max_pixels
         self._skips_damage = skips_damage
-        self.end_s = 0.0
         self.damage: str | None = None
         self._cause: Exception | None = None
         self._scaler = VideoReformatter()
-        self._container, self._stream = _open(self._file, max_pixels)
+        self._threads = threads
+        self._quality = quality
+        # To go on after damage, the decoder must see all of it.
+        self._samples = None if skips_damage else samples
+        self._thinning: Thinning | None = None
+        self._open()
+        tick_s = float(self._stream.time_base or 0)
+        self.tolerance_s = min(tick_s / 2, _MAX_TOLERANCE_S) + _ROUNDING_S
+        self._may_jump = _may_jump(self._container)
+        try:
+            self.info = self._begin()
+        except ThinningError:
+            self.info = self.start_over()
+
+    def _open(self) -> None:
+        self._container, self._stream = _open(
+            self._file, self._max_pixels, self._threads, self._quality
+        )
+
+    def _begin(self) -> VideoInfo:
+        """Decode the first picture."""
         self._clock = _clock_of(self._container, self._stream)
         self._begin_s: float | None = None
-        self._may_jump = _may_jump(self._container)
+        self.end_s = 0.0
         try:
             self._pictures = self._decode()
             first = self._first_picture()
             self._first: VideoFrame | None = first
             self._clock.start(first.pts, first.dts)
             self._turn = _Turn.of(first)
-            self.info = self._read_info(first)
+            return self._read_info(first)
         except BaseException:
             self.close()
             raise
-        tick_s = float(self._stream.time_base or 0)
-        self.tolerance_s = min(tick_s / 2, _MAX_TOLERANCE_S) + _ROUNDING_S
+
+    def start_over(self) -> VideoInfo:
+        """Go back to the beginning, to decode all pictures from now on; `frames` may be called once more."""
+        self.close()
+        self._samples = None
+        self._open()
+        return self._begin()
 
     def close(self) -> None:
         """Close the file; to do so twice does no harm."""
@@ -148,7 +205,9 @@ class VideoDecoder:
         self._container.close()
         self._first = None
 
-    def frames(self, start_s: float) -> Iterator[tuple[float, float, VideoFrame]]:
+    def frames(
+        self, start_s: float
+    ) -> Iterator[tuple[float, float, VideoFrame | None]]:
         """Yield the pictures from the one shown at *start_s*, or some before it, to the last; to be called once.
 
         Args:
@@ -156,7 +215,11 @@ class VideoDecoder:
 
         Yields:
             When the picture is shown and when its display ends if none follows, both in seconds from the first
-            picture of the file, and the picture. After the last one, *damage* tells whether the file ended well.
+            picture of the file, and the picture; `None` for one that no sample needs. After the last one, *damage*
+            tells whether the file ended well.
+
+        Raises:
+            ThinningError: If all pictures must be decoded to know which one is shown when; see `start_over`.
         """
         if start_s > 0:
             self._clock.jump()
@@ -175,7 +238,7 @@ class VideoDecoder:
                 return
             has_begun = True
             self.end_s = time_s + self._lasts_s(picture)
-            yield time_s, self.end_s, picture
+            yield time_s, self.end_s, None if isinstance(picture, LeftOut) else picture
 
     def pixels(
         self, picture: VideoFrame, frame_size: FrameSize | None
@@ -226,23 +289,52 @@ class VideoDecoder:
 
     def _first_picture(self) -> VideoFrame:
         for picture in self._pictures:
-            return picture
+            if not isinstance(picture, LeftOut):  # none is left out before the first
+                return picture
         reason = "" if self.damage is None else f" ({self.damage})"
         raise self.error(f"it holds no picture that can be decoded{reason}")
 
-    def _decode(self) -> Generator[VideoFrame]:
-        """Yield the pictures from where the file stands, and set *damage* if they end too early."""
+    def _decode(self) -> Generator[VideoFrame | LeftOut]:
+        """Yield the pictures from where the file stands, and what was left out between them."""
+        thinning = self._new_thinning()
+        if thinning is None:
+            yield from self._decode_packets(self._packets())
+            return
+        for picture in self._decode_packets(thinning.to_decode(self._packets())):
+            yield from thinning.before(picture)
+            yield picture
+        yield from thinning.after_last()
+
+    def _new_thinning(self) -> Thinning | None:
+        """Return what leaves out pictures from where the file stands on; `None` where all must be decoded."""
+        if self._samples is None or not self._clock.has_steady_times:
+            return None
+        decoder = self._stream.codec_context
+        is_disposable = disposable_test(decoder.codec.canonical_name, decoder.extradata)
+        if is_disposable is None:
+            return None
+        return Thinning(
+            self._samples,
+            tolerance_s=self.tolerance_s,
+            is_disposable=is_disposable,
+            time_of=self._clock.steady_time_s,
+            max_gap=round(JUMP_S / (self._stream.time_base or 1))
+            if self._may_jump
+            else None,
+        )
+
+    def _decode_packets(
+        self, packets: Iterable[Packet[VideoStream]]
+    ) -> Generator[VideoFrame]:
+        """Yield the pictures of *packets*, and set *damage* if they end too early."""
         from av import FFmpegError
 
         self.damage, self._cause = None, None
-        came_s = 0.0
+        self._came_s = 0.0
         try:
-            for packet in self._packets():
-                if self._begin_s is None:
-                    self._begin_s = min(_end_of(packet), 0.0)  # of a clock that wraps
-                came_s = max(came_s, _end_of(packet) - self._begin_s)
+            for packet in packets:
                 yield from self._decode_packet(packet)
-            self._check_end(came_s)
+            self._check_end(self._came_s)
         except FFmpegError as error:
             self.damage, self._cause = error.strerror, error
         if self.damage is not None:  # the decoder still holds pictures from before
@@ -264,6 +356,9 @@ class VideoDecoder:
                     self.damage = "the next one is incomplete"
                     if not self._skips_damage:
                         return
+            if self._begin_s is None:
+                self._begin_s = min(_end_of(packet), 0.0)  # of a clock that wraps
+            self._came_s = max(self._came_s, _end_of(packet) - self._begin_s)
             yield packet
 
     def _decode_packet(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
@@ -280,7 +375,7 @@ class VideoDecoder:
             _check_pixels(picture.height, picture.width, self._max_pixels, self.path)
         return pictures
 
-    def _decode_from(self, start_s: float) -> Iterator[VideoFrame]:
+    def _decode_from(self, start_s: float) -> Iterator[VideoFrame | LeftOut]:
         from av import FFmpegError
 
         for margin_s in _SEEK_MARGINS_S:
@@ -301,14 +396,14 @@ class VideoDecoder:
             if found_s <= start_s:
                 return itertools.chain([found], self._pictures)
         self.close()
-        self._container, self._stream = _open(self._file, self._max_pixels)
+        self._open()
         self._pictures = self._decode()
         return self._pictures
 
-    def _time_of(self, picture: VideoFrame) -> float:
+    def _time_of(self, picture: VideoFrame | LeftOut) -> float:
         return self._clock.time_s(picture.pts, picture.dts, self._lasts_s(picture))
 
-    def _lasts_s(self, picture: VideoFrame) -> float:
+    def _lasts_s(self, picture: VideoFrame | LeftOut) -> float:
         if picture.duration and picture.time_base is not None:
             lasts_s = float(picture.duration * picture.time_base)
             if lasts_s <= _MAX_GAP_S:
@@ -397,7 +492,7 @@ class _Turn:
 
 
 def _open(
-    file: VideoFile, max_pixels: int | None
+    file: VideoFile, max_pixels: int | None, threads: int | None, quality: Quality
 ) -> tuple[InputContainer, VideoStream]:
     import av
 
@@ -416,6 +511,10 @@ def _open(
         container.close()
         raise
     stream.thread_type = "AUTO"
+    decoder = stream.codec_context
+    decoder.thread_count = threads or 0  # 0: one for each core
+    if quality == "fast":
+        decoder.options = {**decoder.options, **_FAST}
     return container, stream
 
 

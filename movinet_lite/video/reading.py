@@ -30,9 +30,16 @@ from movinet_lite.arrays import (
     check_positive,
 )
 from movinet_lite.errors import ArrayError, VideoError
-from movinet_lite.video.decoding import MAX_PIXELS, VideoDecoder, VideoInfo
+from movinet_lite.video.decoding import (
+    MAX_PIXELS,
+    Quality,
+    VideoDecoder,
+    VideoInfo,
+    check_quality,
+)
 from movinet_lite.video.sampling import frames_shown_at, sample_times
 from movinet_lite.video.source import VideoSource
+from movinet_lite.video.thinning import Samples, ThinningError
 from movinet_lite.video.writing import write_video
 
 if TYPE_CHECKING:
@@ -60,6 +67,8 @@ def read_frames(
     end_s: float | None = None,
     max_pixels: int | None = MAX_PIXELS,
     skip_damage: bool = False,
+    threads: int | None = None,
+    quality: Quality = "exact",
 ) -> FrameReader:
     """Return the frames of a video file, one by one, each with its time.
 
@@ -81,6 +90,9 @@ def read_frames(
             frames; 89,478,485 by default, as in Pillow. `None` for no limit.
         skip_damage: Whether to go on after damage, as players do, and give the frames that can be decoded; what was
             wrong is then `FrameReader.damage`, not an error.
+        threads: How many threads decode; `None` for one for each core, which takes the least time. One alone takes the
+            least CPU time, as in a worker among others.
+        quality: ``"exact"``, or ``"fast"``, which decodes without the filter that smooths the edges of blocks.
 
     Returns:
         An iterator of `VideoFrame`, and a context manager. Pixels are ``(height, width, 3)``, uint8, 0 to 255, RGB,
@@ -92,7 +104,7 @@ def read_frames(
         VideoNotFoundError: If there is no such file.
         VideoError: If it is not a video, has no picture that can be decoded, has larger frames than *max_pixels*, or
             ends before *start_s*.
-        ArrayError: If *fps*, *frame_size*, *start_s*, *end_s* or *max_pixels* is impossible.
+        ArrayError: If *fps*, *frame_size*, *start_s*, *end_s*, *max_pixels*, *threads* or *quality* is impossible.
 
     Example:
         >>> for frame in read_frames("clip.mp4", fps=5.0):  # doctest: +SKIP
@@ -106,6 +118,8 @@ def read_frames(
         end_s=end_s,
         max_pixels=max_pixels,
         skip_damage=skip_damage,
+        threads=threads,
+        quality=quality,
     )
 
 
@@ -198,6 +212,8 @@ class FrameReader:
         end_s: float | None,
         max_pixels: int | None,
         skip_damage: bool,
+        threads: int | None = None,
+        quality: Quality = "exact",
     ) -> None:
         self._decoder: VideoDecoder | None = None
         self._is_at_end = False
@@ -207,11 +223,19 @@ class FrameReader:
             check_positive(fps, "fps")
         if max_pixels is not None:
             _check_count(max_pixels, "max_pixels")
+        if threads is not None:
+            _check_count(threads, "threads")
+        check_quality(quality)
         first_s, last_s = _check_span(start_s, end_s)
         self._skips_damage = skip_damage
         self._damage: str | None = None
         decoder = self._decoder = VideoDecoder(
-            path, max_pixels=max_pixels, skips_damage=skip_damage
+            path,
+            max_pixels=max_pixels,
+            skips_damage=skip_damage,
+            samples=None if fps is None else Samples(fps, first_s, last_s),
+            threads=threads,
+            quality=quality,
         )
         self.path = decoder.path
         self.info = decoder.info
@@ -289,27 +313,49 @@ def _choose(
     decoder: VideoDecoder, fps: float | None, start_s: float, end_s: float | None
 ) -> Iterator[tuple[float, Picture]]:
     """Yield the pictures to give, each with its time."""
-    tolerance_s = decoder.tolerance_s
-    frames = decoder.frames(start_s)
     if fps is not None:
-        frames = _limit_repeats(decoder, frames, fps, start_s, end_s)
-        times_s = sample_times(fps=fps, start_s=start_s, end_s=end_s)
-        yield from frames_shown_at(times_s, frames, tolerance_s=tolerance_s)
+        yield from _sample(decoder, fps, start_s, end_s)
         return
-    for time_s, _, picture in frames:
+    tolerance_s = decoder.tolerance_s
+    for time_s, _, picture in decoder.frames(start_s):
         if end_s is not None and time_s + tolerance_s >= end_s:
             return
-        if time_s + tolerance_s >= start_s:
+        if picture is not None and time_s + tolerance_s >= start_s:
             yield time_s, picture
+
+
+def _sample(
+    decoder: VideoDecoder, fps: float, start_s: float, end_s: float | None
+) -> Iterator[tuple[float, Picture]]:
+    """Yield the picture shown at each sampled time; decode the file whole if not all of them were decoded."""
+
+    def shown() -> Iterator[tuple[float, Picture]]:
+        frames = _limit_repeats(decoder, decoder.frames(start_s), fps, start_s, end_s)
+        times_s = sample_times(fps=fps, start_s=start_s, end_s=end_s)
+        for time_s, picture in frames_shown_at(
+            times_s, frames, tolerance_s=decoder.tolerance_s
+        ):
+            if picture is None:
+                raise ThinningError
+            yield time_s, picture
+
+    num_given = 0
+    try:
+        for each in shown():
+            yield each
+            num_given += 1
+    except ThinningError:
+        decoder.start_over()
+        yield from itertools.islice(shown(), num_given, None)
 
 
 def _limit_repeats(
     decoder: VideoDecoder,
-    frames: Iterator[tuple[float, float, Picture]],
+    frames: Iterator[tuple[float, float, Picture | None]],
     fps: float,
     start_s: float,
     end_s: float | None,
-) -> Iterator[tuple[float, float, Picture]]:
+) -> Iterator[tuple[float, float, Picture | None]]:
     """Yield *frames*, and refuse a frame that would be given without end before it is given once."""
 
     def check(from_s: float, to_s: float) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from movinet_lite.arrays import check_positive
 
-__all__ = ["frames_shown_at", "sample_times"]
+__all__ = ["frames_shown_at", "sample_time", "sample_times"]
 
 T = TypeVar("T")
 
@@ -35,10 +35,18 @@ def sample_times(
     """
     check_positive(fps, "fps")
     for i in itertools.count():
-        time_s = start_s + i / fps
-        if end_s is not None and time_s > end_s - _ROUNDING_S:
+        time_s = sample_time(i, fps=fps, start_s=start_s, end_s=end_s)
+        if time_s is None:
             return
         yield time_s
+
+
+def sample_time(
+    index: int, *, fps: float, start_s: float, end_s: float | None
+) -> float | None:
+    """Return the time of one number of those that `sample_times` yields, or `None` if it lies past their end."""
+    time_s = start_s + index / fps
+    return None if end_s is not None and time_s > end_s - _ROUNDING_S else time_s
 
 
 def frames_shown_at(

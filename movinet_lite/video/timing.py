@@ -61,6 +61,15 @@ class FrameClock:
         first = self._first_dts if self._uses_dts else self._first_pts
         return first + round(time_s / self._tick_s)
 
+    @property
+    def has_steady_times(self) -> bool:
+        """Whether the frames' times are their presentation time stamps so far."""
+        return not self._uses_dts and not self._shift
+
+    def steady_time_s(self, pts: int) -> float:
+        """Return the time of a frame if the clock is never set anew and the frames come in order."""
+        return float((pts - self._first_pts) * self._tick_s)
+
     def can_place(self, pts: int | None, dts: int | None) -> bool:
         """Tell whether the time of a frame is known without the frames before it."""
         return self._ticks(pts, dts) is not None
