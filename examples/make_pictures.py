@@ -5,6 +5,8 @@ python examples/make_pictures.py docs/pictures
 
 import argparse
 import math
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +43,9 @@ def draw_actions() -> Figure:
     """Return some frames of each action of the demo model."""
     rows = math.ceil(len(DEMO_ACTIONS) / GALLERY_COLUMNS)
     figure = Figure(figsize=(8, 1.25 * rows), layout="constrained")
-    parts = figure.subfigures(rows, GALLERY_COLUMNS, wspace=0.03)
-    for number, (part, action) in enumerate(
-        zip(np.ravel(parts), DEMO_ACTIONS, strict=False)
-    ):
+    parts = figure.subfigures(rows, GALLERY_COLUMNS, wspace=0.03, squeeze=False)
+    for number, action in enumerate(DEMO_ACTIONS):
+        part = parts[divmod(number, GALLERY_COLUMNS)]
         clip = draw_clip(
             action, seed=2_600_000 + number, num_frames=GALLERY_FRAMES, side=120
         )
@@ -76,9 +77,8 @@ def main() -> None:
     predictions = classifier.predict_frames(clip)
 
     ax = plot_probabilities(predictions, fps=classifier.fps)
-    curves = ax.get_figure(root=True)
-    assert curves is not None  # it was just drawn on
-    curves.savefig(args.folder / "curves.png", dpi=180)
+    if (curves := ax.get_figure(root=True)) is not None:
+        curves.savefig(args.folder / "curves.png", dpi=180)
     step = draw_step(clip[16], predictions, 16, fps=classifier.fps, height=1000)
     save(step, args.folder / "step.png")
     save(draw_overlay(clip[16], predictions[16]), args.folder / "overlay.png")
@@ -88,4 +88,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the lines, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,6 +17,7 @@ from movinet_lite.labels import check_labels
 from movinet_lite.network.litert_file import LiteRTInfo
 from movinet_lite.network.spec import NetworkSpec
 from movinet_lite.network.variants import Mode
+from movinet_lite.video.scaling import Fit
 
 __all__ = ["BatchStreamModel", "ClipModel", "FitsStates", "ModelInfo", "StreamModel"]
 
@@ -35,6 +36,8 @@ class ModelInfo:
         fps: The frames per second it was trained on; `None` if unknown.
         labels: The names of its classes in the order of the logits; `None` if the model does not know them.
         clip_frames: How many frames the clips had that it was trained on; `None` for those of its variant.
+        fit: How frames of another shape were scaled in the training, as in `movinet_lite.video.prepare_frame`; `None` if
+            unknown.
     """
 
     source: str
@@ -46,6 +49,7 @@ class ModelInfo:
     fps: float | None = None
     labels: tuple[str, ...] | None = None
     clip_frames: int | None = None
+    fit: Fit | None = None
 
     @classmethod
     def of(
@@ -78,6 +82,7 @@ class ModelInfo:
             if labels is None
             else check_labels(labels, facts.num_classes),
             clip_frames=facts.clip_frames,
+            fit=facts.fit,
         )
 
 

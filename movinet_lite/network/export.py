@@ -135,6 +135,7 @@ def export_litert(
         labels=spec.labels,
         source=spec.source,
         clip_frames=spec.clip_frames,
+        fit=spec.fit,
     )
     graph = _convert(_traced(network, info), quantize)
     write_atomically(Path(path), pack_litert(graph, info))

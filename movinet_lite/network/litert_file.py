@@ -45,6 +45,7 @@ from movinet_lite.arrays import FrameSize, States
 from movinet_lite.errors import ModelError
 from movinet_lite.network.states import FRAME_COUNT
 from movinet_lite.network.variants import Mode, Variant, get_variant
+from movinet_lite.video.scaling import Fit
 
 __all__ = [
     "LITERT_FRAME_COUNT",
@@ -79,6 +80,8 @@ class LiteRTInfo:
         labels: Names of the classes in the order of the logits; `None` if unknown.
         source: Where the weights came from; `None` if unknown.
         clip_frames: How many frames the clips had that it was trained on; `None` for those of its variant.
+        fit: How frames of another shape were scaled in the training, as in `movinet_lite.video.prepare_frame`; `None` if
+            unknown.
     """
 
     variant: str
@@ -93,6 +96,7 @@ class LiteRTInfo:
     labels: tuple[str, ...] | None = None
     source: str | None = None
     clip_frames: int | None = None
+    fit: Fit | None = None
 
     @property
     def moves(self) -> dict[str, str]:

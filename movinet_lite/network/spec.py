@@ -12,6 +12,7 @@ import attrs
 from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
 from movinet_lite.errors import LabelsError, ModelError, MoViNetError, VariantError
 from movinet_lite.network.variants import Mode, as_mode, get_variant
+from movinet_lite.video.scaling import Fit, check_fit
 
 __all__ = [
     "FACTS_NAME",
@@ -62,6 +63,8 @@ class NetworkSpec:
         source: Where the weights came from; `None` if they were made here.
         activation: The activation of its backbone, a property of the weights.
         clip_frames: How many frames the clips had that it was trained on; `None` for those of its variant.
+        fit: How frames of another shape were scaled in the training, as in `movinet_lite.video.prepare_frame`; `None` if
+            unknown.
     """
 
     variant: str
@@ -81,6 +84,7 @@ class NetworkSpec:
     )
 
     clip_frames: int | None = None
+    fit: Fit | None = None
 
     def __attrs_post_init__(self) -> None:
         """Check that the parts belong together."""
@@ -96,6 +100,8 @@ class NetworkSpec:
         check_positive(self.fps, "fps")
         if self.clip_frames is not None and self.clip_frames < 1:
             raise ModelError(f"clip_frames must be at least 1; got {self.clip_frames}")
+        if self.fit is not None:
+            check_fit(self.fit)
         self._check_classes()
 
     def _check_classes(self) -> None:
