@@ -5,6 +5,7 @@ python examples/classify_folder.py videos > table.csv
 
 import argparse
 import csv
+import os
 import sys
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def main() -> None:
 
     classifier = BaseClassifier.load(args.model)
     table = csv.writer(sys.stdout)
-    table.writerow(["video", "action", "probability"])
+    table.writerow(["video", "action", "score"])
     for path in sorted(args.folder.iterdir()):
         try:
             clip = load_clip(path, fps=classifier.fps, end_s=CLIP_S)
@@ -35,4 +36,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the lines, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,15 +1,18 @@
-"""Write how probable the leading actions of a video are over time, as a table.
+"""Write the scores of the leading actions of a video over time, as a table.
 
 python examples/curves_to_csv.py clip.mp4 > curves.csv
 """
 
 import argparse
-import csv
+import os
 import sys
 
-import numpy as np
-
-from movinet_lite import StreamingClassifier, read_frames, top_k_over_time
+from movinet_lite import (
+    StreamingClassifier,
+    predictions_to_table,
+    read_frames,
+    top_k_over_time,
+)
 
 
 def main() -> None:
@@ -22,16 +25,14 @@ def main() -> None:
 
     classifier = StreamingClassifier.load(args.model)
     predictions = list(classifier.run(read_frames(args.video, fps=classifier.fps)))
-    curves = top_k_over_time(
-        np.stack([prediction.scores for prediction in predictions]),
-        classifier.labels,
-        k=args.top_k,
-    )
-    table = csv.writer(sys.stdout)
-    table.writerow(["time_s", *curves.labels])
-    for prediction, row in zip(predictions, curves.scores.T, strict=True):
-        table.writerow([prediction.time_s, *(f"{value:.4f}" for value in row)])
+    scores = [prediction.scores for prediction in predictions]
+    leading = top_k_over_time(scores, classifier.labels, k=args.top_k).labels
+    sys.stdout.write(predictions_to_table(predictions, labels=leading).to_csv())
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the lines, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,6 +4,8 @@ python examples/find_events.py clip.mp4 "carving ice" "ice fishing" --enter 0.4
 """
 
 import argparse
+import os
+import sys
 
 from movinet_lite import EventDetector, StreamingClassifier, find_events, read_frames
 
@@ -29,4 +31,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the lines, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,6 +5,8 @@ python examples/make_pictures.py docs/pictures
 
 import argparse
 import math
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +43,9 @@ def draw_actions() -> Figure:
     """Return some frames of each action of the demo model."""
     rows = math.ceil(len(DEMO_ACTIONS) / GALLERY_COLUMNS)
     figure = Figure(figsize=(8, 1.25 * rows), layout="constrained")
-    parts = figure.subfigures(rows, GALLERY_COLUMNS, wspace=0.03)
-    for number, (part, action) in enumerate(
-        zip(np.ravel(parts), DEMO_ACTIONS, strict=False)
-    ):
+    parts = figure.subfigures(rows, GALLERY_COLUMNS, wspace=0.03, squeeze=False)
+    for number, action in enumerate(DEMO_ACTIONS):
+        part = parts[divmod(number, GALLERY_COLUMNS)]
         clip = draw_clip(
             action, seed=2_600_000 + number, num_frames=GALLERY_FRAMES, side=120
         )
@@ -87,4 +88,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the lines, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

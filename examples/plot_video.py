@@ -4,9 +4,16 @@ python examples/plot_video.py clip.mp4 curves.mp4
 """
 
 import argparse
+import os
+import sys
 
-from movinet_lite import StreamingClassifier, load_clip
-from movinet_lite.show.plotting import save_animation
+from movinet_lite import (
+    StreamingClassifier,
+    read_frames,
+    read_video_info,
+    write_video,
+)
+from movinet_lite.show.plotting import animate_video
 
 
 def main() -> None:
@@ -20,18 +27,15 @@ def main() -> None:
     args = parser.parse_args()
 
     classifier = StreamingClassifier.load(args.model)
-    clip = load_clip(args.video, fps=classifier.fps)
-    predictions = classifier.predict_frames(clip)
-    save_animation(
-        args.output,
-        clip,
-        predictions,
-        fps=classifier.fps or 5.0,
-        k=args.top_k,
-        log=args.log,
-    )
-    print(f"{args.output}: {len(clip)} pictures")
+    predictions = list(classifier.run(read_frames(args.video, fps=classifier.fps)))
+    pictures = animate_video(args.video, predictions, k=args.top_k, log=args.log)
+    write_video(args.output, pictures, fps=read_video_info(args.video).fps or 25.0)
+    print(args.output)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the lines, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,6 +4,8 @@ python examples/several_streams.py door.mp4 yard.mp4
 """
 
 import argparse
+import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from movinet_lite import StreamingClassifier, read_frames
@@ -19,7 +21,7 @@ def main() -> None:
     first = StreamingClassifier.load(args.model)
 
     def watch(path: str) -> str:
-        # The weights are shared; the memory of the stream is the session's own.
+        # The weights are shared; the states of the stream are the session's own.
         with StreamingClassifier(first.model, first.labels) as session:
             label = "nothing"
             for frame in read_frames(path, fps=session.fps):
@@ -33,4 +35,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the lines, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

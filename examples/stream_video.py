@@ -4,12 +4,14 @@ python examples/stream_video.py clip.mp4
 """
 
 import argparse
+import os
+import sys
 
 from movinet_lite import StreamingClassifier, read_frames
 
 
 def main() -> None:
-    """Print the three most probable actions after each frame."""
+    """Print the three leading actions after each frame."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("video")
     parser.add_argument("--model", default="a0")
@@ -23,4 +25,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the lines, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 import pytest
 
-from movinet_lite import engines, kinetics_600_labels, write_video
+from movinet_lite import demo, engines, kinetics_600_labels, write_video
 from movinet_lite.cli.program import make_parser
 from movinet_lite.engines.base import ModelInfo
 from tests.saved_models import (
@@ -59,9 +59,9 @@ EXAMPLE_ARGUMENTS = {
 
 EXAMPLE_OUTPUT = {
     "classify_folder": "clip.mp4,green,",
-    "curves_to_csv": "time_s,green,",
+    "curves_to_csv": "frame_index,time_s,green,",
     "find_events": "0.0 s to 2.0 s: green",
-    "plot_video": "curves.gif: 20 pictures\n",
+    "plot_video": "curves.gif\n",
     "several_streams": "clip.mp4: green\nclip.mp4: green\n",
     "stream_video": "    1.9 s  green 0.",
 }
@@ -202,6 +202,28 @@ def test_example_about_the_demo_runs(example, tmp_path):
     if example.stem == "train_demo_model":
         written = {path.name for path in (tmp_path / "trained").glob("demo.*")}
         assert written == {"demo.tflite", "demo.safetensors", "demo.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("example", "arguments"),
+    [
+        ("stream_video", ["{clip}", "--model", "demo"]),
+        ("curves_to_csv", ["{clip}", "--model", "demo"]),
+        ("find_events", ["{clip}", "--model", "demo", "--enter", "0.1"]),
+    ],
+)
+def test_an_example_ends_in_silence_when_its_reader_has_gone(example, arguments):
+    """As behind `| head -1`: no traceback, also not from Python's last words."""
+    command = [sys.executable, str(ROOT / "examples" / f"{example}.py")]
+    command += [one.format(clip=demo.CLIP) for one in arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as done:
+        assert done.stdout is not None
+        done.stdout.close()
+        _, errors = done.communicate()
+    assert "Traceback" not in errors
+    assert "BrokenPipe" not in errors
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

@@ -74,9 +74,9 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _say_end(classifier: StreamingClassifier, prediction: Prediction) -> None:
     ((label, score),) = prediction.top_k(1)
+    _say(f"in the end: {label}, {score:.2f}")
     _say(
-        f"in the end: {label}, {score:.2f}. This model was trained on drawn figures, to try the library with; it knows "
-        f"{len(classifier.labels)} actions, and no people"
+        f"this model knows {len(classifier.labels)} actions of drawn figures, and no people"
     )
 
 

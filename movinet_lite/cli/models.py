@@ -13,7 +13,7 @@ from movinet_lite.cli.arguments import (
 )
 from movinet_lite.cli.output import print_json, print_table
 from movinet_lite.errors import MoViNetError
-from movinet_lite.hub import MODEL_NAMES
+from movinet_lite.hub import MODEL_NAMES, resolve_model
 from movinet_lite.labels import kinetics_600_labels, load_labels, search_labels
 from movinet_lite.network.variants import get_variant
 
@@ -152,9 +152,10 @@ def _labels(args: argparse.Namespace) -> int:
 
 
 def _labels_of(args: argparse.Namespace) -> tuple[str, ...]:
-    """Return the labels of a model, without loading it where that is possible."""
+    """Return the labels of a model, without loading it."""
     if args.model.lower() in MODEL_NAMES:
         return kinetics_600_labels()
-    from movinet_lite.cli.classify import load_classifier
+    from movinet_lite.engines.opening import read_labels
 
-    return load_classifier(args.model, offline=args.offline).labels
+    path = resolve_model(args.model, "stream", offline=args.offline)
+    return read_labels(path, args.model)

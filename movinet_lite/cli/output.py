@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +40,19 @@ FAILED, WRONG_USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 
 
 def complain(kind: str, message: object) -> None:
-    """Say *message* in one line of the standard error."""
+    """Say *message* in one line of the standard error; a terminal gets several, broken between words."""
     if sys.stderr is None:  # print would take the standard output for it
         return
-    text = " ".join(str(message).split())
-    print(f"{PROGRAM}: {kind}: {text}", file=sys.stderr, flush=True)
+    text = " ".join(f"{PROGRAM}: {kind}: {message}".split())
+    if sys.stderr.isatty():
+        text = textwrap.fill(
+            text,
+            shutil.get_terminal_size().columns,
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    print(text, file=sys.stderr, flush=True)
 
 
 def to_json(**values: Any) -> str:

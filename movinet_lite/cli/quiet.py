@@ -49,6 +49,7 @@ def native_notes_held_back() -> Iterator[None]:
             return
         undo.callback(os.close, terminal)
         _give_python_its_own(terminal, undo)
+        _hold_absl_back(undo)
         source, sink = os.pipe()
         reader = threading.Thread(
             target=_pass_on, args=(source, terminal), name="native notes", daemon=True
@@ -84,6 +85,22 @@ def _give_python_its_own(terminal: int, undo: contextlib.ExitStack) -> None:
     undo.callback(setattr, sys, "stderr", theirs)
     undo.callback(own.flush)
     sys.stderr = own
+
+
+def _hold_absl_back(undo: contextlib.ExitStack) -> None:
+    """Leave out what TensorFlow says through absl's Python logger: a line for each operation of some SavedModels.
+
+    absl makes a logger of a class of its own, and a handler for the root logger if that has none; both are left to it.
+    """
+    if logging.root.handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
+    handler.addFilter(
+        lambda record: record.name != "absl" or record.levelno >= logging.ERROR
+    )
+    logging.root.addHandler(handler)
+    undo.callback(logging.root.removeHandler, handler)
 
 
 def _pass_on(source: int, terminal: int) -> None:

@@ -32,10 +32,10 @@ from movinet_lite.cli.training_bar import WorkBar, work_bar
 from movinet_lite.network.variants import Mode
 from movinet_lite.show.curves import check_matplotlib
 from movinet_lite.training.augmentation import Augmentation
-from movinet_lite.training.evaluate import EVALUATION_FIT, evaluate
+from movinet_lite.training.evaluate import evaluate, with_evaluation_fit
 from movinet_lite.training.examples import ExampleSet, listed
 from movinet_lite.training.reading import read_examples
-from movinet_lite.training.settings import Settings
+from movinet_lite.training.settings import TRAINING_FIT, Settings
 from movinet_lite.video import Fit
 
 if TYPE_CHECKING:
@@ -414,8 +414,8 @@ def _add_evaluate(commands: Any) -> None:
     model.add_argument(
         "--fit",
         choices=get_args(Fit),
-        default=EVALUATION_FIT,
-        help="how to scale a frame of another shape (default: %(default)s)",
+        help="how to scale a frame of another shape (default: as in the training; as the published accuracies were "
+        "measured, evaluation, where the model does not say)",
     )
     model.add_argument(
         "--threads", type=count, metavar="N", help="threads (default: one a core)"
@@ -479,12 +479,14 @@ def _evaluate(args: argparse.Namespace) -> int:
         classifier: StreamingClassifier | BaseClassifier = load(
             args.model,
             fps=args.fps,
-            fit=args.fit,
+            fit=args.fit or TRAINING_FIT,
             threads=args.threads,
             offline=args.offline,
             activation=args.activation,
             gate=args.gate,
         )
+        if args.fit is None:
+            classifier = with_evaluation_fit(classifier)
         bar.show("evaluating", 0, len(examples))
         found = evaluate(
             classifier,

@@ -32,11 +32,12 @@ from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.hub.published import is_kinetics_600
 from movinet_lite.labels import kinetics_600_labels, load_labels
 from movinet_lite.network.files import load_network, read_network_spec
+from movinet_lite.network.litert_file import LiteRTInfo, read_litert_info
 from movinet_lite.network.pytorch.recognition import (
     check_pytorch_mode,
     holds_pytorch_weights,
 )
-from movinet_lite.network.spec import Functions, read_facts
+from movinet_lite.network.spec import Functions, NetworkSpec, read_facts
 from movinet_lite.network.variants import Mode, check_mode
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ __all__ = [
     "open_as_it_is",
     "open_network",
     "open_to_compile",
+    "read_labels",
 ]
 
 _NETWORK_SUFFIX = ".safetensors"
@@ -81,6 +83,36 @@ def known_labels(path: Path, source: str) -> tuple[str, ...] | None:
     if labels.is_file():
         return load_labels(labels)
     return kinetics_600_labels() if is_kinetics_600(source, path) else None
+
+
+def read_labels(path: Path, source: str) -> tuple[str, ...]:
+    """Return the labels of the model at *path* from what stands in it and beside it, without loading it.
+
+    Args:
+        path: As in `open_network`, or a ``.tflite`` file.
+        source: What to call it.
+
+    Raises:
+        ModelError: If it does not know them, or cannot be read.
+        LabelsError: If they cannot be read.
+    """
+    labels = known_labels(path, source)
+    if labels is None:
+        facts: NetworkSpec | LiteRTInfo | None = None
+        if path.suffix == ".tflite":
+            facts = read_litert_info(path)
+        elif path.suffix == _NETWORK_SUFFIX:
+            facts = read_network_spec(path)
+        elif path.is_dir():
+            facts = read_facts(path)
+        labels = None if facts is None else facts.labels
+    if labels is None:
+        raise ModelError(
+            "the model must know the names of its classes; it does not "
+            "(put them into a labels.txt in its folder, one a line, or give them to the command or function that uses it)",
+            source,
+        )
+    return labels
 
 
 def open_network(

@@ -10,6 +10,7 @@ import attrs
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import ModelError
 from movinet_lite.network.variants import Mode
+from movinet_lite.video.scaling import Fit
 
 __all__ = ["TRANSFORMER_WINDOW", "ModelFacts", "NetworkFacts", "TransformerFacts"]
 
@@ -79,6 +80,8 @@ class ModelFacts:
         labels: The labels of its classes in the order of the logits; `None` if unknown.
         source: Where it came from: a name, an address or a path; `None` if it was made here.
         clip_frames: How many frames the clips had that it was trained on; `None` for those of its variant.
+        fit: How frames of another shape were scaled in the training, as in `movinet_lite.video.prepare_frame`; `None` if
+            unknown.
     """
 
     mode: Mode
@@ -89,6 +92,7 @@ class ModelFacts:
     labels: tuple[str, ...] | None = None
     source: str | None = None
     clip_frames: int | None = None
+    fit: Fit | None = None
 
     @classmethod
     def from_facts(cls, facts: ModelFacts, **more: Any) -> Self:

@@ -13,6 +13,7 @@ from movinet_lite.arrays import check_frame_size, check_positive
 from movinet_lite.errors import LabelsError, ModelError, MoViNetError, VariantError
 from movinet_lite.network.facts import NetworkFacts
 from movinet_lite.network.variants import Mode, as_mode, get_variant
+from movinet_lite.video.scaling import check_fit
 
 __all__ = [
     "FACTS_NAME",
@@ -78,6 +79,8 @@ class NetworkSpec(NetworkFacts):
         check_positive(self.fps, "fps")
         if self.clip_frames is not None and self.clip_frames < 1:
             raise ModelError(f"clip_frames must be at least 1; got {self.clip_frames}")
+        if self.fit is not None:
+            check_fit(self.fit)
         self._check_classes()
 
     def _check_classes(self) -> None:

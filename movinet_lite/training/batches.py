@@ -18,6 +18,7 @@ from movinet_lite.errors import ArrayError, VideoError
 from movinet_lite.network.tensorflow import tf
 from movinet_lite.training.augmentation import Augmentation, augment, frame_size_before
 from movinet_lite.training.examples import Example, Skipped
+from movinet_lite.training.settings import TRAINING_FIT
 from movinet_lite.video import load_clip, prepare_clip, read_video_info, to_uint8
 
 __all__ = ["Batch", "Batches", "ClipSpec"]
@@ -214,7 +215,7 @@ class Batches:
         spec, augmentation = self._spec, self._augmentation
         if augmentation is None:
             clip = self._take(index, spec.frame_size, place=0.5)
-            return prepare_clip(clip, spec.frame_size)
+            return prepare_clip(clip, spec.frame_size, fit=TRAINING_FIT)
         place = rng.random() if augmentation.shift else 0.5
         clip = self._take(
             index, frame_size_before(spec.frame_size, augmentation), place

@@ -21,10 +21,17 @@ from movinet_lite.training.examples import Example, Skipped, check_known
 from movinet_lite.training.settings import check_count
 from movinet_lite.video import Fit, read_frames
 
-__all__ = ["EVALUATION_FIT", "ClassResult", "Evaluation", "evaluate"]
+__all__ = [
+    "EVALUATION_FIT",
+    "ClassResult",
+    "Evaluation",
+    "evaluate",
+    "with_evaluation_fit",
+]
 
 EVALUATION_FIT: Final[Fit] = "evaluation"
-"""How the command ``evaluate`` scales frames unless it is told otherwise."""
+"""How to scale the frames for a model that does not say how those of its training were: the published accuracies were
+measured so."""
 
 _TOP: Final = 5
 
@@ -192,6 +199,27 @@ def evaluate(
             skipped[0].name,
         )
     return _summarise(classifier, judged, skipped)
+
+
+def with_evaluation_fit(
+    classifier: BaseClassifier | StreamingClassifier,
+) -> BaseClassifier | StreamingClassifier:
+    """Return a new session over the model of *classifier* that scales frames as those of its training were.
+
+    A model that was fine-tuned here says how; for all others it is ``"evaluation"``, as for the published accuracies.
+
+    Args:
+        classifier: For whole clips or for streams; it stays as it is.
+    """
+    fit = classifier.info.fit or EVALUATION_FIT
+    options: dict[str, Any] = {
+        "frame_size": classifier.frame_size,
+        "fps": classifier.fps,
+        "fit": fit,
+    }
+    if isinstance(classifier, BaseClassifier):
+        return BaseClassifier(classifier.model, classifier.labels, **options)
+    return StreamingClassifier(classifier.model, classifier.labels, **options)
 
 
 @attrs.frozen

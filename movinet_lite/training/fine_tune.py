@@ -24,7 +24,7 @@ from movinet_lite.training.checkpoint import Checkpoint, read_checkpoint
 from movinet_lite.training.examples import ExampleSet
 from movinet_lite.training.records import EpochRecord
 from movinet_lite.training.schedule import norm_momentum_for
-from movinet_lite.training.settings import Settings
+from movinet_lite.training.settings import TRAINING_FIT, Settings
 from movinet_lite.training.starts import load_start
 from movinet_lite.training.trainer import CHECKPOINT_NAME, FineTuned, Trainer
 
@@ -107,6 +107,7 @@ def fine_tune(
         frame_size=frame_size or network.spec.frame_size,
         fps=fps or network.spec.fps,
         clip_frames=settings.num_frames,
+        fit=TRAINING_FIT,
     )
     trainer = Trainer(network, data, settings, output)
     if checkpoint is not None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral
+from typing import Final
 
 import attrs
 
 from movinet_lite.arrays import as_number
 from movinet_lite.errors import DataError
 from movinet_lite.training.augmentation import Augmentation
+from movinet_lite.video import Fit
 
-__all__ = ["Settings", "check_count"]
+__all__ = ["TRAINING_FIT", "Settings", "check_count"]
+
+TRAINING_FIT: Final[Fit] = "stretch"
+"""How frames are scaled in a training, as sessions do by default; it is kept with the model."""
 
 
 @attrs.frozen

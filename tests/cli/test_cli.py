@@ -703,10 +703,22 @@ def test_the_installed_command_is_the_one_outside_the_package():
     assert done.stdout == "False\n"
 
 
+def test_labels_of_a_model_that_does_not_know_its_frame_size(run, tmp_path):
+    """They stand beside a SavedModel of others; nothing is loaded for them."""
+    (tmp_path / "saved_model.pb").write_bytes(b"never read")
+    status, lines, errors = run("labels", "--model", tmp_path)
+    assert (status, lines) == (1, [])
+    assert "must know the names of its classes; it does not" in errors
+    (tmp_path / "labels.txt").write_text("walking\nrunning\n")
+
+    assert run("labels", "--model", tmp_path) == (0, ["walking", "running"], "")
+
+
 def test_labels_of_a_model(run):
     """`labels --model` lists the classes of that model, in their order."""
     labels = StreamingClassifier.load("demo").labels
     assert run("labels", "--model", "demo") == (0, list(labels), "")
+    assert run("labels", "--model", demo.WEIGHTS) == (0, list(labels), "")
     status, lines, errors = run("labels", "dancing", "--model", "a5", "--offline")
     assert (status, errors) == (0, "")
     assert lines == [name for name in kinetics_600_labels() if "dancing" in name]

@@ -89,3 +89,24 @@ def test_a_process_without_a_standard_error_starts():
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
     )
     assert done.stdout == "within\nafter\n"
+
+
+def test_absl_is_held_back_and_other_loggers_are_not():
+    """TensorFlow says a line for each operation of some models through Python; errors and other libraries are heard."""
+    code = (
+        "import logging\n"
+        "from movinet_lite.cli.quiet import native_notes_held_back\n"
+        "with native_notes_held_back():\n"
+        "    from absl import logging as absl\n"
+        "    absl.warning('ops with unsaved custom gradients')\n"
+        "    absl.error('the disk is full')\n"
+        "    logging.getLogger('camera').warning('no signal')\n"
+        "assert not logging.root.handlers\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.splitlines() == [
+        "ERROR:absl:the disk is full",
+        "WARNING:camera:no signal",
+    ]

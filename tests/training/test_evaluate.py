@@ -2,12 +2,13 @@
 
 import json
 
+import attrs
 import numpy as np
 import pytest
 
 from movinet_lite import BaseClassifier, DataError, StreamingClassifier, write_video
 from movinet_lite.testing import LABELS, FakeClipModel, FakeStreamModel
-from movinet_lite.training.evaluate import Evaluation, evaluate
+from movinet_lite.training.evaluate import Evaluation, evaluate, with_evaluation_fit
 from movinet_lite.training.examples import Example
 
 
@@ -26,6 +27,28 @@ FALLING = clip((250, 10, 0), (100, 60, 0), (10, 100, 0))
 def streaming():
     """Return a session over the fake stream model."""
     return StreamingClassifier(FakeStreamModel())
+
+
+@pytest.mark.parametrize(
+    ("trained", "seen"), [("stretch", 0.5), ("crop", 1.0), (None, 1.0)]
+)
+@pytest.mark.parametrize(
+    ("kind", "fake"),
+    [(StreamingClassifier, FakeStreamModel), (BaseClassifier, FakeClipModel)],
+)
+def test_frames_are_scaled_as_in_the_training(kind, fake, trained, seen):
+    """Where the model does not say how, as the published accuracies were measured: the sides are cut off."""
+    model = fake(frame_size=(8, 8))
+    model.info = attrs.evolve(model.info, fit=trained)
+    given = kind(model, fps=2.0)
+    frame = np.zeros((8, 32, 3), np.uint8)
+    frame[:, 8:24] = (255, 0, 0)
+
+    judge = with_evaluation_fit(given)
+
+    use = judge.step if kind is StreamingClassifier else lambda f: judge.predict([f])
+    assert use(frame).logits[LABELS.index("red")] == pytest.approx(seen, abs=0.01)
+    assert (judge.model, judge.labels, judge.fps) == (model, given.labels, 2.0)
 
 
 def test_the_last_prediction_counts(streaming):

@@ -127,6 +127,7 @@ def test_what_is_kept_knows_what_it_is(trained):
     spec = read_network_spec(result.path / NETWORK_NAME)
     assert spec.labels == ("sunrise", "sunset")
     assert (spec.frame_size, spec.fps) == ((16, 20), 8)
+    assert (spec.clip_frames, spec.fit) == (4, "stretch")  # what it is judged with
     assert network.spec.labels == LABELS
     for name, weight in network.named_weights.items():
         np.testing.assert_array_equal(np.asarray(weight), before[name])
