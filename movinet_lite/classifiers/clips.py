@@ -17,7 +17,8 @@ from movinet_lite.errors import ArrayError
 from movinet_lite.network.variants import Mode, get_variant
 from movinet_lite.predictions import Prediction
 from movinet_lite.video import Fit
-from movinet_lite.video.scaling import FrameScaler
+from movinet_lite.video.decoding import Quality
+from movinet_lite.video.source import VideoSource
 
 __all__ = ["BaseClassifier"]
 
@@ -146,10 +147,12 @@ class BaseClassifier(Session):
 
     def predict_video(
         self,
-        path: str | Path,
+        path: VideoSource,
         *,
         start_s: float | None = None,
         end_s: float | None = None,
+        decode_threads: int | None = None,
+        quality: Quality = "exact",
     ) -> Prediction:
         """Return the prediction for a video file, or for a part of it, of any length.
 
@@ -160,6 +163,8 @@ class BaseClassifier(Session):
             path: The file; see `read_frames`.
             start_s: Where to begin, in seconds; `None` at the first frame.
             end_s: Where to end, in seconds; `None` at the end of the video.
+            decode_threads: How many threads decode; see `read_video`.
+            quality: ``"exact"`` or ``"fast"``; see `read_video`.
 
         Raises:
             VideoError: If the video cannot be opened, or is damaged.
@@ -172,12 +177,14 @@ class BaseClassifier(Session):
 
                 BaseClassifier.load("a2").predict_video("clip.mp4").top_k(5)
         """
-        with self._read_video(path, start_s, end_s) as frames:
+        with self.read_video(
+            path,
+            start_s=start_s,
+            end_s=end_s,
+            decode_threads=decode_threads,
+            quality=quality,
+        ) as frames:
             return self.predict_long(frames)
-
-    def _new_scaler(self) -> FrameScaler:
-        # One a call: it serves one thread at a time.
-        return FrameScaler(self._frame_size, self._fit, short_side=self._short_side)
 
     def _predict_prepared(self, clip: NDArray[np.float32]) -> Prediction:
         self._check_open()

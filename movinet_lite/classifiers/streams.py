@@ -42,7 +42,8 @@ from movinet_lite.network.state_names import fit_states
 from movinet_lite.network.variants import Mode
 from movinet_lite.predictions import Prediction
 from movinet_lite.video import Fit
-from movinet_lite.video.scaling import FrameScaler
+from movinet_lite.video.decoding import Quality
+from movinet_lite.video.source import VideoSource
 
 __all__ = ["StreamingClassifier"]
 
@@ -107,9 +108,7 @@ class StreamingClassifier(Session):
         )
         self._in_use = threading.Lock()
         self._place = Place(self._stepped, self._stepped.init_states(self._frame_size))
-        self._scaler = FrameScaler(
-            self._frame_size, self._fit, short_side=self._short_side
-        )
+        self._scaler = self._new_scaler()
         # Where frames are prepared, taken once: new memory for each frame costs more than the preparing.
         self._room = np.empty((1, *self._frame_size, 3), np.float32)
 
@@ -393,15 +392,17 @@ class StreamingClassifier(Session):
 
     def predict_video(
         self,
-        path: str | Path,
+        path: VideoSource,
         *,
         start_s: float | None = None,
         end_s: float | None = None,
+        decode_threads: int | None = None,
+        quality: Quality = "exact",
     ) -> list[Prediction]:
         """Return the prediction after each frame of a video file, or of a part of it.
 
         Frames are read at the rate that the model was trained on. The video is a stream of its own: this session stays
-        as it is. For a long video, give `read_frames` to `run`, which keeps no predictions.
+        as it is. For a long video, give `read_video` to `run`, which keeps no predictions.
 
         The arguments and the errors are those of `BaseClassifier.predict_video`.
 
@@ -411,7 +412,13 @@ class StreamingClassifier(Session):
                 StreamingClassifier.load("a2").predict_video("clip.mp4")[-1].top_k(5)
         """
         with (
-            self._read_video(path, start_s, end_s) as frames,
+            self.read_video(
+                path,
+                start_s=start_s,
+                end_s=end_s,
+                decode_threads=decode_threads,
+                quality=quality,
+            ) as frames,
             self.new_session() as session,
         ):
             return list(session.run(frames))

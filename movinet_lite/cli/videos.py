@@ -31,7 +31,7 @@ from movinet_lite.errors import ArrayError, SessionError, VideoError
 from movinet_lite.labels import kinetics_600_labels, load_labels
 from movinet_lite.predictions import LabelFilter
 from movinet_lite.show.curves import check_matplotlib
-from movinet_lite.video import Fit, VideoInfo, read_frames, read_video_info
+from movinet_lite.video import Fit, VideoInfo, read_video_info
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -307,10 +307,9 @@ def watch_file(
     classifier: BaseClassifier | StreamingClassifier,
 ) -> Iterator[WatchedFrames[VideoFrame]]:
     """Open a video and give its frames at the model's rate, with a bar while someone watches."""
+    trained_fps(args, classifier)
     with (
-        read_frames(
-            path, fps=trained_fps(args, classifier), start_s=args.start, end_s=args.end
-        ) as reader,
+        classifier.read_video(path, start_s=args.start, end_s=args.end) as reader,
         watch_frames(args, path, reader.info, reader) as frames,
     ):
         yield frames

@@ -89,7 +89,7 @@ def read_labels(path: Path, source: str) -> tuple[str, ...]:
     """Return the labels of the model at *path* from what stands in it and beside it, without loading it.
 
     Args:
-        path: As in `open_network`, or a ``.tflite`` file.
+        path: As in `open_network`, or a ``.tflite`` or ``.onnx`` file.
         source: What to call it.
 
     Raises:
@@ -101,6 +101,10 @@ def read_labels(path: Path, source: str) -> tuple[str, ...]:
         facts: NetworkSpec | LiteRTInfo | None = None
         if path.suffix == ".tflite":
             facts = read_litert_info(path)
+        elif path.suffix == ".onnx":
+            from movinet_lite.engines.onnx.runtime import read_onnx_spec
+
+            facts = read_onnx_spec(path, source)
         elif path.suffix == _NETWORK_SUFFIX:
             facts = read_network_spec(path)
         elif path.is_dir():

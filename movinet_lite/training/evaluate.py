@@ -19,7 +19,7 @@ from movinet_lite.errors import ArrayError, DataError, VideoError
 from movinet_lite.predictions import Prediction
 from movinet_lite.training.examples import Example, Skipped, check_known
 from movinet_lite.training.settings import check_count
-from movinet_lite.video import Fit, read_frames
+from movinet_lite.video import Fit
 
 __all__ = [
     "EVALUATION_FIT",
@@ -273,11 +273,8 @@ def _open(
         raise DataError(
             "the classifier must know its frame rate; it does not (load it with fps=...)"
         )
-    with read_frames(
-        example.source,
-        fps=classifier.fps,
-        start_s=example.start_s,
-        end_s=example.end_s,
+    with classifier.read_video(
+        example.source, start_s=example.start_s, end_s=example.end_s
     ) as frames:
         yield frames
 

@@ -21,7 +21,7 @@ from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import ArrayError, VideoError
 from movinet_lite.video.disposable import disposable_test
 from movinet_lite.video.hdr import to_bt709, transfer_of
-from movinet_lite.video.scaling import SCALING
+from movinet_lite.video.scaling import SCALING, FrameScaler
 from movinet_lite.video.source import VideoFile, VideoSource
 from movinet_lite.video.thinning import LeftOut, Samples, Thinning, ThinningError
 from movinet_lite.video.timing import JUMP_S, FrameClock
@@ -255,17 +255,49 @@ class VideoDecoder:
         Raises:
             VideoError: If its colours cannot be converted to RGB.
         """
+        rgb = self._as_rgb(picture, frame_size)
+        upright = self._upright(rgb, picture)
+        return upright.copy() if rgb is picture else upright
+
+    def prepared(self, picture: VideoFrame, scaler: FrameScaler) -> NDArray[np.uint8]:
+        """Return a picture as *scaler* makes it of what `pixels` returns, in less time.
+
+        With ``quality="fast"`` it is scaled before its colours are converted: it is the same picture within a few
+        levels, but for the edges of colours.
+
+        Args:
+            picture: One that `frames` gave.
+            scaler: For nobody else meanwhile.
+
+        Returns:
+            ``(height, width, 3)`` of the scaler's size, uint8, 0 to 255, RGB, in memory of its own.
+
+        Raises:
+            VideoError: If its colours cannot be converted to RGB.
+        """
+        if self._quality == "fast":
+            frame_size = scaler.scaled_size(self.info.frame_size)
+            return scaler.scale(self.pixels(picture, frame_size))
+        rgb = self._as_rgb(picture, None)
+        if transfer_of(picture) is None and self._turn == _Turn():
+            scaled = scaler.scale_picture(rgb)
+            if scaled is not None:
+                return scaled
+        pixels = scaler.scale(self._upright(rgb, picture))
+        return pixels.copy() if rgb is picture else pixels
+
+    def _as_rgb(self, picture: VideoFrame, frame_size: FrameSize | None) -> VideoFrame:
+        """Return a picture in RGB, of *frame_size* once it is upright; itself if nothing is to be done."""
         from av import FFmpegError
 
         height, width = self._turn.swap(frame_size or self.info.frame_size)
         same_size = (height, width) == (picture.height, picture.width)
-        transfer = transfer_of(picture)
         try:
-            rgb = self._scaler.reformat(
+            return self._scaler.reformat(
                 picture,
                 width=width,
                 height=height,
-                format="rgb24" if transfer is None else "rgb48le",
+                format="rgb24" if transfer_of(picture) is None else "rgb48le",
                 interpolation=_SAME_SIZE if same_size else SCALING,
                 threads=1,
             )
@@ -275,11 +307,13 @@ class VideoDecoder:
                 f"cannot be converted to RGB: {error.strerror}",
                 self.path,
             ) from error
+
+    def _upright(self, rgb: VideoFrame, picture: VideoFrame) -> NDArray[np.uint8]:
         array = rgb.to_ndarray()
+        transfer = transfer_of(picture)
         if transfer is not None:
             array = to_bt709(cast("NDArray[np.uint16]", array), transfer)
-        turned = self._turn.apply(cast("NDArray[np.uint8]", array))
-        return turned.copy() if rgb is picture else turned
+        return self._turn.apply(cast("NDArray[np.uint8]", array))
 
     def error(self, message: str) -> VideoError:
         """Return the error that says *message*, with the cause of the damage as its cause."""

@@ -38,6 +38,7 @@ from movinet_lite.video.decoding import (
     check_quality,
 )
 from movinet_lite.video.sampling import frames_shown_at, sample_times
+from movinet_lite.video.scaling import FrameScaler
 from movinet_lite.video.source import VideoSource
 from movinet_lite.video.thinning import Samples, ThinningError
 from movinet_lite.video.writing import write_video
@@ -214,10 +215,12 @@ class FrameReader:
         skip_damage: bool,
         threads: int | None = None,
         quality: Quality = "exact",
+        scaler: FrameScaler | None = None,
     ) -> None:
         self._decoder: VideoDecoder | None = None
         self._is_at_end = False
         self._num_given = 0
+        self._scaler = scaler
         self._frame_size = None if frame_size is None else check_frame_size(frame_size)
         if fps is not None:
             check_positive(fps, "fps")
@@ -282,7 +285,10 @@ class FrameReader:
                 _check_damage(decoder, self._num_given)
             raise StopIteration
         time_s, picture = chosen
-        pixels = decoder.pixels(picture, self._frame_size)
+        if self._scaler is None:
+            pixels = decoder.pixels(picture, self._frame_size)
+        else:
+            pixels = decoder.prepared(picture, self._scaler)
         frame = VideoFrame(pixels=pixels, time_s=time_s, index=self._num_given)
         self._num_given += 1
         return frame

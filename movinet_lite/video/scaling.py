@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
@@ -21,6 +22,7 @@ from movinet_lite.arrays import (
 from movinet_lite.errors import ArrayError
 
 if TYPE_CHECKING:
+    from av import VideoFrame
     from av.video.reformatter import VideoReformatter
 
 __all__ = [
@@ -138,7 +140,6 @@ class FrameScaler:
         self._short_side = 0
         if fit == "evaluation":
             self._short_side = _check_short_side(short_side, self.frame_size)
-        self._reformatter: VideoReformatter | None = None
         self._layout: _Layout | None = None
 
     def scale_into(
@@ -160,20 +161,73 @@ class FrameScaler:
         height, width, _ = pixels.shape
         if (height, width) == self.frame_size:
             return _to_float01(pixels, out)
-        layout = self._layout
-        if layout is None or layout.size != (height, width):
-            layout = self._layout = _lay_out(
-                (height, width), self.frame_size, self.fit, self._short_side
-            )
-        if self._reformatter is None:
-            from av.video.reformatter import VideoReformatter
-
-            self._reformatter = VideoReformatter()
-        scaled = _scale(pixels[layout.used], layout.scaled_size, self._reformatter)
+        layout = self._layout_of((height, width))
+        scaled = _scale(_as_picture(pixels[layout.used]), layout, self._reformatter)
         if self.fit == "pad":
             out[...] = 0.0
         _to_float01(scaled[layout.kept], out[layout.place])
         return out
+
+    def scale(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return *pixels*, scaled, as whole values: 255 times what `scale_into` writes.
+
+        Args:
+            pixels: ``(height, width, 3)``, 0 to 255, RGB; not checked.
+
+        Returns:
+            ``(height, width, 3)`` of the scaler's size; *pixels* itself if it has this size.
+
+        Raises:
+            ArrayError: If FFmpeg cannot scale a frame of that size.
+        """
+        height, width, _ = pixels.shape
+        if (height, width) == self.frame_size:
+            return pixels
+        layout = self._layout_of((height, width))
+        scaled = _scale(_as_picture(pixels[layout.used]), layout, self._reformatter)
+        return self._placed(scaled, layout)
+
+    def scale_picture(self, picture: VideoFrame) -> NDArray[np.uint8] | None:
+        """Return FFmpeg's *picture*, RGB of 8 bits, as `scale` would, without a copy of it.
+
+        `None` where a part of it alone is scaled, or nothing.
+        """
+        size = picture.height, picture.width
+        layout = self._layout_of(size)
+        if size == self.frame_size or layout.used != _centre(size, size):
+            return None
+        return self._placed(_scale(picture, layout, self._reformatter), layout)
+
+    def scaled_size(self, size: FrameSize) -> FrameSize | None:
+        """Return what a frame of *size* is scaled to before anything is cut off or added.
+
+        A frame of that size is no longer scaled. `None` if the frame is cut before.
+        """
+        if size == self.frame_size:
+            return size
+        layout = self._layout_of(size)
+        return layout.scaled_size if layout.used == _centre(size, size) else None
+
+    def _layout_of(self, size: FrameSize) -> _Layout:
+        layout = self._layout
+        if layout is None or layout.size != size:
+            layout = self._layout = _lay_out(
+                size, self.frame_size, self.fit, self._short_side
+            )
+        return layout
+
+    @functools.cached_property
+    def _reformatter(self) -> VideoReformatter:
+        from av.video.reformatter import VideoReformatter
+
+        return VideoReformatter()
+
+    def _placed(
+        self, scaled: NDArray[np.uint8] | NDArray[np.uint16], layout: _Layout
+    ) -> NDArray[np.uint8]:
+        placed = np.zeros((*self.frame_size, 3), np.uint8)
+        placed[layout.place] = scaled[layout.kept]
+        return placed
 
 
 def prepare_frame(
@@ -421,20 +475,23 @@ def _evaluation_size(size: FrameSize, short_side: int) -> FrameSize:
     )
 
 
-def _scale(
-    frame: Frame, frame_size: FrameSize, scaler: VideoReformatter
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    from av import FFmpegError, VideoFrame
+def _as_picture(frame: Frame) -> VideoFrame:
+    from av import VideoFrame
 
-    pixels: NDArray[Any] = frame
-    pixel_format = "rgb24"
-    if frame.dtype != np.uint8:
-        # FFmpeg's own floating-point formats are no choice: gbrpf32 comes out wrong by up to one half.
-        pixels = np.rint(frame * np.float32(65535)).astype(np.uint16)
-        pixel_format = "rgb48le"
-    height, width = frame_size
+    if frame.dtype == np.uint8:
+        return VideoFrame.from_ndarray(frame, "rgb24")
+    # FFmpeg's own floating-point formats are no choice: gbrpf32 comes out wrong by up to one half.
+    pixels = np.rint(frame * np.float32(65535)).astype(np.uint16)
+    return VideoFrame.from_ndarray(pixels, "rgb48le")
+
+
+def _scale(
+    picture: VideoFrame, layout: _Layout, scaler: VideoReformatter
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    from av import FFmpegError
+
+    height, width = layout.scaled_size
     try:
-        picture = VideoFrame.from_ndarray(pixels, pixel_format)
         scaled: NDArray[Any] = scaler.reformat(
             picture,
             width=width,
@@ -444,7 +501,7 @@ def _scale(
         ).to_ndarray()
     except FFmpegError as error:
         raise ArrayError(
-            f"a frame must be of a size that FFmpeg can scale to {frame_size}; got {frame.shape[:2]} "
+            f"a frame must be of a size that FFmpeg can scale to {layout.scaled_size}; got {layout.size} "
             f"({error.strerror})"
         ) from error
     return scaled

@@ -28,7 +28,8 @@ def saved_models(tmp_path_factory):
     """Two small MoViNets as SavedModels, with weights that all show in the logits: stream and base."""
     import keras
 
-    from movinet_lite.network.export import export_saved_model
+    from movinet_lite.network.spec import Functions
+from movinet_lite.network.export import export_saved_model
     from movinet_lite.network.model import build_movinet
 
     folder = tmp_path_factory.mktemp("saved_models")
@@ -358,7 +359,9 @@ def test_every_entry_is_one_that_can_be_listed_and_cleared(tmp_path):
     """The cache passes over names with a dot before them."""
     for name in (".model", "...", "model"):
         (tmp_path / name).mkdir()
-        job = compiled_module._Job(tmp_path / name, "base", name, None, 1)
+        job = compiled_module._Job(
+            tmp_path / name, "base", name, None, 1, Functions()
+        )
         assert not job.name().startswith(".")
 
 

@@ -93,14 +93,13 @@ def load_as_onnx(
         MissingDependencyError: If ONNX, ONNX Runtime or, for the export, TensorFlow is not installed.
         ModelError: If it cannot be read, or is not of this *mode*.
     """
-    entry = (
-        compiled_folder() / f"{name_of_entry(path, mode, frame_size, functions)}-onnx"
-    )
+    said = functions or Functions()
+    entry = compiled_folder() / f"{name_of_entry(path, mode, frame_size, said)}-onnx"
     if read_note(entry) is None:
         with locked(entry):
             if read_note(entry) is None:
                 with new_folder(entry) as folder:
-                    _export(path, mode, source, frame_size, functions, folder=folder)
+                    _export(path, mode, source, frame_size, said, folder=folder)
     if labels is None and path.is_dir() and (facts := read_facts(path)):
         labels = facts.labels  # which may have changed since
     return load_onnx(

@@ -19,7 +19,7 @@ from movinet_lite.network.onnx_file import parse_onnx_facts
 from movinet_lite.network.spec import NetworkSpec
 from movinet_lite.network.variants import Mode, check_mode
 
-__all__ = ["OnnxSession", "Provider", "open_session"]
+__all__ = ["OnnxSession", "Provider", "open_session", "read_onnx_spec"]
 
 Provider: TypeAlias = Literal[
     "cpu", "cuda", "tensorrt", "openvino", "coreml", "directml"
@@ -105,19 +105,27 @@ def open_session(
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads or available_cores()
     options.log_severity_level = 3  # errors
-    try:
-        session = runtime.InferenceSession(str(path), options, providers=[target.name])
-    except Exception as error:
-        raise ModelError(
-            f"an ONNX model must be a file that ONNX Runtime can load; it says: {said_by(error)} (damaged? export it again)",
-            source,
-        ) from error
+    session = _load(runtime, path, options, target, source)
     if target.name not in session.get_providers():
         raise ModelError(
             f"the execution provider {provider!r} must start; ONNX Runtime fell back to "
             f"{', '.join(session.get_providers())} (are its driver and libraries installed?)",
             source,
         )
+    spec = _spec_of(session, source)
+    check_mode(spec.mode, mode, source)
+    return OnnxSession(session, spec, target.device, source)
+
+
+def read_onnx_spec(path: Path, source: str) -> NetworkSpec:
+    """Return what an ONNX file of this library says of its model; the arguments and errors are those of `open_session`."""
+    runtime = _import_runtime()
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return _spec_of(_load(runtime, path, options, _TARGETS["cpu"], source), source)
+
+
+def _spec_of(session: Any, source: str) -> NetworkSpec:
     spec = parse_onnx_facts(session.get_modelmeta().custom_metadata_map, source)
     if spec is None:
         raise ModelError(
@@ -125,8 +133,19 @@ def open_session(
             "NAME.onnx --to onnx --model MODEL)",
             source,
         )
-    check_mode(spec.mode, mode, source)
-    return OnnxSession(session, spec, target.device, source)
+    return spec
+
+
+def _load(
+    runtime: Any, path: str | Path, options: Any, target: _Target, source: str
+) -> Any:
+    try:
+        return runtime.InferenceSession(str(path), options, providers=[target.name])
+    except Exception as error:
+        raise ModelError(
+            f"an ONNX model must be a file that ONNX Runtime can load; it says: {said_by(error)} (damaged? export it again)",
+            source,
+        ) from error
 
 
 def _import_runtime() -> Any:
