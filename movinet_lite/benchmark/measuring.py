@@ -26,7 +26,6 @@ from movinet_lite.engines import load_model
 from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.litert.graphs import choose_signature, open_interpreter
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
-from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.opening import open_as_it_is
 from movinet_lite.engines.tensorflow.saved_models import load_saved_model
 from movinet_lite.engines.threads import available_cores
@@ -291,8 +290,8 @@ def _check_request(
 
 
 def _start_tensorflow(threads: int) -> Any:
-    with quiet_start():
-        from movinet_lite.network.tensorflow import tf
+    from movinet_lite.network.tensorflow import tf
+
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError as error:
@@ -449,8 +448,7 @@ def _update_events(labels: tuple[str, ...], rng: np.random.Generator) -> _Way:
 def _hub_loop(tf: Any, path: Path, frames: NDArray[np.uint8]) -> Callable[[], object]:
     """Return one turn of the loop that people copy from the tutorial of the models on TF Hub."""
     tensorflow_hub = _import_tensorflow_hub()
-    with quiet_start():
-        model = tensorflow_hub.load(str(path))
+    model = tensorflow_hub.load(str(path))
     images = tf.constant(frames[:, np.newaxis, np.newaxis], tf.float32) / 255.0
     shape = tf.constant([1, 1, *frames.shape[1:]], tf.int32)
     if callable(model) and hasattr(model, "init_states"):
@@ -536,8 +534,7 @@ def _base_ways(tf: Any, path: Path, classifier: BaseClassifier) -> list[_Way]:
 
 def _hub_clip(tf: Any, path: Path, clip: NDArray[np.uint8]) -> Callable[[], object]:
     tensorflow_hub = _import_tensorflow_hub()
-    with quiet_start():
-        model = tensorflow_hub.load(str(path))
+    model = tensorflow_hub.load(str(path))
     serve = model.signatures["serving_default"]
     images = tf.constant(clip[np.newaxis], tf.float32) / 255.0
     return lambda: (model, serve(image=images))

@@ -16,7 +16,7 @@ from movinet_lite.engines.base import ClipModel
 from movinet_lite.errors import ArrayError
 from movinet_lite.network.variants import Mode, get_variant
 from movinet_lite.predictions import Prediction
-from movinet_lite.video import Fit, read_frames
+from movinet_lite.video import Fit
 from movinet_lite.video.scaling import FrameScaler
 
 __all__ = ["BaseClassifier"]
@@ -172,9 +172,7 @@ class BaseClassifier(Session):
 
                 BaseClassifier.load("a2").predict_video("clip.mp4").top_k(5)
         """
-        fps = self._trained_fps()
-        self._check_open()
-        with read_frames(path, fps=fps, start_s=start_s, end_s=end_s) as frames:
+        with self._read_video(path, start_s, end_s) as frames:
             return self.predict_long(frames)
 
     def _new_scaler(self) -> FrameScaler:

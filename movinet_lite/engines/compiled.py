@@ -26,7 +26,6 @@ from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_graphs
 from movinet_lite.engines.litert.step_graphs import ONE_FRAME, Call
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
-from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.opening import is_checkpoint, open_to_compile
 from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.hub.cache import (
@@ -214,24 +213,23 @@ def _make_entries(
 
 def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> None:
     """Write the graphs that are *missing* and their notes into their *folders*, and see that all agree with the source."""
-    with quiet_start():
-        from movinet_lite.network.export import export_litert
+    from movinet_lite.network.export import export_litert
 
-        reference, network = open_to_compile(
-            job.path,
-            job.mode,
-            job.source,
-            frame_size=job.frame_size,
-            labels=None,
+    reference, network = open_to_compile(
+        job.path,
+        job.mode,
+        job.source,
+        frame_size=job.frame_size,
+        labels=None,
+    )
+    for kind in missing:
+        call = job.call(kind, network.variant)
+        export_litert(
+            network,
+            folders[kind] / _GRAPH,
+            num_frames=call.frames,
+            batch=call.streams,
         )
-        for kind in missing:
-            call = job.call(kind, network.variant)
-            export_litert(
-                network,
-                folders[kind] / _GRAPH,
-                num_frames=call.frames,
-                batch=call.streams,
-            )
     graphs = [folder / _GRAPH for folder in folders.values()]
     compiled = _load(graphs, job.mode, None, job.source, None)
     difference = _difference(compiled, reference, job.streams, network.spec.frame_size)

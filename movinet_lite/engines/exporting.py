@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
-from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.opening import open_network
 from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.hub import resolve_weights
@@ -146,14 +145,13 @@ def _check_options(
 def _write(
     network: Movinet, path: Path, to: ExportFormat, quantize: Quantize | None
 ) -> None:
-    with quiet_start():
-        from movinet_lite.network.export import export_litert, export_saved_model
+    from movinet_lite.network.export import export_litert, export_saved_model
 
-        if to == "saved_model":
-            export_saved_model(network, path)
-        else:
-            frames = _num_frames(network)
-            export_litert(network, path, quantize=quantize, num_frames=frames)
+    if to == "saved_model":
+        export_saved_model(network, path)
+    else:
+        frames = _num_frames(network)
+        export_litert(network, path, quantize=quantize, num_frames=frames)
 
 
 def _num_frames(network: Movinet) -> int:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.base import ClipModel, StreamModel
-from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.tensorflow.networks import as_model
 from movinet_lite.engines.tensorflow.saved_models import (
     TensorFlowClipModel,
@@ -112,26 +111,25 @@ def open_network(
         labels = known_labels(path, source)
     if isinstance(labels, (str, Path)):
         labels = load_labels(labels)
-    with quiet_start():
-        if holds_pytorch_weights(path):
-            from movinet_lite.network.pytorch.importing import import_pytorch
+    if holds_pytorch_weights(path):
+        from movinet_lite.network.pytorch.importing import import_pytorch
 
-            return import_pytorch(
-                path, mode=mode, labels=labels, frame_size=frame_size, name=source
-            )
-        if path.suffix == _NETWORK_SUFFIX:
-            network: Movinet = load_network(path, labels=labels, frame_size=frame_size)
-            return network
-        from movinet_lite.network.weights import import_weights
+        return import_pytorch(
+            path, mode=mode, labels=labels, frame_size=frame_size, name=source
+        )
+    if path.suffix == _NETWORK_SUFFIX:
+        network: Movinet = load_network(path, labels=labels, frame_size=frame_size)
+        return network
+    from movinet_lite.network.weights import import_weights
 
-        return import_weights(
-            path,
-            mode=mode,
-            labels=labels,
-            frame_size=frame_size,
-            loaded=loaded,
-            name=source,
-        ).network
+    return import_weights(
+        path,
+        mode=mode,
+        labels=labels,
+        frame_size=frame_size,
+        loaded=loaded,
+        name=source,
+    ).network
 
 
 def open_as_it_is(
@@ -158,8 +156,8 @@ def open_as_it_is(
     if model is not None:
         return model
     check_form(path, mode, source)
-    with quiet_start():
-        from movinet_lite.network.tensorflow import tf
+    from movinet_lite.network.tensorflow import tf
+
     set_threads(tf, threads, source)
     return as_model(open_network(path, mode, source, labels=labels), source)
 
@@ -204,8 +202,8 @@ def _run_signatures(
     if not path.is_dir():
         return None
     check_form(path, mode, source)
-    with quiet_start():
-        from movinet_lite.network.signatures import takes_whole_clips
+    from movinet_lite.network.signatures import takes_whole_clips
+
     if mode == "stream" and takes_whole_clips(path) and _has_stream_weights(path):
         return None
     return load_saved_model(path, mode, threads=threads, source=source, labels=labels)

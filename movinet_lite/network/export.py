@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 from movinet_lite.arrays import FrameSize
 from movinet_lite.atomic import new_directory, write_atomically
 from movinet_lite.errors import ConversionError, ModelError, said_by
+from movinet_lite.labels import save_labels
 from movinet_lite.network.layers import Tensor, Timeline
 from movinet_lite.network.litert_file import (
     LITERT_FRAME_COUNT,
@@ -228,8 +229,7 @@ def export_saved_model(network: Movinet, path: str | Path) -> None:
         spec = network.spec
         write_facts(spec, directory)
         if spec.labels is not None:
-            text = "".join(f"{label}\n" for label in spec.labels)
-            (directory / "labels.txt").write_text(text, encoding="utf-8")
+            save_labels(spec.labels, directory / "labels.txt")
 
 
 _IMAGE = tf.TensorSpec([None, None, None, None, 3], tf.float32, name="image")

@@ -22,7 +22,6 @@ from movinet_lite.engines.litert.graphs import (
     foreign_errors,
     open_interpreter,
 )
-from movinet_lite.engines.native import quiet_start
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.litert_file import read_litert_info
@@ -86,8 +85,7 @@ class LiteRTClipModel:
             self._image, self._logits = image["index"], logits["index"]
         self._shape: tuple[int, ...] | None = None
         self._longest = 0
-        with quiet_start():
-            self._lay_out(self._first_shape)
+        self._lay_out(self._first_shape)
 
     @property
     def info(self) -> ModelInfo:

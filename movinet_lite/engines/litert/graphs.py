@@ -21,7 +21,6 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.engines.native import quiet_start
 from movinet_lite.errors import ModelError, said_by
 
 __all__ = [
@@ -141,7 +140,7 @@ class Graph:
         """
         self.last_call_s = 0.0
         self._source = source
-        with quiet_start(), foreign_errors(source):
+        with foreign_errors(source):
             self._compile(Path(path), threads, source)
 
     def _compile(self, path: Path, threads: int, source: str) -> None:
@@ -215,7 +214,7 @@ def open_interpreter(path: str | Path, *, threads: int, source: str) -> Any:
     Raises:
         ModelError: If it is no ``.tflite`` file that LiteRT can run.
     """
-    with quiet_start(), foreign_errors(source):
+    with foreign_errors(source):
         from ai_edge_litert.interpreter import Interpreter
 
         return Interpreter(str(path), num_threads=threads)

@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.engines.base import ModelInfo
-from movinet_lite.engines.native import quiet_start
 from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.spec import NetworkSpec, check_facts, read_facts
 from movinet_lite.network.state_names import (
@@ -78,9 +77,9 @@ def load_saved_model(
     if facts is not None:
         check_mode(facts.mode, mode, source)
         labels = facts.labels if labels is None else labels
-    with quiet_start():
-        from movinet_lite.network.signatures import load_signatures
-        from movinet_lite.network.tensorflow import tf
+    from movinet_lite.network.signatures import load_signatures
+    from movinet_lite.network.tensorflow import tf
+
     set_threads(tf, threads, source)
     try:
         module = load_signatures(path)
