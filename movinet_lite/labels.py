@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from movinet_lite.atomic import write_atomically
 from movinet_lite.errors import LabelsError
 
 __all__ = [
@@ -126,14 +127,14 @@ def save_labels(labels: Iterable[str], path: str | Path) -> None:
 
     Args:
         labels: The names, in the order of the logits.
-        path: The file; one that exists is overwritten.
+        path: The file; one that exists is replaced, once the new one is whole.
 
     Raises:
         LabelsError: If there is no name, or one is empty, repeated, or longer than a line.
         OSError: If the file cannot be written.
     """
     text = "".join(f"{label}\n" for label in check_labels(labels))
-    Path(path).write_bytes(text.encode())
+    write_atomically(Path(path), text.encode())
 
 
 def check_labels(

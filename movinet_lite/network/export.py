@@ -228,8 +228,7 @@ def export_saved_model(network: Movinet, path: str | Path) -> None:
         spec = network.spec
         write_facts(spec, directory)
         if spec.labels is not None:
-            text = "".join(f"{label}\n" for label in spec.labels)
-            (directory / "labels.txt").write_text(text, encoding="utf-8")
+            save_labels(spec.labels, directory / "labels.txt")
 
 
 _IMAGE = tf.TensorSpec([None, None, None, None, 3], tf.float32, name="image")
