@@ -11,7 +11,7 @@ import attrs
 
 from movinet_lite.errors import ArrayError, LabelsError, MissingDependencyError
 from movinet_lite.labels import label_indices
-from movinet_lite.predictions import Prediction, softmax
+from movinet_lite.predictions import Prediction
 
 __all__ = ["PredictionTable", "predictions_to_table"]
 
@@ -86,6 +86,6 @@ def predictions_to_table(
     places = label_indices(chosen, known)
     rows = []
     for prediction in found:
-        scores = softmax(prediction.logits)[list(places)].tolist()
+        scores = prediction.scores[list(places)].tolist()
         rows.append((prediction.frame_index, prediction.time_s, *scores))
     return PredictionTable(("frame_index", "time_s", *chosen), tuple(rows))

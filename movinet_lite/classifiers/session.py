@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, NoReturn, Self, SupportsIndex
+from typing import Any, ClassVar, NoReturn, Self, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
 from movinet_lite.engines import Engine, load_model
@@ -13,6 +16,7 @@ from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.labels import check_labels, kinetics_600_labels, load_labels
 from movinet_lite.network.variants import Mode, check_mode, evaluation_short_side
+from movinet_lite.predictions import Prediction
 from movinet_lite.video import Fit
 from movinet_lite.video.scaling import check_fit
 
@@ -39,6 +43,11 @@ class Session:
         check_mode(info.mode, self._mode, info.source)
         self._info = info
         self._labels = _choose_labels(labels, info)
+        self._background = (
+            None
+            if info.background_index is None
+            else self._labels[info.background_index]
+        )
         self._frame_size = _choose_frame_size(frame_size, info)
         self._fps = check_positive(fps, "fps") if fps is not None else info.fps
         self._fit: Fit = check_fit(fit)
@@ -115,6 +124,21 @@ class Session:
         motion.
         """
         return self._fps
+
+    @property
+    def background(self) -> str | None:
+        """The label of the class for "nothing of these", which makes no event; `None` if the model has none."""
+        return self._background
+
+    def _predicted(self, logits: NDArray[np.float32], **place: Any) -> Prediction:
+        """Return the prediction that has these *logits*, with the model's temperature."""
+        return Prediction(
+            logits,
+            self._labels,
+            temperature=self._info.temperature or 1.0,
+            background=self._background,
+            **place,
+        )
 
     def close(self) -> None:
         """End the session; every later use of it is a `SessionError`. The model lives on in other sessions."""
