@@ -117,7 +117,8 @@ class BaseClassifier(Session):
 
         It is the mean of the scores of clips as long as the model was trained on. The last clip reaches back so far
         that it is as long as the others, and counts as much as the frames in it that no other clip has: each frame
-        counts the same. One clip is in memory, however many frames there are.
+        counts the same. One clip is in memory, however many frames there are. Frames that are no more than one clip give
+        what `predict` gives for it.
 
         Args:
             frames: One after the other, each ``(height, width, 3)`` as in `predict`, at `fps` frames per second.
@@ -133,17 +134,21 @@ class BaseClassifier(Session):
         total = np.zeros(len(self._labels), np.float64)
         num_frames = 0
         for frame in frames:
+            if num_frames and num_frames % length == 0:
+                total += self._predict_prepared(room).scores * np.float64(length)
             scaler.scale_into(as_frame(frame), room[num_frames % length])
             num_frames += 1
-            if num_frames % length == 0:
-                total += self._predict_prepared(room).scores * np.float64(length)
         if not num_frames:
             raise ArrayError("a video must have at least one frame; got none")
-        if rest := num_frames % length:
-            last = np.roll(room, -rest, axis=0) if num_frames > length else room[:rest]
-            total += self._predict_prepared(last).scores * np.float64(rest)
+        if num_frames <= length:
+            return self._predict_prepared(room[:num_frames])
+        rest = (num_frames - 1) % length + 1
+        last = np.roll(room, -rest, axis=0)
+        total += self._predict_prepared(last).scores * np.float64(rest)
         with np.errstate(divide="ignore"):  # a class that is nowhere possible
-            return Prediction(np.log(total / num_frames), self._labels)
+            return Prediction(
+                np.log(total / num_frames), self._labels, background=self._background
+            )
 
     def predict_video(
         self,
@@ -188,7 +193,7 @@ class BaseClassifier(Session):
 
     def _predict_prepared(self, clip: NDArray[np.float32]) -> Prediction:
         self._check_open()
-        return Prediction(self._model.predict(clip[np.newaxis])[0], self._labels)
+        return self._predicted(self._model.predict(clip[np.newaxis])[0])
 
     def _predict_alike(self, clips: Sequence[Clip]) -> list[Prediction]:
         """Return the predictions of checked *clips*, those of one length in one call."""
@@ -203,4 +208,4 @@ class BaseClassifier(Session):
                 for frame, out in zip(clips[place], prepared, strict=True):
                     scaler.scale_into(frame, out)
             rows.update(zip(alike, self._model.predict(batch), strict=True))
-        return [Prediction(rows[place], self._labels) for place in range(len(clips))]
+        return [self._predicted(rows[place]) for place in range(len(clips))]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, NoReturn, Self, SupportsIndex
+from typing import Any, ClassVar, NoReturn, Self, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
 from movinet_lite.engines import Engine, Provider, load_model
@@ -15,6 +18,7 @@ from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.labels import check_labels, kinetics_600_labels, load_labels
 from movinet_lite.network.spec import Activation, Functions, Gate
 from movinet_lite.network.variants import Mode, check_mode, evaluation_short_side
+from movinet_lite.predictions import Prediction
 from movinet_lite.video import Fit, FrameReader
 from movinet_lite.video.ahead import FramesAhead
 from movinet_lite.video.decoding import MAX_PIXELS, Quality
@@ -44,6 +48,11 @@ class Session:
         check_mode(info.mode, self._mode, info.source)
         self._info = info
         self._labels = _choose_labels(labels, info)
+        self._background = (
+            None
+            if info.background_index is None
+            else self._labels[info.background_index]
+        )
         self._frame_size = _choose_frame_size(frame_size, info)
         self._fps = check_positive(fps, "fps") if fps is not None else info.fps
         self._fit: Fit = check_fit(fit)
@@ -196,6 +205,21 @@ class Session:
     def _new_scaler(self) -> FrameScaler:
         """Return a scaler for the session's frames; it serves one thread at a time."""
         return FrameScaler(self._frame_size, self._fit, short_side=self._short_side)
+
+    @property
+    def background(self) -> str | None:
+        """The label of the class for "nothing of these", which makes no event; `None` if the model has none."""
+        return self._background
+
+    def _predicted(self, logits: NDArray[np.float32], **place: Any) -> Prediction:
+        """Return the prediction that has these *logits*, with the model's temperature."""
+        return Prediction(
+            logits,
+            self._labels,
+            temperature=self._info.temperature or 1.0,
+            background=self._background,
+            **place,
+        )
 
     def close(self) -> None:
         """End the session; every later use of it is a `SessionError`. The model lives on in other sessions."""

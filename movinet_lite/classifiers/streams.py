@@ -478,9 +478,8 @@ class StreamingClassifier(Session):
         self, logits: NDArray[np.float32], time_s: float | None, seen: int
     ) -> Prediction:
         """Return the prediction of the next frame, which has these *logits* and looks back on *seen* frames."""
-        return Prediction(
+        return self._predicted(
             logits,
-            self._labels,
             frame_index=self.num_frames,
             time_s=time_s,
             frames_seen=seen,

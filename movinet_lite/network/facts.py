@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
 import attrs
 
-from movinet_lite.arrays import FrameSize
+from movinet_lite.arrays import FrameSize, as_number
 from movinet_lite.errors import ModelError
 from movinet_lite.network.variants import Mode
 from movinet_lite.video.scaling import Fit
@@ -64,6 +65,21 @@ def _as_transformer(
     return TransformerFacts(**given)
 
 
+def _check_temperature(_facts: object, _field: object, value: float | None) -> None:
+    if value is not None and not 0 < as_number(value) < math.inf:  # false for NaN too
+        raise ModelError(f"temperature must be a number above 0; got {value!r}")
+
+
+def _check_background(facts: ModelFacts, _field: object, value: int | None) -> None:
+    if value is None:
+        return
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or not 0 <= as_number(value) < facts.num_classes:
+        raise ModelError(
+            f"background_index must be the place of one of {facts.num_classes} classes; got {value!r}"
+        )
+
+
 @attrs.frozen(kw_only=True)
 class ModelFacts:
     """What is known of a model, wherever it comes from and whatever computes it.
@@ -82,6 +98,11 @@ class ModelFacts:
         clip_frames: How many frames the clips had that it was trained on; `None` for those of its variant.
         fit: How frames of another shape were scaled in the training, as in `movinet_lite.video.prepare_frame`; `None` if
             unknown.
+        temperature: What its logits are divided by before softmax, above 0; `None` if it was not calibrated.
+        background_index: The place of its class for "nothing of these" in the order of the logits; `None` if it has none.
+
+    Raises:
+        ModelError: If *temperature* is no number above 0, or *background_index* is no class.
     """
 
     mode: Mode
@@ -93,6 +114,17 @@ class ModelFacts:
     source: str | None = None
     clip_frames: int | None = None
     fit: Fit | None = None
+    temperature: float | None = attrs.field(default=None, validator=_check_temperature)
+    background_index: int | None = attrs.field(
+        default=None, validator=_check_background
+    )
+
+    @property
+    def background(self) -> str | None:
+        """The label of the class for "nothing of these"; `None` if there is none, or its label is unknown."""
+        if self.background_index is None or self.labels is None:
+            return None
+        return self.labels[self.background_index]
 
     @classmethod
     def from_facts(cls, facts: ModelFacts, **more: Any) -> Self:

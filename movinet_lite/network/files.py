@@ -27,7 +27,13 @@ from movinet_lite.atomic import write_atomically
 from movinet_lite.errors import ModelError, MoViNetError
 from movinet_lite.network.spec import NetworkSpec, parse_facts
 
-__all__ = ["WeightsDtype", "load_network", "read_network_spec", "save_network"]
+__all__ = [
+    "WeightsDtype",
+    "change_network_spec",
+    "load_network",
+    "read_network_spec",
+    "save_network",
+]
 
 WeightsDtype: TypeAlias = Literal["float32", "float16"]
 """How weights are stored: as they are, or in half the size, rounded to about three digits."""
@@ -64,13 +70,26 @@ def save_network(
         name: _stored(name, weight, dtype, path)
         for name, weight in network.named_weights.items()
     }
+    write_atomically(Path(path), _packed(weights, network.spec))
+
+
+def change_network_spec(path: Path, output: Path, **changes: Any) -> None:
+    """Write the network in a file to *output* with other facts; its weights stay as they are.
+
+    Raises:
+        ModelError: If there is no such file, it is damaged or of another kind, or the facts are impossible.
+    """
+    spec, weights = _read(path, with_weights=True)
+    write_atomically(output, _packed(weights, attrs.evolve(spec, **changes)))
+
+
+def _packed(weights: dict[str, NDArray[Any]], spec: NetworkSpec) -> bytes:
     header = {
         "format": _FORMAT,
         "sha256": _checksum(weights),
-        **attrs.asdict(network.spec),
+        **attrs.asdict(spec),
     }
-    content = to_bytes(weights, {_KEY: json.dumps(header, ensure_ascii=False)})
-    write_atomically(Path(path), content)
+    return to_bytes(weights, {_KEY: json.dumps(header, ensure_ascii=False)})
 
 
 def _stored(name: str, weight: Any, dtype: str, path: str | Path) -> NDArray[Any]:

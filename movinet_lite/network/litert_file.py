@@ -42,6 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
+from movinet_lite.atomic import write_atomically
 from movinet_lite.errors import ModelError
 from movinet_lite.network.facts import TRANSFORMER_WINDOW, NetworkFacts
 from movinet_lite.network.states import FRAME_COUNT
@@ -50,6 +51,7 @@ from movinet_lite.network.variants import get_variant
 __all__ = [
     "LITERT_FRAME_COUNT",
     "LiteRTInfo",
+    "change_litert_info",
     "from_litert_states",
     "litert_state_shapes",
     "new_litert_states",
@@ -199,6 +201,21 @@ def pack_litert(graph: bytes, info: LiteRTInfo) -> bytes:
         member = zipfile.ZipInfo(_MEMBER, date_time=(1980, 1, 1, 0, 0, 0))
         members.writestr(member, json.dumps(header, indent=1, ensure_ascii=False))
     return archive.getvalue()
+
+
+def change_litert_info(path: Path, output: Path, **changes: Any) -> None:
+    """Write the LiteRT model in a file to *output* with other facts; its graph stays as it is.
+
+    Raises:
+        ModelError: If it is not one of ours, is damaged, or the facts are impossible.
+    """
+    info = read_litert_info(path)
+    if info is None:
+        raise ModelError("a LiteRT model to change must be one of this library", path)
+    with zipfile.ZipFile(path) as members:
+        num_bytes = min(member.header_offset for member in members.infolist())
+    graph = path.read_bytes()[:num_bytes]
+    write_atomically(output, pack_litert(graph, attrs.evolve(info, **changes)))
 
 
 def read_litert_info(path: str | Path) -> LiteRTInfo | None:

@@ -378,7 +378,8 @@ def replace_head(
 ) -> Movinet:
     """Return a network with the same backbone and a classifier for other classes: the first step of fine-tuning.
 
-    The hidden layer before the classifier is kept too; only the classifier starts anew.
+    The hidden layer before the classifier is kept too; only the classifier starts anew. It is not calibrated, and has
+    no class for "nothing of these".
 
     Args:
         network: Stays as it is.
@@ -402,6 +403,8 @@ def replace_head(
         network.spec,
         labels=names,
         num_classes=len(names or ()) if num_classes is None else num_classes,
+        temperature=None,
+        background_index=None,
     )
     old = network.options
     replaced = Movinet(

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import attrs
 
 from movinet_lite.arrays import check_frame_size, check_positive
+from movinet_lite.atomic import write_atomically
 from movinet_lite.errors import LabelsError, ModelError, MoViNetError, VariantError
 from movinet_lite.network.facts import NetworkFacts
 from movinet_lite.network.variants import Mode, as_mode, get_variant
@@ -169,7 +170,7 @@ def parse_facts(facts: Mapping[str, Any]) -> NetworkSpec:
 def write_facts(spec: NetworkSpec, folder: Path) -> None:
     """Write what a network is into the folder of its SavedModel."""
     facts = json.dumps(attrs.asdict(spec), indent=1, ensure_ascii=False)
-    (folder / FACTS_NAME).write_text(facts, encoding="utf-8")
+    write_atomically(folder / FACTS_NAME, facts.encode())
 
 
 def read_facts(folder: Path) -> NetworkSpec | None:

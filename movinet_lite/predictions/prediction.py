@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -40,6 +41,11 @@ def _own_logits(logits: ArrayLike) -> Scores:
     return _read_only(own)
 
 
+def _check_temperature(_prediction: object, _field: object, value: float) -> None:
+    if not 0.0 < value < math.inf:  # false for NaN too
+        raise ArrayError(f"temperature must be a number above 0; got {value}")
+
+
 def _as_labels(labels: Sequence[str]) -> tuple[str, ...]:
     # A tuple is what a session gives, which has checked it: this runs once a frame.
     return labels if isinstance(labels, tuple) else check_labels(labels)
@@ -58,10 +64,12 @@ class Prediction:
         time_s: When that frame is shown, in seconds from the start of the video; `None` if that is not known.
         frames_seen: How many frames it looks back on, its own included: all of the stream, or fewer where the stream has a
             horizon or was started anew; `None` if it belongs to no stream.
+        temperature: What the logits are divided by before softmax, above 0: that of a model that was calibrated, else 1.
+        background: The label for "nothing of these", which makes no event; `None` if the model has none.
 
     Raises:
-        ArrayError: If *logits* is not one number for each class.
-        LabelsError: If there is not one label for each class.
+        ArrayError: If *logits* is not one number for each class, or *temperature* is no number above 0.
+        LabelsError: If there is not one label for each class, or *background* is none of them.
 
     Example:
         >>> prediction = Prediction([0.0, 0.0], ("walking", "running"), frame_index=12, time_s=2.4)
@@ -82,14 +90,24 @@ class Prediction:
     frames_seen: int | None = attrs.field(
         default=None, kw_only=True, converter=attrs.converters.optional(operator.index)
     )
+    temperature: float = attrs.field(
+        default=1.0, kw_only=True, converter=float, validator=_check_temperature
+    )
+    background: str | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         check_label_count(self.labels, self.logits.size)
+        if self.background is not None and self.background not in self.labels:
+            raise LabelsError(
+                f"background must be one of the labels; got {self.background!r}"
+            )
 
     @functools.cached_property
     def scores(self) -> Scores:
-        """The softmax of the logits: ``(classes,)``, float32, 0 to 1, sum 1."""
-        return _read_only(softmax(self.logits))
+        """The softmax of the logits divided by the temperature: ``(classes,)``, float32, 0 to 1, sum 1."""
+        if self.temperature == 1.0:
+            return _read_only(softmax(self.logits))
+        return _read_only(softmax(self.logits / np.float64(self.temperature)))
 
     @property
     def probabilities(self) -> Scores:
@@ -177,6 +195,8 @@ class Prediction:
             frame_index=self.frame_index,
             time_s=self.time_s,
             frames_seen=self.frames_seen,
+            temperature=self.temperature,
+            background=self.background,
         )
         return make, (self.logits, self.labels)
 
@@ -207,7 +227,8 @@ def mean_prediction(predictions: Iterable[Prediction]) -> Prediction:
         predictions: At least one, all with the same labels.
 
     Returns:
-        A prediction with the mean scores, and their logarithms as logits. It belongs to no single frame.
+        A prediction with the mean scores, and their logarithms as logits, of temperature 1. It belongs to no single
+        frame.
 
     Raises:
         ArrayError: If there is no prediction.
@@ -223,7 +244,7 @@ def mean_prediction(predictions: Iterable[Prediction]) -> Prediction:
     labels = common_labels(given)
     mean = np.mean([prediction.scores for prediction in given], axis=0)
     with np.errstate(divide="ignore"):  # a class that is nowhere possible
-        return Prediction(np.log(mean), labels)
+        return Prediction(np.log(mean), labels, background=given[0].background)
 
 
 def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,7 +12,6 @@ import attrs
 from movinet_lite.errors import MissingDependencyError
 from movinet_lite.labels import label_indices
 from movinet_lite.predictions.prediction import Prediction, common_labels
-from movinet_lite.predictions.scores import softmax
 
 __all__ = ["PredictionTable", "predictions_to_table"]
 
@@ -81,6 +80,6 @@ def predictions_to_table(
     places = label_indices(chosen, known)
     rows = []
     for prediction in found:
-        scores = softmax(prediction.logits)[list(places)].tolist()
+        scores = prediction.scores[list(places)].tolist()
         rows.append((prediction.frame_index, prediction.time_s, *scores))
     return PredictionTable(("frame_index", "time_s", *chosen), tuple(rows))

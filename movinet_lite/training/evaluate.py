@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import Frame, VideoFrame
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
 from movinet_lite.errors import ArrayError, DataError, VideoError
-from movinet_lite.predictions import Prediction
+from movinet_lite.predictions import Prediction, softmax
+from movinet_lite.training.calibration import Reliability, reliability
 from movinet_lite.training.examples import Example, Skipped, check_known
 from movinet_lite.training.settings import check_count
 from movinet_lite.video import Fit
@@ -65,6 +66,12 @@ class Evaluation:
         top_1_by_frame: ``(frames,)`` float64: the share that was right after so many frames; a video that is shorter
             counts with its last prediction. `None` for a base model, which sees a clip at once.
         skipped: The videos that could not be read.
+        logits: ``(videos, classes)`` float32: the prediction that counted for each video, not normalised.
+        targets: ``(videos,)`` int64: the place of the right class of each.
+        scores: ``(videos,)`` float32: the score of the best class of each, 0 to 1.
+        temperature: What the model divides its logits by; `None` if it was not calibrated.
+        scores_before: *scores* as they are without the temperature; `None` if there is none, or a base model saw several
+            clips of a video, whose scores it takes the mean of.
     """
 
     labels: tuple[str, ...]
@@ -72,6 +79,11 @@ class Evaluation:
     top_5: float
     top_1_by_frame: NDArray[np.float64] | None
     skipped: tuple[Skipped, ...]
+    logits: NDArray[np.float32] = attrs.field(repr=False)
+    targets: NDArray[np.int64] = attrs.field(repr=False)
+    scores: NDArray[np.float32] = attrs.field(repr=False)
+    temperature: float | None = None
+    scores_before: NDArray[np.float32] | None = attrs.field(default=None, repr=False)
 
     @property
     def num_videos(self) -> int:
@@ -99,10 +111,33 @@ class Evaluation:
             )
         return tuple(results)
 
+    @property
+    def reliability(self) -> Reliability:
+        """How often predictions of each score are right, with the scores as the model gives them."""
+        return reliability(self.scores, self._is_right)
+
+    @property
+    def reliability_before(self) -> Reliability | None:
+        """The same without the model's temperature; `None` where `scores_before` is."""
+        before = self.scores_before
+        return None if before is None else reliability(before, self._is_right)
+
+    @property
+    def _is_right(self) -> NDArray[np.bool_]:
+        right: NDArray[np.bool_] = self.logits.argmax(axis=1) == self.targets
+        return right
+
     def to_text(self) -> str:
         """Return the result as a person reads it."""
+        without = self.reliability_before
+        before = (
+            ""
+            if without is None
+            else f" ({without.ece:.1%} without the model's temperature of {self.temperature:.3g})"
+        )
         lines = [
-            f"top-1 {self.top_1:.1%}, top-5 {self.top_5:.1%} of {self.num_videos} videos"
+            f"top-1 {self.top_1:.1%}, top-5 {self.top_5:.1%} of {self.num_videos} videos",
+            f"expected calibration error {self.reliability.ece:.1%}{before}",
         ]
         if self.top_1_by_frame is not None:
             lines += ["", "frames seen  top-1"]
@@ -136,10 +171,14 @@ class Evaluation:
 
     def to_json(self) -> str:
         """Return all of it as one JSON object in one line."""
+        before = self.reliability_before
         facts: dict[str, Any] = {
             "num_videos": self.num_videos,
             "top_1": self.top_1,
             "top_5": self.top_5,
+            "ece": self.reliability.ece,
+            "ece_before": None if before is None else before.ece,
+            "temperature": self.temperature,
             "top_1_by_frame": None
             if self.top_1_by_frame is None
             else self.top_1_by_frame.tolist(),
@@ -229,6 +268,7 @@ class _Judged:
     target: int
     best_by_frame: list[int]
     best: list[int]
+    prediction: Prediction
 
 
 def _judge(
@@ -250,7 +290,7 @@ def _judge(
     if last is None:
         raise ArrayError("a video must have at least one frame; got none")
     best = np.argsort(-last.logits, kind="stable")[:_TOP].tolist()
-    return _Judged(target, best_by_frame, best)
+    return _Judged(target, best_by_frame, best, last)
 
 
 def _predict_stream(
@@ -296,12 +336,20 @@ def _summarise(
             right = np.array(one.best_by_frame) == one.target
             by_frame += np.pad(right, (0, length - len(right)), mode="edge")
         by_frame /= len(judged)
+    logits = np.stack([one.prediction.logits for one in judged])
+    temperature = classifier.info.temperature
+    is_one_answer = all(one.prediction.temperature == temperature for one in judged)
     return Evaluation(
         classifier.labels,
         confusion,
         sum(one.target in one.best for one in judged) / len(judged),
         by_frame,
         tuple(skipped),
+        logits,
+        np.array([one.target for one in judged], np.int64),
+        np.array([one.prediction.score for one in judged], np.float32),
+        temperature,
+        softmax(logits).max(axis=1) if temperature and is_one_answer else None,
     )
 
 

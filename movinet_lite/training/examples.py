@@ -16,6 +16,7 @@ from movinet_lite.errors import DataError
 from movinet_lite.labels import check_labels
 
 __all__ = [
+    "BACKGROUND",
     "PARTS",
     "Example",
     "ExampleSet",
@@ -23,6 +24,7 @@ __all__ = [
     "Skipped",
     "check_known",
     "count_labels",
+    "divide_examples",
     "listed",
     "make_example_set",
     "split_examples",
@@ -42,6 +44,9 @@ PARTS: Final[Mapping[str, Part]] = {
     "testing": "test",
 }
 """What folders and lists call the parts of a data set, in small letters."""
+
+BACKGROUND: Final = "background"
+"""The label of the class for "nothing of these"."""
 
 _MAX_NAMED: Final = 3
 
@@ -121,6 +126,11 @@ class ExampleSet:
     validation: tuple[Example, ...] = ()
     test: tuple[Example, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def background(self) -> str | None:
+        """`BACKGROUND` if that is one of the classes: videos of nothing of the others; else `None`."""
+        return BACKGROUND if BACKGROUND in self.labels else None
 
     def __attrs_post_init__(self) -> None:
         """Check that there is something to learn."""
@@ -208,11 +218,24 @@ def split_examples(
     Raises:
         DataError: If *validation* is impossible, or there are not two classes.
     """
+    examples = tuple(examples)
+    training, held_out = divide_examples(examples, validation=validation, seed=seed)
+    labels = tuple(sorted({example.label for example in examples}))
+    return ExampleSet(labels, training, held_out)
+
+
+def divide_examples(
+    examples: Sequence[Example], *, validation: float, seed: int
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """Return *examples* to train on, and those to validate with; see `split_examples`.
+
+    Raises:
+        DataError: If *validation* is impossible.
+    """
     if not 0 <= as_number(validation) < 1:  # also refuses NaN
         raise DataError(
             f"validation must be a share of the examples, at least 0 and below 1; got {validation!r}"
         )
-    examples = tuple(examples)
     groups: dict[object, list[int]] = {}
     for place, example in enumerate(examples):
         groups.setdefault(_group_key(example, place), []).append(place)
@@ -227,8 +250,7 @@ def split_examples(
     members = list(groups.values())
     aside = {place for number in chosen for place in members[number]}
     by_label = sorted(range(len(examples)), key=lambda place: examples[place].label)
-    return ExampleSet(
-        tuple(sorted({example.label for example in examples})),
+    return (
         tuple(examples[place] for place in by_label if place not in aside),
         tuple(examples[place] for place in by_label if place in aside),
     )

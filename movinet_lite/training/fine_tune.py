@@ -52,6 +52,10 @@ def fine_tune(
 ) -> FineTuned:
     """Train a model on the classes of *data*, and keep the best weights in a folder.
 
+    Of the logits of the examples to validate with, the temperature is fitted that goes with the weights
+    (`movinet_lite.training.calibration`); the classifiers apply it. A class of the name ``background`` stands for "nothing
+    of these": its events are never reported.
+
     The best epoch is the one with the highest top-1 on the examples to validate with, and of these the one with the
     smallest loss there; without such examples, the one with the smallest training loss. After each epoch the folder
     holds
@@ -102,8 +106,14 @@ def fine_tune(
             model, mode, offline=offline, functions=Functions(activation, gate)
         )
         network = _new_network(start, data, settings, keep_head=keep_head)
+    background = data.background
     network.spec = attrs.evolve(
         network.spec,
+        background_index=(
+            None
+            if background is None
+            else (network.spec.labels or data.labels).index(background)
+        ),
         frame_size=frame_size or network.spec.frame_size,
         fps=fps or network.spec.fps,
         clip_frames=settings.num_frames,

@@ -8,6 +8,7 @@ from typing import Final
 
 from movinet_lite.errors import DataError
 from movinet_lite.training.examples import (
+    BACKGROUND,
     PARTS,
     Example,
     ExampleSet,
@@ -76,6 +77,9 @@ VIDEO_ENDINGS: Final = frozenset(
 """Endings, in small letters, of the files in a folder that count as videos."""
 
 
+_BACKGROUND_NAMES: Final = (BACKGROUND, f"_{BACKGROUND}_")
+
+
 def is_video(path: Path) -> bool:
     """Return whether a file is a video by its ending."""
     return path.suffix.lower() in VIDEO_ENDINGS
@@ -86,7 +90,7 @@ def read_folder(
 ) -> ExampleSet:
     """Return the labelled videos of a folder that has one folder of videos for each class.
 
-    The name of a folder is the label. The folder may also hold ``train``, and ``val`` or ``test`` or both, with the classes
+    The name of a folder is the label; ``background`` and ``_background_`` both stand for `BACKGROUND`. The folder may also hold ``train``, and ``val`` or ``test`` or both, with the classes
     in each; then these are the parts. Without ``val``, some of ``train`` are held out to validate with. Hidden files are
     passed over; others that are no videos by their ending are told in `ExampleSet.skipped`.
 
@@ -154,8 +158,9 @@ def _read_classes(path: Path, skipped: list[Skipped]) -> list[Example]:
                 f"{', '.join(sorted(VIDEO_ENDINGS))}",
                 folder,
             )
+        label = BACKGROUND if folder.name in _BACKGROUND_NAMES else folder.name
         examples += [
-            Example(video, folder.name, group=group_of(video.stem)) for video in videos
+            Example(video, label, group=group_of(video.stem)) for video in videos
         ]
         skipped += [
             Skipped(str(one), folder.name, "it is no video by its ending")

@@ -37,6 +37,8 @@ class EpochRecord:
         seconds: How long it took.
         num_skipped: How many videos could not be used so far.
         steady_seconds: How long it would have taken without what is done once, such as to build TensorFlow's graphs.
+        temperature: What the logits are to be divided by, fitted on the examples to validate with; `None` if they tell
+            none (see `movinet_lite.training.calibration`).
     """
 
     epoch: int
@@ -49,6 +51,7 @@ class EpochRecord:
     seconds: float
     num_skipped: int = 0
     steady_seconds: float | None = None
+    temperature: float | None = None
 
     @property
     def seconds_left(self) -> float:

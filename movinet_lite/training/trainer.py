@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
-from movinet_lite.errors import DataError, ModelError, said_by
+from movinet_lite.errors import ArrayError, DataError, ModelError, said_by
 from movinet_lite.network.files import save_network
 from movinet_lite.network.model import Movinet
 from movinet_lite.network.tensorflow import keras, tf
 from movinet_lite.training.batches import Batches, ClipSpec
+from movinet_lite.training.calibration import fit_temperature
 from movinet_lite.training.checkpoint import (
     Checkpoint,
     write_checkpoint,
@@ -234,8 +236,9 @@ class Trainer:
         loss, top_1 = _means(_timed(self._train(epoch, on_step), training_times))
         if loss is None:
             raise DataError("there must be videos to train on; none could be read")
+        answers: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
         validation_loss, validation_top_1 = _means(
-            _timed(self._validate(), validation_times)
+            _timed(self._validate(answers), validation_times)
         )
         record = EpochRecord(
             epoch=epoch + 1,
@@ -248,6 +251,7 @@ class Trainer:
             seconds=time.monotonic() - started,
             num_skipped=len(self._batches.skipped) + len(self._validation.skipped),
             steady_seconds=_steady(training_times, validation_times),
+            temperature=_temperature(answers),
         )
         self._keep(record)
         return record
@@ -275,6 +279,9 @@ class Trainer:
         self._pending = None
 
     def _save_network(self) -> None:
+        self._network.spec = attrs.evolve(
+            self._network.spec, temperature=self._recorder.best.temperature
+        )
         with self._must_write(NETWORK_NAME):
             save_network(self._network, self._output / NETWORK_NAME)
 
@@ -323,14 +330,18 @@ class Trainer:
                     num_steps=settings.epochs * num_batches,
                 )
             )
-            loss, right = self._learn(batch.clips, batch.targets)
+            loss, right, _ = self._learn(batch.clips, batch.targets)
             yield float(loss), float(right), len(batch.targets)
             if on_step is not None:
                 on_step(number + 1, num_batches)
 
-    def _validate(self) -> Iterator[tuple[float, float, int]]:
+    def _validate(
+        self, answers: list[tuple[NDArray[np.float32], NDArray[np.int32]]]
+    ) -> Iterator[tuple[float, float, int]]:
+        """Yield the same of the examples to validate with, and add the last logits of each with the right class."""
         for batch in self._validation.epoch(0) if self._validation.num_examples else ():
-            loss, right = self._judge(batch.clips, batch.targets)
+            loss, right, last = self._judge(batch.clips, batch.targets)
+            answers.append((np.asarray(last), np.asarray(batch.targets)))
             yield float(loss), float(right), len(batch.targets)
 
     def _is_patience_over(self) -> bool:
@@ -339,30 +350,33 @@ class Trainer:
         return patience is not None and since_best >= patience
 
     def _as_graphs(self, clips: ClipSpec) -> tuple[Any, Any]:
-        """Return the functions that learn from a batch and that judge one, each giving the loss and the share right."""
+        """Return the functions that learn from a batch and that judge one.
+
+        Each gives the loss, the share that is right, and the last logits of each clip.
+        """
         network, variables = self._network, self._network.trainable_variables
         signature = (
             tf.TensorSpec((None, clips.num_frames, *clips.frame_size, 3), tf.float32),
             tf.TensorSpec((None,), tf.int32),
         )
 
-        def judge(frames: Any, targets: Any, *, training: bool) -> tuple[Any, Any]:
+        def judge(frames: Any, targets: Any, *, training: bool) -> tuple[Any, Any, Any]:
             if network.spec.mode == "stream":
                 logits = network.call_by_frame(frames, training=training)
             else:
                 logits = network(frames, training=training)[:, tf.newaxis]
-            right = tf.argmax(logits[:, -1], axis=-1, output_type=tf.int32) == targets
-            return self._loss(logits, targets), tf.reduce_mean(
-                tf.cast(right, tf.float32)
-            )
+            last = logits[:, -1]
+            right = tf.argmax(last, axis=-1, output_type=tf.int32) == targets
+            share = tf.reduce_mean(tf.cast(right, tf.float32))
+            return self._loss(logits, targets), share, last
 
-        def learn(frames: Any, targets: Any) -> tuple[Any, Any]:
+        def learn(frames: Any, targets: Any) -> tuple[Any, Any, Any]:
             with tf.GradientTape() as tape:
-                loss, right = judge(frames, targets, training=True)
+                loss, right, last = judge(frames, targets, training=True)
             self._optimizer.apply(tape.gradient(loss, variables), variables)
-            return loss, right
+            return loss, right, last
 
-        def judge_only(frames: Any, targets: Any) -> tuple[Any, Any]:
+        def judge_only(frames: Any, targets: Any) -> tuple[Any, Any, Any]:
             return judge(frames, targets, training=False)
 
         as_graph = tf.function(input_signature=signature, autograph=False)
@@ -378,6 +392,19 @@ class Trainer:
         )
         by_clip = tf.reduce_sum(by_frame * self._frame_weights, axis=1)
         return tf.reduce_mean(by_clip * tf.gather(self._class_weights, targets))
+
+
+def _temperature(
+    answers: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]],
+) -> float | None:
+    """Return the temperature for the last logits of some clips; `None` if there are too few, or they tell none."""
+    if not answers:
+        return None
+    logits, targets = map(np.concatenate, zip(*answers, strict=True))
+    try:
+        return fit_temperature(logits, targets)
+    except (ArrayError, DataError):
+        return None
 
 
 def _describe(data: ExampleSet) -> str:

@@ -17,6 +17,7 @@ from movinet_lite.engines import compiled as compiled_module
 from movinet_lite.engines.litert.step_graphs import Call, StepGraph
 from movinet_lite.errors import ArrayError, ConversionError, LabelsError, ModelError
 from movinet_lite.hub.cache import compiled_folder
+from movinet_lite.network.spec import Functions
 from tests.saved_models import COLOURS, write_stream_saved_model
 
 FRAME_SIZE = (40, 33)
@@ -28,8 +29,7 @@ def saved_models(tmp_path_factory):
     """Two small MoViNets as SavedModels, with weights that all show in the logits: stream and base."""
     import keras
 
-    from movinet_lite.network.spec import Functions
-from movinet_lite.network.export import export_saved_model
+    from movinet_lite.network.export import export_saved_model
     from movinet_lite.network.model import build_movinet
 
     folder = tmp_path_factory.mktemp("saved_models")
@@ -359,9 +359,7 @@ def test_every_entry_is_one_that_can_be_listed_and_cleared(tmp_path):
     """The cache passes over names with a dot before them."""
     for name in (".model", "...", "model"):
         (tmp_path / name).mkdir()
-        job = compiled_module._Job(
-            tmp_path / name, "base", name, None, 1, Functions()
-        )
+        job = compiled_module._Job(tmp_path / name, "base", name, None, 1, Functions())
         assert not job.name().startswith(".")
 
 

@@ -183,12 +183,20 @@ def test_videos_are_read_at_the_rate_of_the_model(streaming, tmp_path):
     assert seen == [1, 2]
 
 
-def _evaluation():
+def _evaluation(**more):
     confusion = np.zeros((4, 4), np.int64)
     confusion[0, 0], confusion[0, 2], confusion[0, 3] = 6, 3, 1
     confusion[1, 1] = 5
     labels = ("jump", "run far", "sit", "wave")
-    return Evaluation(labels, confusion, 0.9, np.array([0.25, 0.5, 0.75]), ())
+    targets, taken_for = np.repeat(
+        np.argwhere(confusion), confusion[confusion > 0], 0
+    ).T
+    logits = np.log(np.array([0.1, 0.8], np.float32))[np.eye(4, dtype=int)[taken_for]]
+    scores = np.full(15, 0.75, np.float32)
+    by_frame = np.array([0.25, 0.5, 0.75])
+    return Evaluation(
+        labels, confusion, 0.9, by_frame, (), logits, targets, scores, **more
+    )
 
 
 def test_each_class_has_its_result():
@@ -207,6 +215,7 @@ def test_a_person_can_read_it():
     """The text has the figures in columns that line up."""
     assert _evaluation().to_text().splitlines() == [
         "top-1 73.3%, top-5 90.0% of 15 videos",
+        "expected calibration error 1.7%",
         "",
         "frames seen  top-1",
         "          1  25.0%",
@@ -233,6 +242,8 @@ def test_a_program_can_read_it():
     assert facts["top_1"] == pytest.approx(11 / 15)
     assert facts["top_1_by_frame"] == [0.25, 0.5, 0.75]
     assert facts["confusion"][0] == [6, 0, 3, 1]
+    assert facts["ece"] == pytest.approx(0.75 - 11 / 15)
+    assert facts["temperature"] is facts["ece_before"] is None
     assert facts["classes"][0]["most_mistaken_for"] == "sit"
 
 
