@@ -1,7 +1,8 @@
 """Fine-tune a MoViNet on other classes, on an ordinary computer.
 
-A stream network is trained as it will be used: causal, on whole clips that start at an empty stream, with a prediction
-after every frame. Its weights then run frame by frame, with states, as they are.
+A stream network is trained as it will be used: causal, on whole clips that start at an empty stream or, for long streams,
+after earlier frames of one, with a prediction after every frame. Its weights then run frame by frame, with states, as
+they are.
 """
 
 from __future__ import annotations
@@ -94,11 +95,12 @@ def fine_tune(
         fps = check_positive(fps, "fps")
     with _seeded(settings.seed):
         network = _start(model, data, mode, keep_head, settings, offline=offline)
+    rate = fps or network.spec.fps
     network.spec = attrs.evolve(
         network.spec,
         frame_size=frame_size or network.spec.frame_size,
-        fps=fps or network.spec.fps,
-        clip_frames=settings.num_frames,
+        fps=rate,
+        clip_frames=settings.num_frames + settings.lead_frames(rate),
     )
     trainer = Trainer(network, data, settings, output)
     if checkpoint is not None:
@@ -156,6 +158,10 @@ def _start(
         if isinstance(model, Movinet)
         else load_start(model, mode, offline=offline)
     )
+    if settings.long_streams and start.spec.mode != "stream":
+        raise DataError(
+            "only a stream model sees long streams; this one is a base model (train without long_streams)"
+        )
     labels = start.spec.labels
     if keep_head:
         if labels is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral
+from typing import Final
 
 import attrs
 
@@ -11,7 +12,10 @@ from movinet_lite.arrays import as_number
 from movinet_lite.errors import DataError
 from movinet_lite.training.augmentation import Augmentation
 
-__all__ = ["Settings", "check_count"]
+__all__ = ["LONG_STREAM_S", "Settings", "check_count"]
+
+LONG_STREAM_S: Final = 10.0
+"""How long a stream is that a clip is the end of, in seconds: as the clips that published models are judged on."""
 
 
 @attrs.frozen
@@ -20,6 +24,10 @@ class Settings:
 
     Attributes:
         num_frames: Frames of a clip.
+        long_streams: Whether clips are trained as parts of long streams, for models that run live: half of the batches
+            come after a random number of earlier frames of their videos, up to ten seconds in all. A shorter video goes
+            round. The network takes over what it remembers of these frames, and learns from the clips alone. For stream
+            models.
         epochs: How often to go through all examples.
         batch_size: Clips a step.
         learning_rate: The largest one, of AdamW.
@@ -37,6 +45,7 @@ class Settings:
     """
 
     num_frames: int = 16
+    long_streams: bool = False
     epochs: int = 20
     batch_size: int = 8
     learning_rate: float = 1e-3
@@ -56,6 +65,10 @@ class Settings:
             check_count(name, getattr(self, name))
         if self.patience is not None:
             check_count("patience", self.patience)
+        if not isinstance(self.long_streams, bool):
+            raise DataError(
+                f"long_streams must be True or False; got {self.long_streams!r}"
+            )
         check_count("seed", self.seed, low=0)
         _check(
             "learning_rate",
@@ -74,6 +87,12 @@ class Settings:
                 "at least 0 and below 1",
                 lambda value: 0 <= value < 1,
             )
+
+    def lead_frames(self, fps: float) -> int:
+        """Return how many frames come before a clip at most, at *fps* frames a second."""
+        if not self.long_streams:
+            return 0
+        return max(0, round(LONG_STREAM_S * fps) - self.num_frames)
 
     def num_steps(self, num_examples: int) -> int:
         """Return how many steps a training on so many examples takes."""
