@@ -173,6 +173,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--labels")
     parser.add_argument("--history", type=int, nargs="+", default=[50, 180])
     parser.add_argument("--horizon", type=float, nargs="*", default=[])
+    parser.add_argument("--ways", nargs="*", help="which of those printed to measure")
     parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--video", action="append", metavar="FILE=LABEL", default=[])
@@ -187,17 +188,18 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_ways(horizons: Sequence[float]) -> tuple[Way, ...]:
+def make_ways(args: argparse.Namespace) -> list[Way]:
     """Return the ways to compare."""
-    return (
+    ways = (
         Way("published"),
         Way("auto", "auto"),
-        *(Way(f"{seconds:g} s", seconds) for seconds in horizons),
+        *(Way(f"{seconds:g} s", seconds) for seconds in args.horizon),
         Way("auto, cuts", "auto", restart_at_cuts=True),
         Way("none, cuts", restart_at_cuts=True),
         Way("auto, gap", "auto", max_gap_s=2.0),
         Way("reset", is_told=True),
     )
+    return [way for way in ways if not args.ways or way.name in args.ways]
 
 
 def judge_pairs(args: argparse.Namespace) -> None:
@@ -214,7 +216,7 @@ def judge_pairs(args: argparse.Namespace) -> None:
         )
         found: dict[str, list[tuple[float, float, float, float]]] = {}
         for trial in trials:
-            for way in make_ways(args.horizon):
+            for way in make_ways(args):
                 right, cost = judge(loaded, trial, way, args.frames_per_call)
                 after = right[-AFTER:]
                 found.setdefault(way.name, []).append(
@@ -243,7 +245,7 @@ def judge_alternating(args: argparse.Namespace) -> None:
         rng = np.random.default_rng([args.seed, number])
         parts = list(alternate(loaded, args.video, rng, num_frames))
         num_changes += len(parts) - 1
-        for way in make_ways(args.horizon):
+        for way in make_ways(args):
             right, cost = judge(loaded, parts, way, args.frames_per_call)
             found.setdefault(way.name, []).append((float(right.mean()), cost))
     print(
@@ -378,7 +380,7 @@ def judge_endless(args: argparse.Namespace) -> None:
         frame[..., colour] += np.float32(0.7)
         prediction = session.step(frame)
         right += int(prediction.logits.argmax()) == colour
-        oldest = max(oldest, prediction.frames_seen)
+        oldest = max(oldest, prediction.frames_seen or 0)
         if number % tenth == 0:
             print(
                 f"{number:>9,} {right / tenth:7.4f} {oldest:>7} {(model.frames - before) / tenth:6.3f} {_memory_mb():>11.1f}",
