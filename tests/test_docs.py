@@ -31,14 +31,17 @@ DEMO_EXAMPLES = {
         ("--streams", "2", "--tuned-on", "2", "--actions", "2"),
         "event F1, collar 1 s",
     ),
-    "judge_long_streams": (("--pairs", "1", "--history", "50"), "steady"),
+    "judge_long_streams": (("pairs", "--pairs", "1", "--history", "50"), "steady"),
     "make_pictures": (("pictures",), "pictures/curves.png\n"),
     "teach_new_actions": (
         ("taught", "--clips", "2", "--epochs", "1", "--judge", "1"),
         "top-1 ",
     ),
     "train_demo_model": (
-        ("trained", "--clips", "1", "--epochs", "1", "--variant", "t0"),
+        (
+            *("trained", "--variant", "t0", "--clips", "1", "--epochs", "1"),
+            *("--long-clips", "1", "--long-epochs", "1"),
+        ),
         "the best epoch is 1\n",
     ),
 }

@@ -154,20 +154,22 @@ class BoundedStreamModel:
         """
         given = self._own(states)
         long, young, watch = given.long, given.young, given.watch.copy()
+        cuts = [watch.see(frame, self.rules) for frame in frames]
         logits: list[NDArray[np.float32]] = []
         ages: list[int] = []
-        # Whether the next frame, which was looked at already, begins a stream of its own.
-        is_new_scene = False
         while len(logits) < len(frames):
-            rows, after = self.model.step(frames[len(logits) :], long)
+            restarts = self.restart_at_cuts and cuts[len(logits)]
+            if restarts:
+                long, young = self.model.init_states(self._frame_size), None
+            count = self._count_ahead(watch, cuts[len(logits) :])
+            ahead = frames[len(logits) : len(logits) + count]
+            rows, after = self.model.step(ahead, long)
             for row in rows:
                 frame = frames[len(logits)]
-                starts = not is_new_scene and watch.look(frame, self.rules)
-                if not is_new_scene and self._restarts(watch):
-                    long, young = self.model.init_states(self._frame_size), None
-                    is_new_scene = True
-                    break
-                is_new_scene = False
+                starts = watch.begin_frame(self.rules, cut=cuts[len(logits)])
+                if restarts:
+                    watch.restart()
+                    starts = restarts = False
                 if watch.hear(row, self.rules) or starts:
                     young = self.model.init_states(self._frame_size)
                 answer: NDArray[np.float32] = row
@@ -200,14 +202,19 @@ class BoundedStreamModel:
         """
         given = [self._own(one) for one in states]
         watches = [one.watch.copy() for one in given]
-        starts = [
-            watch.look(frame, self.rules)
+        cuts = [
+            watch.see(frame, self.rules)
             for frame, watch in zip(frames, watches, strict=True)
+        ]
+        starts = [
+            watch.begin_frame(self.rules, cut=cut)
+            for cut, watch in zip(cuts, watches, strict=True)
         ]
         longs: list[States] = [one.long for one in given]
         youngs: list[States | None] = [one.young for one in given]
         for place, watch in enumerate(watches):
-            if self._restarts(watch):
+            if self.restart_at_cuts and cuts[place]:
+                watch.restart()
                 longs[place] = self.model.init_states(self._frame_size)
                 youngs[place], starts[place] = None, False
         rows, longs = _step_all(self.model, frames, longs)
@@ -235,12 +242,16 @@ class BoundedStreamModel:
         ]
         return logits, [watch.long_age for watch in watches], after
 
-    def _restarts(self, watch: Watch) -> bool:
-        """Return whether the stream begins anew with the last frame."""
-        if self.restart_at_cuts and watch.at_cut:
-            watch.restart()
-            return True
-        return False
+    def _count_ahead(self, watch: Watch, cuts: Sequence[bool]) -> int:
+        """Return how many of the next frames to step at once, so that none is likely to be stepped in vain.
+
+        Args:
+            watch: Before these frames.
+            cuts: Whether each of them begins another scene.
+        """
+        if self.restart_at_cuts and any(cuts[1:]):
+            cuts = cuts[: 1 + cuts[1:].index(True)]
+        return watch.frames_to_keep(self.rules, cuts)
 
     def _judge(
         self,

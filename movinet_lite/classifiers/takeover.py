@@ -7,6 +7,7 @@ so the rules suit any stream model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Self
 
 import attrs
@@ -102,7 +103,6 @@ class Watch:
         thumbnails: Those of the last frames, ``(frames, 192)``, the oldest first.
         novelties: How new each of these was.
         jumps: How far the logits moved with each of them.
-        at_cut: Whether the last frame begins another scene.
     """
 
     num_frames: int
@@ -116,7 +116,6 @@ class Watch:
     thumbnails: NDArray[np.float32]
     novelties: NDArray[np.float32]
     jumps: NDArray[np.float32]
-    at_cut: bool = False
 
     @classmethod
     def begin(cls, *, age: int = 0) -> Self:
@@ -145,22 +144,32 @@ class Watch:
         """Whether a young session runs beside the long one."""
         return self.young_age >= 0
 
-    def look(self, frame: NDArray[np.float32], rules: Rules) -> bool:
-        """Take the next frame; return whether a young session starts with it.
+    def see(self, frame: NDArray[np.float32], rules: Rules) -> bool:
+        """Take the next frame; return whether it begins another scene.
+
+        Frames can be seen ahead of what is decided about them (see `begin_frame`): no decision changes what is a cut.
 
         Args:
             frame: ``(height, width, 3)``, float32, 0 to 1, RGB.
+            rules: With which frames it is compared.
+        """
+        thumb = thumbnail(frame)
+        found = novelty(thumb, self.thumbnails)
+        cut = is_cut(found, self.novelties, self.novelties[-rules.life :])
+        self.thumbnails = _push(self.thumbnails, thumb[np.newaxis], rules.memory)
+        self.novelties = _push(self.novelties, [found], rules.memory)
+        return cut
+
+    def begin_frame(self, rules: Rules, *, cut: bool) -> bool:
+        """Count the next frame; return whether a young session starts with it.
+
+        Args:
             rules: When it does.
+            cut: Whether the frame begins another scene.
         """
         self.num_frames += 1
         self.long_age += 1
         self.tokens = min(rules.savings, self.tokens + BUDGET)
-        thumb = thumbnail(frame)
-        found = novelty(thumb, self.thumbnails)
-        cut = is_cut(found, self.novelties, self.novelties[-rules.life :])
-        self.at_cut = cut
-        self.thumbnails = _push(self.thumbnails, thumb[np.newaxis], rules.memory)
-        self.novelties = _push(self.novelties, [found], rules.memory)
         if not self._may_start(rules):
             return False
         # A cut may go into debt, which is paid before others start.
@@ -225,6 +234,27 @@ class Watch:
             self.young_age = -1
             return Decision.DROP
         return Decision.KEEP
+
+    def frames_to_keep(self, rules: Rules, cuts: Sequence[bool]) -> int:
+        """Return with which of the next frames another session may answer at the earliest, counted from 1.
+
+        The session that answers can be stepped up to it at once, and none of it is in vain.
+
+        Args:
+            rules: When one does.
+            cuts: Whether each of the next frames begins another scene; at least one.
+        """
+        count = len(cuts)
+        until_horizon = min(count, rules.horizon + 1 - self.num_frames)
+        is_after_cut = self.has_young and self.after_cut
+        verdict = rules.ripe_after_cut if is_after_cut else rules.sure + VERDICTS - 1
+        is_very_old = self.long_age + count >= 2 * rules.horizon
+        grown = rules.ripe if is_very_old else rules.life
+        # Where there is no young session, one may start with the next frame.
+        count = min(count, min(verdict, grown) - max(0, self.young_age))
+        if True in cuts:
+            count = min(count, cuts.index(True) + rules.ripe_after_cut)
+        return max(1, count, until_horizon)
 
     def _may_start(self, rules: Rules) -> bool:
         """Return whether a verdict can come after the horizon; before it, none would change anything."""

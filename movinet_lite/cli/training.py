@@ -110,6 +110,11 @@ def _add_fine_tune(commands: Any) -> None:
         help="frames of a clip (default: %(default)s)",
     )
     clips.add_argument(
+        "--long-streams",
+        action="store_true",
+        help="train for live use: as if each clip came up to ten seconds into a stream",
+    )
+    clips.add_argument(
         "--frame-size",
         type=frame_size,
         metavar="HxW",
@@ -210,6 +215,7 @@ def _fine_tune(args: argparse.Namespace) -> int:
         )
     settings = Settings(
         num_frames=args.num_frames,
+        long_streams=args.long_streams,
         epochs=args.epochs,
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,

@@ -73,8 +73,7 @@ def _check_temperature(_facts: object, _field: object, value: float | None) -> N
 def _check_background(facts: ModelFacts, _field: object, value: int | None) -> None:
     if value is None:
         return
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if not is_whole or not 0 <= as_number(value) < facts.num_classes:
+    if type(value) is not int or not 0 <= value < facts.num_classes:
         raise ModelError(
             f"background_index must be the place of one of {facts.num_classes} classes; got {value!r}"
         )

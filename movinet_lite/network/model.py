@@ -152,12 +152,19 @@ class Movinet(keras.Model):
         channels = (incoming, variant.head_channels, variant.hidden_channels)
         return Head(channels, spec.num_classes, self.options)
 
-    def call_by_frame(self, clips: Tensor, *, training: bool = False) -> Tensor:
-        """Return the logits after each frame of whole clips, as a stream would see them from its first frame.
+    def call_by_frame(
+        self,
+        clips: Tensor,
+        *,
+        training: bool = False,
+        states: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Return the logits after each frame of whole clips, as a stream would see them.
 
         Args:
             clips: ``(clips, frames, height, width, 3)`` float32, 0 to 1, RGB.
             training: As in `call`.
+            states: Of the streams before the clips, from `states_after`; `None` where the clips are the first they see.
 
         Returns:
             ``(clips, frames, classes)`` float32, not normalised.
@@ -166,8 +173,21 @@ class Movinet(keras.Model):
             VariantError: If the network is of mode ``base``.
         """
         self._check_is_stream()
-        logits, _ = self._step(clips, None, training=training)
+        logits, _ = self._step(clips, states, training=training)
         return logits
+
+    def states_after(self, clips: Tensor) -> dict[str, Tensor]:
+        """Return the states of streams that have seen whole clips.
+
+        Args:
+            clips: ``(clips, frames, height, width, 3)`` float32, 0 to 1, RGB; at least one frame.
+
+        Raises:
+            VariantError: If the network is of mode ``base``.
+        """
+        self._check_is_stream()
+        _, states = self._step(clips, None)
+        return states
 
     def step(
         self, frames: Tensor, states: Mapping[str, Tensor]

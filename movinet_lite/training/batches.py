@@ -34,11 +34,19 @@ class ClipSpec:
         num_frames: Its length. A video that is shorter is continued by its last frame.
         fps: Frames per second to take.
         frame_size: ``(height, width)``.
+        lead_frames: How many frames of the video come before the clip. Of a shorter video they are those at its end, and
+            so on round and round.
     """
 
     num_frames: int
     fps: float
     frame_size: FrameSize
+    lead_frames: int = 0
+
+    @property
+    def total_frames(self) -> int:
+        """How many frames there are with those before the clip."""
+        return self.lead_frames + self.num_frames
 
 
 @attrs.frozen(eq=False)
@@ -46,7 +54,8 @@ class Batch:
     """Clips for one step.
 
     Attributes:
-        clips: ``(clips, frames, height, width, 3)`` float32, 0 to 1, RGB; a ``tf.Tensor``.
+        clips: ``(clips, frames, height, width, 3)`` float32, 0 to 1, RGB; a ``tf.Tensor``. Those before the clips are
+            among the frames.
         targets: ``(clips,)`` int32, the class of each; a ``tf.Tensor``.
     """
 
@@ -154,7 +163,7 @@ class Batches:
         order = self._order(number)
         spec = self._spec
         signature = (
-            tf.TensorSpec((spec.num_frames, *spec.frame_size, 3), tf.float32),
+            tf.TensorSpec((spec.total_frames, *spec.frame_size, 3), tf.float32),
             tf.TensorSpec((), tf.int32),
         )
 
@@ -224,27 +233,28 @@ class Batches:
 
     def _take(self, index: int, frame_size: FrameSize, place: float) -> Clip:
         """Return the frames of an example from its start (*place* 0) to its end (1), as many as asked for."""
+        spec = self._spec
         example = self._examples[index]
         source = example.source
-        length = self._spec.num_frames
+        length = spec.total_frames
         if not isinstance(source, Path):
             start = round(place * max(0, len(source) - length))
-            return _hold_last(source[start : start + length], length)
+            return _fill(source[start : start + length], spec, place)
         first_s = example.start_s or 0.0
         end_s = example.end_s
         duration_s = self._duration(index, source) or 0.0
         if end_s is not None:
             duration_s = min(duration_s or end_s, end_s)
-        spare_s = max(0.0, duration_s - first_s - length / self._spec.fps)
+        spare_s = max(0.0, duration_s - first_s - length / spec.fps)
         clip = load_clip(
             source,
-            fps=self._spec.fps,
+            fps=spec.fps,
             frame_size=frame_size,
             start_s=first_s + place * spare_s,
             end_s=end_s,
             max_frames=length,
         )
-        return _hold_last(clip, length)
+        return _fill(clip, spec, place)
 
     def _duration(self, index: int, path: Path) -> float | None:
         if index not in self._durations:
@@ -252,8 +262,13 @@ class Batches:
         return self._durations[index]
 
 
-def _hold_last(clip: Clip, num_frames: int) -> Clip:
-    missing = num_frames - len(clip)
-    if missing <= 0:
-        return clip
-    return np.concatenate([clip, np.repeat(clip[-1:], missing, axis=0)])
+def _fill(video: Clip, spec: ClipSpec, place: float) -> Clip:
+    """Return the frames that *spec* asks for, of a video that may be too short for them."""
+    count = len(video)
+    if count >= spec.total_frames:
+        return video
+    start = round(place * max(0, count - spec.num_frames))
+    before = np.arange(start - spec.lead_frames, start) % count
+    # Its last frame is held where it is shorter than a clip.
+    clip = np.minimum(np.arange(start, start + spec.num_frames), count - 1)
+    return video[np.concatenate([before, clip])]

@@ -1,7 +1,8 @@
 """Fine-tune a MoViNet on other classes, on an ordinary computer.
 
-A stream network is trained as it will be used: causal, on whole clips that start at an empty stream, with a prediction
-after every frame. Its weights then run frame by frame, with states, as they are.
+A stream network is trained as it will be used: causal, on whole clips that start at an empty stream or, for long streams,
+after earlier frames of one, with a prediction after every frame. Its weights then run frame by frame, with states, as
+they are.
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ def fine_tune(
         )
         network = _new_network(start, data, settings, keep_head=keep_head)
     background = data.background
+    rate = fps or network.spec.fps
     network.spec = attrs.evolve(
         network.spec,
         background_index=(
@@ -115,8 +117,8 @@ def fine_tune(
             else (network.spec.labels or data.labels).index(background)
         ),
         frame_size=frame_size or network.spec.frame_size,
-        fps=fps or network.spec.fps,
-        clip_frames=settings.num_frames,
+        fps=rate,
+        clip_frames=settings.num_frames + settings.lead_frames(rate),
         fit=TRAINING_FIT,
     )
     trainer = Trainer(network, data, settings, output)
@@ -173,6 +175,10 @@ def _new_network(
     start: Movinet, data: ExampleSet, settings: Settings, *, keep_head: bool
 ) -> Movinet:
     """Return a network of its own for the training, with the classes to learn."""
+    if settings.long_streams and start.spec.mode != "stream":
+        raise DataError(
+            "only a stream model sees long streams; this one is a base model (train without long_streams)"
+        )
     labels = start.spec.labels
     if keep_head:
         if labels is None:

@@ -58,14 +58,18 @@ def balanced_weights(counts: Sequence[int]) -> NDArray[np.float32]:
     return (numbers.sum() / (len(numbers) * numbers)).astype(np.float32)
 
 
-def frame_weights(num_frames: int) -> NDArray[np.float32]:
+def frame_weights(
+    num_frames: int, *, first: int = 1, last: int | None = None
+) -> NDArray[np.float32]:
     """Return how much the prediction after each frame of a stream counts in training: the more, the more it has seen.
 
     A stream is asked after every frame, so every frame is trained; the first one of a clip knows next to nothing, and
-    counts little.
+    counts little. One that has seen as many as a clip knows enough, and no later one counts more.
 
     Args:
         num_frames: Frames of a clip.
+        first: Which frame of its stream is the first to count, from 1.
+        last: Which one is the last; `None` for the last of a clip that begins at *first*.
 
     Returns:
         ``(frames,)`` float32; the sum is 1.
@@ -74,7 +78,9 @@ def frame_weights(num_frames: int) -> NDArray[np.float32]:
         >>> [round(float(weight), 2) for weight in frame_weights(4)]
         [0.1, 0.2, 0.3, 0.4]
     """
-    rising = np.arange(1, num_frames + 1, dtype=np.float64)
+    end = first + num_frames if last is None else last + 1
+    seen = np.arange(first, end, dtype=np.float64)
+    rising = np.minimum(seen, num_frames)
     return (rising / rising.sum()).astype(np.float32)
 
 

@@ -13,7 +13,10 @@ from movinet_lite.errors import DataError
 from movinet_lite.training.augmentation import Augmentation
 from movinet_lite.video import Fit
 
-__all__ = ["TRAINING_FIT", "Settings", "check_count"]
+__all__ = ["LONG_STREAM_S", "TRAINING_FIT", "Settings", "check_count"]
+
+LONG_STREAM_S: Final = 10.0
+"""How long a stream is that a clip is the end of, in seconds: as the clips that published models are judged on."""
 
 TRAINING_FIT: Final[Fit] = "stretch"
 """How frames are scaled in a training, as sessions do by default; it is kept with the model."""
@@ -25,6 +28,10 @@ class Settings:
 
     Attributes:
         num_frames: Frames of a clip.
+        long_streams: Whether clips are trained as parts of long streams, for models that run live: half of the batches
+            come after a random number of earlier frames of their videos, up to ten seconds in all. A shorter video goes
+            round. The network takes over what it remembers of these frames, and learns from the clips alone. For stream
+            models.
         epochs: How often to go through all examples.
         batch_size: Clips a step.
         learning_rate: The largest one, of AdamW.
@@ -42,6 +49,7 @@ class Settings:
     """
 
     num_frames: int = 16
+    long_streams: bool = False
     epochs: int = 20
     batch_size: int = 8
     learning_rate: float = 1e-3
@@ -61,6 +69,10 @@ class Settings:
             check_count(name, getattr(self, name))
         if self.patience is not None:
             check_count("patience", self.patience)
+        if not isinstance(self.long_streams, bool):
+            raise DataError(
+                f"long_streams must be True or False; got {self.long_streams!r}"
+            )
         check_count("seed", self.seed, low=0)
         _check(
             "learning_rate",
@@ -79,6 +91,12 @@ class Settings:
                 "at least 0 and below 1",
                 lambda value: 0 <= value < 1,
             )
+
+    def lead_frames(self, fps: float) -> int:
+        """Return how many frames come before a clip at most, at *fps* frames a second."""
+        if not self.long_streams:
+            return 0
+        return max(0, round(LONG_STREAM_S * fps) - self.num_frames)
 
     def num_steps(self, num_examples: int) -> int:
         """Return how many steps a training on so many examples takes."""

@@ -17,7 +17,7 @@ from movinet_lite.errors import ArrayError, DataError, ModelError, said_by
 from movinet_lite.network.files import save_network
 from movinet_lite.network.model import Movinet
 from movinet_lite.network.tensorflow import keras, tf
-from movinet_lite.training.batches import Batches, ClipSpec
+from movinet_lite.training.batches import Batch, Batches, ClipSpec
 from movinet_lite.training.calibration import fit_temperature
 from movinet_lite.training.checkpoint import (
     Checkpoint,
@@ -81,7 +81,12 @@ class Trainer:
         """
         spec = network.spec
         labels = spec.labels or ()
-        clips = ClipSpec(settings.num_frames, spec.fps, spec.frame_size)
+        clips = ClipSpec(
+            settings.num_frames,
+            spec.fps,
+            spec.frame_size,
+            lead_frames=settings.lead_frames(spec.fps),
+        )
         self._network = network
         self._settings = settings
         self._output = output
@@ -102,12 +107,10 @@ class Trainer:
         self._class_weights = tf.constant(
             _class_weights(self._batches, labels, settings)
         )
-        self._frame_weights = tf.constant(
-            frame_weights(settings.num_frames) if spec.mode == "stream" else [1.0]
-        )
         self._optimizer = _optimizer(network, settings)
         self._recorder = Recorder(output)
-        self._learn, self._judge = self._as_graphs(clips)
+        self._clips = clips
+        self._learn, self._learn_after, self._judge = self._as_graphs()
 
     def _check_readable(self, data: ExampleSet) -> None:
         """Leave out the videos that cannot be opened, before time goes into a first step."""
@@ -330,17 +333,40 @@ class Trainer:
                     num_steps=settings.epochs * num_batches,
                 )
             )
-            loss, right, _ = self._learn(batch.clips, batch.targets)
+            loss, right = self._step(batch, epoch, number)
             yield float(loss), float(right), len(batch.targets)
             if on_step is not None:
                 on_step(number + 1, num_batches)
+
+    def _step(self, batch: Batch, epoch: int, number: int) -> tuple[Any, Any]:
+        """Learn from a batch: half of them as the beginnings of streams, half after some of the frames before."""
+        longest = self._clips.lead_frames
+        lead = 0
+        if longest:
+            rng = np.random.default_rng([self._settings.seed, epoch, number])
+            lead = int(rng.integers(1, longest + 1)) if rng.random() < 0.5 else 0
+        weights = self._weigh_frames(first=lead + 1)
+        clips = batch.clips[:, longest:]
+        if not lead:
+            return self._learn(clips, batch.targets, weights)
+        before = batch.clips[:, longest - lead : longest]
+        return self._learn_after(before, clips, batch.targets, weights)
+
+    def _weigh_frames(
+        self, *, first: int = 1, last: int | None = None
+    ) -> NDArray[np.float32]:
+        """Return how much each prediction counts; see `frame_weights`."""
+        if self._network.spec.mode == "base":
+            return np.ones(1, np.float32)
+        return frame_weights(self._clips.num_frames, first=first, last=last)
 
     def _validate(
         self, answers: list[tuple[NDArray[np.float32], NDArray[np.int32]]]
     ) -> Iterator[tuple[float, float, int]]:
         """Yield the same of the examples to validate with, and add the last logits of each with the right class."""
+        weights = self._weigh_frames(last=self._clips.total_frames)
         for batch in self._validation.epoch(0) if self._validation.num_examples else ():
-            loss, right, last = self._judge(batch.clips, batch.targets)
+            loss, right, last = self._judge(batch.clips, batch.targets, weights)
             answers.append((np.asarray(last), np.asarray(batch.targets)))
             yield float(loss), float(right), len(batch.targets)
 
@@ -349,48 +375,65 @@ class Trainer:
         since_best = self._recorder.history[-1].epoch - self._recorder.best.epoch
         return patience is not None and since_best >= patience
 
-    def _as_graphs(self, clips: ClipSpec) -> tuple[Any, Any]:
-        """Return the functions that learn from a batch and that judge one.
+    def _as_graphs(self) -> tuple[Any, Any, Any]:
+        """Return the functions that learn from clips, from clips after other frames, and that judge.
 
-        Each gives the loss, the share that is right, and the last logits of each clip.
+        Each gives the loss and the share that is right; the last also the last logits of each clip.
         """
         network, variables = self._network, self._network.trainable_variables
-        signature = (
-            tf.TensorSpec((None, clips.num_frames, *clips.frame_size, 3), tf.float32),
-            tf.TensorSpec((None,), tf.int32),
+        lead_frames = self._clips.lead_frames
+
+        def forward(frames: Any, *, training: bool, states: Any = None) -> Any:
+            if network.spec.mode == "stream":
+                return network.call_by_frame(frames, training=training, states=states)
+            return network(frames, training=training)[:, tf.newaxis]
+
+        def update(frames: Any, targets: Any, weights: Any, states: Any) -> Any:
+            with tf.GradientTape() as tape:
+                logits = forward(frames, training=True, states=states)
+                loss = self._loss(logits, targets, weights)
+            self._optimizer.apply(tape.gradient(loss, variables), variables)
+            return loss, _share_right(logits[:, -1:], targets)
+
+        def learn(frames: Any, targets: Any, weights: Any) -> Any:
+            return update(frames, targets, weights, None)
+
+        def learn_after(before: Any, frames: Any, targets: Any, weights: Any) -> Any:
+            # As it will run: the norms use what they have learnt, and what is remembered is given.
+            return update(frames, targets, weights, network.states_after(before))
+
+        def judge(frames: Any, targets: Any, weights: Any) -> Any:
+            logits = forward(frames, training=False)
+            # Of a stream that goes on, all predictions from the one after as many frames as a clip has.
+            right = _share_right(logits[:, -1 - lead_frames :], targets)
+            return self._loss(logits, targets, weights), right, logits[:, -1]
+
+        clips, any_number, whole = (
+            tf.TensorSpec((None, frames, *self._clips.frame_size, 3), tf.float32)
+            for frames in (self._clips.num_frames, None, self._clips.total_frames)
+        )
+        given = (tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32))
+
+        def as_graph(function: Any, *frames: Any) -> Any:
+            return tf.function(
+                function, input_signature=(*frames, *given), autograph=False
+            )
+
+        return (
+            as_graph(learn, clips),
+            as_graph(learn_after, any_number, clips),
+            as_graph(judge, whole),
         )
 
-        def judge(frames: Any, targets: Any, *, training: bool) -> tuple[Any, Any, Any]:
-            if network.spec.mode == "stream":
-                logits = network.call_by_frame(frames, training=training)
-            else:
-                logits = network(frames, training=training)[:, tf.newaxis]
-            last = logits[:, -1]
-            right = tf.argmax(last, axis=-1, output_type=tf.int32) == targets
-            share = tf.reduce_mean(tf.cast(right, tf.float32))
-            return self._loss(logits, targets), share, last
-
-        def learn(frames: Any, targets: Any) -> tuple[Any, Any, Any]:
-            with tf.GradientTape() as tape:
-                loss, right, last = judge(frames, targets, training=True)
-            self._optimizer.apply(tape.gradient(loss, variables), variables)
-            return loss, right, last
-
-        def judge_only(frames: Any, targets: Any) -> tuple[Any, Any, Any]:
-            return judge(frames, targets, training=False)
-
-        as_graph = tf.function(input_signature=signature, autograph=False)
-        return as_graph(learn), as_graph(judge_only)
-
-    def _loss(self, logits: Any, targets: Any) -> Any:
-        """Return the cross-entropy, the mean over clips and, weighted, over the frames of each."""
+    def _loss(self, logits: Any, targets: Any, weights: Any) -> Any:
+        """Return the cross-entropy, the mean over clips and, weighted by *weights*, over the frames of each."""
         classes = logits.shape[-1]
         smoothing = self._settings.label_smoothing
         wanted = tf.one_hot(targets, classes) * (1.0 - smoothing) + smoothing / classes
         by_frame = tf.nn.softmax_cross_entropy_with_logits(
             tf.broadcast_to(wanted[:, tf.newaxis], tf.shape(logits)), logits
         )
-        by_clip = tf.reduce_sum(by_frame * self._frame_weights, axis=1)
+        by_clip = tf.reduce_sum(by_frame * weights, axis=1)
         return tf.reduce_mean(by_clip * tf.gather(self._class_weights, targets))
 
 
@@ -405,6 +448,12 @@ def _temperature(
         return fit_temperature(logits, targets)
     except (ArrayError, DataError):
         return None
+
+
+def _share_right(logits: Any, targets: Any) -> Any:
+    """Return the share of ``(clips, frames, classes)`` *logits* whose largest is that of the clip's class."""
+    best = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    return tf.reduce_mean(tf.cast(best == targets[:, tf.newaxis], tf.float32))
 
 
 def _describe(data: ExampleSet) -> str:

@@ -143,15 +143,19 @@ def test_young_sessions_keep_to_their_budget():
     st.lists(st.tuples(st.integers(0, 2), st.integers(1, 40)), min_size=1, max_size=5),
     st.integers(1, 20),
     st.integers(0, 99),
+    st.booleans(),
 )
-def test_any_cutting_into_calls_gives_the_same(parts, pieces, seed):
-    """One frame a call and many give the same answers, the same ages and the same states."""
+def test_any_cutting_into_calls_gives_the_same(parts, pieces, seed, restart_at_cuts):
+    """One frame a call and many give the same answers, ages and states, and step the model by as many frames."""
     frames = _clip(*parts, seed=seed)
-    model = BoundedStreamModel(MeanModel(), RULES, SIZE)
+    counted = MeanModel()
+    model = BoundedStreamModel(counted, RULES, SIZE, restart_at_cuts=restart_at_cuts)
 
     one, ages, states = _answers(model, frames)
+    steps, counted.steps = counted.steps, 0
     many, ages_of_many, states_of_many = _answers(model, frames, pieces)
 
+    assert counted.steps == steps
     np.testing.assert_array_equal(one, many)
     assert ages == ages_of_many
     _assert_same(states, states_of_many)

@@ -59,6 +59,27 @@ def test_without_augmentation_the_middle_is_taken_in_order():
     assert targets == [0, 1, 0]
 
 
+def test_a_clip_comes_after_the_frames_before_it():
+    """A short video goes round before the clip, which stays whole; a clip that is shorter still goes on with its last frame."""
+    examples = [Example(ramp(0, 12), "a"), Example(ramp(0, 8), "b")]
+    examples += [Example(ramp(0, 5), "a"), Example(ramp(5, 2), "b")]
+    spec = attrs.evolve(SPEC, lead_frames=6)
+    clips, _ = epoch(Batches(examples, LABELS, spec, batch_size=4))
+    assert clips == [
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+        [4, 5, 6, 7, 0, 1, 2, 3, 4, 5],
+        [4, 0, 1, 2, 3, 4, 0, 1, 2, 3],
+        [5, 6, 5, 6, 5, 6, 5, 6, 6, 6],
+    ]
+
+
+def test_files_go_round_too(files):
+    """The frames before the clip come from the file, at the rate of the model."""
+    spec = attrs.evolve(SPEC, lead_frames=8)
+    clips, _ = epoch(Batches(files[:1], LABELS, spec, batch_size=1))
+    assert clips == [[10, 12, 14, 16, 18, 0, 2, 4, 6, 8, 10, 12]]
+
+
 def test_batches_have_their_size_and_type():
     """The last one has what is left; clips are float32 from 0 to 1 at the size asked for."""
     examples = [Example(ramp(n, 4, (20, 30)), "a") for n in range(5)]

@@ -42,6 +42,8 @@ QUICK = Settings(
     augmentation=STILL,
 )
 
+LONG = attrs.evolve(QUICK, long_streams=True)
+
 # For what does not depend on the backbone: TensorFlow takes most of the time of a short training to build its steps, and
 # those of two layers take it a third.
 HEAD_ALONE = attrs.evolve(QUICK, freeze_backbone=True)
@@ -402,6 +404,70 @@ def test_the_loss_is_that_of_every_frame_weighed(network, tmp_path):
     assert result.history[0].loss == pytest.approx(expected, rel=1e-4)
 
 
+def test_half_of_long_streams_have_a_past(network, tmp_path):
+    """A clip is trained as a stream's beginning or after some of the frames before it, whose predictions do not count."""
+    rng = np.random.default_rng(0)
+    labels = ["wave", "jump", "wave", "jump"]
+    videos = [rng.integers(0, 256, (8, *SIZE, 3), np.uint8) for _ in labels]
+    data = ExampleSet(("jump", "wave"), tuple(map(Example, videos, labels)))
+    settings = attrs.evolve(
+        LONG, epochs=10, learning_rate=1e-12, freeze_backbone=True, dropout_rate=0
+    )
+
+    result = fine_tune(
+        network, data, tmp_path / "out", settings=settings, keep_head=True, fps=0.8
+    )
+
+    assert read_network_spec(result.path / NETWORK_NAME).clip_frames == 8
+    frames = np.stack(videos).astype(np.float32) / 255
+    targets = np.full((4, 5), 0.1 / 5)
+    targets[range(4), [LABELS.index(label) for label in labels]] += 0.9
+    expected = []
+    for lead in range(5):
+        logits = np.asarray(network.call_by_frame(frames[:, 4 - lead :]), np.float64)
+        log_shares = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        by_frame = -(log_shares * targets[:, np.newaxis]).sum(axis=-1)[:, lead:]
+        weights = np.minimum(np.arange(1, 5) + lead, 4)
+        expected.append((by_frame @ (weights / weights.sum())).mean())
+    losses = np.array([record.loss for record in result.history])
+    off = np.abs(losses[:, np.newaxis] - expected)
+    assert off.min(axis=1).max() < 1e-5
+    leads = off.argmin(axis=1)
+    assert 2 <= (leads == 0).sum() <= 8
+    assert len(set(leads)) > 2
+
+
+def test_long_streams_are_resumed_as_they_began(data, network, tmp_path):
+    """Killed in its second epoch and resumed, it ends with the same weights bit by bit, whatever came before each clip."""
+    settings = attrs.evolve(LONG, epochs=2)
+    fine_tune(network, data, tmp_path / "whole", settings=settings, fps=0.8)
+    steps = []
+
+    def kill(*step):
+        steps.append(step)
+        if len(steps) == 11:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fine_tune(
+            network, data, tmp_path / "out", settings=settings, fps=0.8, on_step=kill
+        )
+    result = fine_tune(
+        network, data, tmp_path / "out", settings=settings, fps=0.8, resume=True
+    )
+
+    assert [record.epoch for record in result.history] == [1, 2]
+    assert_same_training(tmp_path / "whole", tmp_path / "out")
+
+
+def test_only_streams_are_long(data, tmp_path):
+    """A base model sees a clip at once, and nothing before it; that it was asked to is said before anything is trained."""
+    network = small_network("base", labels=LABELS, frame_size=SIZE)
+    with pytest.raises(DataError, match="only a stream model sees long streams"):
+        fine_tune(network, data, tmp_path / "out", settings=LONG)
+    assert not (tmp_path / "out").exists()
+
+
 def test_known_classes_keep_their_weights(network, tmp_path):
     """A class that the model knows by name starts from what it knows: with no learning to speak of, its logits stay."""
     labels = ("jump", "sing")
@@ -535,6 +601,7 @@ def test_the_speed_of_a_training_is_told(capsys):
         ("epochs", 2.5, "a whole number, at least 1"),
         ("epochs", float("nan"), "a whole number, at least 1"),
         ("batch_size", True, "a whole number, at least 1"),
+        ("long_streams", 1, "True or False"),
         ("patience", 0, "a whole number, at least 1"),
         ("patience", "3", "a whole number, at least 1"),
         ("seed", -1, "a whole number, at least 0"),

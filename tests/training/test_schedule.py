@@ -51,6 +51,17 @@ def test_later_frames_count_more(num_frames):
     assert (weights > 0).all()
 
 
+@given(st.integers(1, 50), st.integers(0, 100))
+def test_frames_that_come_after_a_whole_clip_count_the_same(num_frames, before):
+    """Within a stream a frame counts as much as its place says, up to the length of a clip."""
+    weights = frame_weights(num_frames, first=before + 1)
+    stream = frame_weights(num_frames, last=before + num_frames)
+    part = stream[before:]
+    np.testing.assert_allclose(weights, part / part.sum(), rtol=1e-5)
+    assert len(stream) == before + num_frames
+    np.testing.assert_allclose(stream[num_frames:], stream[num_frames - 1], rtol=1e-6)
+
+
 @given(st.integers(1, 100_000))
 def test_statistics_average_over_a_tenth_of_a_short_training(num_steps):
     """What a batch norm keeps over a tenth of the training is little; a long training has the usual momentum."""
