@@ -113,10 +113,13 @@ def _load_with(monkeypatch, load):
 
 
 def _python_blocks(page):
+    """Return the blocks of Python of a page, each with the block of text that comes next to it, which it prints."""
     blocks = re.findall(
-        r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
+        r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?",
+        page.read_text("utf-8"),
+        re.MULTILINE | re.DOTALL,
     )
-    return [block for block in blocks if ">>>" not in block]
+    return [(code, printed) for code, printed in blocks if ">>>" not in code]
 
 
 @pytest.mark.parametrize(
@@ -125,8 +128,8 @@ def _python_blocks(page):
     ids=lambda page: page.name,
 )
 @pytest.mark.usefixtures("clip_folder")
-def test_python_on_a_page_runs(page, monkeypatch):
-    """The Python of a page runs from top to bottom as it stands."""
+def test_python_on_a_page_runs(page, monkeypatch, capsys):
+    """The Python of a page runs from top to bottom as it stands, and prints what stands below it."""
 
     def load(source, mode, **options):
         if source == "demo":
@@ -135,8 +138,11 @@ def test_python_on_a_page_runs(page, monkeypatch):
 
     _load_with(monkeypatch, load)
     namespace = {"__name__": page.stem}
-    for block in _python_blocks(page):
-        exec(compile(block, str(page), "exec"), namespace)  # noqa: S102 - our own page
+    for code, printed in _python_blocks(page):
+        capsys.readouterr()
+        exec(compile(code, str(page), "exec"), namespace)  # noqa: S102 - our own page
+        if printed:
+            assert capsys.readouterr().out == printed
 
 
 @pytest.fixture(scope="module")
