@@ -1,6 +1,8 @@
 """What the README, the pages and the examples show is run; what they promise about files is true."""
 
+import inspect
 import os
+import pkgutil
 import re
 import runpy
 import shlex
@@ -12,9 +14,15 @@ import attrs
 import numpy as np
 import pytest
 
-from movinet_lite import engines, kinetics_600_labels, write_video
+from movinet_lite import (
+    StreamingClassifier,
+    engines,
+    kinetics_600_labels,
+    write_video,
+)
 from movinet_lite.cli.program import make_parser
 from movinet_lite.engines.base import ModelInfo
+from movinet_lite.testing import FakeStreamModel
 from tests.saved_models import (
     COLOURS,
     write_base_saved_model,
@@ -269,3 +277,37 @@ def test_the_picture_of_the_package_is_true():
     folders = {path.parent.name for path in package.glob("*/__init__.py")}
 
     assert shown | {"__main__.py"} == modules | folders
+
+
+def test_the_way_of_a_frame_is_true(clip_folder):
+    """A frame passes what the page on the design lists, in this order, on its way from a file to a prediction."""
+    page = (ROOT / "docs" / "design.md").read_text("utf-8")
+    steps = [
+        pkgutil.resolve_name(name)
+        for name in re.findall(
+            r"^\d\. `([\w.]+)`",
+            page.replace("`StreamModel", "`movinet_lite.testing.FakeStreamModel"),
+            re.MULTILINE,
+        )
+    ]
+    # What makes a value is written by attrs: of a class counts whatever is called in its module.
+    places = [
+        inspect.getsourcefile(step) if inspect.isclass(step) else step.__code__
+        for step in steps
+    ]
+    passed: list[object] = []
+
+    def note(frame, event, _):
+        if event == "call":
+            passed.extend((frame.f_code, frame.f_code.co_filename))
+
+    session = StreamingClassifier(FakeStreamModel(), horizon_s=None)
+    sys.setprofile(note)
+    try:
+        session.predict_video(clip_folder / "clip.mp4")
+    finally:
+        sys.setprofile(None)
+
+    assert len(steps) == 7
+    first = [passed.index(place) for place in places]
+    assert first == sorted(first)
