@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from movinet_lite.hub.handles import DEMO_NAME
 from movinet_lite.predictions import Prediction, Ranking
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "as_dicts",
     "clock",
     "complain",
+    "loading",
     "print_json",
     "print_table",
     "progress_bar",
@@ -53,6 +55,19 @@ def complain(kind: str, message: object) -> None:
             break_on_hyphens=False,
         )
     print(text, file=sys.stderr, flush=True)
+
+
+def loading(model: str) -> str:
+    """Return that a model is being loaded, and why that may take long.
+
+    Example:
+        >>> loading("a2"), loading("a2.tflite")
+        ('loading a2 (compiled the first time: about a minute)', 'loading a2.tflite')
+    """
+    is_compiled = model.endswith(".tflite") or model.lower() == DEMO_NAME
+    return f"loading {model}" + (
+        "" if is_compiled else " (compiled the first time: about a minute)"
+    )
 
 
 def to_json(**values: Any) -> str:

@@ -26,6 +26,7 @@ from movinet_lite.cli.output import (
     INTERRUPTED,
     PROGRAM,
     complain,
+    loading,
     print_json,
 )
 from movinet_lite.cli.training_bar import WorkBar, work_bar
@@ -481,7 +482,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         raise UsageError(f"there are no videos in the part {args.part!r}")
     load = StreamingClassifier.load if args.mode == "stream" else BaseClassifier.load
     with work_bar() as bar:
-        bar.show(f"loading {args.model} (longest the first time)")
+        bar.show(loading(args.model))
         classifier: StreamingClassifier | BaseClassifier = load(
             args.model,
             fps=args.fps,
@@ -493,7 +494,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         )
         if args.fit is None:
             classifier = with_evaluation_fit(classifier)
-        bar.show("evaluating", 0, len(examples))
+        bar.show("the first video")
         found = evaluate(
             classifier,
             examples,

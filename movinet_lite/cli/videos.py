@@ -25,7 +25,7 @@ from movinet_lite.cli.arguments import (
     seconds,
     threads,
 )
-from movinet_lite.cli.output import FAILED, complain, progress_bar
+from movinet_lite.cli.output import FAILED, complain, loading, progress_bar
 from movinet_lite.engines import Engine, Provider
 from movinet_lite.errors import ArrayError, SessionError, VideoError
 from movinet_lite.labels import kinetics_600_labels, load_labels
@@ -244,7 +244,7 @@ def _horizon(text: str) -> float | str | None:
 def load_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options of a command as those of ``load``, and say that a model is being loaded."""
     if sys.stderr.isatty():
-        print(f"loading {args.model} ...", file=sys.stderr)
+        print(f"{loading(args.model)} ...", file=sys.stderr, flush=True)
     return {
         "labels": args.labels,
         "engine": args.engine,

@@ -222,6 +222,12 @@ def open_to_compile(
         ConversionError: If it runs as it is alone: a base model with the weights of a stream model.
         ModelError: If it cannot be read, or is not of this *mode*.
     """
+    if mode == "base" and path.is_dir() and _is_causal_for_clips(path):
+        # Said before TensorFlow loads it, which takes long, and which whoever runs it as it is does again.
+        raise ConversionError(
+            f"{source}: a base model to compile must have the weights of a base model; these are of a causal model "
+            "that was saved to take whole clips (StreamingClassifier runs it compiled, frame by frame)"
+        )
     model = _run_signatures(path, mode, source, None, labels)
     if model is None:
         network = open_network(
@@ -233,11 +239,6 @@ def open_to_compile(
             functions=functions,
         )
         return as_model(network, source), network
-    if mode == "base" and _has_stream_weights(path):
-        raise ConversionError(
-            f"{source}: a base model to compile must have the weights of a base model; these are of a causal model "
-            "that was saved to take whole clips (StreamingClassifier runs it compiled, frame by frame)"
-        )
     network = open_network(
         path, mode, source, labels=labels, frame_size=frame_size, loaded=model.module
     )
@@ -255,19 +256,19 @@ def _run_signatures(
     if not path.is_dir():
         return None
     check_form(path, mode, source)
-    from movinet_lite.network.signatures import takes_whole_clips
-
-    if mode == "stream" and takes_whole_clips(path) and _has_stream_weights(path):
+    if mode == "stream" and _is_causal_for_clips(path):
         return None
     return load_saved_model(path, mode, threads=threads, source=source, labels=labels)
 
 
-def _has_stream_weights(path: Path) -> bool:
-    """Return whether a SavedModel that takes whole clips is causal, so that its weights step frame by frame as well."""
-    from movinet_lite.network.sources import read_source
-    from movinet_lite.network.weights import recognise
+def _is_causal_for_clips(path: Path) -> bool:
+    """Return whether a SavedModel takes whole clips and is causal, so that its weights step frame by frame as well."""
+    with quiet_start():
+        from movinet_lite.network.signatures import takes_whole_clips
+        from movinet_lite.network.sources import read_source
+        from movinet_lite.network.weights import recognise
 
     try:
-        return recognise(read_source(path)).mode == "stream"
+        return takes_whole_clips(path) and recognise(read_source(path)).mode == "stream"
     except ModelError:
         return False

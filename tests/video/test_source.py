@@ -135,6 +135,33 @@ def test_damage_can_be_skipped(tmp_path, kind):
     assert len(load_clip(path, skip_damage=True)) == len(numbers)
 
 
+def test_lost_packets_can_be_skipped(tmp_path):
+    """A recording from the air whose packets are lost in the middle ends there, or goes on behind them if asked to."""
+    path = tmp_path / "clip.ts"
+    with av.open(path, "w") as file:
+        options = {"g": "10", "bf": "0", "crf": "10"}
+        stream = file.add_stream("libx264", rate=10, options=options)
+        stream.height, stream.width, stream.pix_fmt = 32, 48, "yuv420p"
+        for number in range(60):
+            frame = av.VideoFrame.from_ndarray(picture_of(number), "rgb24")
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    with av.open(path) as file:
+        start = [packet.pos for packet in file.demux(video=0) if packet.size][25]
+    assert start is not None
+    data = path.read_bytes()
+    path.write_bytes(data[:start] + data[start + 188 :])  # one packet of MPEG-TS
+
+    with pytest.raises(VideoError, match="damaged or was cut short"):
+        load_clip(path)
+    with read_frames(path, skip_damage=True) as reader:
+        numbers = [number_in(frame.pixels) for frame in reader]
+
+    assert numbers[:20] == [*range(20)]
+    assert numbers[-29:] == [*range(31, 60)]
+    assert reader.damage
+
+
 @pytest.mark.parametrize("kind", ["mp4", "avi"])
 def test_a_cut_file_can_be_read_to_the_cut_without_an_error(tmp_path, kind):
     """With skip_damage, the end of a cut file is its end, and the reader says what is missing."""
