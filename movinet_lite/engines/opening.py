@@ -263,10 +263,9 @@ def _run_signatures(
 
 def _is_causal_for_clips(path: Path) -> bool:
     """Return whether a SavedModel takes whole clips and is causal, so that its weights step frame by frame as well."""
-    with quiet_start():
-        from movinet_lite.network.signatures import takes_whole_clips
-        from movinet_lite.network.sources import read_source
-        from movinet_lite.network.weights import recognise
+    from movinet_lite.network.signatures import takes_whole_clips
+    from movinet_lite.network.sources import read_source
+    from movinet_lite.network.weights import recognise
 
     try:
         return takes_whole_clips(path) and recognise(read_source(path)).mode == "stream"

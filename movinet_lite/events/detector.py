@@ -16,6 +16,7 @@ from movinet_lite.events.scored import as_scores, as_times
 from movinet_lite.events.settings import (
     DetectorSettings,
     Thresholds,
+    check_not_background,
     load_settings,
     save_settings,
 )
@@ -36,6 +37,8 @@ class EventDetector:
     4. An event that has lasted *max_duration_s* ends, and another begins if the label is still on.
     5. After a confirmed event, its label cannot come on for *cooldown_s*.
     6. Onset and offset are moved back by *delay_s*, and then apart by *pad_s* each.
+
+    The class that a model has for "nothing of these" (`Prediction.background`) makes no event.
 
     A detector holds the state of one stream; `fresh` gives one for another stream. Its settings never change. What it
     stores does not grow, however long the stream.
@@ -172,7 +175,7 @@ class EventDetector:
         Raises:
             ArrayError: If the prediction has no time.
             LabelsError: If it has other labels than the first one, or a label of the settings is not among them; the
-                message offers the nearest ones.
+                message offers the nearest ones. Also if the settings name the background as a label to find.
             SessionError: If its time lies before that of the prediction before. After any of these, the detector is as
                 it was.
         """
@@ -184,7 +187,7 @@ class EventDetector:
             )
         if not math.isfinite(time_s):
             raise ArrayError(f"times must be numbers of seconds; got {time_s}")
-        states = self._states_for(prediction.labels)
+        states = self._states_for(prediction)
         if states.last_s is not None and time_s < states.last_s:
             raise SessionError(
                 f"times must not run backwards; got {time_s:g} s after {states.last_s:g} s "
@@ -210,7 +213,12 @@ class EventDetector:
         self._start(self._settings)
 
     def detect(
-        self, scores: ArrayLike, times_s: ArrayLike, labels: Sequence[str]
+        self,
+        scores: ArrayLike,
+        times_s: ArrayLike,
+        labels: Sequence[str],
+        *,
+        background: str | None = None,
     ) -> tuple[Event, ...]:
         """Return the events in the scores of a whole recording.
 
@@ -220,6 +228,7 @@ class EventDetector:
             scores: ``(frames, classes)``, 0 to 1.
             times_s: ``(frames,)``, when each frame is shown, in seconds, in order.
             labels: The name of each class.
+            background: The label for "nothing of these", which makes no event; `None` if there is none.
 
         Returns:
             The events that ended, in the order of their onsets; of equal onsets, the one that ended first.
@@ -230,15 +239,16 @@ class EventDetector:
         """
         rows = as_scores(scores)
         times = as_times(times_s, len(rows)).tolist()
-        states = self._new_states(check_labels(labels, rows.shape[1]))
+        states = self._new_states(check_labels(labels, rows.shape[1]), background)
         changes: list[Event] = []
         for row, time_s in zip(rows, times, strict=True):
             changes += states.advance(row, time_s)
         return _ended([*changes, *states.close()])
 
-    def _states_for(self, labels: tuple[str, ...]) -> Hysteresis:
+    def _states_for(self, prediction: Prediction) -> Hysteresis:
+        labels = prediction.labels
         if self._states is None:
-            self._states = self._new_states(labels)
+            self._states = self._new_states(labels, prediction.background)
             self._labels = labels
         elif labels is not self._labels and labels != self._labels:
             raise LabelsError(
@@ -247,15 +257,21 @@ class EventDetector:
             )
         return self._states
 
-    def _new_states(self, labels: tuple[str, ...]) -> Hysteresis:
+    def _new_states(
+        self, labels: tuple[str, ...], background: str | None
+    ) -> Hysteresis:
         settings = self._settings
         label_indices(settings.thresholds, labels)
+        if background is not None:
+            check_not_background(settings, background)
         pairs = np.array([settings.thresholds_of(label) for label in labels])
         enter: NDArray[np.float32] = pairs[:, 0].astype(np.float32)
         if settings.labels is not None:
             ignored = np.ones(len(labels), bool)
             ignored[list(label_indices(settings.labels, labels))] = False
             enter[ignored] = np.inf
+        if background is not None:
+            enter[list(label_indices([background], labels))] = np.inf
         leave: NDArray[np.float32] = pairs[:, 1].astype(np.float32)
         return Hysteresis(labels, enter, leave, settings.timing)
 

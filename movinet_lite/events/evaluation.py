@@ -162,7 +162,7 @@ def evaluate_events(
 ) -> EventEvaluation:
     """Return how well the events that a detector finds agree with the annotations.
 
-    Annotations of labels that the detector may not find (its *labels*) are left out.
+    Annotations of labels that the detector may not find (its *labels*) are left out, and of the background.
 
     Args:
         videos: Scores and annotations of each video, by its name.
@@ -188,18 +188,24 @@ def evaluate_events(
         raise DataError("there must be at least one collar; got none")
     detector = EventDetector() if detector is None else detector
     allowed = detector.settings.labels
-    if allowed is not None:
-        videos = {
-            name: attrs.evolve(
-                video,
-                annotations=[one for one in video.annotations if one.label in allowed],
-            )
-            for name, video in videos.items()
-        }
+    videos = {
+        name: attrs.evolve(
+            video,
+            annotations=[
+                one
+                for one in video.annotations
+                if one.label != video.background
+                and (allowed is None or one.label in allowed)
+            ],
+        )
+        for name, video in videos.items()
+    }
     by_frame = frame_map(videos, labels)  # checks the videos and the labels
     truth = {name: video.annotations for name, video in videos.items()}
     found = {
-        name: detector.detect(video.scores, video.times_s, labels)
+        name: detector.detect(
+            video.scores, video.times_s, labels, background=video.background
+        )
         for name, video in videos.items()
     }
     return EventEvaluation(

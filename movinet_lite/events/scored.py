@@ -89,6 +89,7 @@ class ScoredVideo:
         times_s: ``(frames,)`` float64: when each frame is shown, in seconds, in order.
         scores: ``(frames, classes)`` float32, 0 to 1.
         annotations: What happened, in any order.
+        background: The label for "nothing of these", which makes no event; `None` if the model has none.
 
     Raises:
         ArrayError: If the arrays are something else.
@@ -101,6 +102,7 @@ class ScoredVideo:
     times_s: NDArray[np.float64] = attrs.field(converter=np.asarray)
     scores: NDArray[np.float32] = attrs.field(converter=as_scores)
     annotations: tuple[Annotation, ...] = attrs.field(default=(), converter=_as_tuple)
+    background: str | None = None
 
     def __attrs_post_init__(self) -> None:
         times = as_times(self.times_s, len(self.scores))
@@ -123,6 +125,7 @@ class ScoredVideo:
         """
         times_s: list[float] = []
         scores: list[NDArray[np.float32]] = []
+        background: str | None = None
         for prediction in predictions:
             if prediction.time_s is None:
                 raise ArrayError(
@@ -131,9 +134,23 @@ class ScoredVideo:
                 )
             times_s.append(prediction.time_s)
             scores.append(prediction.scores)
+            background = prediction.background
         if not scores:
             raise ArrayError("a video must have at least one frame; got none")
-        return cls(np.array(times_s), np.stack(scores), tuple(annotations))
+        return cls(np.array(times_s), np.stack(scores), tuple(annotations), background)
+
+    def without_background(self, labels: Sequence[str]) -> ScoredVideo:
+        """Return the video with nothing annotated as background, and scores of 0 for it.
+
+        Args:
+            labels: The name of each class.
+        """
+        if self.background is None:
+            return self
+        scores = self.scores.copy()
+        scores[:, list(label_indices([self.background], labels))] = 0
+        spans = [span for span in self.annotations if span.label != self.background]
+        return attrs.evolve(self, scores=scores, annotations=spans, background=None)
 
     @property
     def num_frames(self) -> int:

@@ -17,7 +17,13 @@ from movinet_lite.events.files import read_text, write_text
 from movinet_lite.events.hysteresis import Timing
 from movinet_lite.labels import as_names, check_labels, label_indices
 
-__all__ = ["DetectorSettings", "Thresholds", "load_settings", "save_settings"]
+__all__ = [
+    "DetectorSettings",
+    "Thresholds",
+    "check_not_background",
+    "load_settings",
+    "save_settings",
+]
 
 Thresholds: TypeAlias = tuple[float, float]
 """*enter* and *leave* of one label."""
@@ -141,6 +147,18 @@ class DetectorSettings:
         """Return *enter* and *leave* of a label."""
         assert self.leave is not None  # noqa: S101 - set above, where None was given
         return self.thresholds.get(label, (self.enter, self.leave))
+
+
+def check_not_background(settings: DetectorSettings, background: str) -> None:
+    """Refuse settings that name the class for "nothing of these".
+
+    Raises:
+        LabelsError: If they do.
+    """
+    if background in (settings.labels or ()) or background in settings.thresholds:
+        raise LabelsError(
+            f'{background!r} is the class for "nothing of these" and makes no event; leave it out of labels and thresholds'
+        )
 
 
 def save_settings(settings: DetectorSettings, path: str | Path) -> None:

@@ -18,7 +18,7 @@ from movinet_lite.events.metrics.event_based import event_f1
 from movinet_lite.events.metrics.segment_based import segment_f1
 from movinet_lite.events.metrics.temporal_map import temporal_map
 from movinet_lite.events.scored import ScoredVideo, check_scored
-from movinet_lite.events.settings import DetectorSettings
+from movinet_lite.events.settings import DetectorSettings, check_not_background
 
 __all__ = ["METRICS", "FoldResult", "TuningResult", "tune_events"]
 
@@ -143,6 +143,10 @@ def tune_events(
     """
     check_scored(videos, labels)
     first = EventDetector().settings if start is None else start.settings
+    for video in videos.values():
+        if video.background is not None:
+            check_not_background(first, video.background)
+    videos = {name: video.without_background(labels) for name, video in videos.items()}
     if sum(bool(video.annotations) for video in videos.values()) < 2:
         raise DataError(
             "at least two videos must have something annotated, to choose on one and judge on the other"
