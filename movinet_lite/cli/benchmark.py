@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 
@@ -18,6 +18,7 @@ from movinet_lite.cli.arguments import (
     threads,
 )
 from movinet_lite.cli.output import print_json
+from movinet_lite.video.decoding import Quality
 
 __all__ = ["add_commands"]
 
@@ -34,6 +35,7 @@ def add_commands(commands: Any) -> None:
             "benchmark --stream a0 --base a0",
             "benchmark --stream a2 --threads 1 --stock-tflite a2.tflite",
             "benchmark --stream a0 --endurance 100000",
+            "benchmark --stream a0 --pipeline clip.mp4",
         ),
     )
     parser.add_argument("--stream", metavar="MODEL", help="the stream model")
@@ -78,6 +80,19 @@ def add_commands(commands: Any) -> None:
         metavar="VARIANT",
         help="in place of all else, train a network of this variant, a0 say, and tell how many clips a second it takes",
     )
+    parser.add_argument(
+        "--pipeline",
+        type=Path,
+        metavar="FILE",
+        help="in place of all else, go through this video with the stream model, and tell where the CPU time goes: "
+        "demux, decode, scale, infer, rest",
+    )
+    parser.add_argument(
+        "--quality",
+        choices=get_args(Quality),
+        default="exact",
+        help="how --pipeline decodes (default: %(default)s)",
+    )
     add_offline(parser)
     add_json(parser)
 
@@ -88,6 +103,8 @@ def _benchmark(args: argparse.Namespace) -> int:
         return _step_for_long(args)
     if args.training is not None:
         return _train(args)
+    if args.pipeline is not None:
+        return _measure_pipeline(args)
     from movinet_lite.benchmark.measuring import benchmark
 
     if sys.stderr.isatty():
@@ -131,4 +148,24 @@ def _train(args: argparse.Namespace) -> int:
         print_json(**attrs.asdict(speed))
     else:
         print(speed.to_text())
+    return 0
+
+
+def _measure_pipeline(args: argparse.Namespace) -> int:
+    """Go through a video."""
+    from movinet_lite.benchmark.pipeline import measure_pipeline
+
+    if args.stream is None:
+        raise UsageError("--pipeline needs --stream MODEL")
+    cost = measure_pipeline(
+        args.pipeline,
+        args.stream,
+        threads=args.threads,
+        quality=args.quality,
+        offline=args.offline,
+    )
+    if args.json:
+        print_json(**attrs.asdict(cost))
+    else:
+        print(cost.to_text())
     return 0

@@ -55,6 +55,7 @@ __all__ = [
     "load_clip",
     "read_frames",
     "read_video_info",
+    "sampled_pictures",
     "write_video",
 ]
 
@@ -320,7 +321,7 @@ def _choose(
 ) -> Iterator[tuple[float, Picture]]:
     """Yield the pictures to give, each with its time."""
     if fps is not None:
-        yield from _sample(decoder, fps, start_s, end_s)
+        yield from sampled_pictures(decoder, Samples(fps, start_s, end_s))
         return
     tolerance_s = decoder.tolerance_s
     for time_s, _, picture in decoder.frames(start_s):
@@ -330,10 +331,16 @@ def _choose(
             yield time_s, picture
 
 
-def _sample(
-    decoder: VideoDecoder, fps: float, start_s: float, end_s: float | None
+def sampled_pictures(
+    decoder: VideoDecoder, samples: Samples
 ) -> Iterator[tuple[float, Picture]]:
-    """Yield the picture shown at each sampled time; decode the file whole if not all of them were decoded."""
+    """Yield the picture shown at each sampled time; decode the file whole if a picture is left out wrongly.
+
+    Args:
+        decoder: Made with the same *samples*, or with none.
+        samples: The times.
+    """
+    fps, start_s, end_s = samples.fps, samples.start_s, samples.end_s
 
     def shown() -> Iterator[tuple[float, Picture]]:
         frames = _limit_repeats(decoder, decoder.frames(start_s), fps, start_s, end_s)
