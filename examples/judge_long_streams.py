@@ -29,6 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drawn_figures import DEMO_ACTIONS, render_clip
+from drawn_figures.actions import draw_motion
+from drawn_figures.figures import render_scene
+from drawn_figures.long_streams import PAUSE
+from drawn_figures.scene import draw_scene
 from movinet_lite import (
     ModelInfo,
     Prediction,
@@ -175,6 +179,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--horizon", type=float, nargs="*", default=[])
     parser.add_argument("--ways", nargs="*", help="which of those printed to measure")
     parser.add_argument("--pairs", type=int, default=24)
+    parser.add_argument(
+        "--one-scene", action="store_true", help="pairs of one person in one room"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--video", action="append", metavar="FILE=LABEL", default=[])
     parser.add_argument("--minutes", type=float, default=10.0)
@@ -209,11 +216,11 @@ def judge_pairs(args: argparse.Namespace) -> None:
         f"{'history':>8} {'way':>12} {'steady':>7} {'switch':>7} {'latency':>8} {'cost':>6} {'trials':>7}"
     )
     for history in args.history:
-        trials = (
-            video_pairs(loaded, args.video, history)
-            if args.video
-            else drawn_pairs(args.pairs, args.seed, history)
-        )
+        if args.video:
+            trials = video_pairs(loaded, args.video, history)
+        else:
+            draw = pairs_in_one_scene if args.one_scene else drawn_pairs
+            trials = draw(args.pairs, args.seed, history)
         found: dict[str, list[tuple[float, float, float, float]]] = {}
         for trial in trials:
             for way in make_ways(args):
@@ -266,6 +273,29 @@ def drawn_pairs(pairs: int, seed: int, history: int) -> Iterator[list[Part]]:
             Part(render_clip(first, seed=seeds[0], num_frames=history), first),
             Part(render_clip(second, seed=seeds[1], num_frames=AFTER), second),
         ]
+
+
+def pairs_in_one_scene(pairs: int, seed: int, history: int) -> Iterator[list[Part]]:
+    """Yield trials in which one person in one room, seen by one camera, begins something else: there is no cut."""
+    rng = np.random.default_rng(seed)
+    moving = [action for action in DEMO_ACTIONS if action != PAUSE]
+    number = 0
+    while number < pairs:
+        labels = list(map(str, rng.choice(moving, 2, replace=False)))
+        scene_seed = 6_500_000 + 1000 * seed + number
+        before = draw_scene(labels[0], seed=scene_seed)
+        motion = draw_motion(labels[1], before.body, np.random.default_rng(scene_seed))
+        if motion.on_floor != before.motion.on_floor:
+            continue
+        after = attrs.evolve(before, motion=motion)
+        noise = np.random.default_rng(scene_seed)
+        total = history + AFTER  # the camera pans on from where it was
+        clips = (
+            render_scene(before, noise, num_frames=history, fps=5.0),
+            render_scene(after, noise, num_frames=total, fps=5.0)[history:],
+        )
+        yield list(map(Part, clips, labels))
+        number += 1
 
 
 def video_pairs(

@@ -161,6 +161,30 @@ def test_any_cutting_into_calls_gives_the_same(parts, pieces, seed, restart_at_c
     _assert_same(states, states_of_many)
 
 
+@pytest.mark.slow
+def test_a_stream_may_never_end():
+    """After 20,000 frames it takes no more memory than after 1,000, looks back as far, and is right as often."""
+    rng = np.random.default_rng(0)
+    model = BoundedStreamModel(MeanModel(), RULES, SIZE)
+    states = model.init_states(SIZE)
+    sizes, right = [], []
+    colour = 0
+    while len(right) < 20_000:
+        colour = (colour + int(rng.integers(1, 3))) % 3
+        part = _clip((colour, int(rng.integers(20, 300))), seed=len(right))
+        for frame in part:
+            logits, ages, states = model.advance(frame[np.newaxis], states)
+            right.append(logits.argmax() == colour)
+            assert ages[0] <= 2 * RULES.horizon + RULES.life
+        young = {name for name in states if name.startswith("young/")}
+        sizes.append(sum(states[name].nbytes for name in states if name not in young))
+
+    late = len(sizes) // 10
+    assert set(sizes[late:]) == {sizes[late]}
+    assert np.mean(right[:2000]) >= 0.95
+    assert np.mean(right[-2000:]) >= 0.95
+
+
 def _assert_same(states, others):
     assert list(states) == list(others)
     for name in states:
