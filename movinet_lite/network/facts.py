@@ -9,6 +9,7 @@ import attrs
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import ModelError
+from movinet_lite.network.padding import Padding
 from movinet_lite.network.variants import Mode
 
 __all__ = ["TRANSFORMER_WINDOW", "ModelFacts", "NetworkFacts", "TransformerFacts"]
@@ -112,6 +113,7 @@ class NetworkFacts(ModelFacts):
         fps: The frames per second it was trained on.
         positional_encoding: Whether the squeeze is told the position in time.
         transformer: The transformer over the embeddings of frames; `None` for the hidden layer of the published models.
+        padding: How its convolutions of stride 2 treat the edge of a frame, a property of the weights.
     """
 
     variant: str
@@ -121,6 +123,7 @@ class NetworkFacts(ModelFacts):
     transformer: TransformerFacts | None = attrs.field(
         default=None, converter=_as_transformer
     )
+    padding: Padding = "same"
 
     @property
     def layer_mode(self) -> Mode:

@@ -187,6 +187,7 @@ def import_weights(
         gate=candidates[0][1],
         activation=candidates[0][0],
         positional_encoding=found.positional_encoding,
+        padding="same" if facts is None else facts.padding,
         labels=labels,
         frame_size=frame_size,
         fps=fps,
