@@ -71,7 +71,7 @@ class FakeStreamModel(_FakeModel):
 
     Attributes:
         info: What the model says of itself.
-        calls: How often `step` was called.
+        calls: How often `step` or `predict` was called.
 
     Example:
         >>> import numpy as np
@@ -120,16 +120,8 @@ class FakeClipModel(_FakeModel):
     """A base model whose logits depend on every frame of the clip and on their order.
 
     The first three logits are the sums of the mean red, green and blue (0 to 1) of the frames, each times the number of
-    the frame, from 1; the other three their means over the clip.
-
-    Args:
-        labels: Six names of classes; `None` for a model that does not know them.
-        frame_size: The ``(height, width)`` that it says it was trained on.
-        fps: The frames per second that it says it was trained on.
-
-    Attributes:
-        info: What the model says of itself.
-        calls: How often `predict` was called.
+    the frame, from 1; the other three their means over the clip. The arguments and attributes are those of
+    `FakeStreamModel`.
 
     Example:
         >>> import numpy as np

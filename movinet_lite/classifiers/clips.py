@@ -135,12 +135,12 @@ class BaseClassifier(Session):
             scaler.scale_into(as_frame(frame), room[num_frames % length])
             num_frames += 1
             if num_frames % length == 0:
-                total += self._predict_prepared(room).probabilities * np.float64(length)
+                total += self._predict_prepared(room).scores * np.float64(length)
         if not num_frames:
             raise ArrayError("a video must have at least one frame; got none")
         if rest := num_frames % length:
             last = np.roll(room, -rest, axis=0) if num_frames > length else room[:rest]
-            total += self._predict_prepared(last).probabilities * np.float64(rest)
+            total += self._predict_prepared(last).scores * np.float64(rest)
         with np.errstate(divide="ignore"):  # a class that is nowhere possible
             return Prediction(np.log(total / num_frames), self._labels)
 

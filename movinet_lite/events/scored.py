@@ -130,7 +130,7 @@ class ScoredVideo:
                     "(step through the frames of read_frames, or call step(frame, time_s=...))"
                 )
             times_s.append(prediction.time_s)
-            scores.append(prediction.probabilities)
+            scores.append(prediction.scores)
         if not scores:
             raise ArrayError("a video must have at least one frame; got none")
         return cls(np.array(times_s), np.stack(scores), tuple(annotations))
