@@ -43,6 +43,7 @@ from movinet_lite.network.agreement import (
     probe_clip,
 )
 from movinet_lite.network.litert_file import read_litert_info
+from movinet_lite.network.pytorch.recognition import repeat_warning
 from movinet_lite.network.spec import Functions, assumption_of, read_facts
 from movinet_lite.network.variants import Mode, Variant
 
@@ -200,6 +201,7 @@ def _repeat_assumption(entry: Path, job: _Job) -> None:
             job.source, str(note.get("activation")), str(note.get("gate"))
         )
         warnings.warn(message, UserWarning, stacklevel=4)
+    repeat_warning(job.path, job.source, stacklevel=4)
 
 
 def _is_whole(entry: Path) -> bool:

@@ -5,10 +5,14 @@ module          what it holds
 ==============  ==================================================================================================
 `model`         `build_movinet`: a MoViNet in Keras 3; `replace_head`, `fold`
 `layers`        the parts it is made of
+`transformer`   the head of models trained with GRW-smoothing
+`padding`       how convolutions treat the edge of a frame (no TensorFlow)
+`facts`         the facts of a model, declared once (no TensorFlow)
 `spec`          what a network is, apart from its weights (no TensorFlow)
 `states`        the states of streams, and their published layout (no TensorFlow)
 `memories`      how a forward step reads and writes them
 `weights`       import weights from a SavedModel or a checkpoint
+`pytorch`       import weights of PyTorch
 `sources`       what stands in a SavedModel or a checkpoint
 `signatures`    load a SavedModel for its signatures alone
 `probes`        run a SavedModel on a short clip

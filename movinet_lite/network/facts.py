@@ -10,6 +10,7 @@ import attrs
 
 from movinet_lite.arrays import FrameSize, as_number
 from movinet_lite.errors import ModelError
+from movinet_lite.network.padding import Padding
 from movinet_lite.network.variants import Mode
 from movinet_lite.video.scaling import Fit
 
@@ -147,6 +148,7 @@ class NetworkFacts(ModelFacts):
         fps: The frames per second it was trained on.
         positional_encoding: Whether the squeeze is told the position in time.
         transformer: The transformer over the embeddings of frames; `None` for the hidden layer of the published models.
+        padding: How its convolutions of stride 2 treat the edge of a frame, a property of the weights.
     """
 
     variant: str
@@ -156,6 +158,7 @@ class NetworkFacts(ModelFacts):
     transformer: TransformerFacts | None = attrs.field(
         default=None, converter=_as_transformer
     )
+    padding: Padding = "same"
 
     @property
     def layer_mode(self) -> Mode:

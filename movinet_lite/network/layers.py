@@ -27,6 +27,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from movinet_lite.network.padding import LayerPadding
 from movinet_lite.network.spec import Activation, Gate
 from movinet_lite.network.tensorflow import keras, tf
 from movinet_lite.network.variants import LayerSpec, Mode
@@ -226,23 +227,32 @@ Convolve: TypeAlias = Callable[[Tensor, Tensor, Timeline], Tensor]
 """From (rows, kernel, timeline) to rows."""
 
 
-def convolve_over_space(stride: int) -> Convolve:
+def convolve_over_space(stride: int, padded: int | None = None) -> Convolve:
     """Return the convolution with a kernel ``(height, width, in, out)``, or with one of time 1 before these axes."""
 
     def convolve(x: Tensor, kernel: Tensor, _: Timeline) -> Tensor:
         kernel = kernel[0] if len(kernel.shape) == 5 else kernel
-        return tf.nn.conv2d(x, kernel, stride, "SAME")
+        return tf.nn.conv2d(*_pad(x, padded, kernel, stride))
 
     return convolve
 
 
-def convolve_channels_over_space(stride: int) -> Convolve:
+def convolve_channels_over_space(stride: int, padded: int | None = None) -> Convolve:
     """Return the depthwise convolution with a kernel ``(height, width, channels, 1)``."""
 
     def convolve(x: Tensor, kernel: Tensor, _: Timeline) -> Tensor:
-        return tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], "SAME")
+        strides = [1, stride, stride, 1]
+        return tf.nn.depthwise_conv2d(*_pad(x, padded, kernel, strides))
 
     return convolve
+
+
+def _pad(x: Tensor, padded: int | None, *between: Any) -> tuple[Any, ...]:
+    """Return *x*, padded by so many pixels on each side, then *between*, then what TensorFlow shall pad besides."""
+    if padded is None:
+        return (x, *between, "SAME")
+    sides = [padded, padded]
+    return (tf.pad(x, [[0, 0], sides, sides, [0, 0]]), *between, "VALID")
 
 
 def convolve_channels_over_time(window: Tensor, kernel: Tensor, _: Timeline) -> Tensor:
@@ -260,7 +270,9 @@ def convolve_channels_over_time(window: Tensor, kernel: Tensor, _: Timeline) -> 
     return tf.nn.depthwise_conv2d(window, kernel, [1, 1, 1, 1], "VALID")
 
 
-def convolve_channels_over_space_and_time(stride: int) -> Convolve:
+def convolve_channels_over_space_and_time(
+    stride: int, padded: int | None = None
+) -> Convolve:
     """Return the depthwise 3-D convolution, zero-padded, with a kernel ``(k, height, width, 1, channels)``, k odd.
 
     It is computed as a sum of 2-D ones: each slice of the kernel in time is a 2-D convolution of all frames, whose
@@ -272,7 +284,7 @@ def convolve_channels_over_space_and_time(stride: int) -> Convolve:
         slices = tf.unstack(tf.transpose(kernel, [0, 1, 2, 4, 3]))
         moved = timeline.neighbours(x, len(slices) // 2) if len(slices) > 1 else [x]
         parts = [
-            tf.nn.depthwise_conv2d(rows, piece, [1, stride, stride, 1], "SAME")
+            tf.nn.depthwise_conv2d(*_pad(rows, padded, piece, [1, stride, stride, 1]))
             for rows, piece in zip(moved, slices, strict=True)
         ]
         return functools.reduce(tf.add, parts)
@@ -539,11 +551,19 @@ class SqueezeExcitation(keras.layers.Layer):
 class Bottleneck(keras.layers.Layer):
     """One layer of a block: expand, convolve each channel, squeeze and excite, project, add to what came in [1]."""
 
-    def __init__(self, path: str, layer: LayerSpec, options: Options) -> None:
-        """Create the weights; *path* is such as ``b0/l0``."""
+    def __init__(
+        self,
+        path: str,
+        layer: LayerSpec,
+        options: Options,
+        padding: LayerPadding | None = None,
+    ) -> None:
+        """Create the weights; *path* is such as ``b0/l0``, and *padding* is `None` for TensorFlow's."""
         super().__init__(name=path.replace("/", "_"))
         self._path = path
         self._spec = layer
+        self._padding = padding
+        padded = None if padding is None else padding.convolution
         below = f"{path}/bneck"
         is_stream = options.mode == "stream"
         activation = options.activate
@@ -570,7 +590,7 @@ class Bottleneck(keras.layers.Layer):
                 f"{below}/feature/conv2d/depthwise_conv2d",
                 (height, width, layer.expanded, 1),
                 options,
-                convolve=convolve_channels_over_space(layer.stride),
+                convolve=convolve_channels_over_space(layer.stride, padded),
                 norm=f"{below}/feature/bn",
                 activation=activation,
             )
@@ -588,7 +608,7 @@ class Bottleneck(keras.layers.Layer):
                 f"{below}/feature/conv3d",
                 (length, height, width, 1, layer.expanded),
                 options,
-                convolve=convolve_channels_over_space_and_time(layer.stride),
+                convolve=convolve_channels_over_space_and_time(layer.stride, padded),
                 norm=f"{below}/feature/bn",
                 activation=activation,
             )
@@ -627,7 +647,8 @@ class Bottleneck(keras.layers.Layer):
             y *= self.scale
         if self.skip is not None:
             if self._spec.stride > 1:
-                x = tf.nn.avg_pool2d(x, ksize=3, strides=2, padding="SAME")
+                padded = None if self._padding is None else self._padding.pool
+                x = tf.nn.avg_pool2d(*_pad(x, padded, 3, 2))
             x = self.skip(x, timeline=timeline, training=training)
         return x + y
 

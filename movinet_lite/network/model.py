@@ -30,6 +30,7 @@ from movinet_lite.network.layers import (
     size_of,
 )
 from movinet_lite.network.memories import ClipMemory, StateMemory
+from movinet_lite.network.padding import STEM_PADDING, Padding, layer_paddings
 from movinet_lite.network.spec import (
     USUAL_ACTIVATION,
     Activation,
@@ -92,13 +93,17 @@ class Movinet(keras.Model):
             "stem/stem/" + ("conv2d/conv2d" if is_stream else "conv3d"),
             (*ones, 3, 3, 3, stem),
             self.options,
-            convolve=convolve_over_space(2),
+            convolve=convolve_over_space(
+                2, None if spec.padding == "same" else STEM_PADDING
+            ),
             norm="stem/stem/bn",
             activation=self.options.activate,
         )
         self.bottlenecks = [
-            Bottleneck(f"b{block}/l{index}", layer, self.options)
-            for block, index, layer in self.variant.layers
+            Bottleneck(f"b{block}/l{index}", layer, self.options, padding)
+            for block, index, layer, padding in layer_paddings(
+                self.variant, spec.padding
+            )
         ]
         self.head = self._new_head()
         self.built = True
@@ -316,6 +321,7 @@ def build_movinet(
     fps: float | None = None,
     source: str | None = None,
     transformer: TransformerFacts | None = None,
+    padding: Padding = "same",
 ) -> Movinet:
     """Return a MoViNet with random weights.
 
@@ -332,6 +338,7 @@ def build_movinet(
         fps: Frames per second; `None` for the variant's.
         source: Where the weights come from.
         transformer: A transformer over the embeddings of frames, in place of the hidden layer; `None` for none.
+        padding: How convolutions of stride 2 treat the edge of a frame.
 
     Raises:
         VariantError: If variant, mode, gate, activation or positional encoding do not exist, or not together.
@@ -358,6 +365,7 @@ def build_movinet(
         source=source,
         activation=activation or USUAL_ACTIVATION[known_mode],
         transformer=transformer,
+        padding=padding,
     )
     return Movinet(spec, dropout_rate=dropout_rate)
 

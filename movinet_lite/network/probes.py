@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.agreement import PROBE_FRAMES, PROBE_SIZE, probe_clip
+from movinet_lite.network.facts import NetworkFacts
 from movinet_lite.network.state_names import canonical_state_name
 from movinet_lite.network.states import count_names, state_shapes
 from movinet_lite.network.tensorflow import tf
@@ -22,17 +23,25 @@ __all__ = ["SavedModelRun"]
 class SavedModelRun:
     """A SavedModel of any generation, base or stream, that can be run on clips."""
 
-    def __init__(self, loaded: Any, source: str | Path = "") -> None:
+    def __init__(
+        self,
+        loaded: Any,
+        source: str | Path = "",
+        *,
+        facts: NetworkFacts | None = None,
+    ) -> None:
         """Find out how to call it.
 
         Args:
             loaded: What ``tf.saved_model.load`` or ``tensorflow_hub.load`` gave.
             source: What to call it in messages.
+            facts: What is known of its network, where that may differ from the published one of its variant.
 
         Raises:
             ModelError: If no signature takes an image.
         """
         self._source = source
+        self._facts = facts
         self._function = _image_signature(loaded, source)
         self._states = dict(self._function.structured_input_signature[1])
         self._image_shape = tuple(self._states.pop("image").shape)
@@ -73,7 +82,7 @@ class SavedModelRun:
             ) from error
 
     def _step_through(self, pieces: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        states = _empty_states(self._states, pieces[0], self._source)
+        states = _empty_states(self._states, pieces[0], self._source, self._facts)
         found = []
         for piece in pieces:
             outputs = self._run(image=tf.constant(piece), **states)
@@ -96,7 +105,10 @@ def _image_signature(loaded: Any, source: str | Path) -> Any:
 
 
 def _empty_states(
-    inputs: Any, clip: NDArray[np.float32], source: str | Path
+    inputs: Any,
+    clip: NDArray[np.float32],
+    source: str | Path,
+    facts: NetworkFacts | None,
 ) -> dict[str, Any]:
     """Return zeros for each state input, in the published layout."""
     variant = recognise_variant(inputs)
@@ -105,7 +117,7 @@ def _empty_states(
             f"a stream model's inputs must be its states; got {sorted(inputs)[:3]}...",
             source,
         )
-    shapes = state_shapes(variant, 1, (clip.shape[2], clip.shape[3]))
+    shapes = state_shapes(variant, 1, (clip.shape[2], clip.shape[3]), facts=facts)
     shapes.update(dict.fromkeys(count_names(variant, positional_encoding=True), (1,)))
     states = {}
     for name, spec in inputs.items():

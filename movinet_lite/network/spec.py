@@ -13,6 +13,7 @@ from movinet_lite.arrays import check_frame_size, check_positive
 from movinet_lite.atomic import write_atomically
 from movinet_lite.errors import LabelsError, ModelError, MoViNetError, VariantError
 from movinet_lite.network.facts import NetworkFacts
+from movinet_lite.network.padding import Padding
 from movinet_lite.network.variants import Mode, as_mode, get_variant
 from movinet_lite.video.scaling import check_fit
 
@@ -72,6 +73,7 @@ class NetworkSpec(NetworkFacts):
         as_mode(self.mode)
         _check_choice("gate", self.gate, get_args(Gate))
         _check_choice("activation", self.activation, get_args(Activation))
+        _check_choice("padding", self.padding, get_args(Padding))
         if self.positional_encoding and self.mode == "base":
             raise VariantError(
                 "a network of mode 'base' has no positional encoding", "base"

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.errors import SessionError
 from movinet_lite.network.facts import TRANSFORMER_WINDOW, NetworkFacts
+from movinet_lite.network.padding import STEM_PADDING, layer_paddings, size_after
 from movinet_lite.network.state_names import canonical_state_name
 from movinet_lite.network.variants import Variant
 
@@ -62,17 +63,22 @@ def state_shapes(
         facts: Of a network that may differ from the published one of its variant.
     """
     shapes: dict[str, tuple[int, ...]] = {}
-    # A convolution of stride 2 with "same" padding halves and rounds up; the stem is the first.
-    height, width = (-(-size // 2) for size in frame_size)
-    for block, index, layer in variant.layers:
-        height, width = -(-height // layer.stride), -(-width // layer.stride)
+    padding = "same" if facts is None else facts.padding
+    stem = None if padding == "same" else STEM_PADDING
+    sizes = tuple(size_after(size, 3, 2, stem) for size in frame_size)
+    for block, index, layer, padded in layer_paddings(variant, padding):
+        _, *kernel = layer.kernel
+        edge = None if padded is None else padded.convolution
+        sizes = tuple(
+            size_after(size, length, layer.stride, edge)
+            for size, length in zip(sizes, kernel, strict=True)
+        )
         path = f"state/b{block}/l{index}"
         if layer.buffered_frames:
             shapes[f"{path}/stream_buffer"] = (
                 batch,
                 layer.buffered_frames,
-                height,
-                width,
+                *sizes,
                 layer.expanded,
             )
         shapes[f"{path}/pool_buffer"] = (batch, 1, 1, 1, layer.expanded)

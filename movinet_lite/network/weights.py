@@ -187,6 +187,8 @@ def import_weights(
         gate=candidates[0][1],
         activation=candidates[0][0],
         positional_encoding=found.positional_encoding,
+        padding="same" if facts is None else facts.padding,
+        transformer=None if facts is None else facts.transformer,
         labels=labels,
         frame_size=frame_size,
         fps=fps,
@@ -494,7 +496,7 @@ def _check_logits(
     if loaded is None:
         loaded = load_signatures(source.path)
     if hasattr(loaded, "signatures"):
-        run = SavedModelRun(loaded, source.path)
+        run = SavedModelRun(loaded, source.path, facts=network.spec)
         clip = run.probe_clip(network.spec.frame_size)
         logits_of = run.logits
     else:

@@ -9,13 +9,14 @@ import pytest
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
 from movinet_lite.errors import ModelError
-from movinet_lite.network.export import export_litert
+from movinet_lite.network.export import export_litert, export_saved_model
 from movinet_lite.network.facts import TRANSFORMER_WINDOW, TransformerFacts
 from movinet_lite.network.files import load_network, read_network_spec, save_network
 from movinet_lite.network.layers import Timeline
 from movinet_lite.network.memories import StateMemory
 from movinet_lite.network.model import fold, replace_head
 from movinet_lite.network.states import to_published_states
+from movinet_lite.network.weights import import_weights
 from tests.networks import (
     LABELS,
     assert_same_logits,
@@ -160,6 +161,18 @@ def test_a_saved_network_is_the_same_when_loaded(tmp_path, mode):
     assert read_network_spec(tmp_path / "x.safetensors") == network.spec
     loaded = load_network(tmp_path / "x.safetensors")
     assert_same_logits(loaded(moving_clips()), network(moving_clips()), 0)
+
+
+def test_a_stream_that_was_exported_can_be_imported(tmp_path):
+    """A SavedModel of ours runs by its signatures, and gives its network back, transformer, padding and all."""
+    network = _network("stream", padding="pytorch")
+    export_saved_model(network, tmp_path / "model")
+
+    found = import_weights(tmp_path / "model")
+
+    assert found.network.spec.transformer == FACTS
+    assert found.network.spec.padding == "pytorch"
+    assert found.difference < 1e-5
 
 
 def test_a_new_classifier_keeps_the_transformer():

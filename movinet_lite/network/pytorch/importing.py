@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize
 from movinet_lite.errors import ModelError
 from movinet_lite.network.model import Movinet, build_movinet
+from movinet_lite.network.padding import Padding
 from movinet_lite.network.pytorch.files import Tensor, open_file
 from movinet_lite.network.pytorch.naming import Place
-from movinet_lite.network.pytorch.recognition import recognise_tensors
+from movinet_lite.network.pytorch.recognition import (
+    recognise_tensors,
+    warn_of_padding,
+)
 from movinet_lite.network.spec import USUAL_ACTIVATION, Gate
 from movinet_lite.network.variants import Mode, as_mode
 
@@ -37,6 +41,7 @@ def import_pytorch(
     labels: Sequence[str] | None = None,
     frame_size: FrameSize | None = None,
     fps: float | None = None,
+    padding: Padding | None = None,
     averaged: bool = False,
     name: str | None = None,
 ) -> Movinet:
@@ -54,8 +59,14 @@ def import_pytorch(
         labels: Names of its classes, in the order of the logits.
         frame_size: ``(height, width)`` it was trained at; `None` for the variant's.
         fps: Frames per second it was trained at; `None` for the variant's.
+        padding: ``"pytorch"`` for a model that was built with ``tf_like=False``, ``"same"`` for ``tf_like=True``; `None` to
+            assume the latter, with which the published files are loaded and give TensorFlow's logits [1]. Nothing in a file
+            tells them apart.
         averaged: Whether to take the second set of weights in a snapshot of GRW-smoothing, the average over its training.
         name: What to call the source; `None` for *path*.
+
+    Warns:
+        UserWarning: If *padding* is assumed, and the file is none of the published ones.
 
     Raises:
         ModelError: If it cannot be read, holds anything but tensors and plain data, is no MoViNet, or of another mode.
@@ -74,6 +85,7 @@ def import_pytorch(
             gate=_GATES[layer_mode],
             activation=USUAL_ACTIVATION[layer_mode],
             transformer=found.transformer,
+            padding=padding or "same",
             positional_encoding=False,  # [1] has none
             labels=labels,
             frame_size=frame_size,
@@ -86,6 +98,8 @@ def import_pytorch(
         }
     for weight, variable in network.named_weights.items():
         variable.assign(values[weight].reshape(variable.shape))
+    if padding is None and found.transformer is None:
+        warn_of_padding(str(path) if name is None else name, stacklevel=3)
     return network
 
 

@@ -9,6 +9,7 @@ References:
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -43,6 +44,8 @@ __all__ = [
     "check_pytorch_mode",
     "holds_pytorch_weights",
     "recognise_tensors",
+    "repeat_warning",
+    "warn_of_padding",
 ]
 
 _CONTAINERS: Final = (
@@ -54,6 +57,8 @@ _CONTAINERS: Final = (
 _STEM: Final = re.compile(r"^(.*?)conv1\.conv_1\.conv([23])d\.weight$")
 _ENCODER: Final = "video_backbone._encoder."  # [3]
 _LAYER: Final = re.compile(r"^blocks\.b(\d+)_l(\d+)\.")
+# Files of MoViNet-pytorch; its tests compare them with the models on TF Hub, built with tf_like=True.
+_PUBLISHED: Final = re.compile(r"\bmodelA[0-5](?:_stream)?_statedict(?:_v\d)?\b")
 _COUNTER: Final = ".num_batches_tracked"  # of a batch norm; it changes nothing
 _SHOWN: Final = 3
 
@@ -103,6 +108,30 @@ def check_pytorch_mode(path: Path, mode: Mode, source: str) -> None:
     """
     with open_file(path) as contents:
         recognise_tensors(contents, path).check_mode(mode, source)
+
+
+def warn_of_padding(source: str, *, stacklevel: int) -> None:
+    """Warn that the padding of a model is assumed, unless *source* names one of the published files."""
+    if _PUBLISHED.search(source):
+        return
+    warnings.warn(
+        f"{source}: weights of PyTorch do not say how the model pads; assumed is TensorFlow's way, tf_like=True, as for the "
+        "published ones (if it was built with tf_like=False, the scores are wrong: import it with "
+        "movinet_lite.network.pytorch.importing.import_pytorch(path, padding='pytorch'), and keep its network with "
+        "save_network)",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
+def repeat_warning(path: Path, source: str, *, stacklevel: int) -> None:
+    """Warn of what was assumed of a file when it was compiled, as if it were imported now."""
+    if not holds_pytorch_weights(path):
+        return
+    with open_file(path) as contents:
+        found = recognise_tensors(contents, path)
+    if found.transformer is None:
+        warn_of_padding(source, stacklevel=stacklevel + 1)
 
 
 def recognise_tensors(

@@ -1,22 +1,29 @@
 """Tests that state dicts of PyTorch become networks that compute what PyTorch computes."""
 
+import functools
+
+import attrs
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from movinet_lite.errors import ModelError
-from movinet_lite.network.pytorch.importing import import_pytorch
+from movinet_lite.network.files import load_network, save_network
+from movinet_lite.network.model import Movinet, fold
+from movinet_lite.network.pytorch import importing
 from movinet_lite.network.pytorch.naming import places
 from tests.networks import (
     LABELS,
     assert_same_logits,
     moving_clips,
     small_network,
+    step_through,
     tiny_variant,
 )
 from tests.pytorch_files import save, save_legacy, torch_state_dict
 
 MODES = ("base", "stream")
+import_pytorch = functools.partial(importing.import_pytorch, padding="same")
 GATES = {"base": "sigmoid", "stream": "keras2_hard_sigmoid"}
 
 
@@ -211,6 +218,49 @@ def test_a_model_of_the_other_mode_is_refused(tmp_path):
 
     with pytest.raises(ModelError, match="this one is a base model"):
         import_pytorch(path, mode="stream")
+
+
+def test_the_padding_is_assumed_aloud(tmp_path):
+    """Nothing in a file tells the padding: who does not give it is told what is assumed, but for the published files."""
+    network = _network("base")
+    path = save(torch_state_dict(network), tmp_path / "mine.pt")
+    published = save(torch_state_dict(network), tmp_path / "modelA0_statedict_v3")
+
+    with pytest.warns(UserWarning, match=r"mine.pt: .* assumed is TensorFlow's way"):
+        found = importing.import_pytorch(path)
+
+    assert found.spec.padding == "same"
+    assert importing.import_pytorch(published).spec.padding == "same"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_other_padding_stays_with_the_network(tmp_path, mode):
+    """A network with PyTorch's own padding gives other logits, and keeps it in our file and when it is compiled."""
+    network = _network(mode)
+    path = save(torch_state_dict(network), tmp_path / "x.pt")
+
+    found = importing.import_pytorch(path, padding="pytorch")
+
+    clips = moving_clips(size=(32, 32))
+    logits = np.asarray(found(clips))
+    assert np.abs(logits - np.asarray(network(clips))).max() > 1e-2
+    save_network(found, tmp_path / "x.safetensors")
+    assert_same_logits(load_network(tmp_path / "x.safetensors")(clips), logits, 0)
+    assert_same_logits(fold(found)(clips), logits)
+    if mode == "stream":
+        assert_same_logits(step_through(found, clips)[0][:, -1], logits)
+
+
+def test_the_states_have_the_sizes_of_the_padding():
+    """A stream's buffers fit its frames also where PyTorch's padding makes smaller ones of them."""
+    spec = attrs.evolve(_network("stream").spec, variant="a0", padding="pytorch")
+    network = Movinet(spec)
+    before = network.init_states(1, (45, 34))
+
+    _, after = network.step(moving_clips(frames=1, size=(45, 34)), before)
+
+    for name, state in before.items():
+        assert after[name].shape == state.shape, name
 
 
 @pytest.mark.parametrize("variant", ["a0", "a1", "a2", "a3", "a4", "a5", "t0"])
