@@ -134,7 +134,7 @@ class VideoDecoder:
             first = self._first_picture()
             self._first: VideoFrame | None = first
             self._clock.start(first.pts, first.dts)
-            self._turn = _Turn.of(first)
+            self._turn = Turn.of(first)
             self.info = self._read_info(first)
         except BaseException:
             self.close()
@@ -346,7 +346,7 @@ class VideoDecoder:
 
 
 @attrs.frozen
-class _Turn:
+class Turn:
     """How a stored picture is turned and mirrored to be shown: the four numbers of its display matrix that matter.
 
     The point at ``(x, y)``, y pointing down, is shown at ``(a x + c y, b x + d y)``. Turns between the quarters are
@@ -362,7 +362,7 @@ class _Turn:
     d: int = 1
 
     @classmethod
-    def of(cls, picture: VideoFrame) -> _Turn:
+    def of(cls, picture: VideoFrame) -> Turn:
         from av.sidedata.sidedata import SideDataContainer
 
         # picture.side_data would keep the picture in a cycle, and so in memory until the cyclic collector runs.

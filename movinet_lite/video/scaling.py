@@ -139,7 +139,7 @@ class FrameScaler:
         if fit == "evaluation":
             self._short_side = _check_short_side(short_side, self.frame_size)
         self._reformatter: VideoReformatter | None = None
-        self._layout: _Layout | None = None
+        self._layout: Layout | None = None
 
     def scale_into(
         self, pixels: Frame, out: NDArray[np.float32]
@@ -162,7 +162,7 @@ class FrameScaler:
             return _to_float01(pixels, out)
         layout = self._layout
         if layout is None or layout.size != (height, width):
-            layout = self._layout = _lay_out(
+            layout = self._layout = lay_out(
                 (height, width), self.frame_size, self.fit, self._short_side
             )
         if self._reformatter is None:
@@ -321,7 +321,7 @@ _Region: TypeAlias = tuple[slice, slice]
 
 
 @attrs.frozen
-class _Layout:
+class Layout:
     """Where the parts of a frame of one size go.
 
     Attributes:
@@ -339,9 +339,9 @@ class _Layout:
     place: _Region
 
 
-def _lay_out(
+def lay_out(
     size: FrameSize, frame_size: FrameSize, fit: Fit, short_side: int
-) -> _Layout:
+) -> Layout:
     used_size = size
     if fit == "stretch":
         scaled_size = frame_size
@@ -353,7 +353,7 @@ def _lay_out(
             scaled_size = _covering_size(used_size, frame_size)
         else:
             scaled_size = _evaluation_size(used_size, short_side)
-    return _Layout(
+    return Layout(
         size=size,
         used=_centre(size, used_size),
         scaled_size=scaled_size,
