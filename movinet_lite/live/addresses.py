@@ -111,8 +111,9 @@ def _of_network(
         )
     microseconds = str(round(timeout_s * 1e6))
     options = {
-        # Two seconds are enough to learn what a camera sends; FFmpeg would take up to five to guess a frame rate.
-        "analyzeduration": "2000000",
+        # FFmpeg would take up to five seconds to learn what is sent, and to guess a frame rate that nobody asks for.
+        "analyzeduration": "1000000" if scheme.startswith("rtmp") else "2000000",
+        "fpsprobesize": "0",
         "rw_timeout": microseconds,
     }
     if scheme in {"rtsp", "rtsps"}:
