@@ -76,7 +76,7 @@ class Listener(Protocol):
     def came(self, packet: Packet[VideoStream], time_s: float) -> None:
         """Take note of an encoded packet, and of when what is in it is shown."""
 
-    def may_take(self, time_s: float, interval_s: float) -> bool:
+    def may_take(self, time_s: float, interval_s: float, *, in_order: bool) -> bool:
         """Tell whether a picture shown then could be wanted."""
 
     def skipped(self) -> None:
@@ -250,9 +250,10 @@ class Connection:
 
     def _skip_what_nobody_needs(self, stream: VideoStream, time_s: float) -> None:
         decoder = stream.codec_context
-        if self._listener.may_take(time_s, self._interval_s):
+        in_order = decoder.codec.intra_only
+        if self._listener.may_take(time_s, self._interval_s, in_order=in_order):
             decoder.skip_frame = "DEFAULT"
-        elif decoder.codec.intra_only:
+        elif in_order:
             decoder.skip_frame = "ALL"
         else:
             decoder.skip_frame = "NONREF"

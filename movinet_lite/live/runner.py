@@ -294,9 +294,9 @@ class Runner:
             if self.ring is not None and reader.is_wanted():
                 self.ring.add(packet, time_s)
 
-    def may_take(self, time_s: float, interval_s: float) -> bool:
+    def may_take(self, time_s: float, interval_s: float, *, in_order: bool) -> bool:
         """See `Listener.may_take`."""
-        return self._sampler.may_take(time_s, interval_s)
+        return self._sampler.may_take(time_s, interval_s, in_order=in_order)
 
     def decoded(
         self, reader: _Reader, picture: Picture, time_s: float, interval_s: float
@@ -406,8 +406,8 @@ class _Reader:
     def came(self, packet: Packet[VideoStream], time_s: float) -> None:
         self._runner.came(self, packet, time_s)
 
-    def may_take(self, time_s: float, interval_s: float) -> bool:
-        return self._runner.may_take(time_s, interval_s)
+    def may_take(self, time_s: float, interval_s: float, *, in_order: bool) -> bool:
+        return self._runner.may_take(time_s, interval_s, in_order=in_order)
 
     def skipped(self) -> None:
         self.heard()
