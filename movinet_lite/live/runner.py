@@ -180,8 +180,8 @@ class Runner:
                 pause_s(num_failed, outage_s, is_refused=lost.is_refused)
             ):
                 break
+        self._finish()  # first, so that whoever takes the last frame finds the source ended
         self._queue.close(drop=False)
-        self._finish()
 
     def _start_reader(self) -> _Reader:
         with self._woken:

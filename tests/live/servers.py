@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -88,7 +88,7 @@ class RtspServer:
             self._process.communicate()
             self._process = None
 
-    def __enter__(self) -> RtspServer:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -166,7 +166,7 @@ class RudeServer:
         with contextlib.suppress(OSError):
             self._talk(connection)
 
-    def __enter__(self) -> RudeServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -97,10 +97,12 @@ class Clock:
     now_s = 0.0
 
     def __call__(self):
+        """Return the time."""
         return self.now_s
 
 
 def frame_at(time_s, index=0):
+    """Return a small black frame."""
     return VideoFrame(np.zeros((2, 2, 3), np.uint8), time_s=time_s, index=index)
 
 
