@@ -146,9 +146,9 @@ def measure_silence(timeout_s: float) -> None:
                 time.sleep(0.2)
                 began_s = time.monotonic()
                 source.close()
+                lasted_s = time.monotonic() - began_s
             print(
-                f"a silent server, {scheme}: reported after {reported_s:.2f} s ({reason}), "
-                f"closed in {time.monotonic() - began_s:.2f} s"
+                f"a silent server, {scheme}: reported after {reported_s:.2f} s ({reason}), closed in {lasted_s:.2f} s"
             )
 
 

@@ -157,14 +157,27 @@ def _camera(which: str) -> Address:
     options = {"fflags": "nonblock"}
     name = f"camera {which}"
     if sys.platform == "darwin":
-        return Address(
-            name,
-            "camera",
-            f"{which}:none",
-            "avfoundation",
-            {**options, "framerate": "30"},
-        )
+        options["framerate"] = "30"
+        return Address(name, "camera", f"{which}:none", "avfoundation", options)
     if sys.platform == "win32":
-        return Address(name, "camera", which, "dshow", options)
+        url = _directshow_name(int(which)) if which.isdecimal() else which
+        return Address(name, "camera", url, "dshow", options)
     path = f"/dev/video{which}" if which.isdecimal() else which
     return Address(name, "camera", path, "v4l2", options)
+
+
+def _directshow_name(number: int) -> str:
+    """Return how FFmpeg names a camera of Windows, which has no numbers."""
+    import av
+
+    try:
+        found = av.enumerate_input_devices("dshow")
+    except (av.FFmpegError, ValueError):
+        found = []
+    names = [one.description for one in found if "video" in one.media_types]
+    if number >= len(names):
+        raise LiveSourceError(
+            f"a camera must be one that is there; DirectShow names {', '.join(names) or 'none'}",
+            f"camera {number}",
+        )
+    return f"video={names[number]}"
