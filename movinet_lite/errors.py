@@ -8,7 +8,8 @@
     ├── DataError(ValueError)                examples to learn from or to evaluate on are missing or do not fit
     ├── VariantError(ValueError)             an unknown variant, or a combination that does not exist
     ├── VideoError(OSError)                  a video cannot be opened, decoded or written
-    │   └── VideoNotFoundError(FileNotFoundError)
+    │   ├── VideoNotFoundError(FileNotFoundError)
+    │   └── LiveSourceError(VideoError)      a live source cannot be opened, or a clip of it cannot be written
     ├── ModelError(RuntimeError)             a model cannot be found, fetched, read, or is not what was asked for
     ├── SessionError(RuntimeError)           frame size changed, session closed, foreign states, two threads
     ├── ConversionError(RuntimeError)        a model did not compile, or the compiled one computes something else
@@ -28,6 +29,7 @@ __all__ = [
     "ConversionError",
     "DataError",
     "LabelsError",
+    "LiveSourceError",
     "MissingDependencyError",
     "MoViNetError",
     "ModelError",
@@ -136,6 +138,16 @@ class VideoError(MoViNetError, OSError):
 
 class VideoNotFoundError(VideoError, FileNotFoundError):
     """There is no video at the path given."""
+
+
+class LiveSourceError(VideoError):
+    """A live source cannot be opened, or a clip of it cannot be written.
+
+    A camera that is off or a connection that is lost is no error but a state of the source.
+
+    Attributes:
+        path: The name of the source, without credentials.
+    """
 
 
 class ModelError(MoViNetError, RuntimeError):

@@ -1,23 +1,30 @@
-"""Models without weights, for the tests of applications.
+"""Models without weights and sources without cameras, for the tests of applications.
 
-They compute sums of colours: tiny, deterministic, and exact enough to say what a session must give. Give one to a
-classifier in the place of a real model, and everything else is the library's own code.
+The models compute sums of colours: tiny, deterministic, and exact enough to say what a session must give. Give one to a
+classifier in the place of a real model, and everything else is the library's own code. The source gives the frames that a
+test gave it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize, States
+from movinet_lite.arrays import Frame, FrameSize, States, VideoFrame, as_frame
 from movinet_lite.engines.base import ModelInfo
+from movinet_lite.errors import LiveSourceError
 from movinet_lite.labels import check_labels
+from movinet_lite.live import Clip, SourceState, SourceStatus
 from movinet_lite.network.variants import Mode
+from movinet_lite.video import prepare_frame, to_uint8
 
-__all__ = ["LABELS", "FakeClipModel", "FakeStreamModel"]
+__all__ = ["LABELS", "FakeClipModel", "FakeLiveSource", "FakeStreamModel"]
 
 LABELS: Final = (
     "red rising",
@@ -143,3 +150,190 @@ class FakeClipModel(_FakeModel):
             axis=1,
         )
         return logits.astype(np.float32, copy=False)
+
+
+class FakeLiveSource:
+    """A live source without a camera: it gives the frames that it was given, and nothing by itself.
+
+    It has all that `LiveSource` has, no threads, and no clock but its frames: nothing in it waits.
+
+    Args:
+        frames: What it gives: ``(height, width, 3)`` each, uint8 in 0 to 255 or floating point in 0 to 1, RGB.
+        fps: How far apart they are: ``1 / fps`` seconds.
+        name: What it is called.
+        ends: Whether it ends after the last frame; else more can be pushed.
+        on_change: Called with the new status when the state changes.
+        on_frame: Called when there is something to do.
+
+    Attributes:
+        name: What it is called.
+        fps: As given.
+        started_at: The first of January 2026, at midnight (UTC).
+
+    Example:
+        >>> import numpy as np
+        >>> green = np.full((8, 6, 3), (0, 255, 0), np.uint8)
+        >>> source = FakeLiveSource([green, green], fps=5.0, ends=False)
+        >>> [frame.time_s for frame in (source.take(), source.take())]
+        [0.0, 0.2]
+        >>> source.take() is None, source.ended
+        (True, False)
+        >>> source.lose("the cable was cut", for_s=60.0)
+        >>> source.status.state, source.status.last_error
+        ('waiting', 'the cable was cut')
+        >>> source.push(green)
+        >>> source.take().time_s, source.status.reconnects
+        (60.2, 1)
+    """
+
+    keep_s: float = 0.0
+
+    def __init__(
+        self,
+        frames: Iterable[Frame] = (),
+        *,
+        fps: float = 5.0,
+        name: str = "fake",
+        ends: bool = True,
+        on_change: Callable[[SourceStatus], None] | None = None,
+        on_frame: Callable[[], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.fps: float | None = fps
+        self.started_at = datetime(2026, 1, 1, tzinfo=UTC)
+        self._period_s = 1 / fps
+        self._ends = ends
+        self._on_change = on_change
+        self._on_frame = on_frame
+        self._frames: deque[VideoFrame] = deque()
+        self._last: VideoFrame | None = None
+        self._state: SourceState = "connecting"
+        self._num_frames = 0
+        self._num_reconnects = 0
+        self._next_s = 0.0
+        self._last_error: str | None = None
+        for frame in frames:
+            self.push(frame)
+        if ends and not self._frames:
+            self.end()
+
+    def push(self, frame: Frame) -> None:
+        """Let a frame come."""
+        if self._state == "waiting":
+            self._num_reconnects += 1
+        pixels = to_uint8(as_frame(frame))
+        self._last = VideoFrame(pixels, time_s=self._next_s, index=self._num_frames)
+        self._frames.append(self._last)
+        self._num_frames += 1
+        self._next_s = round(self._next_s + self._period_s, 9)
+        self._change("live")
+        if self._on_frame is not None:
+            self._on_frame()
+
+    def lose(self, reason: str = "it was lost", *, for_s: float = 0.0) -> None:
+        """Let the connection be lost, for so many seconds of its clock; the next frame that is pushed brings it back."""
+        self._last_error = reason
+        self._next_s = (
+            round(self._next_s + for_s - self._period_s, 9) if for_s else self._next_s
+        )
+        self._change("waiting")
+
+    def stall(self) -> None:
+        """Let no frame come although the connection stands, until the next one is pushed."""
+        self._change("stalled")
+
+    def end(self) -> None:
+        """Let it end: once the frames that wait are taken, there are no more."""
+        self._change("closed")
+
+    def take(self, timeout_s: float | None = 0.0) -> VideoFrame | None:  # noqa: ARG002 - nothing is worth a wait
+        """Return the next frame; `None` if there is none, at once."""
+        if not self._frames:
+            return None
+        frame = self._frames.popleft()
+        if self._ends and not self._frames:
+            self.end()
+        return frame
+
+    @property
+    def ended(self) -> bool:
+        """Whether no frame will come any more."""
+        return self._state == "closed" and not self._frames
+
+    @property
+    def now_s(self) -> float:
+        """The time of the newest frame."""
+        return 0.0 if self._last is None else self._last.time_s
+
+    @property
+    def status(self) -> SourceStatus:
+        """Where the source stands."""
+        return SourceStatus(
+            name=self.name,
+            state=self._state,
+            frames=self._num_frames,
+            dropped=0,
+            reconnects=self._num_reconnects,
+            lag_s=None if self._last is None else 0.0,
+            fps=self.fps,
+            frame_size=None if self._last is None else self._last.pixels.shape[:2],
+            last_error=self._last_error,
+            since=self.started_at,
+        )
+
+    def snapshot(self, frame_size: FrameSize | None = None) -> VideoFrame | None:
+        """Return the newest frame; see `LiveSource.snapshot`."""
+        last = self._last
+        if last is None or frame_size is None:
+            return last
+        pixels = to_uint8(prepare_frame(last, frame_size))
+        return VideoFrame(pixels, time_s=last.time_s, index=last.index)
+
+    def packets_since(self, number: int) -> list[Any]:  # noqa: ARG002 - as LiveSource has it
+        """Return no packets: there are none."""
+        return []
+
+    def save_clip(self, path: str | Path, *, start_s: float, end_s: float) -> Clip:
+        """Refuse: nothing is encoded here.
+
+        Raises:
+            LiveSourceError: Always.
+        """
+        raise LiveSourceError(
+            f"a fake source keeps no packets; got {str(path)!r} from {start_s:g} s to {end_s:g} s",
+            self.name,
+        )
+
+    def close(self) -> None:
+        """End the source, and drop the frames that wait."""
+        self._frames.clear()
+        self._change("closed")
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> VideoFrame:
+        """Return the next frame.
+
+        Raises:
+            StopIteration: When there is none.
+        """
+        frame = self.take()
+        if frame is None:
+            raise StopIteration
+        return frame
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _change(self, state: SourceState) -> None:
+        if self._state in {state, "closed"}:
+            return
+        self._state = state
+        if self._on_change is not None:
+            self._on_change(self.status)
+        if self._on_frame is not None:
+            self._on_frame()

@@ -29,14 +29,15 @@ HEAVY = (
 
 LAYERS = (
     {"errors"},
-    {"arrays", "atomic"},
+    {"arrays", "atomic", "redaction"},
     {"labels", "predictions", "video", "demo"},
     {"events"},
     {"network"},
     {"hub"},
     {"engines"},
-    {"classifiers", "testing"},
-    {"training", "show"},
+    {"classifiers"},
+    {"training", "show", "live"},
+    {"testing"},
     {"benchmark"},
     {"__init__"},
     {"cli"},

@@ -186,7 +186,7 @@ class VideoDecoder:
             first = self._first_picture()
             self._first: VideoFrame | None = first
             self._clock.start(first.pts, first.dts)
-            self._turn = _Turn.of(first)
+            self._turn = Turn.of(first)
             return self._read_info(first)
         except BaseException:
             self.close()
@@ -279,7 +279,7 @@ class VideoDecoder:
             frame_size = scaler.scaled_size(self.info.frame_size)
             return scaler.scale(self.pixels(picture, frame_size))
         rgb = self._as_rgb(picture, None)
-        if transfer_of(picture) is None and self._turn == _Turn():
+        if transfer_of(picture) is None and self._turn == Turn():
             scaled = scaler.scale_picture(rgb)
             if scaled is not None:
                 return scaled
@@ -475,7 +475,7 @@ class VideoDecoder:
 
 
 @attrs.frozen
-class _Turn:
+class Turn:
     """How a stored picture is turned and mirrored to be shown: the four numbers of its display matrix that matter.
 
     The point at ``(x, y)``, y pointing down, is shown at ``(a x + c y, b x + d y)``. Turns between the quarters are
@@ -491,7 +491,7 @@ class _Turn:
     d: int = 1
 
     @classmethod
-    def of(cls, picture: VideoFrame) -> _Turn:
+    def of(cls, picture: VideoFrame) -> Turn:
         from av.sidedata.sidedata import SideDataContainer
 
         # picture.side_data would keep the picture in a cycle, and so in memory until the cyclic collector runs.

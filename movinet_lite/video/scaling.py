@@ -140,7 +140,7 @@ class FrameScaler:
         self._short_side = 0
         if fit == "evaluation":
             self._short_side = _check_short_side(short_side, self.frame_size)
-        self._layout: _Layout | None = None
+        self._layout: Layout | None = None
 
     def scale_into(
         self, pixels: Frame, out: NDArray[np.float32]
@@ -208,10 +208,10 @@ class FrameScaler:
         layout = self._layout_of(size)
         return layout.scaled_size if layout.used == _centre(size, size) else None
 
-    def _layout_of(self, size: FrameSize) -> _Layout:
+    def _layout_of(self, size: FrameSize) -> Layout:
         layout = self._layout
         if layout is None or layout.size != size:
-            layout = self._layout = _lay_out(
+            layout = self._layout = lay_out(
                 size, self.frame_size, self.fit, self._short_side
             )
         return layout
@@ -223,7 +223,7 @@ class FrameScaler:
         return VideoReformatter()
 
     def _placed(
-        self, scaled: NDArray[np.uint8] | NDArray[np.uint16], layout: _Layout
+        self, scaled: NDArray[np.uint8] | NDArray[np.uint16], layout: Layout
     ) -> NDArray[np.uint8]:
         placed = np.zeros((*self.frame_size, 3), np.uint8)
         placed[layout.place] = scaled[layout.kept]
@@ -375,7 +375,7 @@ _Region: TypeAlias = tuple[slice, slice]
 
 
 @attrs.frozen
-class _Layout:
+class Layout:
     """Where the parts of a frame of one size go.
 
     Attributes:
@@ -393,9 +393,9 @@ class _Layout:
     place: _Region
 
 
-def _lay_out(
+def lay_out(
     size: FrameSize, frame_size: FrameSize, fit: Fit, short_side: int
-) -> _Layout:
+) -> Layout:
     used_size = size
     if fit == "stretch":
         scaled_size = frame_size
@@ -407,7 +407,7 @@ def _lay_out(
             scaled_size = _covering_size(used_size, frame_size)
         else:
             scaled_size = _evaluation_size(used_size, short_side)
-    return _Layout(
+    return Layout(
         size=size,
         used=_centre(size, used_size),
         scaled_size=scaled_size,
@@ -486,7 +486,7 @@ def _as_picture(frame: Frame) -> VideoFrame:
 
 
 def _scale(
-    picture: VideoFrame, layout: _Layout, scaler: VideoReformatter
+    picture: VideoFrame, layout: Layout, scaler: VideoReformatter
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     from av import FFmpegError
 

@@ -12,6 +12,7 @@ from typing import BinaryIO, TypeAlias, cast
 import attrs
 
 from movinet_lite.errors import VideoError, VideoNotFoundError
+from movinet_lite.redaction import redact
 
 __all__ = ["VideoFile", "VideoSource"]
 
@@ -47,7 +48,7 @@ class VideoFile:
             return cls(Path(shown), _check_file_object(source, shown))
         if isinstance(source, int):
             raise VideoError(
-                "live sources are not read by read_frames, which reads files; this is the number of a camera",
+                "read_frames reads files; open a camera by its number with movinet_lite.live.open_source",
                 str(source),
             )
         raise VideoError(
@@ -108,17 +109,23 @@ def _check_path(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError) as error:
         if _LIVE.match(str(path)):
             raise VideoNotFoundError(
-                "live sources are not read by read_frames, which reads files", path
-            ) from error
-        hint = " (a URL? download it first)" if ":/" in str(path) else ""
-        raise VideoNotFoundError(f"there is no such file{hint}", path) from error
+                "read_frames reads files; open a live source with movinet_lite.live.open_source",
+                redact(str(path)),
+            ) from None  # the cause holds the address with its credentials
+        if ":/" in str(path):
+            raise VideoNotFoundError(
+                "there is no such file (a URL? download it first, or, if it is live, open it with "
+                "movinet_lite.live.open_source)",
+                redact(str(path)),
+            ) from None
+        raise VideoNotFoundError("there is no such file", path) from error
     except (OSError, ValueError) as error:
         raise VideoError(f"it cannot be read: {error}", path) from error
     if stat.S_ISDIR(status.st_mode):
         raise VideoError("it is a directory; give a video file", path)
     if not stat.S_ISREG(status.st_mode):
         raise VideoError(
-            "it is a device or a pipe; give a video file (live sources are not read by read_frames)",
+            "it is a device or a pipe; give a video file, or open it with movinet_lite.live.open_source",
             path,
         )
     if status.st_size == 0:

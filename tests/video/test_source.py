@@ -62,7 +62,10 @@ class Pipe(io.BytesIO):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (0, "live sources are not read by read_frames.* number of a camera"),
+        (
+            0,
+            "read_frames reads files; open a camera by its number with movinet_lite.live.open_source",
+        ),
         (io.StringIO("text"), "must be binary; this one reads text"),
         (closed(), "the file object is closed"),
         (Pipe(b"1"), "must be able to seek"),
@@ -83,7 +86,10 @@ def test_what_is_no_source_is_refused(read, source, message):
 )
 def test_a_live_address_is_called_one(address):
     """The address of a live source is not advised to be downloaded."""
-    with pytest.raises(VideoNotFoundError, match="live sources are not read") as caught:
+    with pytest.raises(
+        VideoNotFoundError,
+        match=r"live source with movinet_lite\.live\.open_source",
+    ) as caught:
         read_frames(address)
     assert "download" not in str(caught.value)
 

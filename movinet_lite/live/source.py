@@ -1,0 +1,297 @@
+"""Live sources: cameras, streams from the network, standard input, and files played at their own pace."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Self, get_args
+
+from movinet_lite.arrays import FrameSize, VideoFrame, as_number, check_positive
+from movinet_lite.errors import ArrayError, LiveSourceError
+from movinet_lite.live.addresses import Address, Transport
+from movinet_lite.live.clips import Clip, write_clip
+from movinet_lite.live.frames import FrameQueue, Policy
+from movinet_lite.live.packets import KeptPacket, PacketRing
+from movinet_lite.live.pictures import PictureConverter
+from movinet_lite.live.runner import Runner
+from movinet_lite.live.sampling import FrameSampler
+from movinet_lite.live.status import SourceStatus
+from movinet_lite.video.scaling import Fit
+
+__all__ = ["LiveSource", "open_source"]
+
+_PATIENCE_S: Final = 1.5
+"""How long `close` waits for the threads of a source, in seconds."""
+
+
+def open_source(
+    source: str | int | Path,
+    *,
+    fps: float | None,
+    frame_size: FrameSize | None = None,
+    fit: Fit = "stretch",
+    short_side: int | None = None,
+    name: str | None = None,
+    policy: Policy | None = None,
+    reconnect: bool = True,
+    timeout_s: float = 10.0,
+    transport: Transport = "tcp",
+    keep_s: float = 0.0,
+    on_change: Callable[[SourceStatus], None] | None = None,
+    on_frame: Callable[[], None] | None = None,
+) -> LiveSource:
+    """Open a camera or a stream, and return its frames as they come.
+
+    Two threads of its own connect, decode, and connect again when the source is lost. This returns at once; a
+    camera that is off is no error but a state, see `LiveSource.status`.
+
+    Args:
+        source: One of
+
+            - an address that FFmpeg reads: ``rtsp://``, ``rtmp://``, ``http://`` or ``https://`` (MJPEG, HLS, MPEG-TS),
+              ``tcp://``, ``udp://``, and ``srt://`` if PyAV's FFmpeg was built with it. Credentials in it
+              (``rtsp://user:password@host/``) are used and never shown.
+            - a camera of this computer: a number, from 0, ``"/dev/video0"``, or ``"camera:NAME"`` with the name that the
+              system gives it.
+            - ``"-"``, standard input, or the path of a named pipe.
+            - the path of a file, which is played once at its own pace.
+        fps: Frames per second to give, by the time when they were taken; `None` gives every frame. A model wants the
+            frame rate it was trained with. A source that is slower gives all its frames, each once.
+        frame_size: ``(height, width)`` in pixels to scale the frames to, which is fastest here; `None` keeps their
+            size. It should be the model's.
+        fit: How a frame of another shape gets that size; see `prepare_frame`.
+        short_side: For ``fit="evaluation"``; see `prepare_frame`.
+        name: What to call the source; `None` makes a name of *source*, without credentials.
+        policy: What a consumer that is late gets: ``"newest"``, the newest frame, or ``"all"``, every frame, while
+            the source waits. `None` is ``"all"`` for files, else ``"newest"``.
+        reconnect: Whether to connect again when the source is lost, stalled or at its end; a file ends at its end.
+        timeout_s: How long to wait for the network or for a frame before the connection counts as lost, in seconds.
+        transport: How RTSP brings its packets: ``"tcp"`` loses none, ``"udp"`` is a little faster.
+        keep_s: How many seconds of encoded video to keep in memory, for `LiveSource.save_clip` and `ClipRecorder`.
+        on_change: Called with the new status when the state changes.
+        on_frame: Called when there is something to do: a frame is ready, the state changed, or the source ended.
+            Both are called from a thread of the source, must return quickly, and must not close it.
+
+    Returns:
+        The source: an iterator of `VideoFrame` and a context manager.
+
+    Raises:
+        VideoNotFoundError: If it names a file that is not there.
+        LiveSourceError: If *source* is nothing that can be opened, or *policy* or *transport* is unknown.
+        ArrayError: If *fps*, *frame_size*, *fit*, *short_side*, *timeout_s* or *keep_s* is impossible.
+
+    Example:
+        >>> with open_source("rtsp://10.0.0.5/stream", fps=5.0) as source:  # doctest: +SKIP
+        ...     for frame in source:
+        ...         print(frame.time_s, frame.pixels.shape)
+    """
+    return LiveSource(
+        source,
+        fps=fps,
+        frame_size=frame_size,
+        fit=fit,
+        short_side=short_side,
+        name=name,
+        policy=policy,
+        reconnect=reconnect,
+        timeout_s=timeout_s,
+        transport=transport,
+        keep_s=keep_s,
+        on_change=on_change,
+        on_frame=on_frame,
+    )
+
+
+class LiveSource:
+    """The frames of one live source, made by `open_source`: an iterator and a context manager.
+
+    Its threads begin when it is made, and end at `close`, at the end of a ``with`` block, and when it is dropped. One
+    thread takes its frames; any thread may ask for its status or close it.
+
+    Attributes:
+        name: What it is called; it holds no credentials.
+        fps: How many frames a second it is to give; `None` for all.
+        started_at: When it was opened (UTC). The times of its frames count from here, by a clock that never jumps, and
+            go on while it is lost.
+    """
+
+    def __init__(
+        self,
+        source: str | int | Path,
+        *,
+        fps: float | None,
+        frame_size: FrameSize | None,
+        fit: Fit,
+        short_side: int | None,
+        name: str | None,
+        policy: Policy | None,
+        reconnect: bool,
+        timeout_s: float,
+        transport: Transport,
+        keep_s: float,
+        on_change: Callable[[SourceStatus], None] | None,
+        on_frame: Callable[[], None] | None,
+    ) -> None:
+        check_positive(timeout_s, "timeout_s")
+        if not 0 <= as_number(keep_s) < float("inf"):
+            raise ArrayError(f"keep_s must be a number of at least 0; got {keep_s!r}")
+        _check_choice(transport, "transport", get_args(Transport))
+        address = Address.of(source, transport=transport, timeout_s=timeout_s)
+        if policy is None:
+            policy = "all" if address.kind == "file" else "newest"
+        _check_choice(policy, "policy", get_args(Policy))
+        sampler = FrameSampler(fps)
+        converter = PictureConverter(frame_size, fit, short_side=short_side)
+        self.name = address.name if name is None else name
+        self.fps = fps
+        opened_s = time.monotonic()
+        self.started_at = datetime.now(UTC)
+        self._queue = FrameQueue(policy, fps, lambda: time.monotonic() - opened_s)
+        self._runner = Runner(
+            address,
+            name=self.name,
+            sampler=sampler,
+            converter=converter,
+            queue=self._queue,
+            ring=PacketRing(keep_s) if keep_s > 0 else None,
+            reconnect=reconnect,
+            timeout_s=float(timeout_s),
+            on_change=on_change,
+            on_frame=on_frame,
+            opened_s=opened_s,
+        )
+        self._runner.start()
+        # Also when the source is dropped, and when the program ends.
+        self._finalizer = weakref.finalize(self, self._runner.close)
+
+    def __repr__(self) -> str:
+        return f"LiveSource({self.name!r}, {self.status.state})"
+
+    @property
+    def status(self) -> SourceStatus:
+        """Where the source stands, at this moment."""
+        return self._runner.status
+
+    @property
+    def ended(self) -> bool:
+        """Whether no frame will come any more: it was closed, or was lost or over and does not connect again."""
+        return self._runner.has_ended
+
+    @property
+    def now_s(self) -> float:
+        """How long ago it was opened, in seconds: the clock of its frames' *time_s*."""
+        return self._runner.now_s()
+
+    @property
+    def keep_s(self) -> float:
+        """How many seconds of encoded video are kept; 0 if none."""
+        return 0.0 if self._runner.ring is None else self._runner.ring.keep_s
+
+    def take(self, timeout_s: float | None = 0.0) -> VideoFrame | None:
+        """Return the next frame.
+
+        Args:
+            timeout_s: How long to wait for one, in seconds; `None` waits until there is one or the source has ended.
+
+        Returns:
+            The frame: pixels ``(height, width, 3)``, uint8, 0 to 255, RGB; *time_s* in seconds since *started_at*,
+            always rising; *index* counts the frames sampled, so that a hole shows where some were dropped.
+            `None` if none came in time, or if the source has `ended`.
+        """
+        return self._queue.take(timeout_s)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> VideoFrame:
+        """Return the next frame, waiting for it as long as it takes.
+
+        Raises:
+            StopIteration: When the source has ended.
+        """
+        frame = self.take(None)
+        if frame is None:
+            raise StopIteration
+        return frame
+
+    def snapshot(self, frame_size: FrameSize | None = None) -> VideoFrame | None:
+        """Return the newest frame that was sampled, whether it was taken or not, in any size.
+
+        Args:
+            frame_size: ``(height, width)`` in pixels to stretch it to; `None` gives the source's own size.
+
+        Returns:
+            The frame; `None` if there is none, or the source is closed.
+
+        Raises:
+            ArrayError: If *frame_size* is impossible.
+        """
+        found = self._runner.last_picture
+        if found is None:
+            return None
+        picture, time_s, index = found
+        converter = PictureConverter(frame_size)
+        return VideoFrame(converter.pixels(picture), time_s=time_s, index=index)
+
+    def save_clip(self, path: str | Path, *, start_s: float, end_s: float) -> Clip:
+        """Write what is kept in memory of a span of time to an mp4 file, without encoding it anew.
+
+        The file begins at the last keyframe before *start_s*, or at the oldest that is kept, and ends at
+        *end_s*, or where the connection was lost. It has no sound. It appears under its name when it is
+        complete.
+
+        Args:
+            path: Where to write; the ending must be ``.mp4``.
+            start_s: From when, in seconds since *started_at*.
+            end_s: Until when, likewise.
+
+        Returns:
+            What was written.
+
+        Raises:
+            LiveSourceError: If nothing is kept of that time, the codec cannot be put into mp4, or the file cannot be
+                written.
+        """
+        if self._runner.ring is None:
+            raise LiveSourceError(
+                "clips need packets kept in memory; open the source with keep_s=10.0",
+                self.name,
+            )
+        return write_clip(
+            Path(path),
+            self._runner.ring.since(0),
+            source=self.name,
+            start_s=start_s,
+            end_s=end_s,
+            started_at=self.started_at,
+        )
+
+    def packets_since(self, number: int) -> list[KeptPacket]:
+        """Return the encoded packets kept in memory from the one of this *number* on; see `KeptPacket`."""
+        ring = self._runner.ring
+        return [] if ring is None else ring.since(number)
+
+    def close(self) -> None:
+        """End the source; it returns within two seconds, and to call it twice does no harm.
+
+        A thread that waits for the network inside FFmpeg at that moment cannot be stopped. It ends by its time-out, at
+        most *timeout_s* later for each step of a connection; until then it holds the connection, and nothing that it says counts.
+        """
+        self._finalizer.detach()
+        self._runner.close(_PATIENCE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _check_choice(value: object, noun: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise LiveSourceError(
+            f"{noun} must be one of {', '.join(choices)}; got {value!r}"
+        )
