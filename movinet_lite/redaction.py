@@ -86,7 +86,9 @@ class Credentials:
         """Find the user, the password and the parameters of an address."""
         rest = address.partition("://")[2]
         login, _, place = rest.rpartition("@")
-        found = [login, *login.split(":", 1), *login.split(":")]
+        found = [login]
+        for colon in re.finditer(":", login):  # a user may hold one, against the rules
+            found += [login[: colon.start()], login[colon.end() :]]
         for part in place.partition("?")[2].split("&"):
             if not _PLAIN_PARAMETER.fullmatch(part):
                 found += [part, part.partition("=")[2]]

@@ -33,6 +33,9 @@ _SCHEMES: Final = frozenset(
 
 _ADDRESS: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):/")
 
+_BRIEFLY: Final = {"analyzeduration": "2000000", "fpsprobesize": "0"}
+"""FFmpeg would take up to five seconds to learn what is sent, and to guess a frame rate that nobody asks for."""
+
 _HOW_TO_NAME: Final = "an address (rtsp://..., http://...), a camera (0, /dev/video0, camera:NAME), a file, or - for standard input"
 
 
@@ -83,7 +86,7 @@ class Address:
 
 def _of_text(source: str, transport: Transport, timeout_s: float) -> Address:
     if source == "-":
-        return Address("standard input", "pipe", "-")
+        return Address("standard input", "pipe", "-", options=dict(_BRIEFLY))
     if source.isascii() and source.isdecimal():
         return _camera(source)
     scheme, colon, rest = source.partition(":")
@@ -110,11 +113,9 @@ def _of_network(
             name,
         )
     microseconds = str(round(timeout_s * 1e6))
-    options = {
-        # Two seconds are enough to learn what a camera sends; FFmpeg would take up to five to guess a frame rate.
-        "analyzeduration": "2000000",
-        "rw_timeout": microseconds,
-    }
+    options = {**_BRIEFLY, "rw_timeout": microseconds}
+    if scheme.startswith("rtmp"):  # which announces sound also where there is none
+        options["analyzeduration"] = "1000000"
     if scheme in {"rtsp", "rtsps"}:
         options |= {
             "timeout": microseconds,
@@ -142,7 +143,7 @@ def _of_path(path: Path) -> Address:
     if stat.S_ISCHR(mode) or str(path).startswith("/dev/video"):
         return _camera(str(path))  # also one that is not plugged in
     if stat.S_ISFIFO(mode):
-        return Address(str(path), "pipe", str(path))
+        return Address(str(path), "pipe", str(path), options=dict(_BRIEFLY))
     if not mode and not path.parent.exists():
         raise LiveSourceError(
             f"a live source must be {_HOW_TO_NAME}; there is no such file",

@@ -37,7 +37,10 @@ Until the first keyframe comes nothing can be decoded; cameras send one every on
 """
 
 _FIRST_INTERVAL_S: Final = 1 / 25
-_SMOOTHING: Final = 0.1
+_SMOOTHING: Final = 0.05
+"""What a new distance counts against the mean of those before: the last twenty frames tell the rate."""
+
+_SHORTEST_INTERVAL_S: Final = 1e-3
 _LONGEST_INTERVAL_S: Final = 60.0
 
 
@@ -49,11 +52,13 @@ class Lost:
         reason: In words, without credentials.
         is_final: Whether to try again is in vain: a recording is over, or FFmpeg cannot read such a source.
         is_end: Whether it is the end of a recording, and no error.
+        is_refused: Whether the user or the password was wrong.
     """
 
     reason: str
     is_final: bool = False
     is_end: bool = False
+    is_refused: bool = False
 
 
 class Listener(Protocol):
@@ -71,8 +76,11 @@ class Listener(Protocol):
     def came(self, packet: Packet[VideoStream], time_s: float) -> None:
         """Take note of an encoded packet, and of when what is in it is shown."""
 
-    def may_take(self, time_s: float, interval_s: float) -> bool:
+    def may_take(self, time_s: float, interval_s: float, *, in_order: bool) -> bool:
         """Tell whether a picture shown then could be wanted."""
+
+    def skipped(self) -> None:
+        """Take note that a picture came and was not decoded, since nobody needs it."""
 
     def decoded(self, picture: Picture, time_s: float, interval_s: float) -> None:
         """Take a picture; this may wait."""
@@ -99,7 +107,8 @@ class Connection:
         self._interval_s = _FIRST_INTERVAL_S
         self._last_stamp_s: float | None = None
         self._num_bad = 0
-        self._times: dict[int, float] = {}
+        self._num_steps = 0
+        self._asked_s = time.monotonic()
 
     def run(self) -> Lost:
         """Read until the connection is lost, is over, or is no longer wanted; return why it ended."""
@@ -117,14 +126,29 @@ class Connection:
             return Lost(
                 f"the FFmpeg inside PyAV cannot read it: {_words(error)}", is_final=True
             )
-        except av.error.ExitError:
-            return Lost(f"it sent nothing for {self._timeout_s:g} s")
         except av.FFmpegError as error:
-            return Lost(_words(error))
+            return self._lost_by(error)
         except LiveSourceError as error:
             return Lost(error.message)
         except (OSError, ValueError, RuntimeError) as error:
             return Lost(_words(error))
+
+    def _lost_by(self, error: Exception) -> Lost:
+        """Say why the connection was lost; FFmpeg has several names for a time-out, and "invalid data" is one."""
+        import av
+
+        silent_s = time.monotonic() - self._asked_s
+        if isinstance(error, (av.error.ExitError, TimeoutError)) or (
+            silent_s >= 0.95 * self._timeout_s
+        ):
+            return Lost(f"it sent nothing for {self._timeout_s:g} s")
+        if isinstance(
+            error, (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
+        ):
+            return Lost("it refuses the user or the password", is_refused=True)
+        if isinstance(error, av.error.InvalidDataError):
+            return Lost("it sends something else than a video")
+        return Lost(_words(error))
 
     def _open(self, stack: contextlib.ExitStack) -> InputContainer:
         import av
@@ -163,13 +187,14 @@ class Connection:
         stamped = not _has_no_time_stamps(container)
         self._listener.opened(stream)
         for packet in self._packets(container):
+            self._asked_s = time.monotonic()
             if not self._listener.is_wanted():
                 return Lost("it was closed")
             if packet.stream_index == stream.index:
                 self._handle(packet, stream, clock, stamped=stamped)
                 if self._num_bad >= _BAD_PACKETS:
                     return Lost("what it sends cannot be decoded")
-        if is_recording:
+        if is_recording or self._address.url == "-":
             return Lost("it is over", is_final=True, is_end=True)
         return Lost("it ended")
 
@@ -209,7 +234,7 @@ class Connection:
             stamp = decoding_stamp
         if not stamped or stamp is None:
             tick_s = float(packet.time_base or 1)
-            stamp = decoding_stamp = round(now_s / tick_s)
+            stamp = decoding_stamp = int(now_s / tick_s)
             packet.pts = packet.dts = stamp
         tick_s = float(packet.time_base)
         first = stamp if decoding_stamp is None else decoding_stamp
@@ -219,14 +244,16 @@ class Connection:
         self._listener.came(packet, time_s)
         self._skip_what_nobody_needs(stream, time_s)
         if stream.codec_context.skip_frame == "ALL":
+            self._listener.skipped()
             return
         self._decode(packet, clock)
 
     def _skip_what_nobody_needs(self, stream: VideoStream, time_s: float) -> None:
         decoder = stream.codec_context
-        if self._listener.may_take(time_s, self._interval_s):
+        in_order = decoder.codec.intra_only
+        if self._listener.may_take(time_s, self._interval_s, in_order=in_order):
             decoder.skip_frame = "DEFAULT"
-        elif decoder.codec.intra_only:
+        elif in_order:
             decoder.skip_frame = "ALL"
         else:
             decoder.skip_frame = "NONREF"
@@ -260,8 +287,11 @@ class Connection:
     def _learn_interval(self, stamp_s: float) -> None:
         if self._last_stamp_s is not None:
             step_s = stamp_s - self._last_stamp_s
-            if 0 < step_s <= _LONGEST_INTERVAL_S:
-                self._interval_s += _SMOOTHING * (step_s - self._interval_s)
+            if 0 <= step_s <= _LONGEST_INTERVAL_S:
+                self._num_steps += 1
+                share = max(1 / self._num_steps, _SMOOTHING)
+                mean_s = self._interval_s + share * (step_s - self._interval_s)
+                self._interval_s = max(mean_s, _SHORTEST_INTERVAL_S)
         self._last_stamp_s = stamp_s
 
 

@@ -40,9 +40,6 @@ _STALLED_S: Final = 2.0
 _GRACE_S: Final = 0.25
 """How much longer than FFmpeg's own time-out the keeper waits for a reader, in seconds."""
 
-_PATIENCE_S: Final = 1.5
-"""How long `close` waits for the reader, in seconds."""
-
 _MOST_ABANDONED: Final = 2
 """How many readers that were given up may still be blocked before no other one is started."""
 
@@ -139,8 +136,12 @@ class Runner:
         """The newest picture that was sampled, its time and its index."""
         return self._last_picture
 
-    def close(self) -> None:
-        """End the threads; return within two seconds."""
+    def close(self, patience_s: float = 0.1) -> None:
+        """End the threads.
+
+        Args:
+            patience_s: How long to wait for them, in seconds.
+        """
         with self._woken:
             self._closing = True
             reader = self._reader
@@ -151,7 +152,7 @@ class Runner:
         threads = [self._keeper] if reader is None else [self._keeper, reader.thread]
         for thread in threads:
             if thread is not threading.current_thread() and thread.ident is not None:
-                thread.join(_PATIENCE_S / len(threads))
+                thread.join(patience_s / len(threads))
         self._finish()
         if self.ring is not None:
             self.ring.clear()
@@ -174,10 +175,13 @@ class Runner:
             if lost.is_final or not self._reconnects:
                 break
             self._change("waiting")
-            if not self._pause(pause_s(num_failed, time.monotonic() - lost_at_s)):
+            outage_s = time.monotonic() - lost_at_s
+            if not self._pause(
+                pause_s(num_failed, outage_s, is_refused=lost.is_refused)
+            ):
                 break
+        self._finish()  # first, so that whoever takes the last frame finds the source ended
         self._queue.close(drop=False)
-        self._finish()
 
     def _start_reader(self) -> _Reader:
         with self._woken:
@@ -290,9 +294,9 @@ class Runner:
             if self.ring is not None and reader.is_wanted():
                 self.ring.add(packet, time_s)
 
-    def may_take(self, time_s: float, interval_s: float) -> bool:
+    def may_take(self, time_s: float, interval_s: float, *, in_order: bool) -> bool:
         """See `Listener.may_take`."""
-        return self._sampler.may_take(time_s, interval_s)
+        return self._sampler.may_take(time_s, interval_s, in_order=in_order)
 
     def decoded(
         self, reader: _Reader, picture: Picture, time_s: float, interval_s: float
@@ -402,8 +406,11 @@ class _Reader:
     def came(self, packet: Packet[VideoStream], time_s: float) -> None:
         self._runner.came(self, packet, time_s)
 
-    def may_take(self, time_s: float, interval_s: float) -> bool:
-        return self._runner.may_take(time_s, interval_s)
+    def may_take(self, time_s: float, interval_s: float, *, in_order: bool) -> bool:
+        return self._runner.may_take(time_s, interval_s, in_order=in_order)
+
+    def skipped(self) -> None:
+        self.heard()
 
     def decoded(self, picture: Picture, time_s: float, interval_s: float) -> None:
         self._runner.decoded(self, picture, time_s, interval_s)

@@ -8,8 +8,8 @@ from movinet_lite.arrays import check_positive
 
 __all__ = ["FrameSampler"]
 
-_REACH: Final = 1.0
-"""How many frames around a time that is due may be the nearest one to it: one on each side."""
+_REACH: Final = 0.6
+"""How far from a time that is due the frame that is taken may lie, in frames: half of one, and a little for rounding."""
 
 
 class FrameSampler:
@@ -38,28 +38,22 @@ class FrameSampler:
         """Take so many frames a second from now on."""
         self._period_s = None if fps is None else 1 / check_positive(fps, "fps")
 
-    def may_take(self, time_s: float, interval_s: float) -> bool:
+    def may_take(self, time_s: float, interval_s: float, *, in_order: bool) -> bool:
         """Tell whether the frame shown at *time_s* can be one that is taken, without taking it.
 
-        Frames are asked for in any order here, since packets do not come in the order in which they are shown.
+        Args:
+            time_s: In seconds.
+            interval_s: How far apart the frames of the stream are, in seconds.
+            in_order: Whether frames are asked for in the order in which they are shown, each before the next one. Else
+                they may be some frames ahead, and one that is no nearest to a time that is due counts as needless; where
+                the nearest is missing, the next one that is decoded is taken.
         """
         if self._period_s is None or self._due_s is None:
             return True
-        reach_s = _REACH * interval_s
-        until_due_s = self._due_s - time_s
-        if until_due_s <= reach_s:  # due, or overdue: then any may be
-            return True
-        return (
-            False
-            if until_due_s < self._period_s - reach_s
-            else self._near_later(time_s, reach_s)
-        )
-
-    def _near_later(self, time_s: float, reach_s: float) -> bool:
-        assert self._due_s is not None  # noqa: S101 - the caller saw it
-        assert self._period_s is not None  # noqa: S101
+        if in_order:
+            return self._is_due(time_s, interval_s)
         away_s = (time_s - self._due_s) % self._period_s
-        return min(away_s, self._period_s - away_s) <= reach_s
+        return min(away_s, self._period_s - away_s) <= _REACH * interval_s
 
     def takes(self, time_s: float, interval_s: float) -> bool:
         """Tell whether to take the frame shown at *time_s*; to be asked once for each, in the order of time.
@@ -70,11 +64,18 @@ class FrameSampler:
         """
         if self._period_s is None:
             return True
-        if self._due_s is None or time_s < self._due_s - 2 * self._period_s:
-            self._due_s = time_s  # the first one, or a clock that was set back
-        if time_s + min(interval_s, self._period_s) / 2 < self._due_s:
+        if self._due_s is None:
+            self._due_s = time_s
+        if not self._is_due(time_s, interval_s):
             return False
-        self._due_s += self._period_s
+        self._due_s = min(self._due_s, time_s + self._period_s) + self._period_s
         if time_s > self._due_s:
             self._due_s = time_s + self._period_s
         return True
+
+    def _is_due(self, time_s: float, interval_s: float) -> bool:
+        assert self._period_s is not None  # noqa: S101 - the caller saw it
+        assert self._due_s is not None  # noqa: S101
+        if time_s < self._due_s - 2 * self._period_s:  # a clock that was set back
+            return True
+        return time_s + min(interval_s, self._period_s) / 2 >= self._due_s

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self, get_args
+from typing import Final, Self, get_args
 
 from movinet_lite.arrays import FrameSize, VideoFrame, as_number, check_positive
 from movinet_lite.errors import ArrayError, LiveSourceError
@@ -22,6 +22,9 @@ from movinet_lite.live.status import SourceStatus
 from movinet_lite.video.scaling import Fit
 
 __all__ = ["LiveSource", "open_source"]
+
+_PATIENCE_S: Final = 1.5
+"""How long `close` waits for the threads of a source, in seconds."""
 
 
 def open_source(
@@ -286,7 +289,8 @@ class LiveSource:
         A thread that waits for the network inside FFmpeg at that moment cannot be stopped. It ends by its time-out, at
         most *timeout_s* later for each step of a connection; until then it holds the connection, and nothing that it says counts.
         """
-        self._finalizer()
+        self._finalizer.detach()
+        self._runner.close(_PATIENCE_S)
 
     def __enter__(self) -> Self:
         return self

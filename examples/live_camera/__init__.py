@@ -1,0 +1,1 @@
+"""A camera to try things with: GStreamer's RTSP server sends a test picture."""
