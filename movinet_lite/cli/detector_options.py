@@ -153,7 +153,8 @@ def check_event_labels(detector: EventDetector, labels: tuple[str, ...] | None) 
     """
     if labels is not None:
         settings = detector.settings
-        label_indices([*(settings.labels or ()), *settings.thresholds], labels)
+        named = dict.fromkeys([*(settings.labels or ()), *settings.thresholds])
+        label_indices(named, labels)
 
 
 def _option_of(name: str) -> str:

@@ -82,13 +82,15 @@ class _Changes:
         self._overloaded = False
 
     def cameras(self, status: WatchStatus) -> list[CameraStatus]:
-        changed = [
-            camera
-            for camera in status.cameras
-            if self._states.get(camera.name) != camera.source.state
-        ]
-        self._states = {one.name: one.source.state for one in status.cameras}
+        changed = [one for one in status.cameras if self._is_new(one)]
+        self._states.update((one.name, one.source.state) for one in changed)
         return changed
+
+    def _is_new(self, camera: CameraStatus) -> bool:
+        """Return whether a camera's state is news; that one which is lost is tried again is none."""
+        before = self._states.get(camera.name)
+        again = before is not None and camera.source.state == "connecting"
+        return camera.source.state != before and not again
 
     def overload(self, status: WatchStatus) -> bool:
         changed = self._overloaded != status.overloaded
@@ -266,10 +268,13 @@ def load_line(status: WatchStatus) -> str:
     """Return in words whether the machine keeps up."""
     load = status.load
     if not load.overloaded:
-        return f"the machine keeps up: {load.needed:.0%} of its time is needed"
+        return f"the machine keeps up: the model takes {load.needed:.0%} of its time"
+    if load.rate == 1.0:
+        return f"overloaded: decoding is {load.late_s:.1f} s late"
+    late = f", decoding is {load.late_s:.1f} s late" if load.late_s > 1.0 else ""
     return (
-        f"overloaded: {load.needed:.0%} of this machine's time would be needed; "
-        f"every camera is watched at {load.rate:.0%} of its rate"
+        f"overloaded: every camera is watched at {load.rate:.0%} of its rate "
+        f"(the model would take {load.needed:.0%} of its time{late})"
     )
 
 

@@ -27,9 +27,13 @@ _RISE: Final = 1.1
 _LOWEST: Final = 0.05
 
 _LATE_S: Final = 1.5
-"""How late the typical camera may be before the rate falls although the loop has time: decoding is too slow then."""
+"""How late the typical camera may be before decoding counts as too slow, although the loop has time."""
 
 _FALL_WHEN_LATE: Final = 0.8
+"""What the rate is multiplied by while the lag grows."""
+
+_WORTH_IT: Final = 0.25
+"""Which share of its time the loop must work for a lower rate to give decoding noticeably more."""
 
 
 @attrs.frozen
@@ -49,8 +53,8 @@ class Load:
 
     @property
     def overloaded(self) -> bool:
-        """Whether the cameras are watched at less than their full rates."""
-        return self.rate < 1.0
+        """Whether the cameras are watched at less than their full rates, or decoding is late."""
+        return self.rate < 1.0 or self.late_s > _LATE_S
 
 
 class Pace:
@@ -88,9 +92,11 @@ class Pace:
 
     def _rate_for(self, needed: float, late_s: float) -> float:
         before = self.load.rate
-        if late_s > _LATE_S:
-            return max(before * _FALL_WHEN_LATE, _LOWEST)
-        if needed * before > _FULL:
+        busy = needed * before
+        if busy > _FULL:
             return max(min(_AIM / needed, before), _LOWEST)
+        if late_s > _LATE_S and busy > _WORTH_IT:
+            is_growing = late_s > self.load.late_s
+            return max(before * _FALL_WHEN_LATE, _LOWEST) if is_growing else before
         possible = 1.0 if needed <= _AIM else _AIM / needed
         return max(before, min(before * _RISE, possible))

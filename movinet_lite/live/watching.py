@@ -302,9 +302,8 @@ class Watcher:
     def _checked(self, detector: EventDetector) -> EventDetector:
         """Return *detector*, whose labels are the model's."""
         settings = detector.settings
-        label_indices(
-            [*(settings.labels or ()), *settings.thresholds], self._classifier.labels
-        )
+        named = dict.fromkeys([*(settings.labels or ()), *settings.thresholds])
+        label_indices(named, self._classifier.labels)
         return detector
 
     def _rate(self, fps: float | None) -> float:

@@ -56,14 +56,32 @@ def test_rate_does_not_swing_near_the_limit():
     assert set(run(pace, start_s=0.0, seconds=20, cost_s=0.018)) == {1.0}
 
 
-def test_cameras_that_are_late_lower_the_rate():
-    """Where decoding is too slow, the rate falls although the loop has time."""
+def test_cameras_that_are_later_and_later_lower_the_rate():
+    """Where decoding is too slow, the rate falls as long as the lag grows, and rises once it is gone."""
     pace = Pace(0.0)
-    rates = run(pace, start_s=0.0, seconds=3, cost_s=0.001, late_s=4.0)
-
+    rates = [
+        run(pace, start_s=i, seconds=1, cost_s=0.01, late_s=2.0 + i)[0]
+        for i in range(3)
+    ]
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] < 0.6
-    assert run(pace, start_s=3.0, seconds=20, cost_s=0.001)[-1] == 1.0
+    assert pace.load.overloaded
+
+    held = run(pace, start_s=3.0, seconds=5, cost_s=0.01, late_s=4.0)
+    assert set(held) == {rates[-1]}
+    assert run(pace, start_s=8.0, seconds=20, cost_s=0.01)[-1] == 1.0
+
+
+def test_a_lag_that_inference_has_no_part_in_lowers_no_rate():
+    """Where the model takes hardly any time, a lower rate would not help; that decoding is late is said."""
+    pace = Pace(0.0)
+    rates = [
+        run(pace, start_s=i, seconds=1, cost_s=0.001, late_s=2.0 + i)[0]
+        for i in range(5)
+    ]
+
+    assert set(rates) == {1.0}
+    assert pace.load.overloaded
 
 
 def test_nothing_to_do_returns_to_the_full_rate():

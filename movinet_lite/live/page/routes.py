@@ -250,6 +250,7 @@ def _status(contents: Contents) -> dict[str, Any]:
             "overloaded": status.overloaded,
             "rate": round(status.load.rate, 3),
             "needed": round(status.load.needed, 3),
+            "late_s": round(status.load.late_s, 2),
         },
     }
 

@@ -2,7 +2,7 @@
 
 export const SPAN_S = 300;
 const LINES = 4;
-const LOWEST = 0.08; // a label that never had more is no line
+const LOWEST = 0.15; // a label that never had more is no line
 const MAX_PAUSE_S = 5; // a line is broken where the camera sent nothing for longer
 
 /** The labels worth a line, best first: [label, highest score]. */

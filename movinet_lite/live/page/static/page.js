@@ -147,7 +147,7 @@ function showEvent(event) {
   }
   say(find("b", item), kept.label);
   say(find(".where", item), kept.source);
-  say(find(".when", item), `${clock(kept.started_at)}${kept.ended_at ? ` · ${length(kept.duration_s)} · ${kept.mean.toFixed(2)}` : ""}`);
+  say(find(".when", item), `${clock(kept.started_at)}${kept.ended_at ? ` · ${length(kept.duration_s)}` : ""}`);
   item.classList.toggle("on", !kept.ended_at);
   say(find(".badge", item), kept.ended_at ? (kept.has_clip ? "clip" : "") : "now");
   const picture = find("img", item);
@@ -224,14 +224,19 @@ function take(news) {
   const total = news.cameras.length;
   say(find("#title"), total === 1 ? "1 camera" : `${total} cameras`);
   document.title = `${live} of ${total} live`;
-  say(find("#model"), news.model);
+  say(find("#model"), news.model.split(/[\\/]/).pop());
   const alert = find("#alert");
   alert.hidden = !news.load.overloaded;
-  say(alert, news.load.overloaded
-    ? `This machine is overloaded: it would need ${percent(news.load.needed)} of its time. Every camera is watched at ${percent(news.load.rate)} of its rate.`
-    : "");
+  say(alert, news.load.overloaded ? overload(news.load) : "");
   health(live === total ? "live" : "trouble", live === total ? "live" : `${total - live} not live`);
   cameras.forEach((camera, name) => showCurves(name, camera));
+}
+
+function overload({ rate, needed, late_s }) {
+  const late = late_s > 1 ? `decoding is ${late_s.toFixed(1)} s late` : "";
+  if (rate === 1) return `This machine is overloaded: ${late}.`;
+  const why = [`the model would take ${percent(needed)} of its time`, late].filter(Boolean).join(", ");
+  return `This machine is overloaded: ${why}. Every camera is watched at ${percent(rate)} of its rate.`;
 }
 
 function health(state, text) {
