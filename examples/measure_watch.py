@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -63,7 +63,7 @@ def make_video(path: Path) -> Path:
     size = "scale=1280:720:force_original_aspect_ratio=decrease,pad=1280:720:-1:-1"
     rate = ("-b:v", "1500k", "-maxrate", "1800k", "-bufsize", "3000k", "-g", "60")
     subprocess.run(  # noqa: S603
-        [  # noqa: S607
+        [
             *("ffmpeg", "-v", "error", *half_a_minute),
             *("-vf", f"{size},noise=alls=6:allf=t,fps={CAMERA_FPS:g}"),
             *("-c:v", "libx264", "-preset", "veryfast", *rate, str(path)),
@@ -79,7 +79,7 @@ def playing(video: Path, cameras: int) -> Iterator[list[str]]:
     ports = free_ports(cameras)
     servers = [
         subprocess.Popen(  # noqa: S603
-            [  # noqa: S607
+            [
                 *("ffmpeg", "-v", "quiet", "-re", "-stream_loop", "-1", "-i"),
                 *(str(video), "-c", "copy", "-an", "-f", "mpegts"),
                 f"tcp://127.0.0.1:{port}?listen=1",
@@ -224,7 +224,12 @@ def measure_opencv(
         thread.join(5.0)
 
 
-def follow(cameras: int, seconds: float, every: float, look) -> None:  # type: ignore[no-untyped-def]
+def follow(
+    cameras: int,
+    seconds: float,
+    every: float,
+    look: Callable[[], tuple[int, float | None, list[float]]],
+) -> None:
     """Print a line now and then, and one about all of it."""
     whole, part = Tally(cameras), Tally(cameras)
     frames, decoding_s, _ = look()

@@ -120,10 +120,10 @@ def change_settings(
         for label, pair in settings.thresholds.items()
         if args.allow is None or label in args.allow
     }
-    thresholds = {**kept, **dict(args.thresholds)}
-    return _or_usage_error(
-        attrs.evolve, settings, **{**_given(args), "thresholds": thresholds}
-    )
+    given = {**_given(args), "thresholds": {**kept, **dict(args.thresholds)}}
+    if "enter" in given and given["enter"] < (settings.leave or 0):
+        given.setdefault("leave", None)  # that of the file belongs to its own enter
+    return _or_usage_error(attrs.evolve, settings, **given)
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

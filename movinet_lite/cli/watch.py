@@ -336,8 +336,7 @@ def _signals() -> Iterator[_Stop]:
         yield stop
         return
     before = {
-        number: signal.signal(number, ask)
-        for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
         yield stop
@@ -355,7 +354,9 @@ def _event(text: str) -> tuple[str, Thresholds | None]:
         raise argparse.ArgumentTypeError(
             f"must be LABEL or LABEL:ENTER, such as squat:0.7; got {text!r}"
         )
-    given = number(enter, low=0.01, high=1, rule="LABEL:ENTER with a score from 0.01 to 1")
+    given = number(
+        enter, low=0.01, high=1, rule="LABEL:ENTER with a score from 0.01 to 1"
+    )
     leave = DetectorSettings(enter=given).leave
     assert leave is not None  # noqa: S101 - it has one where none was given
     return label, (given, leave)

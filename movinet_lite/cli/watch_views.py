@@ -170,7 +170,10 @@ class LinesView(_Lines):
     def event(self, event: WatchedEvent) -> None:
         """Print an event."""
         with self._printing:
-            print(f"{event.started_at.astimezone():%Y-%m-%d} {event_line(event)}", flush=True)
+            print(
+                f"{event.started_at.astimezone():%Y-%m-%d} {event_line(event)}",
+                flush=True,
+            )
 
     def clip(self, clip: Clip) -> None:
         """Say that a clip was written."""

@@ -140,6 +140,7 @@ class Camera:
         self.name = name
         self.full_fps = fps
         self.served_s = 0.0  # when the last frame was taken, by its watcher's clock
+        self.is_over = False  # whether the source has ended and every frame was taken
         self.prediction: Prediction | None = None
         self.lag_s: float | None = None
         self._max_gap_s = max_gap_s
@@ -167,7 +168,9 @@ class Camera:
             self._rate = rate
             if isinstance(self.source, LiveSource):
                 self.source.fps = self.full_fps * rate
+        had_ended = self.source.ended
         frame = self.source.take(0.0)
+        self.is_over = frame is None and had_ended
         if frame is None or isinstance(self.source, LiveSource):
             return frame
         self._credit += rate

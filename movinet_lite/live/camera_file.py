@@ -40,9 +40,9 @@ _TOP: Final = (
     "cameras",
 )
 _NUMBERS: Final = ("fps", "horizon_s", "timeout_s", "pre_s", "post_s", "max_gb")
+_FILE: Final = "the file"
 _TEXTS: Final = (
     "model",
-    "labels",
     "transport",
     "folder",
     "address",
@@ -241,7 +241,7 @@ class _Reader:
             raise self._error(f"[{where}] must be a table; got {given!r}")
         table = {}
         for key, value in given.items():
-            of = f"[{where}]" if where else "the file"
+            of = f"[{where}]" if where else _FILE
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -251,18 +251,21 @@ class _Reader:
             table[key] = self._value(key, value, of)
         return table
 
-    def _value(self, key: str, value: Any, of: str) -> Any:
-        if isinstance(value, str):
-            value = self._filled(value, f"{key} of {of}")
+    def _value(self, key: str, raw: Any, of: str) -> Any:
+        """Return a value with its variables filled in; a complaint shows it without: they may be secrets."""
+        value = raw
+        if isinstance(raw, str):
+            value = self._filled(raw, f"{key} of {of}")
         if key in _NUMBERS and (
             isinstance(value, bool)
             or not isinstance(value, (int, float))
             or not 0 <= value < float("inf")
             or (value == 0 and key not in ("pre_s", "post_s"))
         ):
-            raise self._error(f"{key} of {of} must be a number above 0; got {value!r}")
-        if key in _TEXTS and not (isinstance(value, str) and value):
-            raise self._error(f"{key} of {of} must be text; got {value!r}")
+            raise self._error(f"{key} of {of} must be a number above 0; got {raw!r}")
+        is_text = key in _TEXTS or (key == "labels" and of == _FILE)
+        if is_text and not (isinstance(value, str) and value):
+            raise self._error(f"{key} of {of} must be text; got {raw!r}")
         return value
 
     def _filled(self, text: str, where: str) -> str:

@@ -426,7 +426,7 @@ class Watcher:
         now_s = self._looked_s = time.monotonic()
         with self._changing:
             cameras = list(self._cameras.values())
-            over = [camera for camera in cameras if camera.source.ended]
+            over = [camera for camera in cameras if camera.is_over]
             for camera in cameras:
                 if camera in over or camera.is_lost(now_s):
                     self._put(camera.finish())

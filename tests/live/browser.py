@@ -7,12 +7,24 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
     None,
 )
 """The browser; `None` where there is none."""
+
+
+_ON_3_AND_4 = """
+import os, sys
+ends = [os.dup(int(number)) for number in sys.argv[1:3]]
+for end, number in zip(ends, (3, 4)):
+    os.dup2(end, number)
+    os.set_inheritable(number, True)  # dup2 leaves it as it is where both are one
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Starts the browser, which speaks its protocol on descriptors 3 and 4."""
 
 
 class Browser:
@@ -124,9 +136,8 @@ def opened(profile):
     to_read, to_write = os.pipe()
     from_read, from_write = os.pipe()
 
-    # The protocol is spoken on descriptors 3 and 4.
     command = [
-        *("sh", "-c", f'exec "$@" 3<&{to_read} 4>&{from_write}', "sh", CHROMIUM),
+        *(sys.executable, "-c", _ON_3_AND_4, str(to_read), str(from_write), CHROMIUM),
         *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"),
         *("--disable-dev-shm-usage", "--hide-scrollbars", "--disable-extensions"),
         *("--disable-background-networking", "--disable-component-update"),
@@ -140,7 +151,7 @@ def opened(profile):
     )
     os.close(to_read)
     os.close(from_write)
-    with open(to_write, "wb") as sink, open(from_read, "rb") as source:
+    with os.fdopen(to_write, "wb") as sink, os.fdopen(from_read, "rb") as source:
         browser = Browser(process, sink, source)
         try:
             browser.start()

@@ -16,7 +16,14 @@ from typing import Final
 
 from movinet_lite.errors import PageError
 
-__all__ = ["COOKIE", "MIN_TOKEN", "Access", "check_token", "is_this_machine", "new_token"]
+__all__ = [
+    "COOKIE",
+    "MIN_TOKEN",
+    "Access",
+    "check_token",
+    "is_this_machine",
+    "new_token",
+]
 
 COOKIE: Final = "movinet_lite"
 

@@ -58,7 +58,9 @@ _HEADERS: Final = {
 }
 
 
-def make_app(contents: Contents, access: Access, *, closing: Callable[[], bool]) -> ASGIApp:
+def make_app(
+    contents: Contents, access: Access, *, closing: Callable[[], bool]
+) -> ASGIApp:
     """Return the application that a server runs.
 
     Args:
@@ -163,9 +165,7 @@ class _Routes:
             headers={"cache-control": "no-store"},
         )
 
-    async def _news(
-        self, is_gone: Callable[[], Awaitable[bool]]
-    ) -> AsyncIterator[str]:
+    async def _news(self, is_gone: Callable[[], Awaitable[bool]]) -> AsyncIterator[str]:
         seen_scores = seen_events = 0
         seen_clips: set[str] = set()
         while not self._closing() and not await is_gone():

@@ -187,4 +187,6 @@ def _why(error: OSError, host: str, port: int) -> str:
         return f"port {port} of {host} must be free; another program uses it (choose another one)"
     if error.errno == errno.EACCES:
         return f"port {port} of {host} may be taken by administrators alone (choose one from 1024 on)"
-    return f"the page cannot be served at {host}, port {port}: {error.strerror or error}"
+    return (
+        f"the page cannot be served at {host}, port {port}: {error.strerror or error}"
+    )

@@ -56,7 +56,7 @@ function newCamera(name) {
   picture.addEventListener("load", () => card.classList.add("has-picture"));
   picture.addEventListener("error", () => card.classList.remove("has-picture"));
   camera.refresh = () => {
-    if (!card.seen || document.hidden || camera.busy) return;
+    if (!card.seen || document.hidden || camera.busy || !camera.state?.num_frames) return;
     camera.busy = true;
     const next = new Image();
     const done = () => { camera.busy = false; };
