@@ -186,7 +186,7 @@ class FakeLiveSource:
         (60.2, 1)
     """
 
-    keep_s: Final = 0.0
+    keep_s: float = 0.0
 
     def __init__(
         self,

@@ -31,6 +31,10 @@ DEMO_EXAMPLES = {
         ("--streams", "2", "--tuned-on", "2", "--actions", "2"),
         "event F1, collar 1 s",
     ),
+    "measure_live": (
+        ("--restarts", "1", "--seconds", "1", "--timeout", "0.5"),
+        "a silent server, tcp: reported after",
+    ),
     "judge_long_streams": (("--pairs", "1", "--history", "50"), "steady"),
     "make_pictures": (("pictures",), "pictures/curves.png\n"),
     "teach_new_actions": (

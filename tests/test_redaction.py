@@ -20,8 +20,8 @@ SECRETS = st.text(
 """Passwords that people have, with marks by which they are found again."""
 
 
-@given(user=SECRETS, password=SECRETS, token=SECRETS.map(lambda text: quote(text, "")))
-@example(user="Xqadminz", password="Xqp@ss/w:rd?#zW", token="Xqabc1zW")
+@given(SECRETS, SECRETS, SECRETS.map(lambda text: quote(text, "")))
+@example("Xqadminz", "Xqp@ss/w:rd?#zW", "Xqabc1zW")
 @pytest.mark.parametrize("encoded", [False, True])
 def test_no_part_of_a_login_shows(encoded, user, password, token):
     """Neither user nor password nor token shows in a name, a message or a repr, whatever characters they hold."""

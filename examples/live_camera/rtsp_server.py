@@ -67,7 +67,7 @@ def main() -> None:
         GLib.IOCondition.HUP | GLib.IOCondition.IN,
         lambda *_: loop.quit(),
     )
-    print("listening", flush=True)  # noqa: T201
+    print("listening", flush=True)
     loop.run()
 
 

@@ -112,27 +112,24 @@ def _of_network(
             f"an address must begin with one of {', '.join(sorted(_SCHEMES))}; got {scheme!r}",
             name,
         )
+    options = _limits(scheme, timeout_s)
+    if scheme in {"rtsp", "rtsps"}:
+        options |= {"rtsp_transport": transport, "allowed_media_types": "video"}
+    return Address(name, "network", source, options=options)
+
+
+def _limits(scheme: str, timeout_s: float) -> dict[str, str]:
+    """Return how FFmpeg is told how long to wait, for which each protocol has a name of its own."""
     microseconds = str(round(timeout_s * 1e6))
     options = {**_BRIEFLY, "rw_timeout": microseconds}
     if scheme.startswith("rtmp"):  # which announces sound also where there is none
-        options["analyzeduration"] = "1000000"
-    if scheme in {"rtsp", "rtsps"}:
-        options |= {
-            "timeout": microseconds,
-            "rtsp_transport": transport,
-            "allowed_media_types": "video",
-        }
-    elif scheme in {"http", "https", "tcp", "tls"}:
-        options["timeout"] = microseconds
-    elif scheme in {"udp", "udplite", "rtp", "srtp"}:
-        # Packets that come while none is read are lost, not the connection.
-        options |= {"timeout": microseconds, "overrun_nonfatal": "1"}
+        return {**options, "analyzeduration": "1000000"}
+    options["timeout"] = microseconds
+    if scheme in {"udp", "udplite", "rtp", "srtp"}:
+        options["overrun_nonfatal"] = "1"  # packets are lost, not the connection
     elif scheme == "srt":
-        options |= {
-            "timeout": microseconds,
-            "connect_timeout": str(round(timeout_s * 1e3)),
-        }
-    return Address(name, "network", source, options=options)
+        options["connect_timeout"] = str(round(timeout_s * 1e3))
+    return options
 
 
 def _of_path(path: Path) -> Address:
@@ -160,14 +157,27 @@ def _camera(which: str) -> Address:
     options = {"fflags": "nonblock"}
     name = f"camera {which}"
     if sys.platform == "darwin":
-        return Address(
-            name,
-            "camera",
-            f"{which}:none",
-            "avfoundation",
-            {**options, "framerate": "30"},
-        )
+        options["framerate"] = "30"
+        return Address(name, "camera", f"{which}:none", "avfoundation", options)
     if sys.platform == "win32":
-        return Address(name, "camera", which, "dshow", options)
+        url = _directshow_name(int(which)) if which.isdecimal() else which
+        return Address(name, "camera", url, "dshow", options)
     path = f"/dev/video{which}" if which.isdecimal() else which
     return Address(name, "camera", path, "v4l2", options)
+
+
+def _directshow_name(number: int) -> str:
+    """Return how FFmpeg names a camera of Windows, which has no numbers."""
+    import av
+
+    try:
+        found = av.enumerate_input_devices("dshow")
+    except (av.FFmpegError, ValueError):
+        found = []
+    names = [one.description for one in found if "video" in one.media_types]
+    if number >= len(names):
+        raise LiveSourceError(
+            f"a camera must be one that is there; DirectShow names {', '.join(names) or 'none'}",
+            f"camera {number}",
+        )
+    return f"video={names[number]}"

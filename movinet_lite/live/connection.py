@@ -13,6 +13,7 @@ from movinet_lite.errors import LiveSourceError
 from movinet_lite.live.addresses import Address
 from movinet_lite.live.clock import LiveClock, PacedClock
 from movinet_lite.live.pipes import PipeReader
+from movinet_lite.live.stamps import PacketStamps
 from movinet_lite.video.decoding import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -184,14 +185,14 @@ class Connection:
             if paces
             else LiveClock()
         )
-        stamped = not _has_no_time_stamps(container)
+        stamps = PacketStamps(stream, are_made_up=_has_no_time_stamps(container))
         self._listener.opened(stream)
         for packet in self._packets(container):
             self._asked_s = time.monotonic()
             if not self._listener.is_wanted():
                 return Lost("it was closed")
             if packet.stream_index == stream.index:
-                self._handle(packet, stream, clock, stamped=stamped)
+                self._handle(packet, stream, clock, stamps)
                 if self._num_bad >= _BAD_PACKETS:
                     return Lost("what it sends cannot be decoded")
         if is_recording or self._address.url == "-":
@@ -222,25 +223,32 @@ class Connection:
         packet: Packet[VideoStream],
         stream: VideoStream,
         clock: LiveClock | PacedClock,
-        *,
-        stamped: bool,
+        stamps: PacketStamps,
     ) -> None:
         if packet.size == 0:  # the end: what the decoder still holds
             self._decode(packet, clock)
             return
         now_s = self._listener.now_s()
-        stamp, decoding_stamp = packet.pts, packet.dts
-        if stamp is None:
-            stamp = decoding_stamp
-        if not stamped or stamp is None:
-            tick_s = float(packet.time_base or 1)
-            stamp = decoding_stamp = int(now_s / tick_s)
-            packet.pts = packet.dts = stamp
+        for complete in stamps.complete(packet, now_s):
+            self._handle_complete(complete, stream, clock, now_s)
+
+    def _handle_complete(
+        self,
+        packet: Packet[VideoStream],
+        stream: VideoStream,
+        clock: LiveClock | PacedClock,
+        now_s: float,
+    ) -> None:
         tick_s = float(packet.time_base)
-        first = stamp if decoding_stamp is None else decoding_stamp
-        self._learn_interval(first * tick_s)
-        clock.observe(first * tick_s, now_s)
-        time_s = clock.time_s(stamp * tick_s)
+        shown, decoded = (
+            packet.dts if packet.pts is None else packet.pts,
+            packet.pts if packet.dts is None else packet.dts,
+        )
+        assert shown is not None  # noqa: S101 - it is complete
+        assert decoded is not None  # noqa: S101
+        self._learn_interval(decoded * tick_s)
+        clock.observe(decoded * tick_s, now_s)
+        time_s = clock.time_s(shown * tick_s)
         self._listener.came(packet, time_s)
         self._skip_what_nobody_needs(stream, time_s)
         if stream.codec_context.skip_frame == "ALL":

@@ -28,7 +28,7 @@ class FrameQueue:
     """A short queue between two threads.
 
     With ``"newest"``, frames older than one period and 50 ms are dropped as soon as a newer one is there: so two
-    that came in one moment by jitter are both given, and a consumer that is late gets the newest. With ``"all"``, `put`
+    that came in one moment by jitter are both given, and a consumer that missed one gets the newest. With ``"all"``, `put`
     waits until there is room.
 
     Args:
@@ -46,6 +46,7 @@ class FrameQueue:
         self._frames: deque[VideoFrame] = deque()
         self._is_closed = False
         self._changed = threading.Condition()
+        self._is_late = False
         self.num_dropped = 0
 
     def put(self, frame: VideoFrame, is_wanted: Callable[[], bool]) -> bool:
@@ -77,6 +78,9 @@ class FrameQueue:
             while True:
                 self._drop_old()
                 if self._frames:
+                    while self._is_late and len(self._frames) > 1:
+                        self._drop_first()
+                    self._is_late = False
                     frame = self._frames.popleft()
                     self._changed.notify_all()
                     return frame
@@ -107,5 +111,9 @@ class FrameQueue:
         while len(self._frames) > 1 and (
             self._frames[0].time_s < oldest_s or len(self._frames) > _CAPACITY["newest"]
         ):
-            self._frames.popleft()
-            self.num_dropped += 1
+            self._drop_first()
+
+    def _drop_first(self) -> None:
+        self._frames.popleft()
+        self.num_dropped += 1
+        self._is_late = True

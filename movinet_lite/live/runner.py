@@ -143,6 +143,8 @@ class Runner:
             patience_s: How long to wait for them, in seconds.
         """
         with self._woken:
+            if self._closing:
+                return
             self._closing = True
             reader = self._reader
             if reader is not None:

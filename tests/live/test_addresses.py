@@ -3,7 +3,9 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import av
 import pytest
 
 from movinet_lite import LiveSourceError, VideoError, VideoNotFoundError
@@ -96,3 +98,41 @@ def test_ffmpeg_is_told_every_limit():
     assert (rtsp["timeout"], rtsp["rtsp_transport"]) == ("2500000", "udp")
     assert http["timeout"] == http["rw_timeout"] == "2500000"
     assert rtmp["rw_timeout"] == "2500000"
+
+
+@pytest.mark.parametrize(
+    ("platform", "source", "url", "form"),
+    [
+        ("darwin", 1, "1:none", "avfoundation"),
+        ("darwin", "camera:FaceTime", "FaceTime:none", "avfoundation"),
+        ("win32", "camera:video=Cam", "video=Cam", "dshow"),
+        ("win32", 1, "video=Second", "dshow"),
+    ],
+)
+def test_cameras_of_other_systems_are_named_as_they_name_them(
+    monkeypatch, platform, source, url, form
+):
+    """On macOS the numbers and names of AVFoundation are taken, on Windows those of DirectShow; tried without such a system."""
+    devices = [
+        SimpleNamespace(description=name, media_types=kinds)
+        for name, kinds in [
+            ("First", ["video"]),
+            ("Microphone", ["audio"]),
+            ("Second", ["video"]),
+        ]
+    ]
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(av, "enumerate_input_devices", lambda _: devices)
+
+    address = Address.of(source)
+
+    assert (address.url, address.format) == (url, form)
+
+
+def test_a_camera_that_windows_does_not_know_is_an_error(monkeypatch):
+    """A number that no camera of DirectShow has is an error that lists those that are there."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(av, "enumerate_input_devices", lambda _: [])
+
+    with pytest.raises(LiveSourceError, match="DirectShow names none"):
+        Address.of(0)

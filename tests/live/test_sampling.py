@@ -107,7 +107,7 @@ def frame_at(time_s, index=0):
 
 
 def test_a_late_consumer_gets_the_newest_frame():
-    """No frame older than one period and 50 ms is given while a newer one is there."""
+    """A consumer that missed a frame is given the newest one that is there."""
     clock = Clock()
     queue = FrameQueue("newest", 5.0, clock)
     ages = []
@@ -118,7 +118,7 @@ def test_a_late_consumer_gets_the_newest_frame():
             clock.now_s += 0.19
             ages.append(clock.now_s - queue.take(0).time_s)
 
-    assert max(ages) <= 0.25
+    assert max(ages) <= 0.19 + 1e-9
     assert queue.num_dropped >= 60
 
 
