@@ -13,6 +13,7 @@
     ├── ModelError(RuntimeError)             a model cannot be found, fetched, read, or is not what was asked for
     ├── SessionError(RuntimeError)           frame size changed, session closed, foreign states, two threads
     ├── ConversionError(RuntimeError)        a model did not compile, or the compiled one computes something else
+    ├── PageError(OSError)                   the page of a watcher cannot be served
     └── MissingDependencyError(ImportError)  a package is not installed
 
 Each is also the built-in exception that fits, so ``except FileNotFoundError`` and ``except MoViNetError`` both work.
@@ -33,6 +34,7 @@ __all__ = [
     "MissingDependencyError",
     "MoViNetError",
     "ModelError",
+    "PageError",
     "SessionError",
     "VariantError",
     "VideoError",
@@ -186,6 +188,16 @@ class SessionError(MoViNetError, RuntimeError):
 
 class ConversionError(MoViNetError, RuntimeError):
     """A model did not compile, or the compiled model computes something else than its source."""
+
+
+class PageError(MoViNetError, OSError):
+    """The page of a watcher cannot be served: its port is taken, or it would lie open."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        # OSError takes the first of two arguments for the number of an error.
+        self.errno = None
+        self.strerror = message
 
 
 class MissingDependencyError(MoViNetError, ImportError):

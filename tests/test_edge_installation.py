@@ -93,6 +93,10 @@ def answers(tmp_path_factory):
     clip, weights = str(demo.CLIP), str(demo.WEIGHTS)
     commands = {
         "stream": ["stream", clip, "--model", "demo"],
+        "watch": [
+            *("watch", f"door={clip}", "--model", "demo"),
+            *("--clips", str(folder / "clips"), "--json"),
+        ],
         "as it is": ["stream", clip, "--model", weights, "--engine", "tensorflow"],
         "compile": ["stream", clip, "--model", weights, "--frame-size", "32x32"],
         "fine-tune": [
@@ -112,6 +116,17 @@ def test_compiled_models_run_without_tensorflow(answers):
     status, output, errors = answers["stream"]
     assert (status, errors) == (0, "")
     assert "jumping jacks" in output
+
+
+def test_cameras_are_watched_without_tensorflow(answers):
+    """`watch` finds events and writes their clips where TensorFlow is not installed."""
+    status, output, errors = answers["watch"]
+    lines = [json.loads(line) for line in output.splitlines()]
+    ended = [line for line in lines if line.get("state") == "ended"]
+    clips = [line for line in lines if line["kind"] == "clip"]
+    assert (status, errors) == (0, "")
+    assert "jumping jacks" in {line["label"] for line in ended}
+    assert Path(clips[0]["path"]).stat().st_size > 0
 
 
 @pytest.mark.parametrize(

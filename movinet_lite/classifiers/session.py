@@ -221,6 +221,16 @@ class Session:
             **place,
         )
 
+    @property
+    def fit(self) -> Fit:
+        """How a frame of another size is scaled; see `prepare_frame`."""
+        return self._fit
+
+    @property
+    def short_side(self) -> int | None:
+        """The length of a frame's short side before the crop of ``fit="evaluation"``, in pixels; `None` for the others."""
+        return self._short_side
+
     def close(self) -> None:
         """End the session; every later use of it is a `SessionError`. The model lives on in other sessions."""
         self._closed = True

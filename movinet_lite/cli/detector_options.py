@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,12 @@ from movinet_lite.events import EventDetector
 from movinet_lite.events.settings import DetectorSettings, Thresholds, load_settings
 from movinet_lite.labels import label_indices
 
-__all__ = ["add_detector_options", "check_event_labels", "make_detector"]
+__all__ = [
+    "add_detector_options",
+    "change_settings",
+    "check_event_labels",
+    "make_detector",
+]
 
 _DEFAULTS: Final = DetectorSettings()
 
@@ -29,8 +35,15 @@ _TIMES: Final = {
 }
 
 
-def add_detector_options(parser: argparse.ArgumentParser) -> None:
-    """Add an option for each setting of a detector, and ``--settings FILE``."""
+def add_detector_options(
+    parser: argparse.ArgumentParser, *, labels: bool = True
+) -> None:
+    """Add an option for each setting of a detector, and ``--settings FILE``.
+
+    Args:
+        parser: Of the command.
+        labels: Whether to add those that name labels; a command that has its own sets *allow* and *thresholds*.
+    """
     group = parser.add_argument_group("events, times in seconds")
     group.add_argument(
         "--settings",
@@ -58,6 +71,8 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
             metavar="S",
             help=text.format(getattr(_DEFAULTS, name) or 0),
         )
+    if not labels:
+        return
     group.add_argument(
         "--allow",
         action="append",
@@ -82,23 +97,52 @@ def make_detector(args: argparse.Namespace) -> EventDetector:
         DataError: If the file of settings is not one.
         LabelsError: If a label is named twice, or has thresholds and is not allowed.
     """
-    given: dict[str, Any] = {
+    if args.settings is not None:
+        settings = change_settings(load_settings(args.settings), args)
+    else:
+        settings = _or_usage_error(
+            DetectorSettings, **_given(args), thresholds=dict(args.thresholds)
+        )
+    return EventDetector.from_settings(settings)
+
+
+def change_settings(
+    settings: DetectorSettings, args: argparse.Namespace
+) -> DetectorSettings:
+    """Return *settings* with what the options of a command say in their place.
+
+    Raises:
+        UsageError: If they do not go together.
+        LabelsError: If a label has thresholds and is not allowed.
+    """
+    kept = {
+        label: pair
+        for label, pair in settings.thresholds.items()
+        if args.allow is None or label in args.allow
+    }
+    given = {**_given(args), "thresholds": {**kept, **dict(args.thresholds)}}
+    if "enter" in given and given["enter"] < (settings.leave or 0):
+        given.setdefault("leave", None)  # that of the file belongs to its own enter
+    return _or_usage_error(attrs.evolve, settings, **given)
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that are given as options, but for thresholds."""
+    given = {
         name: getattr(args, name)
         for name in ("enter", "leave", *_TIMES)
         if getattr(args, name) is not None
     }
-    if args.allow is not None:
-        given["labels"] = args.allow
+    return given if args.allow is None else {**given, "labels": args.allow}
+
+
+def _or_usage_error(
+    make: Callable[..., DetectorSettings], *values: Any, **given: Any
+) -> DetectorSettings:
     try:
-        if args.settings is None:
-            settings = DetectorSettings(**given, thresholds=dict(args.thresholds))
-        else:
-            settings = load_settings(args.settings)
-            given["thresholds"] = {**settings.thresholds, **dict(args.thresholds)}
-            settings = attrs.evolve(settings, **given)
+        return make(*values, **given)
     except ArrayError as error:
         raise UsageError(error.message) from error
-    return EventDetector.from_settings(settings)
 
 
 def check_event_labels(detector: EventDetector, labels: tuple[str, ...] | None) -> None:
@@ -109,7 +153,8 @@ def check_event_labels(detector: EventDetector, labels: tuple[str, ...] | None) 
     """
     if labels is not None:
         settings = detector.settings
-        label_indices([*(settings.labels or ()), *settings.thresholds], labels)
+        named = dict.fromkeys([*(settings.labels or ()), *settings.thresholds])
+        label_indices(named, labels)
 
 
 def _option_of(name: str) -> str:

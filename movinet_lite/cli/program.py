@@ -24,6 +24,7 @@ from movinet_lite.cli import (
     models,
     stream,
     training,
+    watch,
 )
 from movinet_lite.cli.arguments import UsageError, examples_text
 from movinet_lite.cli.output import (
@@ -47,6 +48,7 @@ _MODULES = (
     annotated,
     models,
     training,
+    watch,
     export,
     benchmark,
 )

@@ -1,17 +1,27 @@
-"""Live video: sources whose frames come when they come, and clips of what they showed."""
+"""Live video: sources whose frames come when they come, clips of what they showed, and many of them through one model."""
 
+from movinet_lite.live.camera import CameraStatus
 from movinet_lite.live.clips import Clip
+from movinet_lite.live.pace import Load
 from movinet_lite.live.recorder import ClipRecorder
 from movinet_lite.live.source import LiveSource, open_source
 from movinet_lite.live.status import SourceState, SourceStatus
+from movinet_lite.live.watched_event import WatchedEvent
+from movinet_lite.live.watching import Watcher, WatchStatus, watch
 from movinet_lite.redaction import redact
 
 __all__ = [
+    "CameraStatus",
     "Clip",
     "ClipRecorder",
     "LiveSource",
+    "Load",
     "SourceState",
     "SourceStatus",
+    "WatchStatus",
+    "WatchedEvent",
+    "Watcher",
     "open_source",
     "redact",
+    "watch",
 ]

@@ -31,8 +31,12 @@ class FrameSampler:
     """
 
     def __init__(self, fps: float | None) -> None:
-        self._period_s = None if fps is None else 1 / check_positive(fps, "fps")
         self._due_s: float | None = None
+        self.set_fps(fps)
+
+    def set_fps(self, fps: float | None) -> None:
+        """Take so many frames a second from now on."""
+        self._period_s = None if fps is None else 1 / check_positive(fps, "fps")
 
     def may_take(self, time_s: float, interval_s: float, *, in_order: bool) -> bool:
         """Tell whether the frame shown at *time_s* can be one that is taken, without taking it.

@@ -113,7 +113,6 @@ class LiveSource:
 
     Attributes:
         name: What it is called; it holds no credentials.
-        fps: How many frames a second it is to give; `None` for all.
         started_at: When it was opened (UTC). The times of its frames count from here, by a clock that never jumps, and
             go on while it is lost.
     """
@@ -143,10 +142,10 @@ class LiveSource:
         if policy is None:
             policy = "all" if address.kind == "file" else "newest"
         _check_choice(policy, "policy", get_args(Policy))
-        sampler = FrameSampler(fps)
+        self._sampler = sampler = FrameSampler(fps)
         converter = PictureConverter(frame_size, fit, short_side=short_side)
         self.name = address.name if name is None else name
-        self.fps = fps
+        self._fps = fps
         opened_s = time.monotonic()
         self.started_at = datetime.now(UTC)
         self._queue = FrameQueue(policy, fps, lambda: time.monotonic() - opened_s)
@@ -169,6 +168,16 @@ class LiveSource:
 
     def __repr__(self) -> str:
         return f"LiveSource({self.name!r}, {self.status.state})"
+
+    @property
+    def fps(self) -> float | None:
+        """How many frames a second it is to give; `None` for all. It may be set at any time."""
+        return self._fps
+
+    @fps.setter
+    def fps(self, fps: float | None) -> None:
+        self._sampler.set_fps(fps)
+        self._fps = fps
 
     @property
     def status(self) -> SourceStatus:

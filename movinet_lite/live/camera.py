@@ -1,0 +1,320 @@
+"""One watched camera: its source, the states of its stream, its events, and what there is to say of it."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import uuid
+from datetime import datetime
+from typing import Final, Protocol
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize, VideoFrame
+from movinet_lite.classifiers import StreamingClassifier
+from movinet_lite.errors import LiveSourceError, said_by
+from movinet_lite.events import Event, EventDetector
+from movinet_lite.live.recorder import ClipRecorder
+from movinet_lite.live.source import LiveSource
+from movinet_lite.live.status import SourceStatus
+from movinet_lite.live.watched_event import WatchedEvent
+from movinet_lite.predictions import Prediction
+
+__all__ = ["Camera", "CameraStatus", "FrameSource"]
+
+_LOG = logging.getLogger("movinet_lite.live")
+
+_INTERVALS_OF_A_GAP: Final = 3
+"""A gap is at least so many intervals long: a camera of one frame in five seconds has none between its frames."""
+
+_MEASURED_FRAMES: Final = 40
+"""Over how many frames the rate is measured."""
+
+
+class FrameSource(Protocol):
+    """What `Watcher` needs of a source; `LiveSource` is one."""
+
+    @property
+    def name(self) -> str:
+        """How it is called, without secrets."""
+
+    @property
+    def started_at(self) -> datetime:
+        """The zero of the times of its frames, in UTC."""
+
+    @property
+    def now_s(self) -> float:
+        """The time now, on the clock of its frames, in seconds."""
+
+    @property
+    def status(self) -> SourceStatus:
+        """How it is."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether no frame will come any more."""
+
+    def take(self, timeout_s: float | None = 0.0) -> VideoFrame | None:
+        """Return the next frame, or `None` if there is none in time."""
+
+    def snapshot(self, frame_size: FrameSize | None = None) -> VideoFrame | None:
+        """Return the last picture in its full size."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+@attrs.frozen(kw_only=True)
+class CameraStatus:
+    """How a camera is, as far as one look tells.
+
+    Attributes:
+        name: Of the camera.
+        source: The state of its source.
+        fps: The frames per second that the model was given lately.
+        full_fps: The frames per second that it is given where the machine keeps up.
+        lag_s: How old the last frame was when the model had answered; `None` before the first.
+        leading: The label with the highest score in the last answer, and the score; `None` before the first.
+        going_on: The labels of the confirmed events that go on.
+        num_frames: How many frames the model was given.
+        num_unusable: How many frames could not be used.
+        num_events: How many events were confirmed.
+        last_event: The last one, as it stands; `None` before the first.
+    """
+
+    name: str
+    source: SourceStatus
+    fps: float
+    full_fps: float
+    lag_s: float | None
+    leading: tuple[str, float] | None
+    going_on: tuple[str, ...]
+    num_frames: int
+    num_unusable: int
+    num_events: int
+    last_event: WatchedEvent | None
+
+
+@attrs.define
+class _Open:
+    """An event that goes on: its id, its clip, and the picture of its highest score."""
+
+    event_id: str
+    event: Event
+    clip_id: str | None = None
+    score: float = -1.0
+    snapshot: NDArray[np.uint8] | None = None
+
+
+class Camera:
+    """One watched camera. Its watcher uses it in one thread; `status` may be asked for in any.
+
+    Args:
+        source: Where the frames come from.
+        session: The stream, over the model of all cameras.
+        detector: What finds its events, used by this camera alone.
+        name: How it is called.
+        fps: The frames per second at its full rate.
+        max_gap_s: The stream starts anew where two frames lie further apart, in seconds.
+        snapshots: Whether events carry a picture.
+        recorder: What records a clip of each event; `None` for no clips.
+    """
+
+    def __init__(
+        self,
+        source: FrameSource,
+        session: StreamingClassifier,
+        detector: EventDetector,
+        *,
+        name: str,
+        fps: float,
+        max_gap_s: float,
+        snapshots: bool = False,
+        recorder: ClipRecorder | None = None,
+    ) -> None:
+        self.source = source
+        self.session = session
+        self.detector = detector
+        self.name = name
+        self.full_fps = fps
+        self.served_s = 0.0  # when the last frame was taken, by its watcher's clock
+        self.is_over = False  # whether the source has ended and every frame was taken
+        self.prediction: Prediction | None = None
+        self.lag_s: float | None = None
+        self._max_gap_s = max_gap_s
+        self._rate = 1.0
+        self._snapshots = snapshots
+        self._recorder = recorder
+        self._open: dict[tuple[str, float], _Open] = {}
+        self._last: VideoFrame | None = None
+        self._credit = 1.0
+        self._times: collections.deque[float] = collections.deque(
+            maxlen=_MEASURED_FRAMES
+        )
+        self._num_frames = 0
+        self._num_unusable = 0
+        self._num_events = 0
+        self._last_event: WatchedEvent | None = None
+
+    def take(self, rate: float) -> VideoFrame | None:
+        """Return the next frame to give to the model, or `None` if there is none yet.
+
+        Args:
+            rate: The share of the frames to take, above 0 and up to 1; the others are left out evenly.
+        """
+        if rate != self._rate:
+            self._rate = rate
+            if isinstance(self.source, LiveSource):
+                self.source.fps = self.full_fps * rate
+        had_ended = self.source.ended
+        frame = self.source.take(0.0)
+        self.is_over = frame is None and had_ended
+        if frame is None or isinstance(self.source, LiveSource):
+            return frame
+        self._credit += rate
+        if self._credit < 1.0:
+            return None
+        self._credit = min(self._credit - 1.0, 1.0)
+        return frame
+
+    def before_step(self, frame: VideoFrame) -> list[WatchedEvent]:
+        """Begin the stream anew if *frame* does not go on where the last one was, and return the events that end so."""
+        last = self._last
+        if last is None:
+            return []
+        ended: list[WatchedEvent] = []
+        apart_s = frame.time_s - last.time_s
+        if not 0.0 <= apart_s <= self._gap_s:
+            _LOG.info("%s: a gap of %.1f s; the stream starts anew", self.name, apart_s)
+            ended = self.finish()
+            self.session.reset()
+        elif frame.shape != last.shape:
+            _LOG.info("%s: frames have another size; the stream starts anew", self.name)
+            self.session.reset()
+        return ended
+
+    def after_step(
+        self, frame: VideoFrame, prediction: Prediction
+    ) -> list[WatchedEvent]:
+        """Take what the model says of *frame*, and return the events that it changed."""
+        self._last, self.prediction = frame, prediction
+        self._num_frames += 1
+        now_s = self.source.now_s
+        self.lag_s = max(now_s - frame.time_s, 0.0)
+        self._times.append(now_s)
+        changes = self.detector.update(prediction)
+        if self._snapshots:
+            for event in changes:
+                if event.state == "began":
+                    self._open_event(event)
+            self._picture_best(prediction)
+        return [self._watch(event) for event in changes]
+
+    def unusable(self, error: Exception) -> None:
+        """Count a frame that the model could not be given."""
+        self._num_unusable += 1
+        _LOG.warning("%s: a frame cannot be used: %s", self.name, said_by(error))
+
+    def failed(self) -> None:
+        """Begin the stream anew after an error of the model, which is being handled."""
+        self._num_unusable += 1
+        _LOG.exception("%s: the model failed; the stream starts anew", self.name)
+        self.session.reset()
+
+    def is_lost(self, now_s: float) -> bool:
+        """Return whether events go on although no frame has been served for the length of a gap."""
+        return bool(self._open) and now_s - self.served_s > self._gap_s
+
+    @property
+    def _gap_s(self) -> float:
+        """How far apart frames are where the stream was lost between them, in seconds."""
+        return max(self._max_gap_s, _INTERVALS_OF_A_GAP / (self.full_fps * self._rate))
+
+    def finish(self) -> list[WatchedEvent]:
+        """End what goes on with the last frame, and return it."""
+        found = [self._watch(event) for event in self.detector.finish()]
+        self._last = None
+        return found
+
+    def status(self) -> CameraStatus:
+        """Return how it is."""
+        prediction = self.prediction
+        return CameraStatus(
+            name=self.name,
+            source=self.source.status,
+            fps=self._fps(),
+            full_fps=self.full_fps,
+            lag_s=self.lag_s,
+            leading=None if prediction is None else prediction.top_k(1)[0],
+            going_on=tuple(
+                one.event.label
+                for one in list(self._open.values())
+                if one.event.state == "confirmed"
+            ),
+            num_frames=self._num_frames,
+            num_unusable=self._num_unusable,
+            num_events=self._num_events,
+            last_event=self._last_event,
+        )
+
+    def _fps(self) -> float:
+        times = list(self._times)
+        if len(times) < 2:
+            return 0.0
+        # A camera that sends nothing slows down: the time since its last frame counts as soon as it is unusually long.
+        end_s = max(times[-1], self.source.now_s - 2.0 / self.full_fps)
+        return (len(times) - 1) / max(end_s - times[0], 1e-3)
+
+    def _watch(self, event: Event) -> WatchedEvent:
+        """Keep what goes on of *event*, and return it with its picture and clip."""
+        one = self._open_event(event)
+        one.event = event
+        if event.state == "confirmed":
+            self._num_events += 1
+            one.clip_id = self._begin_clip(event)
+        if event.state in ("ended", "dropped"):
+            del self._open[event.label, event.start_s]
+            if one.clip_id and self._recorder and event.end_s is not None:
+                self._recorder.finish(one.clip_id, end_s=event.end_s)
+        watched = WatchedEvent(
+            id=one.event_id,
+            source=self.name,
+            event=event,
+            opened_at=self.source.started_at,
+            clip_id=one.clip_id,
+            snapshot=one.snapshot,
+        )
+        if event.state in ("confirmed", "ended"):
+            self._last_event = attrs.evolve(watched, snapshot=None)
+        return watched
+
+    def _open_event(self, event: Event) -> _Open:
+        """Return what is kept of an event that goes on; it begins where nothing is."""
+        key = (event.label, event.start_s)
+        if key not in self._open:
+            self._open[key] = _Open(uuid.uuid4().hex[:12], event)
+        return self._open[key]
+
+    def _begin_clip(self, event: Event) -> str | None:
+        if self._recorder is None or not isinstance(self.source, LiveSource):
+            return None
+        try:
+            return self._recorder.begin(
+                self.source, start_s=event.start_s, label=event.label
+            )
+        except LiveSourceError as error:
+            _LOG.warning("%s: no clip of an event: %s", self.name, said_by(error))
+            return None
+
+    def _picture_best(self, prediction: Prediction) -> None:
+        """Keep the picture for each event that never had a higher score."""
+        picture: VideoFrame | None = None
+        for one in self._open.values():
+            place = prediction.labels.index(one.event.label)
+            score = float(prediction.scores[place])
+            if score > one.score:
+                picture = picture or self.source.snapshot()
+                if picture is not None:
+                    one.score, one.snapshot = score, picture.pixels

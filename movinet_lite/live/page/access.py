@@ -1,0 +1,106 @@
+"""Decides who may see the page.
+
+On this machine alone, the name in the address must be one of this machine: so no page of another site, whose name was
+made to lead here, can read it. Where others can reach the port, they must know the token, in a header or, after they
+typed it once, in a cookie that holds something derived from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+
+from movinet_lite.errors import PageError
+
+__all__ = [
+    "COOKIE",
+    "MIN_TOKEN",
+    "Access",
+    "check_token",
+    "is_this_machine",
+    "new_token",
+]
+
+COOKIE: Final = "movinet_lite"
+
+MIN_TOKEN: Final = 16
+"""How many characters a token has at least."""
+
+
+def is_this_machine(host: str) -> bool:
+    """Return whether *host*, a name or an address, can only be reached from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def new_token() -> str:
+    """Return a token that nobody guesses."""
+    return secrets.token_urlsafe(24)
+
+
+def check_token(token: str) -> str:
+    """Return *token*.
+
+    Raises:
+        PageError: If it is too short, or cannot stand in a header.
+    """
+    if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable():
+        raise PageError(
+            f"the token must have at least {MIN_TOKEN} printable ASCII characters; got {len(token)} characters "
+            "(a good one: openssl rand -base64 24)"
+        )
+    return token
+
+
+class Access:
+    """The rules of one page.
+
+    Args:
+        token: What one must know; `None` for a page on this machine alone.
+    """
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+        key = b"" if token is None else token.encode()
+        self.cookie = hmac.new(key, b"movinet-lite page", hashlib.sha256).hexdigest()
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether one must know a token."""
+        return self._token is not None
+
+    def is_token(self, given: str) -> bool:
+        """Return whether *given* is the token; it takes as long whatever it is."""
+        expected = self._token or ""
+        same = hmac.compare_digest(given.encode(), expected.encode())
+        return same and self._token is not None
+
+    def allows_host(self, host: str) -> bool:
+        """Return whether the ``Host`` header is one of this machine, or a token protects the page."""
+        if self.needs_token:
+            return True
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        return is_this_machine(name.strip("[]"))
+
+    def allows(self, authorization: str, cookies: str) -> bool:
+        """Return whether the headers ``Authorization`` and ``Cookie`` prove that the token is known."""
+        if not self.needs_token:
+            return True
+        scheme, _, given = authorization.partition(" ")
+        if scheme.lower() == "bearer" and self.is_token(given.strip()):
+            return True
+        try:
+            found = SimpleCookie(cookies).get(COOKIE)
+        except CookieError:
+            return False
+        return found is not None and hmac.compare_digest(
+            found.value.encode(), self.cookie.encode()
+        )

@@ -1,0 +1,79 @@
+"""The last events, newest last, with their pictures."""
+
+from __future__ import annotations
+
+import collections
+import threading
+from typing import Any, Final
+
+import attrs
+
+from movinet_lite.live.watched_event import WatchedEvent
+
+__all__ = ["EventList"]
+
+_KEPT: Final = 500
+"""How many events are kept."""
+
+_PICTURE_WIDTH: Final = 480
+"""How wide their pictures are at most, in pixels."""
+
+
+@attrs.define
+class _Entry:
+    number: int
+    values: dict[str, Any]
+    picture: bytes | None
+
+
+class EventList:
+    """Keeps the last events under their ids. It is filled in one thread and read in others."""
+
+    def __init__(self) -> None:
+        self._entries: collections.OrderedDict[str, _Entry] = collections.OrderedDict()
+        self._number = 0
+        self._counts: collections.Counter[tuple[str, str]] = collections.Counter()
+        self._lock = threading.Lock()
+
+    def add(self, event: WatchedEvent) -> None:
+        """Add an event, or put it in the place of what was known of it; one that was never confirmed is left out."""
+        if event.event.state not in ("confirmed", "ended"):
+            return
+        picture = (
+            None
+            if event.snapshot is None
+            else event.snapshot_jpeg(max_width=_PICTURE_WIDTH)
+        )
+        with self._lock:
+            self._number += 1
+            known = self._entries.get(event.id)
+            if known is None:
+                self._counts[event.source, event.label] += 1
+            values = {**event.to_dict(), "snapshot": picture is not None}
+            self._entries[event.id] = _Entry(self._number, values, picture)
+            while len(self._entries) > _KEPT:
+                self._entries.popitem(last=False)
+
+    def since(self, number: int = 0) -> tuple[int, list[dict[str, Any]]]:
+        """Return the number of the last change, and the events that changed after *number*, oldest first."""
+        with self._lock:
+            return self._number, [
+                one.values for one in self._entries.values() if one.number > number
+            ]
+
+    def find(self, event_id: str) -> dict[str, Any] | None:
+        """Return an event, or `None` if there is none of that id."""
+        with self._lock:
+            entry = self._entries.get(event_id)
+            return None if entry is None else entry.values
+
+    def picture(self, event_id: str) -> bytes | None:
+        """Return the picture of an event, a JPEG, or `None` if there is none."""
+        with self._lock:
+            entry = self._entries.get(event_id)
+            return None if entry is None else entry.picture
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return how many events each camera and label had so far."""
+        with self._lock:
+            return dict(self._counts)
