@@ -386,7 +386,7 @@ def test_a_model_that_is_not_there_is_said_once(run, video, blue_video, tmp_path
             ["stream", "a.mp4", "--start", "-1"],
             "from 0 to 1000000000 seconds; got '-1'",
         ),
-        (["stream", "a.mp4", "--engine", "onnx"], "invalid choice: 'onnx'"),
+        (["stream", "a.mp4", "--engine", "pytorch"], "invalid choice: 'pytorch'"),
         (["stream", "a.mp4", "--start", "2", "--end", "1"], "--end must be later"),
         (["labels", "a", "b"], "unrecognized arguments: b"),
     ],
