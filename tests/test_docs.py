@@ -8,6 +8,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import attrs
@@ -332,12 +333,14 @@ def test_the_way_of_a_frame_is_true(clip_folder):
             passed.extend((frame.f_code, frame.f_code.co_filename))
 
     session = StreamingClassifier(FakeStreamModel(), horizon_s=None)
+    threading.setprofile(note)  # for the thread that decodes
     sys.setprofile(note)
     try:
         session.predict_video(clip_folder / "clip.mp4")
     finally:
         sys.setprofile(None)
+        threading.setprofile(None)
 
-    assert len(steps) == 7
+    assert len(steps) == 8
     first = [passed.index(place) for place in places]
     assert first == sorted(first)
