@@ -83,8 +83,9 @@ class Session:
 
         Args:
             source: ``"a0"`` to ``"a5"``; ``"demo"``, a stream model that ships with the package; an address on TF Hub or
-                Kaggle; another address of an archive; or the path of a SavedModel, a ``.tflite`` file (for clips: one
-                that this library wrote), an ``.onnx`` file that this library wrote, or what fine-tuning wrote.
+                Kaggle; another address of an archive or a file; ``hf://owner/name[/file][@revision]`` on Hugging Face; or
+                the path of a SavedModel, a ``.tflite`` file (for clips: one that this library wrote), an ``.onnx`` file that
+                this library wrote, weights of PyTorch, or what fine-tuning wrote.
             labels: The names of the classes in the order of the logits, or the path of a file with one a line;
                 `None` for the model's own (Kinetics-600 for the published models).
             engine: What computes; see `Engine`.
