@@ -17,6 +17,7 @@ import movinet_lite
 from movinet_lite.cli import (
     annotated,
     benchmark,
+    calibrate,
     classify,
     demo,
     events,
@@ -47,6 +48,7 @@ _MODULES = (
     annotated,
     models,
     training,
+    calibrate,
     export,
     benchmark,
 )

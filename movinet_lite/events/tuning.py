@@ -146,9 +146,7 @@ def tune_events(
     for video in videos.values():
         if video.background is not None:
             check_not_background(first, video.background)
-    videos = {
-        name: video.without_background(labels) for name, video in videos.items()
-    }
+    videos = {name: video.without_background(labels) for name, video in videos.items()}
     if sum(bool(video.annotations) for video in videos.values()) < 2:
         raise DataError(
             "at least two videos must have something annotated, to choose on one and judge on the other"

@@ -58,9 +58,7 @@ def with_background(
             raise DataError(
                 "a background video must not be an example of an action, too", path
             )
-    examples = [
-        Example(path, BACKGROUND, group=group_of(path.stem)) for path in videos
-    ]
+    examples = [Example(path, BACKGROUND, group=group_of(path.stem)) for path in videos]
     training, held_out = divide_examples(examples, validation=validation, seed=seed)
     return _added(data, training, held_out, ())
 

@@ -360,9 +360,7 @@ class Trainer:
             tf.TensorSpec((None,), tf.int32),
         )
 
-        def judge(
-            frames: Any, targets: Any, *, training: bool
-        ) -> tuple[Any, Any, Any]:
+        def judge(frames: Any, targets: Any, *, training: bool) -> tuple[Any, Any, Any]:
             if network.spec.mode == "stream":
                 logits = network.call_by_frame(frames, training=training)
             else:

@@ -41,9 +41,7 @@ def test_background_is_neither_found_nor_missed_in_figures():
     """What people annotated as background counts as nothing, in an evaluation and in tuning."""
     truth = [Annotation("background", 0, 5), Annotation("wave", 5, 12)]
     videos = {
-        name: ScoredVideo.from_predictions(
-            predictions(background="background"), truth
-        )
+        name: ScoredVideo.from_predictions(predictions(background="background"), truth)
         for name in "abc"
     }
 

@@ -34,13 +34,11 @@ def test_no_other_temperature_fits_better(seed):
     logits, targets = answers(1.7, num_examples=60, seed=seed)
     found = fit_temperature(logits.astype(np.float32), targets)
     grid = np.geomspace(0.05, 20, 4001)
-    losses = [
-        mean_nll(logits.astype(np.float32), targets, temperature=t) for t in grid
-    ]
+    losses = [mean_nll(logits.astype(np.float32), targets, temperature=t) for t in grid]
     assert found == pytest.approx(grid[np.argmin(losses)], rel=2e-3)
-    assert mean_nll(
-        logits.astype(np.float32), targets, temperature=found
-    ) <= min(losses)
+    assert mean_nll(logits.astype(np.float32), targets, temperature=found) <= min(
+        losses
+    )
     assert fit_temperature(logits.astype(np.float32), targets) == found
 
 

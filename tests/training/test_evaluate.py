@@ -165,7 +165,9 @@ def _evaluation(**more):
     confusion[0, 0], confusion[0, 2], confusion[0, 3] = 6, 3, 1
     confusion[1, 1] = 5
     labels = ("jump", "run far", "sit", "wave")
-    targets, taken_for = np.repeat(np.argwhere(confusion), confusion[confusion > 0], 0).T
+    targets, taken_for = np.repeat(
+        np.argwhere(confusion), confusion[confusion > 0], 0
+    ).T
     logits = np.log(np.array([0.1, 0.8], np.float32))[np.eye(4, dtype=int)[taken_for]]
     scores = np.full(15, 0.75, np.float32)
     by_frame = np.array([0.25, 0.5, 0.75])
