@@ -17,6 +17,7 @@ import movinet_lite
 from movinet_lite.cli import (
     annotated,
     benchmark,
+    calibrate,
     classify,
     demo,
     events,
@@ -49,6 +50,7 @@ _MODULES = (
     models,
     training,
     watch,
+    calibrate,
     export,
     benchmark,
 )

@@ -32,9 +32,10 @@ from movinet_lite.cli.output import (
 from movinet_lite.cli.training_bar import WorkBar, work_bar
 from movinet_lite.network.variants import Mode
 from movinet_lite.show.curves import check_matplotlib
+from movinet_lite.show.reliability import save_reliability
 from movinet_lite.training.augmentation import Augmentation
 from movinet_lite.training.evaluate import evaluate, with_evaluation_fit
-from movinet_lite.training.examples import ExampleSet, listed
+from movinet_lite.training.examples import Example, ExampleSet, listed
 from movinet_lite.training.reading import read_examples
 from movinet_lite.training.settings import TRAINING_FIT, Settings
 from movinet_lite.video import Fit
@@ -44,7 +45,13 @@ if TYPE_CHECKING:
     from movinet_lite.training.records import EpochRecord
     from movinet_lite.training.trainer import FineTuned
 
-__all__ = ["add_commands"]
+__all__ = [
+    "add_commands",
+    "add_data",
+    "add_share_and_seed",
+    "examples_of",
+    "picture_path",
+]
 
 _PICTURE_ENDINGS = (".pdf", ".png", ".svg")
 
@@ -77,7 +84,7 @@ def _add_fine_tune(commands: Any) -> None:
         ),
     )
     defaults = Settings()
-    _add_data(parser)
+    add_data(parser)
     parser.add_argument(
         "--output",
         type=Path,
@@ -179,7 +186,8 @@ def _add_fine_tune(commands: Any) -> None:
     add_json(parser)
 
 
-def _add_data(parser: argparse.ArgumentParser) -> None:
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the labelled videos and where their background is."""
     parser.add_argument(
         "data", type=Path, metavar="DATA", help="a folder of videos, or a list of them"
     )
@@ -188,6 +196,35 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         help="the folder of the videos that a list names (default: that of the list)",
+    )
+    parser.add_argument(
+        "--background",
+        type=Path,
+        metavar="FOLDER",
+        help="a folder of videos of nothing of these: the class 'background', whose events are never reported",
+    )
+    parser.add_argument(
+        "--background-outside",
+        action="store_true",
+        help="the time outside the segments of a list is background, too",
+    )
+
+
+def add_share_and_seed(group: argparse._ArgumentGroup) -> None:
+    """Add what decides which videos are validated with, where the data is not parted."""
+    group.add_argument(
+        "--validation",
+        type=_share,
+        default=0.2,
+        metavar="SHARE",
+        help="as given to fine-tune (default: %(default)s)",
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="as given to fine-tune (default: 0)",
     )
 
 
@@ -264,7 +301,12 @@ def _fine_tune(args: argparse.Namespace) -> int:
 def _read_data(args: argparse.Namespace) -> ExampleSet:
     """Return the examples, and say which files were left out."""
     data = read_examples(
-        args.data, videos=args.videos, validation=args.validation, seed=args.seed
+        args.data,
+        videos=args.videos,
+        validation=args.validation,
+        seed=args.seed,
+        background=args.background,
+        background_outside=args.background_outside,
     )
     by_reason: dict[str, list[str]] = {}
     for one in data.skipped:
@@ -337,6 +379,7 @@ def _say_result(args: argparse.Namespace, data: ExampleSet, result: FineTuned) -
         print_json(
             path=str(result.path),
             best_epoch=best.epoch,
+            temperature=best.temperature,
             ended_early=result.ended_early,
             num_skipped=len(result.skipped),
         )
@@ -347,6 +390,8 @@ def _say_result(args: argparse.Namespace, data: ExampleSet, result: FineTuned) -
             else f"top-1 {best.validation_top_1:.1%} on the videos to validate with"
         )
         print(f"{result.path}: epoch {best.epoch}, {judged}")
+        if best.temperature is not None:
+            print(f"temperature {best.temperature:.3g}, fitted on these videos")
         print("\n".join(_next_commands(args, data, result.path)))
     if result.ended_early == "interrupted":
         command = shlex.join([*sys.argv[1:]])
@@ -369,8 +414,11 @@ def _next_commands(
         return
     judge = [PROGRAM, "evaluate", str(args.data), *model]
     judge += ["--part", "test" if data.test else "validation"]
+    if args.background_outside:
+        judge.append("--background-outside")
     for option, value, default in (
         ("--videos", args.videos, None),
+        ("--background", args.background, None),
         ("--validation", args.validation, 0.2),
         ("--seed", args.seed, 0),
     ):
@@ -409,7 +457,7 @@ def _add_evaluate(commands: Any) -> None:
             "evaluate videos/ --model a2 --picture confusion.png",
         ),
     )
-    _add_data(parser)
+    add_data(parser)
     model = parser.add_argument_group("model")
     _add_model(model)
     model.add_argument(
@@ -434,20 +482,7 @@ def _add_evaluate(commands: Any) -> None:
         default="all",
         help="which of them: those that fine-tune trains on, or keeps to validate with, or never sees (default: %(default)s)",
     )
-    videos.add_argument(
-        "--validation",
-        type=_share,
-        default=0.2,
-        metavar="SHARE",
-        help="as given to fine-tune (default: %(default)s)",
-    )
-    videos.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="as given to fine-tune (default: 0)",
-    )
+    add_share_and_seed(videos)
     videos.add_argument(
         "--max-frames",
         type=count,
@@ -459,18 +494,26 @@ def _add_evaluate(commands: Any) -> None:
     )
     parser.add_argument(
         "--picture",
-        type=_picture,
+        type=picture_path,
         metavar="FILE",
         help="write a picture of what was taken for what (needs the extra 'plot')",
+    )
+    parser.add_argument(
+        "--plot",
+        type=picture_path,
+        metavar="FILE",
+        help="write a reliability diagram: how often predictions of each score are right (needs the extra 'plot')",
     )
     add_offline(parser)
     add_json(parser)
 
 
-def _evaluate(args: argparse.Namespace) -> int:
-    """Judge a model, and print how often it was right."""
-    if args.picture is not None:
-        check_matplotlib()
+def examples_of(args: argparse.Namespace) -> Sequence[Example]:
+    """Return the videos of the part that the options of a command name.
+
+    Raises:
+        UsageError: If there is none.
+    """
     data = _read_data(args)
     examples = {
         "all": (*data.training, *data.validation, *data.test),
@@ -480,6 +523,14 @@ def _evaluate(args: argparse.Namespace) -> int:
     }[args.part]
     if not examples:
         raise UsageError(f"there are no videos in the part {args.part!r}")
+    return examples
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    """Judge a model, and print how often it was right."""
+    if args.picture is not None or args.plot is not None:
+        check_matplotlib()
+    examples = examples_of(args)
     load = StreamingClassifier.load if args.mode == "stream" else BaseClassifier.load
     with work_bar() as bar:
         bar.show(loading(args.model))
@@ -511,6 +562,8 @@ def _evaluate(args: argparse.Namespace) -> int:
             print(f"\n{found.confusion_to_text()}")
     if args.picture is not None:
         _save_confusion(args.picture, found)
+    if args.plot is not None:
+        save_reliability(found.reliability, args.plot, before=found.reliability_before)
     return 0
 
 
@@ -524,7 +577,8 @@ def _save_confusion(path: Path, found: Evaluation) -> None:
         figure.savefig(path)
 
 
-def _picture(text: str) -> Path:
+def picture_path(text: str) -> Path:
+    """Return the path of a picture to write."""
     path = Path(text)
     if path.suffix.lower() not in _PICTURE_ENDINGS:
         raise argparse.ArgumentTypeError(

@@ -21,8 +21,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from movinet_lite.errors import ArrayError, DataError
+from movinet_lite.predictions import softmax
 
-__all__ = ["MIN_EXAMPLES", "Reliability", "fit_temperature", "mean_nll", "reliability"]
+__all__ = [
+    "MIN_EXAMPLES",
+    "Calibration",
+    "Reliability",
+    "calibrate",
+    "fit_temperature",
+    "mean_nll",
+    "reliability",
+]
 
 MIN_EXAMPLES: Final = 10
 """On fewer examples no temperature is fitted: a single wrong one would decide it."""
@@ -175,6 +184,85 @@ def reliability(
             np.bincount(places, values, num_bins) / counts,
             np.bincount(places, right, num_bins) / counts,
         )
+
+
+@attrs.frozen(eq=False)
+class Calibration:
+    """A temperature, and what to expect of it.
+
+    Attributes:
+        temperature: Fitted on all examples.
+        num_examples: How many there were.
+        before: How often predictions of each score are right without a temperature.
+        after: The same with one; each example's was fitted on others.
+        nll_before: The mean negative log-likelihood without, in nats.
+        nll_after: The same with one that was fitted on others.
+    """
+
+    temperature: float
+    num_examples: int
+    before: Reliability
+    after: Reliability
+    nll_before: float
+    nll_after: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the figures as plain values that `json.dumps` takes."""
+        return {
+            "temperature": self.temperature,
+            "num_videos": self.num_examples,
+            "ece_before": self.before.ece,
+            "ece_left_out": self.after.ece,
+            "nll_before": self.nll_before,
+            "nll_left_out": self.nll_after,
+        }
+
+    def __str__(self) -> str:
+        """Return what was fitted and what it gained, in one line."""
+        return (
+            f"temperature {self.temperature:.3g} of {self.num_examples} videos; expected calibration error "
+            f"{self.before.ece:.1%} before, {self.after.ece:.1%} on videos left out"
+        )
+
+
+def calibrate(
+    logits: ArrayLike, targets: ArrayLike, *, num_folds: int = 5
+) -> Calibration:
+    """Return the temperature for some examples, and what it gains on examples that it was not fitted on.
+
+    Args:
+        logits: As in `fit_temperature`.
+        targets: As there.
+        num_folds: In how many parts the examples are dealt in turn to judge the gain: the temperature for each is fitted
+            on the others.
+
+    Raises:
+        ArrayError: As there.
+        DataError: As there.
+    """
+    rows, right = _checked(logits, targets)
+    temperature = fit_temperature(rows, right)
+    scaled = np.empty_like(rows)
+    for fold in range(num_folds):
+        is_out = np.arange(len(rows)) % num_folds == fold
+        try:
+            others = fit_temperature(rows[~is_out], right[~is_out])
+        except DataError:  # what tells the temperature is all in this fold
+            others = 1.0
+        scaled[is_out] = rows[is_out] / others
+    is_right = rows.argmax(axis=1) == right
+    return Calibration(
+        temperature,
+        len(rows),
+        reliability(_best(rows), is_right),
+        reliability(_best(scaled), is_right),
+        mean_nll(rows, right),
+        mean_nll(scaled, right),
+    )
+
+
+def _best(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(softmax(rows).max(axis=1), np.float64)
 
 
 def _checked(

@@ -342,8 +342,9 @@ def test_path_without_a_model_is_an_error(name, contents, words, tmp_path):
             (path / inner).write_bytes(data)
     with pytest.raises(ModelError, match=words) as caught:
         resolve_model(f"{tmp_path}/{name}", "base")
-    assert "a folder with saved_model.pb and variables/, a .tflite or .onnx file" in str(
-        caught.value
+    assert (
+        "a folder with saved_model.pb and variables/, a .tflite or .onnx file"
+        in str(caught.value)
     )
     assert str(caught.value).startswith(f"{tmp_path}/{name}: ")
 
