@@ -3,11 +3,9 @@
 FFmpeg plays one h264 file, 1280 x 720 at 30 frames a second and 1.5 Mbit/s, to as many TCP ports as there are cameras.
 CPU time is that of this process alone, so the figures hold on a machine that others use too; FFmpeg's own is not in it.
 
-    python examples/measure_watch.py --cameras 20 --seconds 60
-    python examples/measure_watch.py --cameras 20 --opencv     # the loop that many write by hand; needs OpenCV
-    python examples/measure_watch.py --cameras 4 --seconds 1800 --every 60     # does anything grow?
-
-python examples/measure_watch.py --cameras 1 --seconds 5
+python examples/measure_watch.py --cameras 20 --seconds 60
+python examples/measure_watch.py --cameras 20 --opencv     # the loop that many write by hand; needs OpenCV
+python examples/measure_watch.py --cameras 4 --seconds 1800 --every 60     # does anything grow?
 """
 
 import argparse

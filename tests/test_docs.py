@@ -37,6 +37,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 DEMO_EXAMPLES = {
     "judge_demo_model": (("--clips", "12"), "top-1 "),
+    "measure_watch": (("--cameras", "1", "--seconds", "2"), "1 cameras: "),
     "measure_events": (
         ("--streams", "2", "--tuned-on", "2", "--actions", "2"),
         "event F1, collar 1 s",

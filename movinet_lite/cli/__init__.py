@@ -11,6 +11,8 @@ module          what it holds
 `demo`          ``demo``
 `classify`      ``classify``
 `stream`        ``stream``
+`watch`         ``watch``
+`watch_views`   what it prints: a table, lines or JSON
 `models`        ``models`` and ``labels``
 `training`      ``fine-tune`` and ``evaluate``
 `training_bar`  the line of the terminal that says how far these are

@@ -152,7 +152,7 @@ def test_what_was_measured_is_written_down(trained):
 def test_the_best_epoch_is_kept(data, network, tmp_path, monkeypatch):
     """What is kept is what was best on the examples to validate with, and not what came last; the loss breaks a tie."""
     judged = iter([(1.0, 0.5), (0.8, 0.9), (0.1, 0.7), (0.9, 0.9)])
-    monkeypatch.setattr(Trainer, "_validate", lambda _: iter([(*next(judged), 1)]))
+    monkeypatch.setattr(Trainer, "_validate", lambda *_: iter([(*next(judged), 1)]))
     found = {}
 
     def keep(record):
@@ -362,7 +362,7 @@ def test_ctrl_c_in_the_first_epoch_ends_it(data, network, tmp_path):
 def test_patience_ends_a_training(data, network, tmp_path, monkeypatch):
     """After so many epochs that were no better than the best one."""
     judged = iter([(1.0, 0.5), (0.8, 0.9), (0.9, 0.9), (0.7, 0.8), (0.1, 1.0)])
-    monkeypatch.setattr(Trainer, "_validate", lambda _: iter([(*next(judged), 1)]))
+    monkeypatch.setattr(Trainer, "_validate", lambda *_: iter([(*next(judged), 1)]))
     settings = attrs.evolve(HEAD_ALONE, epochs=5, patience=2)
     result = fine_tune(network, data, tmp_path / "out", settings=settings)
     assert result.ended_early == "patience"
