@@ -166,7 +166,7 @@ class _Decoding:
         """Read the packets."""
         import av
 
-        with av.open(VideoFile.of(self._video).for_pyav()) as file:
+        with av.open(VideoFile.of(self._video).for_pyav(), "r") as file:
             collections.deque(file.demux(video=0), maxlen=0)
 
     def count(self, samples: Samples | None) -> tuple[int, int]:
