@@ -141,6 +141,12 @@ def _of_path(path: Path) -> Address:
         return _camera(str(path))  # also one that is not plugged in
     if stat.S_ISFIFO(mode):
         return Address(str(path), "pipe", str(path), options=dict(_BRIEFLY))
+    login, at, rest = str(path).rpartition("@")
+    if not mode and at and ":" in login:
+        raise LiveSourceError(
+            "an address must begin with its scheme, such as rtsp://; there is no such file",
+            rest,
+        )
     if not mode and not path.parent.exists():
         raise LiveSourceError(
             f"a live source must be {_HOW_TO_NAME}; there is no such file",

@@ -60,6 +60,11 @@ def test_files_and_pipes_are_known_by_what_they_are(tmp_path):
         (True, LiveSourceError, "a live source must be .*; got True"),
         (None, LiveSourceError, "a live source must be .*; got None"),
         ("nowhere/clip.mp4", LiveSourceError, "there is no such file"),
+        (
+            "me:hunter2@cam/x",
+            LiveSourceError,
+            r"^cam/x: an address must begin with its",
+        ),
         ("missing.mp4", VideoNotFoundError, "there is no such file"),
         (Path(), VideoError, "it is a directory"),
     ],

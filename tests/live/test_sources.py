@@ -15,6 +15,7 @@ import pytest
 
 from movinet_lite import load_clip, write_video
 from movinet_lite.live import open_source
+from movinet_lite.live.runner import Runner
 from tests.live.servers import (
     LIMIT_S,
     RtspServer,
@@ -415,6 +416,52 @@ def test_a_file_is_played_at_its_own_pace(tmp_path):
     assert steps == pytest.approx([0.2] * 5, abs=1e-3)
     assert changes == ["live", "closed"]
     assert (source.ended, source.status.last_error) == (True, None)
+
+
+def test_frames_that_nobody_needs_are_not_decoded(tmp_path, monkeypatch):
+    """Of a stream with B-frames the right frames come, in order, though most of the others were never decoded."""
+    path = write_numbered(
+        tmp_path / "clip.mp4",
+        60,
+        rate=25,
+        options={"bf": "3", "b_strategy": "0", "g": "30", "sc_threshold": "0"},
+    )
+    decoded = []
+    monkeypatch.setattr(
+        Runner,
+        "decoded",
+        lambda self, *told, really=Runner.decoded: (
+            decoded.append(told[2]),
+            really(self, *told),
+        ),
+    )
+    numbers = [number_in(frame.pixels) for frame in open_source(path, fps=5.0)]
+
+    assert numbers == list(range(0, 60, 5))
+    assert len(decoded) < 45
+
+
+def test_pictures_of_mjpeg_are_only_decoded_when_due(tmp_path, monkeypatch):
+    """Of a stream of single pictures only those that are given are decoded."""
+    path = write_numbered(tmp_path / "clip.avi", 50, rate=25)
+    subprocess.run(
+        ["ffmpeg", "-i", path, "-c:v", "mjpeg", "-q:v", "2", tmp_path / "mjpeg.avi"],
+        check=True,
+        capture_output=True,
+    )
+    decoded = []
+    monkeypatch.setattr(
+        Runner,
+        "decoded",
+        lambda self, *told, really=Runner.decoded: (
+            decoded.append(told[2]),
+            really(self, *told),
+        ),
+    )
+    frames = list(open_source(tmp_path / "mjpeg.avi", fps=5.0))
+
+    assert [number_in(frame.pixels) for frame in frames] == list(range(0, 50, 5))
+    assert len(decoded) == 10
 
 
 def test_a_late_consumer_of_a_file_gets_every_frame(tmp_path):
