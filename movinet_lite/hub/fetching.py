@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
+import importlib.util
+import json
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from typing import Final
 
-from movinet_lite.errors import MissingDependencyError, ModelError, said_by
+from movinet_lite.errors import MissingDependencyError, ModelError
 from movinet_lite.hub.archives import unpack
 from movinet_lite.hub.cache import (
     locked,
@@ -119,47 +118,41 @@ def _download(address: str, folder: Path, *, progress: bool) -> None:
     write_note(folder, address=address, num_bytes=facts.num_bytes, sha256=facts.sha256)
 
 
+_FETCH: Final = """
+import json, sys
+try:
+    import kagglehub
+    answer = {"path": str(kagglehub.model_download(sys.argv[1]))}
+except ImportError as error:
+    answer = {"missing": error.name}
+except Exception as error:
+    answer = {"error": " ".join(str(error).split()) or type(error).__name__}
+print("\\n" + json.dumps(answer))
+"""
+
+
 def _copy_from_kagglehub(handle: str, folder: Path, *, progress: bool) -> None:
+    """Let kagglehub fetch a model, in a process of its own: it prints to both outputs, which are the application's."""
     where = f"kagglehub, {handle}"
-    # Its notices go to standard output, where they would mix with what a program prints.
-    with contextlib.redirect_stdout(sys.stderr):
-        kagglehub = _import_kagglehub(where)
-        try:
-            with _quiet_unless(progress=progress):
-                fetched = Path(kagglehub.model_download(handle))
-        except Exception as error:  # its errors have no common base
-            raise ModelError(f"no model came: {said_by(error)}", where) from error
+    if importlib.util.find_spec("kagglehub") is None:
+        raise ModelError(str(MissingDependencyError("kagglehub", "kaggle")), where)
+    done = subprocess.run(  # noqa: S603 - this Python, and no shell
+        [sys.executable, "-c", _FETCH, handle],
+        stdout=subprocess.PIPE,
+        stderr=None if progress else subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    try:
+        answer = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        answer = {"error": f"it ended with status {done.returncode}"}
+    if "path" not in answer:
+        problem = answer.get("error") or f"it needs {answer.get('missing')!r}"
+        raise ModelError(f"no model came: {problem}", where)
+    fetched = Path(answer["path"])
     # Its own copy stays where other programs may look for it.
     if fetched.is_dir():
         shutil.copytree(fetched, folder, dirs_exist_ok=True)
     else:
         shutil.copy(fetched, folder)
-
-
-def _import_kagglehub(where: str) -> ModuleType:
-    try:
-        import kagglehub
-    except ImportError as error:
-        missing = MissingDependencyError("kagglehub", "kaggle")
-        raise ModelError(str(missing), where) from error
-    return kagglehub  # type: ignore[no-any-return]
-
-
-@contextlib.contextmanager
-def _quiet_unless(*, progress: bool) -> Iterator[None]:
-    """Keep what other packages print about their progress to ourselves, unless *progress*."""
-    if progress:
-        yield
-        return
-    notices = logging.getLogger("kagglehub")
-    level = notices.level
-    notices.setLevel(logging.WARNING)
-    with (
-        Path(os.devnull).open("w", encoding="utf-8") as sink,
-        contextlib.redirect_stdout(sink),
-        contextlib.redirect_stderr(sink),
-    ):
-        try:
-            yield
-        finally:
-            notices.setLevel(level)

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -597,42 +596,63 @@ def test_cached_model_is_used_without_a_lock(server):
 # The package of Kaggle
 
 
+class _Kagglehub:
+    """A stand-in for the package `kagglehub`, which runs in a process of its own."""
+
+    def __init__(self, folder, answer):
+        self._module = folder / "kagglehub.py"
+        self._asked = folder / "asked.txt"
+        self.do(f"return {str(answer)!r}")
+
+    def do(self, line):
+        """Let its download end with this line of Python."""
+        self._module.write_text(
+            f"""
+import pathlib, sys
+
+def model_download(handle):
+    with pathlib.Path({str(self._asked)!r}).open("a") as file:
+        print(handle, file=file)
+    print("Warning: Looks like you're using an outdated version")
+    print("100%|####|", file=sys.stderr)
+    {line}
+"""
+        )
+
+    @property
+    def asked(self):
+        """The handles that it was asked for."""
+        return self._asked.read_text().splitlines() if self._asked.exists() else []
+
+
 @pytest.fixture
 def kagglehub(monkeypatch, tmp_path):
     """A stand-in for the package `kagglehub`; it gives a model from its own folder."""
     monkeypatch.delenv("MOVINET_LITE_HUB", raising=False)
-    module = types.ModuleType("kagglehub")
-    folder = write_model(tmp_path / "kagglehub's own")
-    module.asked = []  # type: ignore[attr-defined]
-
-    def model_download(handle: str) -> str:
-        module.asked.append(handle)
-        print("Warning: Looks like you're using an outdated version")  # noqa: T201
-        print("100%|####|", file=sys.stderr)  # noqa: T201
-        return str(folder)
-
-    module.model_download = model_download  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "kagglehub", module)
-    return module
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.syspath_prepend(str(folder))
+    return _Kagglehub(folder, write_model(tmp_path / "kagglehub's own"))
 
 
-def test_kaggle_handle_goes_through_kagglehub(kagglehub, tmp_path, capsys):
+def test_kaggle_handle_goes_through_kagglehub(kagglehub, tmp_path, capfd):
     """Where `kagglehub` is installed it fetches the model, which is copied to our cache, and prints nothing."""
     folder = resolve_model(KAGGLE_HANDLE, "base")
     assert files_of(folder) == dict(TINY_MODEL)
     assert folder.parent == models_folder()
     assert resolve_model(KAGGLE_HANDLE, "base", offline=True) == folder
     assert kagglehub.asked == [KAGGLE_HANDLE]
-    assert capsys.readouterr() == ("", "")
+    assert capfd.readouterr() == ("", "")
     (listed,) = cached_models()
     assert listed.address == f"https://www.kaggle.com/models/{KAGGLE_HANDLE}"
     assert (tmp_path / "kagglehub's own").is_dir()
 
 
-def test_progress_of_kagglehub_goes_to_standard_error(kagglehub, capsys):
+def test_progress_of_kagglehub_goes_to_standard_error(kagglehub, capfd):
     """With progress wanted, what `kagglehub` prints is on standard error alone."""
     resolve_model(KAGGLE_HANDLE, "base", progress=True)
-    printed = capsys.readouterr()
+    printed = capfd.readouterr()
     assert printed.out == ""
     assert "100%" in printed.err
     assert kagglehub.asked
@@ -652,14 +672,10 @@ def test_name_goes_through_kagglehub_after_tfhub(kagglehub, monkeypatch):
 @pytest.mark.parametrize("broken", ["raises", "missing"])
 def test_kaggle_is_asked_without_kagglehub_too(broken, kagglehub, monkeypatch):
     """Where `kagglehub` fails or is missing, Kaggle is asked directly, and the message has both reasons."""
-
-    def model_download(_handle: str) -> str:
-        raise RuntimeError("403 Client Error.\n\nno permission")
-
-    kagglehub.model_download = model_download
+    kagglehub.do("raise RuntimeError('403 Client Error.\\n\\nno permission')")
     words = r"kagglehub, google/.*: no model came: 403 Client Error. no permission"
     if broken == "missing":
-        monkeypatch.setitem(sys.modules, "kagglehub", None)
+        monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
         words = r"kagglehub, google/.*pip install 'movinet-lite\[kaggle\]'"
     with serve_models() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.address)
@@ -674,7 +690,7 @@ def test_kagglehub_may_give_a_single_file(kagglehub, tmp_path):
     """A handle whose model is one file gives that file."""
     file = tmp_path / "a0.tflite"
     file.write_bytes(TFLITE)
-    kagglehub.model_download = lambda _handle: str(file)
+    kagglehub.do(f"return {str(file)!r}")
     handle = "google/movinet/tfLite/a0-stream-kinetics-600-classification-tflite-int8/1"
     assert resolve_model(handle, "stream").read_bytes() == TFLITE
 
