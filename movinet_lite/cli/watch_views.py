@@ -131,7 +131,7 @@ class JsonView(_Lines):
             clip_id=clip.clip_id,
             source=clip.source,
             label=clip.label,
-            path=None if clip.error else str(clip.path),
+            path=str(clip.path) if clip.num_bytes else None,
             error=clip.error,
         )
 
@@ -344,9 +344,10 @@ def _bar(score: float, style: str) -> Text:
 
 
 def _clip_line(clip: Clip) -> str:
-    if clip.error:
+    if not clip.num_bytes:
         return f"{clip.source}: no clip of {clip.label}: {clip.error}"
-    return f"{clip.source}: the clip of {clip.label}: {clip.path}"
+    remark = f" ({clip.error})" if clip.error else ""
+    return f"{clip.source}: the clip of {clip.label}: {clip.path}{remark}"
 
 
 def _local(time: datetime) -> str:

@@ -8,14 +8,16 @@ import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import attrs
 import pytest
 
 from movinet_lite import Event, StreamingClassifier, demo
 from movinet_lite.cli import main, watch
-from movinet_lite.cli.watch_views import LinesView, TableView, event_line
+from movinet_lite.cli.watch_views import JsonView, LinesView, TableView, event_line
 from movinet_lite.live.camera import CameraStatus
+from movinet_lite.live.clips import Clip
 from movinet_lite.live.pace import Load
 from movinet_lite.live.status import SourceStatus
 from movinet_lite.live.watched_event import WatchedEvent
@@ -294,3 +296,32 @@ def test_an_event_that_goes_on():
 def test_colours_are_labels_of_the_fake():
     """The pictures of these tests are of colours that the model knows."""
     assert "red" in COLOURS
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "line", "path"),
+    [
+        (7, "door: the clip of squat: c.mp4 (it was cut after 300 s)", "c.mp4"),
+        (0, "door: no clip of squat: it was cut after 300 s", None),
+    ],
+)
+def test_a_clip_that_was_cut_is_still_a_clip(num_bytes, line, path, capsys):
+    """A clip that is shorter than wanted is named with the reason; only one without a file is none."""
+    clip = Clip(
+        clip_id="1",
+        path=Path("c.mp4"),
+        source="door",
+        label="squat",
+        start_s=0.0,
+        end_s=300.0,
+        begun_at=datetime(2026, 1, 1, tzinfo=UTC),
+        num_bytes=num_bytes,
+        error="it was cut after 300 s",
+    )
+
+    LinesView().clip(clip)
+    JsonView().clip(clip)
+
+    printed = capsys.readouterr()
+    assert printed.err.strip() == line
+    assert json.loads(printed.out)["path"] == path
