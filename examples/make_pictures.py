@@ -13,7 +13,7 @@ from drawn_figures import DEMO_ACTIONS, render_clip
 from movinet_lite import StreamingClassifier
 from movinet_lite.arrays import Clip
 from movinet_lite.show.overlay import draw_overlay
-from movinet_lite.show.plotting import draw_step, plot_probabilities
+from movinet_lite.show.plotting import draw_step, plot_scores
 
 SHOWN = ("jumping jacks", 2_500_001)
 """The action and the seed of the clip that the tutorial shows."""
@@ -56,7 +56,7 @@ def main() -> None:
     predictions = classifier.predict_frames(clip)
 
     curves = Figure(figsize=(8, 4), layout="constrained")
-    plot_probabilities(predictions, fps=classifier.fps, ax=curves.subplots())
+    plot_scores(predictions, fps=classifier.fps, ax=curves.subplots())
     curves.savefig(args.folder / "curves.png", dpi=90)
     save(
         draw_step(clip[16], predictions, 16, fps=classifier.fps),

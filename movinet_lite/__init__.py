@@ -24,11 +24,12 @@ from movinet_lite.hub import (
     download_model,
 )
 from movinet_lite.labels import kinetics_600_labels, load_labels, search_labels
-from movinet_lite.prediction_table import PredictionTable, predictions_to_table
 from movinet_lite.predictions import (
     LabelFilter,
     Prediction,
+    PredictionTable,
     mean_prediction,
+    predictions_to_table,
     softmax,
     top_k,
     top_k_over_time,

@@ -9,7 +9,7 @@ frame          ``(height, width, 3)``                   uint8, 0 to 255, or floa
 clip           ``(frames, height, width, 3)``           as a frame
 clips          ``(clips, frames, height, width, 3)``    as a frame
 logits         ``(classes,)``                           float32, any range, no NaN
-probabilities  ``(classes,)``                           float32, 0 to 1, sum 1
+scores         ``(classes,)``                           float32, 0 to 1, sum 1
 states         name to array                            whatever the model declares
 =============  =======================================  ==========================================
 

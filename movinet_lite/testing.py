@@ -7,7 +7,7 @@ classifier in the place of a real model, and everything else is the library's ow
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,31 @@ _SUM: Final = "state/head/pool_buffer"
 _COUNT: Final = "state/head/pool_frame_count"
 
 
-class FakeStreamModel:
+class _FakeModel:
+    """A model of six classes that says what it is told to say."""
+
+    _mode: ClassVar[Mode]
+
+    def __init__(
+        self,
+        *,
+        labels: Sequence[str] | None = LABELS,
+        frame_size: FrameSize = (8, 6),
+        fps: float | None = 5.0,
+    ) -> None:
+        self.info = ModelInfo(
+            source="fake",
+            mode=self._mode,
+            engine="fake",
+            num_classes=len(LABELS),
+            frame_size=frame_size,
+            fps=fps,
+            labels=None if labels is None else check_labels(labels, len(LABELS)),
+        )
+        self.calls = 0
+
+
+class FakeStreamModel(_FakeModel):
     """A stream model whose logits depend on every frame so far and on their order.
 
     The first three logits are the mean red, green and blue (0 to 1) of the last frame minus those of the frame before;
@@ -47,7 +71,7 @@ class FakeStreamModel:
 
     Attributes:
         info: What the model says of itself.
-        calls: How often `step` was called.
+        calls: How often `step` or `predict` was called.
 
     Example:
         >>> import numpy as np
@@ -60,15 +84,7 @@ class FakeStreamModel:
         'green'
     """
 
-    def __init__(
-        self,
-        *,
-        labels: Sequence[str] | None = LABELS,
-        frame_size: FrameSize = (8, 6),
-        fps: float | None = 5.0,
-    ) -> None:
-        self.info = _make_info("stream", labels, frame_size, fps)
-        self.calls = 0
+    _mode = "stream"
 
     def init_states(self, frame_size: FrameSize) -> dict[str, NDArray[Any]]:
         """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
@@ -100,20 +116,12 @@ class FakeStreamModel:
         }
 
 
-class FakeClipModel:
+class FakeClipModel(_FakeModel):
     """A base model whose logits depend on every frame of the clip and on their order.
 
     The first three logits are the sums of the mean red, green and blue (0 to 1) of the frames, each times the number of
-    the frame, from 1; the other three their means over the clip.
-
-    Args:
-        labels: Six names of classes; `None` for a model that does not know them.
-        frame_size: The ``(height, width)`` that it says it was trained on.
-        fps: The frames per second that it says it was trained on.
-
-    Attributes:
-        info: What the model says of itself.
-        calls: How often `predict` was called.
+    the frame, from 1; the other three their means over the clip. The arguments and attributes are those of
+    `FakeStreamModel`.
 
     Example:
         >>> import numpy as np
@@ -123,15 +131,7 @@ class FakeClipModel:
         [0.0, 0.0, 3.0, 0.0, 0.0, 1.0]
     """
 
-    def __init__(
-        self,
-        *,
-        labels: Sequence[str] | None = LABELS,
-        frame_size: FrameSize = (8, 6),
-        fps: float | None = 5.0,
-    ) -> None:
-        self.info = _make_info("base", labels, frame_size, fps)
-        self.calls = 0
+    _mode = "base"
 
     def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the logits of each clip; see `ClipModel.predict`."""
@@ -143,20 +143,3 @@ class FakeClipModel:
             axis=1,
         )
         return logits.astype(np.float32, copy=False)
-
-
-def _make_info(
-    mode: Mode,
-    labels: Sequence[str] | None,
-    frame_size: FrameSize,
-    fps: float | None,
-) -> ModelInfo:
-    return ModelInfo(
-        source="fake",
-        mode=mode,
-        engine="fake",
-        num_classes=len(LABELS),
-        frame_size=frame_size,
-        fps=fps,
-        labels=None if labels is None else check_labels(labels, len(LABELS)),
-    )

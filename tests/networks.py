@@ -7,7 +7,7 @@ among them. A test module makes it known with ``autouse`` of a fixture around `t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from movinet_lite.arrays import States
 from movinet_lite.network import variants
 from movinet_lite.network.model import Movinet, build_movinet
 from tests.networks_table import TINY
@@ -172,3 +173,15 @@ def _as_3d(name: str, kernel: NDArray[Any]) -> NDArray[Any]:
         else (1, height, width, 1, channels)
     )
     return kernel.reshape(shape)
+
+
+def join_streams(streams: Sequence[States]) -> dict[str, NDArray[Any]]:
+    """Return the states of several streams as those of one batch, in the network's own layout.
+
+    Args:
+        streams: States of streams of one variant and frame size, of any ages.
+    """
+    return {
+        name: np.concatenate([np.asarray(states[name]) for states in streams])
+        for name in streams[0]
+    }

@@ -1,6 +1,8 @@
 """What the README, the pages and the examples show is run; what they promise about files is true."""
 
+import inspect
 import os
+import pkgutil
 import re
 import runpy
 import shlex
@@ -12,9 +14,15 @@ import attrs
 import numpy as np
 import pytest
 
-from movinet_lite import engines, kinetics_600_labels, write_video
+from movinet_lite import (
+    StreamingClassifier,
+    engines,
+    kinetics_600_labels,
+    write_video,
+)
 from movinet_lite.cli.program import make_parser
 from movinet_lite.engines.base import ModelInfo
+from movinet_lite.testing import FakeStreamModel
 from tests.saved_models import (
     COLOURS,
     write_base_saved_model,
@@ -113,10 +121,13 @@ def _load_with(monkeypatch, load):
 
 
 def _python_blocks(page):
+    """Return the blocks of Python of a page, each with the block of text that comes next to it, which it prints."""
     blocks = re.findall(
-        r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
+        r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?",
+        page.read_text("utf-8"),
+        re.MULTILINE | re.DOTALL,
     )
-    return [block for block in blocks if ">>>" not in block]
+    return [(code, printed) for code, printed in blocks if ">>>" not in code]
 
 
 @pytest.mark.parametrize(
@@ -125,8 +136,8 @@ def _python_blocks(page):
     ids=lambda page: page.name,
 )
 @pytest.mark.usefixtures("clip_folder")
-def test_python_on_a_page_runs(page, monkeypatch):
-    """The Python of a page runs from top to bottom as it stands."""
+def test_python_on_a_page_runs(page, monkeypatch, capsys):
+    """The Python of a page runs from top to bottom as it stands, and prints what stands below it."""
 
     def load(source, mode, **options):
         if source == "demo":
@@ -135,8 +146,11 @@ def test_python_on_a_page_runs(page, monkeypatch):
 
     _load_with(monkeypatch, load)
     namespace = {"__name__": page.stem}
-    for block in _python_blocks(page):
-        exec(compile(block, str(page), "exec"), namespace)  # noqa: S102 - our own page
+    for code, printed in _python_blocks(page):
+        capsys.readouterr()
+        exec(compile(code, str(page), "exec"), namespace)  # noqa: S102 - our own page
+        if printed:
+            assert capsys.readouterr().out == printed
 
 
 @pytest.fixture(scope="module")
@@ -263,3 +277,37 @@ def test_the_picture_of_the_package_is_true():
     folders = {path.parent.name for path in package.glob("*/__init__.py")}
 
     assert shown | {"__main__.py"} == modules | folders
+
+
+def test_the_way_of_a_frame_is_true(clip_folder):
+    """A frame passes what the page on the design lists, in this order, on its way from a file to a prediction."""
+    page = (ROOT / "docs" / "design.md").read_text("utf-8")
+    steps = [
+        pkgutil.resolve_name(name)
+        for name in re.findall(
+            r"^\d\. `([\w.]+)`",
+            page.replace("`StreamModel", "`movinet_lite.testing.FakeStreamModel"),
+            re.MULTILINE,
+        )
+    ]
+    # What makes a value is written by attrs: of a class counts whatever is called in its module.
+    places = [
+        inspect.getsourcefile(step) if inspect.isclass(step) else step.__code__
+        for step in steps
+    ]
+    passed: list[object] = []
+
+    def note(frame, event, _):
+        if event == "call":
+            passed.extend((frame.f_code, frame.f_code.co_filename))
+
+    session = StreamingClassifier(FakeStreamModel(), horizon_s=None)
+    sys.setprofile(note)
+    try:
+        session.predict_video(clip_folder / "clip.mp4")
+    finally:
+        sys.setprofile(None)
+
+    assert len(steps) == 7
+    first = [passed.index(place) for place in places]
+    assert first == sorted(first)

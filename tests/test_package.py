@@ -30,7 +30,7 @@ HEAVY = (
 LAYERS = (
     {"errors"},
     {"arrays", "atomic"},
-    {"labels", "prediction_table", "predictions", "video", "demo"},
+    {"labels", "predictions", "video", "demo"},
     {"events"},
     {"network"},
     {"hub"},

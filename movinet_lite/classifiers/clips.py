@@ -16,7 +16,7 @@ from movinet_lite.engines.base import ClipModel
 from movinet_lite.errors import ArrayError
 from movinet_lite.network.variants import Mode, get_variant
 from movinet_lite.predictions import Prediction
-from movinet_lite.video import Fit, read_frames
+from movinet_lite.video import Fit
 from movinet_lite.video.scaling import FrameScaler
 
 __all__ = ["BaseClassifier"]
@@ -134,7 +134,7 @@ class BaseClassifier(Session):
         num_frames = 0
         for frame in frames:
             if num_frames and num_frames % length == 0:
-                total += self._predict_prepared(room).probabilities * np.float64(length)
+                total += self._predict_prepared(room).scores * np.float64(length)
             scaler.scale_into(as_frame(frame), room[num_frames % length])
             num_frames += 1
         if not num_frames:
@@ -143,7 +143,7 @@ class BaseClassifier(Session):
             return self._predict_prepared(room[:num_frames])
         rest = (num_frames - 1) % length + 1
         last = np.roll(room, -rest, axis=0)
-        total += self._predict_prepared(last).probabilities * np.float64(rest)
+        total += self._predict_prepared(last).scores * np.float64(rest)
         with np.errstate(divide="ignore"):  # a class that is nowhere possible
             return Prediction(
                 np.log(total / num_frames), self._labels, background=self._background
@@ -177,9 +177,7 @@ class BaseClassifier(Session):
 
                 BaseClassifier.load("a2").predict_video("clip.mp4").top_k(5)
         """
-        fps = self._trained_fps()
-        self._check_open()
-        with read_frames(path, fps=fps, start_s=start_s, end_s=end_s) as frames:
+        with self._read_video(path, start_s, end_s) as frames:
             return self.predict_long(frames)
 
     def _new_scaler(self) -> FrameScaler:

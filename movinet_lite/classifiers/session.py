@@ -17,7 +17,7 @@ from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.labels import check_labels, kinetics_600_labels, load_labels
 from movinet_lite.network.variants import Mode, check_mode, evaluation_short_side
 from movinet_lite.predictions import Prediction
-from movinet_lite.video import Fit
+from movinet_lite.video import Fit, FrameReader, read_frames
 from movinet_lite.video.scaling import check_fit
 
 __all__ = ["Session"]
@@ -168,14 +168,17 @@ class Session:
         if self._closed:
             raise SessionError("the session must be open; it has been closed")
 
-    def _trained_fps(self) -> float:
-        """Return the frame rate to read a video at, or refuse to guess it."""
+    def _read_video(
+        self, path: str | Path, start_s: float | None, end_s: float | None
+    ) -> FrameReader:
+        """Open a video at the frame rate that the model was trained on, or refuse to guess it."""
+        self._check_open()
         if self._fps is None:
             raise ModelError(
                 "the model must know how many frames per second it was trained on; it does not (give them: fps=5)",
                 self._info.source,
             )
-        return self._fps
+        return read_frames(path, fps=self._fps, start_s=start_s, end_s=end_s)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         # copy.copy, copy.deepcopy and pickle all come here. A copy would share its lock and its states with the first.

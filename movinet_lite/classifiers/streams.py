@@ -40,7 +40,7 @@ from movinet_lite.errors import SessionError
 from movinet_lite.network.state_names import fit_states
 from movinet_lite.network.variants import Mode
 from movinet_lite.predictions import Prediction
-from movinet_lite.video import Fit, read_frames
+from movinet_lite.video import Fit
 from movinet_lite.video.scaling import FrameScaler
 
 __all__ = ["StreamingClassifier"]
@@ -113,7 +113,7 @@ class StreamingClassifier(Session):
         self._room = np.empty((1, *self._frame_size, 3), np.float32)
 
     @classmethod
-    def load(
+    def load(  # noqa: D417 - `BaseClassifier.load` describes the others
         cls,
         source: str | Path,
         *,
@@ -131,16 +131,10 @@ class StreamingClassifier(Session):
     ) -> Self:
         """Return a classifier for the stream model at *source*.
 
+        `BaseClassifier.load` describes *source*, *labels*, *engine*, *threads*, *frame_size*, *fps*, *fit* and *offline*.
+
         Args:
-            source: A name, an address or a path; this and all other arguments as in `BaseClassifier.load`.
-            labels: The names of the classes.
-            engine: What computes.
-            threads: How many threads the engine may use.
-            frame_size: The ``(height, width)`` to scale frames to.
-            fps: The frames per second that the model was trained on.
-            fit: How a frame of another size is scaled.
             streams: How many streams `step_many` shall step in one call; for the others see `new_session`.
-            offline: Whether the network must not be touched.
             horizon_s: How far the answers look back, in seconds. A published stream model answers from the mean over *all*
                 frames so far, and after half a minute of one action it does not see the next. With a horizon the first
                 so many seconds are the published model's, bit for bit; later a second, younger session takes over where
@@ -154,8 +148,8 @@ class StreamingClassifier(Session):
 
         Raises:
             ArrayError: If *horizon_s* or *max_gap_s* is no number of seconds above 0.
-            ModelError: If the model cannot be found, fetched or read, or is a base model.
-            LabelsError: If the labels are not as many as the model's classes, or unknown.
+            ModelError: As in `BaseClassifier.load`.
+            LabelsError: As there.
         """
         model = load_model(
             source,
@@ -400,26 +394,15 @@ class StreamingClassifier(Session):
         Frames are read at the rate that the model was trained on. The video is a stream of its own: this session stays
         as it is. For a long video, give `read_frames` to `run`, which keeps no predictions.
 
-        Args:
-            path: The file; see `read_frames`.
-            start_s: Where to begin, in seconds; `None` at the first frame.
-            end_s: Where to end, in seconds; `None` at the end of the video.
-
-        Raises:
-            VideoError: If the video cannot be opened, or is damaged.
-            ArrayError: If *start_s* and *end_s* are no part of the video.
-            ModelError: If the model does not know its frame rate, and no *fps* was given to `load`.
-            SessionError: If the session is closed.
+        The arguments and the errors are those of `BaseClassifier.predict_video`.
 
         Example:
             ::
 
                 StreamingClassifier.load("a2").predict_video("clip.mp4")[-1].top_k(5)
         """
-        fps = self._trained_fps()
-        self._check_open()
         with (
-            read_frames(path, fps=fps, start_s=start_s, end_s=end_s) as frames,
+            self._read_video(path, start_s, end_s) as frames,
             self.new_session() as session,
         ):
             return list(session.run(frames))

@@ -12,6 +12,7 @@ from movinet_lite.errors import ArrayError, LabelsError
 from movinet_lite.events.event import Annotation
 from movinet_lite.labels import check_labels, label_indices
 from movinet_lite.predictions import Prediction
+from movinet_lite.predictions.scores import as_array
 
 __all__ = ["ScoredVideo", "as_scores", "as_times", "check_scored"]
 
@@ -66,12 +67,7 @@ def as_times(times_s: ArrayLike, num_frames: int) -> NDArray[np.float64]:
 def _as_numbers(
     values: ArrayLike, noun: str, ndim: int, shape: str
 ) -> NDArray[np.floating]:
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ArrayError(
-            f"{noun} must be numbers of shape {shape}; got a ragged sequence"
-        ) from error
+    array = as_array(values, noun, shape)
     if array.size == 0 and array.ndim == ndim:
         return array.astype(np.float64)
     if array.dtype.kind not in "fiu" or array.ndim != ndim:

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 from movinet_lite.arrays import FrameSize
 from movinet_lite.atomic import new_directory, write_atomically
 from movinet_lite.errors import ConversionError, ModelError, said_by
+from movinet_lite.labels import save_labels
 from movinet_lite.network.layers import Tensor, Timeline
 from movinet_lite.network.litert_file import (
     LITERT_FRAME_COUNT,

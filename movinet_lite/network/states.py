@@ -20,7 +20,6 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -36,8 +35,6 @@ __all__ = [
     "count_names",
     "from_published_states",
     "init_states",
-    "join_streams",
-    "split_streams",
     "state_shapes",
     "to_published_states",
 ]
@@ -126,7 +123,7 @@ def to_published_states(
     if ages.size == 0 or (ages != ages.flat[0]).any():
         raise SessionError(
             f"published states hold streams of one age; got ages {ages.tolist()} "
-            "(convert them one by one, see split_streams)"
+            "(convert them one by one)"
         )
     published = {
         name: np.asarray(value) for name, value in states.items() if name != FRAME_COUNT
@@ -163,24 +160,3 @@ def from_published_states(states: States) -> dict[str, NDArray[Any]]:
         )
     own[FRAME_COUNT] = np.full((batch,), next(iter(counts.values())), np.int32)
     return own
-
-
-def join_streams(streams: Sequence[States]) -> dict[str, NDArray[Any]]:
-    """Return the states of several streams as those of one batch, in the network's own layout.
-
-    Args:
-        streams: States of streams of one variant and frame size, of any ages.
-    """
-    return {
-        name: np.concatenate([np.asarray(states[name]) for states in streams])
-        for name in streams[0]
-    }
-
-
-def split_streams(states: States) -> list[Mapping[str, NDArray[Any]]]:
-    """Return the states of each stream of a batch, in the network's own layout, each a batch of one."""
-    batch = len(np.asarray(states[FRAME_COUNT]))
-    return [
-        {name: np.asarray(value)[row : row + 1] for name, value in states.items()}
-        for row in range(batch)
-    ]

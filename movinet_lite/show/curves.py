@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from movinet_lite.arrays import check_positive
 from movinet_lite.errors import ArrayError, LabelsError, MissingDependencyError
 from movinet_lite.predictions import Prediction, top_k_over_time
+from movinet_lite.predictions.prediction import common_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -145,11 +146,7 @@ def _common_labels(
         raise ArrayError(
             f"predictions must all be a Prediction, or all be numbers; got a {type(strangers[0]).__name__} among them"
         )
-    common: Sequence[str] = predictions[0].labels
-    if any(prediction.labels != common for prediction in predictions):
-        raise LabelsError(
-            "predictions must have the same labels; got different ones (predictions of different models?)"
-        )
+    common = common_labels(predictions)
     if labels is not None and tuple(labels) != common:
         raise LabelsError(
             "labels must be those of the predictions; got other ones (leave them out: predictions bring their own)"

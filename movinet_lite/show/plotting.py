@@ -36,13 +36,14 @@ __all__ = [
     "draw_step",
     "plot_confusion",
     "plot_probabilities",
+    "plot_scores",
     "save_animation",
 ]
 
 _MOST_CLASSES_WITH_NUMBERS = 40
 
 
-def plot_probabilities(
+def plot_scores(
     predictions: Predictions,
     labels: Sequence[str] | None = None,
     *,
@@ -84,6 +85,10 @@ def plot_probabilities(
     return ax
 
 
+plot_probabilities = plot_scores
+"""The former name of `plot_scores`."""
+
+
 def draw_step(
     frame: Frame | VideoFrame,
     predictions: Predictions,
@@ -102,11 +107,11 @@ def draw_step(
 
     Args:
         frame: ``(height, width, 3)``, uint8, 0 to 255, or floating point, 0 to 1, RGB.
-        predictions: As in `plot_probabilities`, of the whole clip.
+        predictions: As in `plot_scores`, of the whole clip.
         index: Which of the predictions belongs to *frame*, from 0.
-        labels: As in `plot_probabilities`.
+        labels: As in `plot_scores`.
         k: How many curves at most, at least 1.
-        fps: As in `plot_probabilities`.
+        fps: As in `plot_scores`.
         log: Whether the axis of the scores is logarithmic.
         height: Of the picture, in pixels, at least 200. Its width follows from the shape of the frame.
 
@@ -115,8 +120,8 @@ def draw_step(
 
     Raises:
         ArrayError: If *frame* is not one RGB picture, or *index* or *height* is out of range; also as
-            `plot_probabilities`.
-        LabelsError: As `plot_probabilities`.
+            `plot_scores`.
+        LabelsError: As `plot_scores`.
         MissingDependencyError: If matplotlib is not installed.
     """
     check_matplotlib()
@@ -149,10 +154,10 @@ def animate(
 
     Args:
         clip: ``(frames, height, width, 3)``, uint8, 0 to 255, or floating point, 0 to 1, RGB; or a list of frames.
-        predictions: As in `plot_probabilities`, one for each frame.
-        labels: As in `plot_probabilities`.
+        predictions: As in `plot_scores`, one for each frame.
+        labels: As in `plot_scores`.
         k: How many curves at most, at least 1.
-        fps: As in `plot_probabilities`.
+        fps: As in `plot_scores`.
         log: Whether the axis of the scores is logarithmic.
         height: Of the pictures, in pixels, at least 200. Their width follows from the shape of the frames.
         progress: Whether to show a bar on the standard error, if that is a terminal.
@@ -162,8 +167,8 @@ def animate(
 
     Raises:
         ArrayError: If *clip* is not a series of RGB pictures, there is not one prediction for each frame, or *height* is
-            out of range; also as `plot_probabilities`.
-        LabelsError: As `plot_probabilities`.
+            out of range; also as `plot_scores`.
+        LabelsError: As `plot_scores`.
         MissingDependencyError: If matplotlib is not installed.
     """
     pixels, painter = _prepare_animation(
@@ -195,7 +200,7 @@ def save_animation(
         predictions: As in `animate`.
         fps: Frames per second at which the animation plays. Where the predictions do not know their times, it counts
             the seconds below the curves too.
-        labels: As in `plot_probabilities`.
+        labels: As in `plot_scores`.
         k: How many curves at most, at least 1.
         log: Whether the axis of the scores is logarithmic.
         height: Of the pictures, in pixels, at least 200. An odd one grows by one in an mp4.
@@ -204,7 +209,7 @@ def save_animation(
     Raises:
         VideoError: If the ending is unknown or the file cannot be written.
         ArrayError: As `animate`; and if *fps* is out of range for the format.
-        LabelsError: As `plot_probabilities`.
+        LabelsError: As `plot_scores`.
         MissingDependencyError: If matplotlib is not installed.
     """
     pixels, painter = _prepare_animation(

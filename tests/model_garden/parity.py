@@ -33,8 +33,8 @@ from movinet_lite.network.litert_file import litert_state_shapes, new_litert_sta
 from movinet_lite.network.model import Movinet
 from movinet_lite.network.probes import SavedModelRun
 from movinet_lite.network.signatures import load_signatures
-from movinet_lite.network.states import join_streams
 from movinet_lite.network.weights import import_weights
+from tests.networks import join_streams
 
 __all__ = ["compare", "main"]
 

@@ -20,12 +20,11 @@ from movinet_lite.network.probes import SavedModelRun
 from movinet_lite.network.state_names import canonical_state_name
 from movinet_lite.network.states import (
     from_published_states,
-    join_streams,
     to_published_states,
 )
 from movinet_lite.network.weights import import_weights
 from tests.model_garden.parity import main
-from tests.networks import step_through
+from tests.networks import join_streams, step_through
 
 pytestmark = pytest.mark.oracle
 

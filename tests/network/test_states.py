@@ -1,4 +1,4 @@
-"""States turn into the published layout and back exactly, and streams join and part."""
+"""States turn into the published layout and back exactly."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,6 @@ from movinet_lite.network.states import (
     count_names,
     from_published_states,
     init_states,
-    join_streams,
-    split_streams,
     state_shapes,
     to_published_states,
 )
@@ -138,16 +136,3 @@ def test_counts_are_named_for_each_layer_and_the_head(name):
 
     assert len(count_names(variant, positional_encoding=False)) == layers + 1
     assert len(count_names(variant, positional_encoding=True)) == 2 * layers + 1
-
-
-def test_streams_join_and_part():
-    """A batch holds each stream's states and age in its row."""
-    first, second = telling_states(), init_states(get_variant("t0"), 1, (40, 33))
-
-    joined = join_streams([first, second])
-    parts = split_streams(joined)
-
-    np.testing.assert_array_equal(joined[FRAME_COUNT], [7, 0])
-    for part, stream in zip(parts, (first, second), strict=True):
-        for name, value in stream.items():
-            np.testing.assert_array_equal(part[name], value)

@@ -29,7 +29,7 @@ from movinet_lite.show.overlay import draw_overlay
 from movinet_lite.show.plotting import (
     animate,
     draw_step,
-    plot_probabilities,
+    plot_scores,
     save_animation,
 )
 from tests.strategies import labels_of
@@ -112,7 +112,7 @@ def test_curves_are_those_of_the_leading_classes_over_seconds():
     """Each curve shows one leading class at the times of its predictions."""
     predictions = predictions_of(9, start_s=2.0)
 
-    ax = plot_probabilities(predictions, k=3)
+    ax = plot_scores(predictions, k=3)
 
     assert len(ax.lines) == 3
     for line, text in zip(ax.lines, legend_texts(ax), strict=True):
@@ -128,8 +128,8 @@ def test_an_array_gives_the_curves_of_its_predictions():
     predictions = predictions_of(6)
     array = np.stack([prediction.scores for prediction in predictions])
 
-    ours = plot_probabilities(predictions)
-    theirs = plot_probabilities(array, predictions[0].labels, fps=5)
+    ours = plot_scores(predictions)
+    theirs = plot_scores(array, predictions[0].labels, fps=5)
 
     assert legend_texts(ours) == legend_texts(theirs)
     for one, other in zip(ours.lines, theirs.lines, strict=True):
@@ -145,7 +145,7 @@ def test_without_times_the_axis_counts_frames():
         for i, row in enumerate(rows)
     ]
 
-    plain, counted = plot_probabilities(rows, labels), plot_probabilities(numbered)
+    plain, counted = plot_scores(rows, labels), plot_scores(numbered)
 
     assert points_of(plain.lines[0])[0].tolist() == [0, 1, 2, 3]
     assert points_of(counted.lines[0])[0].tolist() == [10, 11, 12, 13]
@@ -154,12 +154,17 @@ def test_without_times_the_axis_counts_frames():
 
 def test_more_curves_than_classes_are_all_classes():
     """A k beyond the number of classes draws every class that ever leads."""
-    assert len(plot_probabilities(predictions_of(5), k=100).lines) == 7
+    assert len(plot_scores(predictions_of(5), k=100).lines) == 7
 
 
 def test_a_generator_will_do():
     """Predictions may come from a generator, as a stream gives them."""
-    assert plot_probabilities(p for p in predictions_of(3)).lines
+    assert plot_scores(p for p in predictions_of(3)).lines
+
+
+def test_the_former_name_still_plots():
+    """Code that calls `plot_probabilities` goes on."""
+    assert plotting.plot_probabilities(predictions_of(3)).lines
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -179,7 +184,7 @@ def test_a_generator_will_do():
 def test_legend_covers_nothing_and_all_text_is_inside(make_ax, labels, log):
     """The legend lies beside the curves and over no neighbour, and every letter lies inside the figure."""
     ax = make_ax()
-    ax = plot_probabilities(predictions_of(12, labels=labels), k=14, log=log, ax=ax)
+    ax = plot_scores(predictions_of(12, labels=labels), k=14, log=log, ax=ax)
     figure = drawn(ax)
     legend = legend_box(ax)
 
@@ -198,7 +203,7 @@ def test_legend_covers_nothing_and_all_text_is_inside(make_ax, labels, log):
 
 def test_labels_are_drawn_as_they_are():
     """Dollars are no mathematics, a leading underscore hides nothing, and a long label keeps both its ends."""
-    ax = plot_probabilities(predictions_of(20, labels=LONG_LABELS), k=7)
+    ax = plot_scores(predictions_of(20, labels=LONG_LABELS), k=7)
     drawn(ax)
     texts = [text.replace("\n", " ") for text in legend_texts(ax)]
 
@@ -214,7 +219,7 @@ def test_a_medium_label_is_whole_in_two_lines():
     """A label of two lines loses nothing."""
     labels = ("passing american football (not in game)", "yoga")
 
-    ax = plot_probabilities([[0.75, 0.25]], labels)
+    ax = plot_scores([[0.75, 0.25]], labels)
 
     assert " ".join(legend_texts(ax)[0].split()) == labels[0]
 
@@ -255,7 +260,7 @@ def test_colours_can_be_told_apart(seen):
 
 def test_no_two_curves_look_alike():
     """Of twenty curves no two share both the colour and the kind of line."""
-    ax = plot_probabilities(predictions_of(60, labels=labels_of(20)), k=20)
+    ax = plot_scores(predictions_of(60, labels=labels_of(20)), k=20)
     looks = {(line.get_color(), line.get_linestyle()) for line in ax.lines}
 
     assert len(looks) == len(ax.lines) == 20
@@ -263,7 +268,7 @@ def test_no_two_curves_look_alike():
 
 def test_a_logarithmic_axis_shows_small_probabilities():
     """A logarithmic axis reaches below the smallest probability, but not to zero."""
-    ax = plot_probabilities([[0.999, 0.001], [1.0, 0.0]], ["a", "b"], log=True)
+    ax = plot_scores([[0.999, 0.001], [1.0, 0.0]], ["a", "b"], log=True)
     low, high = ax.get_ylim()
 
     assert ax.get_yscale() == "log"
@@ -273,7 +278,7 @@ def test_a_logarithmic_axis_shows_small_probabilities():
 
 def test_one_frame_is_a_dot():
     """The curve of one frame, which has no length, is a dot in the middle."""
-    ax = plot_probabilities(predictions_of(1))
+    ax = plot_scores(predictions_of(1))
     low, high = ax.get_xlim()
 
     assert all(line.get_marker() == "o" for line in ax.lines)
@@ -287,7 +292,7 @@ def test_given_axes_are_drawn_on():
     ax = figure.subplots()
     before = ax.get_position()
 
-    assert plot_probabilities(predictions_of(5), ax=ax) is ax
+    assert plot_scores(predictions_of(5), ax=ax) is ax
 
     after = ax.get_position()
     assert (after.x0, after.y0, after.y1) == (before.x0, before.y0, before.y1)
@@ -566,7 +571,7 @@ def test_progress_is_silent_elsewhere(capsys):
 def test_bad_predictions_are_one_clear_error(predictions, options, error, match):
     """Predictions that cannot be drawn are refused in the same words by every function."""
     with pytest.raises(error, match=match):
-        plot_probabilities(predictions, **options)
+        plot_scores(predictions, **options)
     with pytest.raises(error, match=match):
         draw_step(frame_of(), predictions, 0, **options)
     with pytest.raises(error, match=match):
@@ -616,7 +621,7 @@ def test_an_unknown_ending_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: plot_probabilities(predictions_of(2)),
+        lambda: plot_scores(predictions_of(2)),
         lambda: draw_step(frame_of(), predictions_of(2), 0),
         lambda: animate(clip_of(2), predictions_of(2)),
         lambda: save_animation("x.mp4", clip_of(2), predictions_of(2), fps=5),
@@ -638,11 +643,11 @@ def test_matplotlib_stays_as_it_was(tmp_path):
 import sys, numpy as np, matplotlib as mpl
 from movinet_lite.show.overlay import draw_overlay
 from movinet_lite import Prediction
-from movinet_lite.show.plotting import animate, draw_step, plot_probabilities
+from movinet_lite.show.plotting import animate, draw_step, plot_scores
 before = mpl.rcParams.copy()
 predictions = [Prediction([0.0, 1.0], ["a", "b"])] * 2
 clip = np.zeros((2, 8, 8, 3), np.uint8)
-plot_probabilities(predictions).figure.savefig(sys.argv[1])
+plot_scores(predictions).figure.savefig(sys.argv[1])
 draw_step(clip[0], predictions, 0)
 animate(clip, predictions)
 draw_overlay(clip[0], predictions[0])

@@ -1,5 +1,9 @@
-"""The window that plays frames, over a stand-in for tkinter and for the clock: tests have no screen."""
+"""The window that plays frames: over a stand-in for tkinter and for the clock, and once on a real screen without a monitor."""
 
+import inspect
+import os
+import shutil
+import subprocess
 import sys
 import types
 from typing import Any
@@ -13,22 +17,39 @@ from movinet_lite.show.window import Window
 
 
 class FakeTk:
-    """A root window of tkinter that remembers what was asked of it."""
+    """A root window of tkinter; a call that it does not know is an error."""
 
     def __init__(self):
         self.bindings = {}
-        self.log = []
+        self.num_destroyed = 0
 
-    def __getattr__(self, name):
-        return lambda *args, **_: self.log.append((name, args))
+    def withdraw(self):
+        """Hide the window."""
 
-    def protocol(self, name, call):
+    def deiconify(self):
+        """Let the window be seen."""
+
+    def title(self, string):
+        """Take the title."""
+
+    def resizable(self, width, height):
+        """Take whether the size may change."""
+
+    def update(self):
+        """Handle what has happened; the window must still be there."""
+        assert not self.num_destroyed
+
+    def destroy(self):
+        """Count how often the window was destroyed."""
+        self.num_destroyed += 1
+
+    def protocol(self, name, func):
         """Remember what the close button does."""
-        self.bindings[name] = call
+        self.bindings[name] = func
 
-    def bind(self, key, call):
+    def bind(self, sequence, func):
         """Remember what a key does."""
-        self.bindings[key] = lambda: call(None)
+        self.bindings[sequence] = lambda: func(None)
 
     def winfo_screenheight(self):
         """Return the height of the screen."""
@@ -59,8 +80,9 @@ def screen(monkeypatch):
     tkinter: Any = types.ModuleType("tkinter")
 
     class Label:
-        def __init__(self, root, **_):
-            assert root is screen.root
+        def __init__(self, master, *, borderwidth, background):
+            assert (borderwidth, background) == (0, "black")
+            assert master is screen.root
 
         def pack(self):
             pass
@@ -149,7 +171,7 @@ def test_a_closed_window_shows_nothing_more(screen, way):
     assert (was_open, shown.is_open) == (True, False)
     assert len(screen.shown) == 1
     assert screen.now_s == 100.0
-    assert [name for name, _ in screen.root.log].count("destroy") == 1
+    assert screen.root.num_destroyed == 1
 
 
 def test_without_a_screen_there_is_one_error(screen, monkeypatch):
@@ -178,3 +200,91 @@ def test_what_is_no_frame_is_refused():
     """A clip is no frame."""
     with Window("title") as shown, pytest.raises(ArrayError, match="frame must be"):
         shown.show(np.zeros((2, 8, 8, 3), np.uint8), 0.0)
+
+
+def test_the_stand_in_has_what_tkinter_has():
+    """Every method of the stand-in is one of tkinter's, and takes arguments of the same names."""
+    tkinter = pytest.importorskip("tkinter")
+    for name, method in vars(FakeTk).items():
+        if name.startswith("_"):
+            continue
+        real = inspect.signature(getattr(tkinter.Tk, name)).parameters
+        assert list(inspect.signature(method).parameters) <= list(real), name
+
+
+@pytest.fixture
+def framebuffer(monkeypatch, tmp_path):
+    """The file that holds the pixels of a screen without a monitor, on which windows open."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("Xvfb is not installed (xvfb on Debian and Ubuntu)")
+    pytest.importorskip("tkinter")
+    number, given = os.pipe()
+    server = subprocess.Popen(
+        [
+            *("Xvfb", "-screen", "0", "1000x600x24", "-nolisten", "tcp"),
+            *("-displayfd", str(given), "-fbdir", str(tmp_path)),
+        ],
+        pass_fds=[given],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(given)
+    try:
+        with os.fdopen(number) as lines:
+            display = lines.readline().strip()
+        assert display, "Xvfb did not start"
+        monkeypatch.setenv("DISPLAY", f":{display}")
+        yield tmp_path / "Xvfb_screen0"
+    finally:
+        server.kill()
+        server.wait()
+
+
+_ON_A_REAL_SCREEN = """
+import struct, sys, tkinter
+from pathlib import Path
+import numpy as np
+from movinet_lite.show.window import Window
+
+def pixels():
+    # The file is of the format XWD: a header, the colours of a palette, rows of blue, green, red and a byte of nothing.
+    data = Path(sys.argv[1]).read_bytes()
+    header = struct.unpack(">25I", data[:100])
+    size, width, height, bytes_per_line, num_colours = (header[i] for i in (0, 4, 5, 12, 19))
+    rows = np.frombuffer(data, np.uint8, height * bytes_per_line, size + 12 * num_colours)
+    return rows.reshape(height, -1, 4)[:, :width, 2::-1]
+
+frame = np.random.default_rng(0).integers(1, 256, (500, 600, 3), np.uint8)
+for way in ("close button", "<q>", "<Escape>"):
+    with Window("title") as shown:
+        shown.show(np.zeros_like(frame), 0.0)
+        shown.show(frame, 0.01)
+        root = tkinter.Frame().winfo_toplevel()
+        top, left = root.winfo_rooty(), root.winfo_rootx()
+        np.testing.assert_array_equal(pixels()[top : top + 500, left : left + 600], frame)
+        if way == "close button":
+            root.tk.eval(root.protocol("WM_DELETE_WINDOW"))
+        else:
+            root.focus_force()
+            root.update()
+            root.event_generate(way)
+        assert not shown.is_open, way
+        shown.show(frame, 0.02)
+    print("closed by", way)
+"""
+
+
+def test_a_real_window_shows_frames_and_closes(framebuffer):
+    """With the real tkinter the frame's own pixels are on the screen, and button and keys close the window."""
+    # In a process of its own: Tk ends the process that it lives in when its screen goes.
+    done = subprocess.run(
+        [sys.executable, "-c", _ON_A_REAL_SCREEN, str(framebuffer)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"closed by {way}" for way in ("close button", "<q>", "<Escape>")
+    ]

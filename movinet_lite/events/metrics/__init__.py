@@ -16,7 +16,11 @@ a confidence interval by bootstrap over the videos.
 """
 
 from movinet_lite.events.metrics.alarms import FalseAlarmReport, false_alarms
-from movinet_lite.events.metrics.bootstrap import Interval, bootstrap
+from movinet_lite.events.metrics.bootstrap import (
+    BootstrappedReport,
+    Interval,
+    bootstrap,
+)
 from movinet_lite.events.metrics.counts import Counts, F1Report
 from movinet_lite.events.metrics.delay import DelayReport, detection_delay
 from movinet_lite.events.metrics.event_based import event_f1
@@ -25,6 +29,7 @@ from movinet_lite.events.metrics.segment_based import segment_f1
 from movinet_lite.events.metrics.temporal_map import TemporalMapReport, temporal_map
 
 __all__ = [
+    "BootstrappedReport",
     "Counts",
     "DelayReport",
     "F1Report",

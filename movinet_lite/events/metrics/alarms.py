@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.errors import DataError
 from movinet_lite.events.event import Span
-from movinet_lite.events.metrics.bootstrap import Interval, bootstrap
+from movinet_lite.events.metrics.bootstrap import BootstrappedReport
 from movinet_lite.events.metrics.delay import overlaps
 from movinet_lite.events.metrics.videos import pair_videos
 
@@ -20,8 +20,8 @@ __all__ = ["FalseAlarmReport", "false_alarms"]
 
 
 @attrs.frozen(eq=False)
-class FalseAlarmReport:
-    """How many false alarms there were, and in how much time.
+class FalseAlarmReport(BootstrappedReport):
+    """How many false alarms there were, and in how much time; `interval` is that of `per_hour`.
 
     Attributes:
         videos: The names of the videos.
@@ -41,7 +41,7 @@ class FalseAlarmReport:
     @property
     def per_hour(self) -> float:
         """False alarms an hour, of all labels together."""
-        return self._per_hour(np.arange(len(self.videos)))
+        return self._figure_of(np.arange(len(self.videos)))
 
     @property
     def per_hour_by_label(self) -> dict[str, float]:
@@ -52,23 +52,7 @@ class FalseAlarmReport:
         hours = float(self.durations_s.sum()) / 3600
         return {label: total[label] / hours for label in sorted(total)}
 
-    def interval(
-        self,
-        *,
-        confidence: float = 0.95,
-        num_resamples: int = 1000,
-        seed: int = 0,
-    ) -> Interval:
-        """Return `per_hour` with its interval; see `bootstrap`."""
-        return bootstrap(
-            self._per_hour,
-            len(self.videos),
-            confidence=confidence,
-            num_resamples=num_resamples,
-            seed=seed,
-        )
-
-    def _per_hour(self, drawn: NDArray[np.intp]) -> float:
+    def _figure_of(self, drawn: NDArray[np.intp]) -> float:
         alarms = sum(sum(self.by_video[place].values()) for place in drawn)
         return alarms / (float(self.durations_s[drawn].sum()) / 3600)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import attrs
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.errors import DataError
 
-__all__ = ["Interval", "bootstrap"]
+__all__ = ["BootstrappedReport", "Interval", "bootstrap"]
 
 
 @attrs.frozen
@@ -32,6 +33,34 @@ class Interval:
     def __str__(self) -> str:
         """Return the value with its interval."""
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+class BootstrappedReport(ABC):
+    """A report on videos, one figure of which has an interval."""
+
+    __slots__ = ()
+
+    videos: tuple[str, ...]
+
+    @abstractmethod
+    def _figure_of(self, drawn: NDArray[np.intp]) -> float:
+        """Return the figure over the videos at the places *drawn*, as often as each stands there."""
+
+    def interval(
+        self,
+        *,
+        confidence: float = 0.95,
+        num_resamples: int = 1000,
+        seed: int = 0,
+    ) -> Interval:
+        """Return the figure of the report with its interval: the arguments and the errors are those of `bootstrap`."""
+        return bootstrap(
+            self._figure_of,
+            len(self.videos),
+            confidence=confidence,
+            num_resamples=num_resamples,
+            seed=seed,
+        )
 
 
 def bootstrap(

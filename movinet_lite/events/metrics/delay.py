@@ -7,17 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from movinet_lite.events.event import Event, Span, end_of
-from movinet_lite.events.metrics.bootstrap import Interval, bootstrap
+from movinet_lite.events.metrics.bootstrap import BootstrappedReport
 from movinet_lite.events.metrics.videos import pair_videos
 
 __all__ = ["DelayReport", "detection_delay", "overlaps"]
 
 
 @attrs.frozen(eq=False)
-class DelayReport:
-    """How late the annotated events were noticed.
+class DelayReport(BootstrappedReport):
+    """How late the annotated events were noticed; `interval` is that of `median_s`.
 
     Attributes:
         videos: The names of the videos.
@@ -52,22 +53,9 @@ class DelayReport:
             for label in labels
         }
 
-    def interval(
-        self,
-        *,
-        confidence: float = 0.95,
-        num_resamples: int = 1000,
-        seed: int = 0,
-    ) -> Interval:
-        """Return `median_s` with its interval; see `bootstrap`."""
-        return bootstrap(
-            lambda drawn: _median(
-                delay_s for place in drawn for _, delay_s in self.delays_s[place]
-            ),
-            len(self.videos),
-            confidence=confidence,
-            num_resamples=num_resamples,
-            seed=seed,
+    def _figure_of(self, drawn: NDArray[np.intp]) -> float:
+        return _median(
+            delay_s for place in drawn for _, delay_s in self.delays_s[place]
         )
 
     def _all(self) -> list[tuple[str, float]]:

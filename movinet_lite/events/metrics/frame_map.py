@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.errors import DataError
 from movinet_lite.events.metrics.average_precision import step_ap
-from movinet_lite.events.metrics.bootstrap import Interval, bootstrap
+from movinet_lite.events.metrics.bootstrap import BootstrappedReport, Interval
 from movinet_lite.events.metrics.counts import mean_of_numbers
 from movinet_lite.events.scored import ScoredVideo, check_scored
 
@@ -18,8 +18,8 @@ __all__ = ["FrameMapReport", "frame_map"]
 
 
 @attrs.frozen(eq=False)
-class FrameMapReport:
-    """Mean average precision over frames.
+class FrameMapReport(BootstrappedReport):
+    """Mean average precision over frames; `interval` is that of `mean_ap`.
 
     Attributes:
         labels: The labels that are on in at least one frame, in the order of the classes.
@@ -49,14 +49,13 @@ class FrameMapReport:
         num_resamples: int = 200,
         seed: int = 0,
     ) -> Interval:
-        """Return `mean_ap` with its interval; see `bootstrap`."""
-        return bootstrap(
-            lambda drawn: mean_of_numbers(self._ap_of(drawn.tolist())),
-            len(self.videos),
-            confidence=confidence,
-            num_resamples=num_resamples,
-            seed=seed,
+        """Return `mean_ap` with its interval, from fewer resamples: each sorts the scores of every frame."""
+        return super().interval(
+            confidence=confidence, num_resamples=num_resamples, seed=seed
         )
+
+    def _figure_of(self, drawn: NDArray[np.intp]) -> float:
+        return mean_of_numbers(self._ap_of(drawn.tolist()))
 
     def _ap_of(self, places: Sequence[int]) -> NDArray[np.float64]:
         if not self.labels:

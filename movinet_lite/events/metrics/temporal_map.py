@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from movinet_lite.errors import DataError
 from movinet_lite.events.event import Span, end_of
 from movinet_lite.events.metrics.average_precision import interpolated_ap
-from movinet_lite.events.metrics.bootstrap import Interval, bootstrap
+from movinet_lite.events.metrics.bootstrap import BootstrappedReport
 from movinet_lite.events.metrics.counts import mean_of_numbers
 from movinet_lite.events.metrics.videos import pair_videos
 
@@ -24,8 +24,8 @@ _Matches: TypeAlias = tuple[NDArray[np.float64], NDArray[np.bool_], int]
 
 
 @attrs.frozen(eq=False)
-class TemporalMapReport:
-    """Mean average precision over temporal IoU.
+class TemporalMapReport(BootstrappedReport):
+    """Mean average precision over temporal IoU; `interval` is that of `mean_ap`.
 
     Attributes:
         labels: The labels that are annotated, in the order of the alphabet.
@@ -64,21 +64,8 @@ class TemporalMapReport:
         """Return `mean_ap` over the videos at *places*, as often as each stands there."""
         return mean_of_numbers(self._ap_of(places.tolist()))
 
-    def interval(
-        self,
-        *,
-        confidence: float = 0.95,
-        num_resamples: int = 1000,
-        seed: int = 0,
-    ) -> Interval:
-        """Return `mean_ap` with its interval; see `bootstrap`."""
-        return bootstrap(
-            self.mean_ap_of,
-            len(self.videos),
-            confidence=confidence,
-            num_resamples=num_resamples,
-            seed=seed,
-        )
+    def _figure_of(self, drawn: NDArray[np.intp]) -> float:
+        return self.mean_ap_of(drawn)
 
     def _ap_of(self, places: Sequence[int]) -> NDArray[np.float64]:
         ap = np.full((len(self.thresholds), len(self.labels)), np.nan)

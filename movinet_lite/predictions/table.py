@@ -9,9 +9,9 @@ from typing import Any
 
 import attrs
 
-from movinet_lite.errors import ArrayError, LabelsError, MissingDependencyError
+from movinet_lite.errors import MissingDependencyError
 from movinet_lite.labels import label_indices
-from movinet_lite.predictions import Prediction
+from movinet_lite.predictions.prediction import Prediction, common_labels
 
 __all__ = ["PredictionTable", "predictions_to_table"]
 
@@ -75,13 +75,7 @@ def predictions_to_table(
         (('frame_index', 'time_s', 'walking', 'running'), ((0, 0.2, 0.5, 0.5),))
     """
     found = list(predictions)
-    if not found:
-        raise ArrayError("predictions must be at least one; got none")
-    known = found[0].labels
-    if any(prediction.labels != known for prediction in found):
-        raise LabelsError(
-            "predictions must all have the same labels; got several lists"
-        )
+    known = common_labels(found)
     chosen = known if labels is None else tuple(labels)
     places = label_indices(chosen, known)
     rows = []

@@ -1,0 +1,51 @@
+"""Draws rows of text with a score each as an HTML table, for notebooks."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+
+__all__ = ["score_table"]
+
+_BAR_WIDTH_EM = 10.0  # of a score of 1
+
+
+def score_table(
+    rows: Iterable[tuple[tuple[str, ...], float]], *, caption: str = ""
+) -> str:
+    """Return an HTML table: the texts of a row in cells, then the score as a bar and in per cent.
+
+    It brings its own style and takes the colours of the page around it, so it suits dark pages too. A long table
+    scrolls.
+
+    Args:
+        rows: For each row its texts and its score, 0 to 1. The texts may hold anything; they are escaped.
+        caption: What stands above the table; nothing if empty.
+
+    Returns:
+        HTML, ASCII but for the letters of the texts.
+
+    Example:
+        >>> table = score_table([(("ironing & folding",), 0.25)])
+        >>> "ironing &amp; folding" in table, "25.0&nbsp;%" in table
+        (True, True)
+    """
+    head = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    body = "".join(_row(texts, score) for texts, score in rows)
+    return (
+        '<div style="max-height: 30em; overflow: auto">'
+        f'<table style="border-collapse: collapse">{head}<tbody>{body}</tbody></table></div>'
+    )
+
+
+def _row(texts: tuple[str, ...], score: float) -> str:
+    cells = "".join(
+        f'<td style="text-align: left; padding: 0 0.8em 0 0">{html.escape(text)}</td>'
+        for text in texts
+    )
+    bar = (
+        f'<div style="width: {_BAR_WIDTH_EM:g}em; background: rgba(128, 128, 128, 0.25)">'
+        f'<div style="width: {100 * score:.1f}%; height: 0.7em; background: #0072B2"></div></div>'
+    )
+    number = f'<td style="text-align: right; padding: 0 0 0 0.8em">{100 * score:.1f}&nbsp;%</td>'
+    return f"<tr>{cells}<td>{bar}</td>{number}</tr>"

@@ -1,0 +1,252 @@
+"""What a model says of a clip or of a stream: its logits, scores and labels as one value."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from movinet_lite.arrays import Scores
+from movinet_lite.errors import ArrayError, LabelsError
+from movinet_lite.labels import check_labels
+from movinet_lite.predictions.html_table import score_table
+from movinet_lite.predictions.label_filter import LabelFilter
+from movinet_lite.predictions.scores import (
+    Ranking,
+    as_floats,
+    check_count,
+    check_label_count,
+    check_peak,
+    softmax,
+    top_k,
+)
+
+__all__ = ["Prediction", "common_labels", "mean_prediction"]
+
+
+def _own_logits(logits: ArrayLike) -> Scores:
+    array = as_floats(logits, "logits", "(classes,)", ndim=1)
+    if array.dtype != np.float32:
+        with np.errstate(over="ignore"):  # to infinity, which is refused
+            array = array.astype(np.float32)
+    own = np.array(array, np.float32)
+    check_peak(float(own.max()))
+    return _read_only(own)
+
+
+def _check_temperature(_prediction: object, _field: object, value: float) -> None:
+    if not 0.0 < value < math.inf:  # false for NaN too
+        raise ArrayError(f"temperature must be a number above 0; got {value}")
+
+
+def _as_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    # A tuple is what a session gives, which has checked it: this runs once a frame.
+    return labels if isinstance(labels, tuple) else check_labels(labels)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Prediction:
+    """What a model says of a clip, or of a stream up to one frame.
+
+    Its arrays are its own and read-only.
+
+    Attributes:
+        logits: ``(classes,)``, float32, any range, not normalised.
+        labels: The name of each class.
+        frame_index: The frame that it follows, counted from 0; `None` if it belongs to no single frame.
+        time_s: When that frame is shown, in seconds from the start of the video; `None` if that is not known.
+        frames_seen: How many frames it looks back on, its own included: all of the stream, or fewer where the stream has a
+            horizon or was started anew; `None` if it belongs to no stream.
+        temperature: What the logits are divided by before softmax, above 0: that of a model that was calibrated, else 1.
+        background: The label for "nothing of these", which makes no event; `None` if the model has none.
+
+    Raises:
+        ArrayError: If *logits* is not one number for each class, or *temperature* is no number above 0.
+        LabelsError: If there is not one label for each class, or *background* is none of them.
+
+    Example:
+        >>> prediction = Prediction([0.0, 0.0], ("walking", "running"), frame_index=12, time_s=2.4)
+        >>> prediction
+        Prediction('walking', 0.50, frame 12, 2.4 s)
+        >>> prediction.top_k(5)
+        (('walking', 0.5), ('running', 0.5))
+    """
+
+    logits: Scores = attrs.field(converter=_own_logits)
+    labels: tuple[str, ...] = attrs.field(converter=_as_labels)
+    frame_index: int | None = attrs.field(
+        default=None, kw_only=True, converter=attrs.converters.optional(operator.index)
+    )
+    time_s: float | None = attrs.field(
+        default=None, kw_only=True, converter=attrs.converters.optional(float)
+    )
+    frames_seen: int | None = attrs.field(
+        default=None, kw_only=True, converter=attrs.converters.optional(operator.index)
+    )
+
+    temperature: float = attrs.field(
+        default=1.0, kw_only=True, converter=float, validator=_check_temperature
+    )
+    background: str | None = attrs.field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        check_label_count(self.labels, self.logits.size)
+        if self.background is not None and self.background not in self.labels:
+            raise LabelsError(
+                f"background must be one of the labels; got {self.background!r}"
+            )
+
+    @functools.cached_property
+    def scores(self) -> Scores:
+        """The softmax of the logits divided by the temperature: ``(classes,)``, float32, 0 to 1, sum 1."""
+        if self.temperature == 1.0:
+            return _read_only(softmax(self.logits))
+        return _read_only(softmax(self.logits / np.float64(self.temperature)))
+
+    @property
+    def probabilities(self) -> Scores:
+        """The same as `scores`, by the name that Keras and scikit-learn users look for."""
+        return self.scores
+
+    @property
+    def label(self) -> str:
+        """The class with the highest score; of several, the first in the order of the labels."""
+        return self.labels[int(self.scores.argmax())]
+
+    @property
+    def score(self) -> float:
+        """The score of `label`, 0 to 1."""
+        return float(self.scores.max())
+
+    def top_k(self, k: int = 5, *, label_filter: LabelFilter | None = None) -> Ranking:
+        """Return the *k* classes with the highest scores, or those of them that a filter lets through.
+
+        Args:
+            k: How many classes, at least 1; fewer are returned if there are fewer.
+            label_filter: What to let through; `None` for every class. It changes no score: those of the classes
+                let through need not sum to 1.
+
+        Returns:
+            Pairs of label and score, best first; classes of equal score in the order of their labels.
+
+        Raises:
+            ArrayError: If *k* is below 1.
+            LabelsError: If *label_filter* was made for other labels.
+        """
+        if label_filter is None:
+            return top_k(self.scores, self.labels, k=k)
+        k = check_count(k, "k")
+        if label_filter.labels != self.labels:
+            raise LabelsError(
+                "label_filter must be made for the labels of the prediction; it was made for other ones "
+                "(make it with LabelFilter(prediction.labels, ...))"
+            )
+        ranking = top_k(self.scores, self.labels, k=len(self.labels))
+        return tuple(itertools.islice(label_filter._passing(ranking), k))  # noqa: SLF001
+
+    def to_dict(
+        self, k: int = 5, *, label_filter: LabelFilter | None = None
+    ) -> dict[str, Any]:
+        """Return the prediction as plain values that `json.dumps` takes.
+
+        Args:
+            k: As in `top_k`.
+            label_filter: As in `top_k`.
+
+        Returns:
+            ``frame_index``, ``time_s``, and under ``top_k`` a list of dicts of ``label`` and ``score``.
+
+        Example:
+            >>> Prediction([0.0, 0.0], ("walking", "running")).to_dict(1)
+            {'frame_index': None, 'time_s': None, 'top_k': [{'label': 'walking', 'score': 0.5}]}
+        """
+        ranking = self.top_k(k, label_filter=label_filter)
+        return {
+            "frame_index": self.frame_index,
+            "time_s": self.time_s,
+            "top_k": [{"label": label, "score": score} for label, score in ranking],
+        }
+
+    def __repr__(self) -> str:
+        place = "" if self.frame_index is None else f", frame {self.frame_index}"
+        time = "" if self.time_s is None else f", {round(self.time_s, 3)} s"
+        return f"Prediction({self.label!r}, {self.score:.2f}{place}{time})"
+
+    def _repr_html_(self) -> str:
+        """Return the five classes with the highest scores as a table, for notebooks."""
+        parts = []
+        if self.frame_index is not None:
+            parts.append(f"frame {self.frame_index}")
+        if self.time_s is not None:
+            parts.append(f"{round(self.time_s, 3)} s")
+        rows = [((label,), score) for label, score in self.top_k(5)]
+        return score_table(rows, caption=", ".join(parts))
+
+    def __reduce__(self) -> tuple[Callable[..., Prediction], tuple[Any, ...]]:
+        # Through the constructor, since pickle forgets that an array is read-only.
+        make = functools.partial(
+            Prediction,
+            frame_index=self.frame_index,
+            time_s=self.time_s,
+            frames_seen=self.frames_seen,
+            temperature=self.temperature,
+            background=self.background,
+        )
+        return make, (self.logits, self.labels)
+
+
+def common_labels(predictions: Sequence[Prediction]) -> tuple[str, ...]:
+    """Return the labels that all of *predictions* have.
+
+    Raises:
+        ArrayError: If there is no prediction.
+        LabelsError: If the labels differ.
+    """
+    if not predictions:
+        raise ArrayError("predictions must be at least one; got none")
+    common = predictions[0].labels
+    if any(prediction.labels != common for prediction in predictions):
+        raise LabelsError(
+            "predictions must have the same labels; got different ones (predictions of different models?)"
+        )
+    return common
+
+
+def mean_prediction(predictions: Iterable[Prediction]) -> Prediction:
+    """Return the mean of the scores of *predictions*, as one prediction.
+
+    What a stream says flickers from frame to frame; the mean over some frames, or over the whole video, is steadier.
+
+    Args:
+        predictions: At least one, all with the same labels.
+
+    Returns:
+        A prediction with the mean scores, and their logarithms as logits. It belongs to no single frame.
+
+    Raises:
+        ArrayError: If there is no prediction.
+        LabelsError: If the labels differ.
+
+    Example:
+        >>> one = Prediction([0.0, -float("inf")], ("walking", "running"))
+        >>> other = Prediction([0.0, 0.0], ("walking", "running"))
+        >>> mean_prediction([one, other]).top_k()
+        (('walking', 0.75), ('running', 0.25))
+    """
+    given = tuple(predictions)
+    labels = common_labels(given)
+    mean = np.mean([prediction.scores for prediction in given], axis=0)
+    with np.errstate(divide="ignore"):  # a class that is nowhere possible
+        return Prediction(np.log(mean), labels, background=given[0].background)
+
+
+def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    array.setflags(write=False)
+    return array
