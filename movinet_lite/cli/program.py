@@ -23,6 +23,7 @@ from movinet_lite.cli import (
     export,
     models,
     stream,
+    teach,
     training,
     watch,
 )
@@ -48,6 +49,7 @@ _MODULES = (
     annotated,
     models,
     training,
+    teach,
     watch,
     export,
     benchmark,
