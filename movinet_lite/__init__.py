@@ -1,7 +1,12 @@
 """Recognise actions in video with MoViNet: whole clips, or frame by frame as they arrive."""
 
 from movinet_lite.arrays import VideoFrame
-from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
+from movinet_lite.classifiers import (
+    BaseClassifier,
+    FewShotClassifier,
+    StreamingClassifier,
+    step_many,
+)
 from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.errors import (
     ArrayError,
@@ -53,6 +58,7 @@ __all__ = [
     "DataError",
     "Event",
     "EventDetector",
+    "FewShotClassifier",
     "FrameReader",
     "LabelFilter",
     "LabelsError",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
+import attrs
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import (
@@ -36,7 +37,8 @@ from movinet_lite.classifiers.place import Place
 from movinet_lite.classifiers.session import Session
 from movinet_lite.engines import Engine, Provider, load_model
 from movinet_lite.engines.base import FitsStates, StreamModel
-from movinet_lite.errors import SessionError
+from movinet_lite.engines.features import pooled_features
+from movinet_lite.errors import ArrayError, SessionError
 from movinet_lite.network.spec import Activation, Functions, Gate
 from movinet_lite.network.state_names import fit_states
 from movinet_lite.network.variants import Mode
@@ -302,7 +304,11 @@ class StreamingClassifier(Session):
         )
 
     def step(
-        self, frame: Frame | VideoFrame, *, time_s: float | None = None
+        self,
+        frame: Frame | VideoFrame,
+        *,
+        time_s: float | None = None,
+        features: bool = False,
     ) -> Prediction:
         """Return the prediction after all frames so far, *frame* included.
 
@@ -312,21 +318,31 @@ class StreamingClassifier(Session):
             frame: ``(height, width, 3)``, uint8, 0 to 255, or float32, 0 to 1, RGB, of any size, but of one size
                 between two calls of `reset`; or a `VideoFrame`.
             time_s: When the frame is shown, in seconds, for the prediction; a `VideoFrame` brings its own.
+            features: Whether the prediction shall have `Prediction.features`, of the session that answers.
 
         Raises:
             ArrayError: If *frame* is not one RGB picture.
+            ModelError: If the model gives no *features*, which are asked for.
             SessionError: If its size differs from the first frame's, or the session is closed or in use by another
                 thread.
         """
-        return self._alone(functools.partial(self._step, frame, time_s))
+        return self._alone(
+            functools.partial(self._step, frame, time_s, with_features=features)
+        )
 
-    def _step(self, frame: Frame | VideoFrame, time_s: float | None) -> Prediction:
+    def _step(
+        self, frame: Frame | VideoFrame, time_s: float | None, *, with_features: bool
+    ) -> Prediction:
         place = self._place
         time_s = time_of(frame, time_s)
         shape = self._prepare(frame, self._room[0], place.position.frame_shape)
         states, age = self._to_step_from(time_s)
         logits, (seen,), states = advance(self._stepped, self._room, states, age)
         prediction = self._next_prediction(logits[0], time_s, seen)
+        if with_features:
+            prediction = attrs.evolve(
+                prediction, features=pooled_features(states, self._info.source)
+            )
         place.position = place.after(
             states, shape, time_s, begun_at=place.position.num_frames - age
         )
@@ -422,6 +438,38 @@ class StreamingClassifier(Session):
             self.new_session() as session,
         ):
             return list(session.run(frames))
+
+    def features(
+        self, clip: Iterable[Frame | VideoFrame] | Clip
+    ) -> NDArray[np.float32]:
+        """Return the pooled output of the backbone after each frame of *clip*, a stream of its own.
+
+        A row is the mean over space and over all frames so far, which the hidden layer of the model takes; the last one
+        stands for the whole clip. This session stays as it is.
+
+        Args:
+            clip: ``(frames, height, width, 3)``, or frames one after the other, each as `step` takes it.
+
+        Returns:
+            ``(frames, channels)``, float32: 480 channels of A0, 600 of A1, 640 of A2 and larger.
+
+        Raises:
+            ArrayError: If there is no frame, or one is not one RGB picture.
+            ModelError: If the model has no such output: one with a transformer.
+            SessionError: If the session is closed.
+        """
+        self._check_open()
+        scaler = self._new_scaler()
+        room = np.empty((1, *self._frame_size, 3), np.float32)
+        states = self._model.init_states(self._frame_size)
+        rows = []
+        for frame in as_clip(clip) if isinstance(clip, np.ndarray) else clip:
+            scaler.scale_into(as_frame(frame), room[0])
+            _, states = self._model.step(room, states)
+            rows.append(pooled_features(states, self._info.source))
+        if not rows:
+            raise ArrayError("a clip must have at least one frame; got none")
+        return np.stack(rows)
 
     def _alone(self, work: Callable[[], _Result]) -> _Result:
         """Return what *work* returns, done while nobody else uses the session."""

@@ -24,6 +24,7 @@ from movinet_lite.cli import (
     export,
     models,
     stream,
+    teach,
     training,
     watch,
 )
@@ -49,6 +50,7 @@ _MODULES = (
     annotated,
     models,
     training,
+    teach,
     watch,
     calibrate,
     export,

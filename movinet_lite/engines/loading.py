@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias, get_args, overload
 from movinet_lite.arrays import FrameSize, check_frame_size
 from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.compiled import load_compiled
+from movinet_lite.engines.few_shot import is_few_shot, load_few_shot
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
 from movinet_lite.engines.onnx.opening import load_as_onnx, load_onnx
@@ -23,7 +24,7 @@ from movinet_lite.engines.opening import (
 from movinet_lite.errors import ConversionError, ModelError, MoViNetError, said_by
 from movinet_lite.hub import resolve_model, resolve_weights
 from movinet_lite.network.spec import Functions
-from movinet_lite.network.variants import Mode
+from movinet_lite.network.variants import Mode, check_mode
 
 __all__ = ["MAX_THREADS", "Engine", "load_model"]
 
@@ -102,6 +103,22 @@ def load_model(
     _check_options(source, engine, threads, streams)
     if frame_size is not None:
         frame_size = check_frame_size(frame_size)
+    if is_few_shot(source):
+        check_mode("stream", mode, str(source))
+        return load_few_shot(
+            source,
+            functools.partial(
+                load_model,
+                mode="stream",
+                engine=engine,
+                threads=threads,
+                frame_size=frame_size,
+                streams=streams,
+                offline=offline,
+                provider=provider,
+                functions=functions,
+            ),
+        )
     find = resolve_weights if engine in {"tensorflow", "onnx"} else resolve_model
     path = find(source, mode, offline=offline)
     functions = functions or Functions()

@@ -41,6 +41,10 @@ def _own_logits(logits: ArrayLike) -> Scores:
     return _read_only(own)
 
 
+def _own_features(features: ArrayLike) -> NDArray[np.float32]:
+    return _read_only(np.array(features, np.float32))
+
+
 def _check_temperature(_prediction: object, _field: object, value: float) -> None:
     if not 0.0 < value < math.inf:  # false for NaN too
         raise ArrayError(f"temperature must be a number above 0; got {value}")
@@ -66,6 +70,7 @@ class Prediction:
             horizon or was started anew; `None` if it belongs to no stream.
         temperature: What the logits are divided by before softmax, above 0: that of a model that was calibrated, else 1.
         background: The label for "nothing of these", which makes no event; `None` if the model has none.
+        features: ``(channels,)``, float32: the pooled output of the model's backbone; `None` where they were not asked for.
 
     Raises:
         ArrayError: If *logits* is not one number for each class, or *temperature* is no number above 0.
@@ -94,6 +99,11 @@ class Prediction:
         default=1.0, kw_only=True, converter=float, validator=_check_temperature
     )
     background: str | None = attrs.field(default=None, kw_only=True)
+    features: NDArray[np.float32] | None = attrs.field(
+        default=None,
+        kw_only=True,
+        converter=attrs.converters.optional(_own_features),
+    )
 
     def __attrs_post_init__(self) -> None:
         check_label_count(self.labels, self.logits.size)
@@ -197,6 +207,7 @@ class Prediction:
             frames_seen=self.frames_seen,
             temperature=self.temperature,
             background=self.background,
+            features=self.features,
         )
         return make, (self.logits, self.labels)
 
