@@ -95,12 +95,11 @@ def fine_tune(
         fps = check_positive(fps, "fps")
     with _seeded(settings.seed):
         network = _start(model, data, mode, keep_head, settings, offline=offline)
-    rate = fps or network.spec.fps
     network.spec = attrs.evolve(
         network.spec,
         frame_size=frame_size or network.spec.frame_size,
-        fps=rate,
-        clip_frames=settings.num_frames + settings.lead_frames(rate),
+        fps=fps or network.spec.fps,
+        clip_frames=settings.num_frames,
     )
     trainer = Trainer(network, data, settings, output)
     if checkpoint is not None:
