@@ -108,7 +108,6 @@ def fine_tune(
         )
         network = _new_network(start, data, settings, keep_head=keep_head)
     background = data.background
-    rate = fps or network.spec.fps
     network.spec = attrs.evolve(
         network.spec,
         background_index=(
@@ -117,8 +116,8 @@ def fine_tune(
             else (network.spec.labels or data.labels).index(background)
         ),
         frame_size=frame_size or network.spec.frame_size,
-        fps=rate,
-        clip_frames=settings.num_frames + settings.lead_frames(rate),
+        fps=fps or network.spec.fps,
+        clip_frames=settings.num_frames,
         fit=TRAINING_FIT,
     )
     trainer = Trainer(network, data, settings, output)

@@ -418,7 +418,7 @@ def test_half_of_long_streams_have_a_past(network, tmp_path):
         network, data, tmp_path / "out", settings=settings, keep_head=True, fps=0.8
     )
 
-    assert read_network_spec(result.path / NETWORK_NAME).clip_frames == 8
+    assert read_network_spec(result.path / NETWORK_NAME).clip_frames == 4
     frames = np.stack(videos).astype(np.float32) / 255
     targets = np.full((4, 5), 0.1 / 5)
     targets[range(4), [LABELS.index(label) for label in labels]] += 0.9
