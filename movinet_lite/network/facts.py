@@ -14,12 +14,12 @@ from movinet_lite.network.variants import Mode
 __all__ = ["ModelFacts", "NetworkFacts"]
 
 
-def _check_temperature(_facts: object, _field: object, value: object) -> None:
+def _check_temperature(_facts: object, _field: object, value: Any) -> None:
     if value is not None and not 0 < as_number(value) < math.inf:  # false for NaN too
         raise ModelError(f"temperature must be a number above 0; got {value!r}")
 
 
-def _check_background(facts: ModelFacts, _field: object, value: object) -> None:
+def _check_background(facts: ModelFacts, _field: object, value: Any) -> None:
     if value is None:
         return
     is_whole = isinstance(value, int) and not isinstance(value, bool)
