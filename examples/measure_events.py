@@ -15,6 +15,7 @@ from pathlib import Path
 from drawn_figures import PAUSE, render_stream
 from movinet_lite import EventDetector, StreamingClassifier
 from movinet_lite.events import ScoredVideo, evaluate_events, tune_events
+from movinet_lite.events.settings import HORIZON_S
 
 COLLARS_S = (1.0, 2.0)
 TUNING_SEEDS = 1_000_000
@@ -25,6 +26,12 @@ def main() -> None:
     """Tune, measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="demo")
+    parser.add_argument(
+        "--horizon",
+        type=float,
+        default=HORIZON_S,
+        help="how far a stream looks back, s",
+    )
     parser.add_argument("--streams", type=int, default=60, help="how many to measure")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--tuned-on", type=int, default=20, help="how many to tune on")
@@ -42,7 +49,7 @@ def main() -> None:
     if not args.settings and set(seeds) & set(tuning_seeds):
         parser.error("no stream may be both tuned and measured on")
 
-    classifier = StreamingClassifier.load(args.model)
+    classifier = StreamingClassifier.load(args.model, horizon_s=args.horizon)
     if args.settings:
         detector = EventDetector.load(args.settings)
     else:

@@ -18,6 +18,7 @@ from movinet_lite.cli.detector_options import (
 )
 from movinet_lite.cli.output import complain, print_json
 from movinet_lite.cli.videos import (
+    add_horizon,
     add_model_and_frames,
     labels_before_loading,
     load_options,
@@ -32,6 +33,7 @@ from movinet_lite.events import (
     read_annotations,
     tune_events,
 )
+from movinet_lite.events.settings import HORIZON_S
 from movinet_lite.events.tuning import METRICS
 from movinet_lite.labels import label_indices
 from movinet_lite.video import read_video_info
@@ -145,6 +147,7 @@ def _add_videos(parser: argparse.ArgumentParser) -> None:
         help="a video file, whose path, name, or name without ending is in the annotations",
     )
     add_model_and_frames(parser, models="demo, a0 to a5")
+    add_horizon(parser, HORIZON_S)
     parser.set_defaults(start=None, end=None)  # videos are judged whole
     add_detector_options(parser)
 

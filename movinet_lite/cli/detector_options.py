@@ -12,7 +12,12 @@ import attrs
 from movinet_lite.cli.arguments import UsageError, number, probability, seconds
 from movinet_lite.errors import ArrayError
 from movinet_lite.events import EventDetector
-from movinet_lite.events.settings import DetectorSettings, Thresholds, load_settings
+from movinet_lite.events.settings import (
+    DELAY_S,
+    DetectorSettings,
+    Thresholds,
+    load_settings,
+)
 from movinet_lite.labels import label_indices
 
 __all__ = [
@@ -22,7 +27,7 @@ __all__ = [
     "make_detector",
 ]
 
-_DEFAULTS: Final = DetectorSettings()
+_DEFAULTS: Final = DetectorSettings(delay_s=DELAY_S)
 
 _TIMES: Final = {
     "min_duration_s": "how long an event must last (default: {:g})",
@@ -101,7 +106,9 @@ def make_detector(args: argparse.Namespace) -> EventDetector:
         settings = change_settings(load_settings(args.settings), args)
     else:
         settings = _or_usage_error(
-            DetectorSettings, **_given(args), thresholds=dict(args.thresholds)
+            DetectorSettings,
+            **{"delay_s": DELAY_S, **_given(args)},
+            thresholds=dict(args.thresholds),
         )
     return EventDetector.from_settings(settings)
 

@@ -34,6 +34,7 @@ from movinet_lite.cli.videos import (
 from movinet_lite.errors import VideoError
 from movinet_lite.events import Event, EventDetector, events_to_text
 from movinet_lite.events.formats import event_line
+from movinet_lite.events.settings import HORIZON_S
 from movinet_lite.show.event_bar import add_event_bar
 from movinet_lite.show.timeline import draw_timeline
 from movinet_lite.video import read_video_info, write_video
@@ -67,7 +68,7 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a video file")
     add_part(add_model_and_frames(parser, models="demo, a0 to a5"))
-    add_horizon(parser)
+    add_horizon(parser, HORIZON_S)
     add_detector_options(parser)
     results = parser.add_argument_group("results")
     results.add_argument(

@@ -224,21 +224,21 @@ def for_each_video(paths: Iterable[str], handle: Callable[[str], None]) -> int:
     return status
 
 
-def add_horizon(parser: argparse.ArgumentParser) -> None:
-    """Add how far a stream looks back."""
+def add_horizon(parser: argparse.ArgumentParser, default: float | str = "auto") -> None:
+    """Add how far a stream looks back, in seconds; ``"auto"`` is the length of the clips of the training."""
+    shown = "the length of the training clips" if default == "auto" else f"{default:g}"
     parser.add_argument(
         "--horizon",
         type=_horizon,
-        default="auto",
+        default=default,
         metavar="SECONDS",
-        help="how far a stream looks back; none: for ever, as published (default: the length of the training clips)",
+        help="how far a stream looks back; none: for ever, as published; auto: the length of the training clips "
+        f"(default: {shown})",
     )
 
 
-def _horizon(text: str) -> float | str | None:
-    if text == "auto":
-        return text
-    return None if text == "none" else positive(text)
+def _horizon(text: str) -> float | str:
+    return text if text in {"auto", "none"} else positive(text)
 
 
 def load_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -256,8 +256,14 @@ def load_options(args: argparse.Namespace) -> dict[str, Any]:
         "provider": args.provider,
         "activation": args.activation,
         "gate": args.gate,
-        **({"horizon_s": args.horizon} if hasattr(args, "horizon") else {}),
+        **_horizon_option(args),
     }
+
+
+def _horizon_option(args: argparse.Namespace) -> dict[str, Any]:
+    if not hasattr(args, "horizon"):
+        return {}
+    return {"horizon_s": None if args.horizon == "none" else args.horizon}
 
 
 def make_label_filter(args: argparse.Namespace, labels: tuple[str, ...]) -> LabelFilter:

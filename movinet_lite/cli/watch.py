@@ -37,7 +37,7 @@ from movinet_lite.cli.videos import (
 )
 from movinet_lite.cli.watch_views import View, make_view
 from movinet_lite.events import EventDetector
-from movinet_lite.events.settings import DetectorSettings, Thresholds
+from movinet_lite.events.settings import HORIZON_S, DetectorSettings, Thresholds
 from movinet_lite.live import ClipRecorder
 from movinet_lite.live.camera_file import (
     CameraFile,
@@ -100,8 +100,8 @@ def add_commands(commands: Any) -> None:
         help="find only this label, from this score on; may be given several times (default: every label)",
     )
     add_model_and_frames(parser, models="demo, a0 to a5")
-    add_horizon(parser)
-    parser.set_defaults(model=None, horizon=None)
+    add_horizon(parser, HORIZON_S)
+    parser.set_defaults(model=None, horizon=None)  # a file of cameras may have them
     parser.add_argument(
         "--transport",
         choices=("tcp", "udp"),
@@ -201,9 +201,8 @@ def _plan(args: argparse.Namespace) -> _Plan:
         )
     if file is not None:
         args.labels = args.labels or file.labels
-        if args.horizon is None and file.horizon_s is not None:
-            args.horizon = file.horizon_s
     args.model = args.model or (file and file.model) or "a0"
+    args.horizon = args.horizon or (file and file.horizon_s) or HORIZON_S
     known = labels_before_loading(args)
     for camera in cameras:
         check_event_labels(EventDetector.from_settings(camera.detector), known)

@@ -14,7 +14,7 @@ import attrs
 
 from movinet_lite.errors import ArrayError, DataError, LabelsError
 from movinet_lite.events.files import read_text
-from movinet_lite.events.settings import DetectorSettings, load_settings
+from movinet_lite.events.settings import DELAY_S, DetectorSettings, load_settings
 
 __all__ = [
     "CameraFile",
@@ -212,7 +212,7 @@ class _Reader:
         given = {name: value for name, value in table.items() if name != "settings"}
         try:
             if "settings" not in table:
-                return DetectorSettings(**given)
+                return DetectorSettings(**{"delay_s": DELAY_S, **given})
             base = load_settings(self._beside(table["settings"]))
             if "enter" in given:
                 given.setdefault("leave", None)  # that of the file belongs to its enter

@@ -24,6 +24,7 @@ from movinet_lite.classifiers import StreamingClassifier, step_many
 from movinet_lite.errors import ArrayError, ModelError, SessionError
 from movinet_lite.events import EventDetector
 from movinet_lite.events.event import EventState
+from movinet_lite.events.settings import HORIZON_S
 from movinet_lite.labels import label_indices
 from movinet_lite.live.camera import Camera, CameraStatus, FrameSource
 from movinet_lite.live.event_queue import EventQueue
@@ -84,7 +85,8 @@ class Watcher:
     frame rates, and `status` says so.
 
     Args:
-        model: The stream model: a classifier, or what `StreamingClassifier.load` takes.
+        model: The stream model: a classifier, or what `StreamingClassifier.load` takes; then it looks back three seconds
+            (`movinet_lite.events.settings.HORIZON_S`).
         detector: What finds the events of cameras that bring none of their own; `None` for ``EventDetector()``. Each
             camera gets a fresh one with the same settings.
         fps: How many frames a second the model is given of each camera; `None` for its own rate.
@@ -127,7 +129,7 @@ class Watcher:
         self._classifier = (
             model
             if isinstance(model, StreamingClassifier)
-            else StreamingClassifier.load(model)
+            else StreamingClassifier.load(model, horizon_s=HORIZON_S)
         )
         self._detector = self._checked(detector or EventDetector())
         self._states = frozenset(states)
@@ -457,7 +459,8 @@ def watch(
 
     Args:
         sources: The cameras: each what `open_source` takes, or a source that is open.
-        model: The stream model: a classifier, or what `StreamingClassifier.load` takes.
+        model: The stream model: a classifier, or what `StreamingClassifier.load` takes; then it looks back three seconds
+            (`movinet_lite.events.settings.HORIZON_S`).
         detector: What finds the events; `None` for ``EventDetector()``.
         fps: How many frames a second the model is given of each camera; `None` for its own rate.
         options: The other arguments of `Watcher`.
