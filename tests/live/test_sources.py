@@ -3,6 +3,7 @@
 import gc
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -441,6 +442,7 @@ def test_frames_that_nobody_needs_are_not_decoded(tmp_path, monkeypatch):
     assert len(decoded) < 45
 
 
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg")
 def test_pictures_of_mjpeg_are_only_decoded_when_due(tmp_path, monkeypatch):
     """Of a stream of single pictures only those that are given are decoded."""
     path = write_numbered(tmp_path / "clip.avi", 50, rate=25)
