@@ -155,9 +155,7 @@ class FewShotClassifier(StreamingClassifier):
         source = self._model.model.info.source
         if Path(source).exists():
             source = str(Path(source).resolve())
-        save_few_shot(
-            self._model.head, path, base=source, frame_size=self.frame_size
-        )
+        save_few_shot(self._model.head, path, base=source, frame_size=self.frame_size)
 
 
 def _as_list(label: str, clips: Iterable[Example]) -> list[Example]:
@@ -168,9 +166,7 @@ def _as_list(label: str, clips: Iterable[Example]) -> list[Example]:
     return list(clips)
 
 
-def _features(
-    classifier: StreamingClassifier, clip: Example
-) -> NDArray[np.float64]:
+def _features(classifier: StreamingClassifier, clip: Example) -> NDArray[np.float64]:
     """Return the features of a clip at some ages, ``(ages, channels)``, each of length 1."""
     if isinstance(clip, (str, Path)):
         with classifier.read_video(clip) as frames:
@@ -192,7 +188,9 @@ def _fit_head(
     )
     count = len(features)
     likeness = np.empty(len(clips))
-    scores = {kind: np.empty((len(clips), count)) for kind in ("nearest mean", "linear")}
+    scores = {
+        kind: np.empty((len(clips), count)) for kind in ("linear", "nearest mean")
+    }
     for place, clip in enumerate(clips):
         rest = np.arange(len(clips)) != place
         means = _means(clips[rest], classes[rest], count)
@@ -203,7 +201,9 @@ def _fit_head(
     right = {
         kind: float((rows.argmax(1) == classes).mean()) for kind, rows in scores.items()
     }
-    kind = max(right, key=lambda one: right[one])  # of equal ones the simpler, which stands first
+    kind = max(
+        right, key=lambda one: right[one]
+    )  # of equal ones the linear one, which did better on fresh drawn clips
     means = _means(clips, classes, count)
     weights, bias = _separate(kind, clips, classes, means)
     sharpness = min(_SHARPNESS, key=lambda by: _loss(by * scores[kind], classes))
@@ -261,9 +261,7 @@ def _loss(logits: NDArray[np.float64], classes: NDArray[Any]) -> float:
     return float((total - logits[np.arange(len(classes)), classes]).mean())
 
 
-def _between(
-    likeness: NDArray[np.float64], others: NDArray[np.float64]
-) -> float:
+def _between(likeness: NDArray[np.float64], others: NDArray[np.float64]) -> float:
     """Return the threshold that parts the examples from the others with the fewest errors."""
     values = np.unique(np.concatenate([likeness, others]))
     middles = (values[1:] + values[:-1]) / 2 if len(values) > 1 else values

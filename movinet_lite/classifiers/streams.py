@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
-import numpy as np
 import attrs
+import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import (

@@ -53,9 +53,7 @@ def add_commands(commands: Any) -> None:
 def _output(text: str) -> Path:
     path = Path(text)
     if path.suffix != FEW_SHOT_ENDING:
-        raise argparse.ArgumentTypeError(
-            f"must end in {FEW_SHOT_ENDING}; got {text!r}"
-        )
+        raise argparse.ArgumentTypeError(f"must end in {FEW_SHOT_ENDING}; got {text!r}")
     return path
 
 

@@ -41,7 +41,9 @@ _FORMAT: Final = 1
 _ARRAYS: Final = ("weights", "bias", "means", "fingerprint")
 _PROBE_FRAMES: Final = 4
 _TOLERANCE: Final = 0.03  # of the largest feature: engines and float16 weights round differently, other weights differ by all
-_STEEPNESS: Final = 4.0  # how fast the background takes over, in logits a spread of the similarities
+_STEEPNESS: Final = (
+    4.0  # how fast the background takes over, in logits a spread of the similarities
+)
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -224,7 +226,9 @@ def _read(path: Path) -> tuple[FewShotHead, dict[str, Any]]:
             arrays = {name: file.get_tensor(name) for name in _ARRAYS}
         facts = header["facts"]
         if header["format"] != _FORMAT:
-            raise ValueError(f"it is of format {header['format']!r}, of a later release?")
+            raise ValueError(
+                f"it is of format {header['format']!r}, of a later release?"
+            )
         if header["sha256"] != _checksum(arrays, facts):
             raise ValueError("its checksum is another one")
         head = FewShotHead(
@@ -251,9 +255,7 @@ def _read(path: Path) -> tuple[FewShotHead, dict[str, Any]]:
     return head, facts
 
 
-def _checksum(
-    arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
-) -> str:
+def _checksum(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name in _ARRAYS:
         digest.update(arrays[name].tobytes())
