@@ -7,8 +7,8 @@ from drawn_figures import DEMO_ACTIONS, NEW_ACTIONS, render_clip
 from movinet_lite import FewShotClassifier, StreamingClassifier, find_events, step_many
 from movinet_lite.arrays import VideoFrame
 from movinet_lite.cli import main
+from movinet_lite.engines.features import pooled_features
 from movinet_lite.errors import DataError, ModelError
-from movinet_lite.testing import FakeStreamModel
 from movinet_lite.video import write_video
 
 TEACHING_SEEDS = 7_000_000
@@ -96,7 +96,7 @@ def test_events_are_found(taught):
     """What was taught makes events."""
     clip = render_clip("situp", seed=TEACHING_SEEDS)
     frames = [VideoFrame(frame, index=i, time_s=i / 5) for i, frame in enumerate(clip)]
-    events = find_events(taught.new_session().run(frames), enter=0.5)
+    events = find_events(taught.new_session().run(frames))
 
     assert {event.label for event in events} == {"situp"}
 
@@ -129,11 +129,9 @@ def test_features_are_those_that_the_session_answers_from(demo):
 
 
 def test_a_model_without_pooled_states_gives_no_features():
-    """A model that keeps no sum of features is refused by name."""
-    model = FakeStreamModel(["a", "b"])
-    classifier = StreamingClassifier(model, frame_size=(8, 8), fps=5)
+    """States that keep no sum of features are refused by name."""
     with pytest.raises(ModelError, match="must keep 'state/head/pool_buffer'"):
-        classifier.features(np.zeros((1, 8, 8, 3), np.uint8))
+        pooled_features({"window": np.zeros(3)})
 
 
 @pytest.mark.parametrize(
