@@ -189,7 +189,7 @@ def _fit_head(
     count = len(features)
     likeness = np.empty(len(clips))
     scores = {
-        kind: np.empty((len(clips), count)) for kind in ("nearest mean", "linear")
+        kind: np.empty((len(clips), count)) for kind in ("linear", "nearest mean")
     }
     for place, clip in enumerate(clips):
         rest = np.arange(len(clips)) != place
@@ -203,7 +203,7 @@ def _fit_head(
     }
     kind = max(
         right, key=lambda one: right[one]
-    )  # of equal ones the simpler, which stands first
+    )  # of equal ones the linear one, which did better on fresh drawn clips
     means = _means(clips, classes, count)
     weights, bias = _separate(kind, clips, classes, means)
     sharpness = min(_SHARPNESS, key=lambda by: _loss(by * scores[kind], classes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from movinet_lite.classifiers import FewShotClassifier
 from movinet_lite.cli.arguments import add_command, add_offline
@@ -62,7 +62,7 @@ def _teach(args: argparse.Namespace) -> int:
     found = read_folder(args.folder, validation=0.0)
     clips: dict[str, list[Path]] = {}
     for example in (*found.training, *found.validation):
-        clips.setdefault(example.label, []).append(example.source)
+        clips.setdefault(example.label, []).append(cast("Path", example.source))
     taught = FewShotClassifier.teach(clips, args.model, offline=args.offline)
     taught.save(args.output)
     print(

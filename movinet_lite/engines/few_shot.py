@@ -226,11 +226,13 @@ def _read(path: Path) -> tuple[FewShotHead, dict[str, Any]]:
             arrays = {name: file.get_tensor(name) for name in _ARRAYS}
         facts = header["facts"]
         if header["format"] != _FORMAT:
-            raise ValueError(
+            raise ValueError(  # noqa: TRY301 - one message for all that is wrong
                 f"it is of format {header['format']!r}, of a later release?"
             )
         if header["sha256"] != _checksum(arrays, facts):
-            raise ValueError("its checksum is another one")
+            raise ValueError(  # noqa: TRY301 - one message for all that is wrong
+                "its checksum is another one"
+            )
         head = FewShotHead(
             labels=check_labels(facts["labels"]),
             least=float(facts["least"]),

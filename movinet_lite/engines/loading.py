@@ -64,7 +64,7 @@ def load_model(
     provider: Provider | None = ...,
     functions: Functions | None = ...,
 ) -> StreamModel: ...
-def load_model(
+def load_model(  # noqa: C901 - one branch a form of a model
     source: str | Path,
     mode: Mode,
     *,
@@ -107,9 +107,9 @@ def load_model(
         check_mode("stream", mode, str(source))
         return load_few_shot(
             source,
-            functools.partial(
-                load_model,
-                mode="stream",
+            lambda base: load_model(
+                base,
+                "stream",
                 engine=engine,
                 threads=threads,
                 frame_size=frame_size,

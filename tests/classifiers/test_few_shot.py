@@ -1,0 +1,174 @@
+"""Classes that are taught from a few clips each: how well, what is rejected, and what is kept in a file."""
+
+import numpy as np
+import pytest
+
+from drawn_figures import DEMO_ACTIONS, NEW_ACTIONS, render_clip
+from movinet_lite import FewShotClassifier, StreamingClassifier, find_events, step_many
+from movinet_lite.arrays import VideoFrame
+from movinet_lite.cli import main
+from movinet_lite.engines.features import pooled_features
+from movinet_lite.errors import DataError, ModelError
+from movinet_lite.video import write_video
+
+TEACHING_SEEDS = 7_000_000
+JUDGING_SEEDS = 7_500_000
+"""Where the seeds begin; no choice in the library was made on these."""
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """The demo model."""
+    return StreamingClassifier.load("demo")
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Five clips of each of three actions that the demo model does not know."""
+    return {
+        action: [render_clip(action, seed=TEACHING_SEEDS + i) for i in range(5)]
+        for action in NEW_ACTIONS
+    }
+
+
+@pytest.fixture(scope="module")
+def taught(demo, clips):
+    """What was taught from them."""
+    return FewShotClassifier.teach(clips, demo)
+
+
+def _answer(classifier, clip):
+    with classifier.new_session() as session:
+        return session.predict_frames(clip)[-1]
+
+
+def test_new_actions_are_recognised_on_fresh_clips(taught):
+    """Five clips each of three new actions teach them: at least 85 % of fresh clips are recognised."""
+    right = [
+        _answer(taught, render_clip(action, seed=JUDGING_SEEDS + i)).label == action
+        for action in NEW_ACTIONS
+        for i in range(12)
+    ]
+
+    assert np.mean(right) >= 0.85
+
+
+def test_what_resembles_nothing_is_mostly_background(taught):
+    """Actions that were not taught are background more often than not, and background makes no event."""
+    answers = [
+        _answer(taught, render_clip(action, seed=JUDGING_SEEDS)).label
+        for action in DEMO_ACTIONS
+    ]
+
+    assert taught.background == "background"
+    assert np.mean([label == "background" for label in answers]) > 0.5
+
+
+def test_the_same_clips_teach_the_same(demo, clips, taught):
+    """Teaching is deterministic."""
+    again = FewShotClassifier.teach(clips, demo)
+    clip = render_clip(NEW_ACTIONS[0], seed=JUDGING_SEEDS)
+
+    np.testing.assert_array_equal(
+        _answer(again, clip).logits, _answer(taught, clip).logits
+    )
+
+
+def test_a_saved_file_loads_wherever_a_model_does(tmp_path, taught):
+    """`StreamingClassifier.load` takes the file and answers the same, by step, run and step_many."""
+    path = tmp_path / "mine.fewshot"
+    taught.save(path)
+    loaded = StreamingClassifier.load(path)
+    clip = render_clip("high kick", seed=JUDGING_SEEDS)
+    expected = [prediction.logits for prediction in taught.new_session().run(clip)]
+    one = loaded.new_session()
+    pair = [loaded.new_session(), loaded.new_session()]
+    for frame, logits in zip(clip, expected, strict=True):
+        together = step_many(pair, [frame, frame])
+        np.testing.assert_array_equal(one.step(frame).logits, logits)
+        np.testing.assert_allclose(together[1].logits, logits, atol=1e-4)
+
+    assert loaded.labels == (*NEW_ACTIONS, "background")
+    assert loaded.background == "background"
+
+
+def test_events_are_found(taught):
+    """What was taught makes events."""
+    clip = render_clip("situp", seed=TEACHING_SEEDS)
+    frames = [VideoFrame(frame, index=i, time_s=i / 5) for i, frame in enumerate(clip)]
+    events = find_events(taught.new_session().run(frames))
+
+    assert {event.label for event in events} == {"situp"}
+
+
+def test_the_command_teaches_from_a_folder(tmp_path, clips, capsys):
+    """``teach`` writes a file that ``classify`` takes."""
+    for action, some in clips.items():
+        for i, clip in enumerate(some[:3]):
+            (tmp_path / "clips" / action).mkdir(parents=True, exist_ok=True)
+            write_video(tmp_path / "clips" / action / f"{i}.mp4", clip, fps=5)
+    output = tmp_path / "mine.fewshot"
+    video = str(tmp_path / "clips" / "situp" / "0.mp4")
+
+    assert main(["teach", str(tmp_path / "clips"), "--output", str(output), "--model", "demo"]) == 0  # fmt: skip
+    assert "taught 3 classes from 9 clips" in capsys.readouterr().out
+    assert main(["classify", video, "--model", str(output), "--top-k", "1"]) == 0
+    assert "situp" in capsys.readouterr().out
+
+
+def test_features_are_those_that_the_session_answers_from(demo):
+    """`features` gives one row a frame; `step` gives the same on request, and none otherwise."""
+    clip = render_clip("squat", seed=1)[:3]
+    rows = demo.features(clip)
+    session = demo.new_session()
+
+    assert rows.shape == (3, 480)
+    assert session.step(clip[0]).features is None
+    np.testing.assert_allclose(session.step(clip[1], features=True).features, rows[1])
+    assert demo.num_frames == 0
+
+
+def test_a_model_without_pooled_states_gives_no_features():
+    """States that keep no sum of features are refused by name."""
+    with pytest.raises(ModelError, match="must keep 'state/head/pool_buffer'"):
+        pooled_features({"window": np.zeros(3)})
+
+
+@pytest.mark.parametrize(
+    ("examples", "message"),
+    [
+        ({}, "at least two classes"),
+        ({"a": [0, 0]}, "at least two classes beside 'background'; got 1"),
+        ({"a": [0, 0], "b": []}, "'b' has 0"),
+        ({"a": [0, 0], "b": [0]}, "'b' has 1"),
+        ({"a": "a.mp4", "b": [0, 0]}, "a list of clips; 'a' has one path"),
+    ],
+)
+def test_too_few_examples_are_refused(demo, examples, message):
+    """One class, or a class with too few clips, is one clear error."""
+    with pytest.raises(DataError, match=message):
+        FewShotClassifier.teach(examples, demo)
+
+
+def test_damaged_files_and_other_models_are_refused(tmp_path, taught, monkeypatch):
+    """A changed byte, a cut, a wrong name, and a model that gives other features are refused."""
+    path = tmp_path / "mine.fewshot"
+    taught.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 64]) + whole[-8:])
+    with pytest.raises(ModelError, match="its checksum is another one"):
+        StreamingClassifier.load(path)
+    path.write_bytes(whole[:1000])
+    with pytest.raises(ModelError, match="cannot be read"):
+        StreamingClassifier.load(path)
+    with pytest.raises(ModelError, match="no such file"):
+        StreamingClassifier.load(tmp_path / "none.fewshot")
+    with pytest.raises(ModelError, match=r"must end in \.fewshot"):
+        taught.save(tmp_path / "mine.npz")
+    path.write_bytes(whole)
+    monkeypatch.setattr(
+        "movinet_lite.engines.few_shot.fingerprint",
+        lambda *_: 2 * taught.model.head.fingerprint,
+    )
+    with pytest.raises(ModelError, match="gives other features"):
+        StreamingClassifier.load(path)
