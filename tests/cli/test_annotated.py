@@ -9,6 +9,7 @@ from movinet_lite import EventDetector, StreamingClassifier, read_frames
 from movinet_lite.classifiers import streams
 from movinet_lite.cli import main
 from movinet_lite.events import ScoredVideo, evaluate_events, read_annotations
+from movinet_lite.events.settings import DELAY_S, HORIZON_S
 from movinet_lite.testing import LABELS, FakeStreamModel
 from movinet_lite.video import write_video
 
@@ -74,7 +75,7 @@ def run(capsys):
 def evaluation_of(videos, truth, detector):
     """Return what the library says."""
     annotations = read_annotations(truth)
-    session = StreamingClassifier(FakeStreamModel())
+    session = StreamingClassifier(FakeStreamModel(), horizon_s=HORIZON_S)
     scored = {}
     for path in videos:
         session.reset()
@@ -87,7 +88,7 @@ def evaluation_of(videos, truth, detector):
 @pytest.mark.usefixtures("loads")
 def test_evaluation_is_that_of_the_library(run, videos, truth):
     """What is printed is what `evaluate_events` says of the same videos."""
-    found = evaluation_of(videos, truth, EventDetector(enter=0.2))
+    found = evaluation_of(videos, truth, EventDetector(enter=0.2, delay_s=DELAY_S))
 
     status, text, errors = run("evaluate-events", truth, *videos, *ENTER)
     _, objects, _ = run("evaluate-events", truth, *videos, *ENTER, "--json")

@@ -11,6 +11,7 @@ from movinet_lite import EventDetector, StreamingClassifier, find_events, read_f
 from movinet_lite.classifiers import streams
 from movinet_lite.cli import main
 from movinet_lite.events import read_annotations
+from movinet_lite.events.settings import DELAY_S, HORIZON_S
 from movinet_lite.testing import FakeStreamModel
 from movinet_lite.video import load_clip, read_video_info, write_video
 
@@ -54,9 +55,9 @@ def run(capsys):
 
 
 def events_of(video, **settings):
-    """Return what the library finds."""
-    session = StreamingClassifier(FakeStreamModel())
-    detector = EventDetector(**settings)
+    """Return what the library finds with the horizon and the delay of the commands."""
+    session = StreamingClassifier(FakeStreamModel(), horizon_s=HORIZON_S)
+    detector = EventDetector(**{"delay_s": DELAY_S, **settings})
     return find_events(session.run(read_frames(video, fps=5)), detector)
 
 
