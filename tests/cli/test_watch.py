@@ -15,7 +15,10 @@ import pytest
 
 from movinet_lite import Event, StreamingClassifier, demo
 from movinet_lite.cli import main, watch
+from movinet_lite.cli.program import make_parser
+from movinet_lite.cli.videos import load_options
 from movinet_lite.cli.watch_views import JsonView, LinesView, TableView, event_line
+from movinet_lite.events.settings import HORIZON_S
 from movinet_lite.live.camera import CameraStatus
 from movinet_lite.live.clips import Clip
 from movinet_lite.live.pace import Load
@@ -325,3 +328,26 @@ def test_a_clip_that_was_cut_is_still_a_clip(num_bytes, line, path, capsys):
     printed = capsys.readouterr()
     assert printed.err.strip() == line
     assert json.loads(printed.out)["path"] == path
+
+
+@pytest.mark.parametrize(
+    ("options", "horizon_s"),
+    [
+        ((), HORIZON_S),
+        (("--horizon", "none"), None),
+        (("--horizon", "7"), 7.0),
+        (("--config", "cameras.toml"), 5.0),
+        (("--config", "cameras.toml", "--horizon", "7"), 7.0),
+    ],
+)
+def test_cameras_are_watched_with_a_horizon(options, horizon_s, tmp_path, monkeypatch):
+    """Nobody gets the published mean, with which a stream goes blind, unless it is asked for."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cameras.toml").write_text(
+        "horizon_s = 5.0\n[cameras.door]\nsource = 0\n"
+    )
+    args = make_parser().parse_args(["watch", "0", "--model", "demo", *options])
+
+    watch._plan(args)
+
+    assert load_options(args)["horizon_s"] == horizon_s
