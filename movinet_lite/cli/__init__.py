@@ -11,6 +11,7 @@ module          what it holds
 `demo`          ``demo``
 `classify`      ``classify``
 `stream`        ``stream``
+`batch`         ``batch``
 `models`        ``models`` and ``labels``
 `training`      ``fine-tune`` and ``evaluate``
 `training_bar`  the line of the terminal that says how far these are

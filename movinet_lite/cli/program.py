@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 import movinet_lite
 from movinet_lite.cli import (
     annotated,
+    batch,
     benchmark,
     classify,
     demo,
@@ -45,6 +46,7 @@ _MODULES = (
     classify,
     stream,
     events,
+    batch,
     annotated,
     models,
     training,
