@@ -306,7 +306,7 @@ class _Worker:
 
     def kill(self) -> str:
         """End it, if it has not ended, and return how it ended."""
-        self._process.join(0.1 if self._is_ending() else 0)
+        self._process.join(2.0 if self._is_ending() else 0)
         code = self._process.exitcode
         if code is None:
             self._process.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 from movinet_lite import StreamingClassifier
 from movinet_lite.errors import ModelError
@@ -15,11 +16,11 @@ class _Told(StreamingClassifier):
     """A classifier that the name of a video tells what to do."""
 
     def read_video(self, path, **options):
-        if "crash" in str(path):
+        if "crash" in Path(path).name:
             os.kill(os.getpid(), signal.SIGKILL)
-        while "endless" in str(path):
+        while "endless" in Path(path).name:
             time.sleep(0.01)
-        if "greedy" in str(path):
+        if "greedy" in Path(path).name:
             self.kept = bytearray(b"x" * 2**29)
             while True:
                 time.sleep(0.01)

@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from movinet_lite import StreamingClassifier
 from movinet_lite.batch import Job, Limits, find_videos, run
 from movinet_lite.cli import main
-from movinet_lite.demo import CLIP_PATH
+from movinet_lite.demo import CLIP
 from movinet_lite.errors import DataError, ModelError
 from tests.batch import models
 
@@ -24,13 +25,13 @@ def folder(tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()
     for name in ("a", "b", "c"):
-        (folder / f"{name}.mp4").symlink_to(CLIP_PATH)
+        (folder / f"{name}.mp4").symlink_to(CLIP)
     (folder / "broken.mp4").write_bytes(b"no video")
     (folder / "notes.md").write_text("no video either")
     return folder
 
 
-def _rows(path: Path) -> dict[str, dict]:
+def _rows(path: Path) -> dict[str, dict[str, Any]]:
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert len({row["path"] for row in rows}) == len(rows)
     return {Path(row["path"]).stem: row for row in rows}
@@ -47,7 +48,7 @@ def test_each_video_has_a_row_and_a_broken_one_an_error(folder, tmp_path):
     assert set(rows) == {"a", "b", "c", "broken"}
     assert rows["broken"]["predictions"] is None
     assert "video" in rows["broken"]["error"]
-    predictions = models.told().predict_video(CLIP_PATH)
+    predictions = models.told().predict_video(CLIP)
     leading = [one.label for one in predictions]
     changes = [
         label
@@ -55,13 +56,13 @@ def test_each_video_has_a_row_and_a_broken_one_an_error(folder, tmp_path):
         if not place or label != leading[place - 1]
     ]
     assert [one["label"] for one in rows["a"]["predictions"]] == changes
-    assert rows["a"]["size"] == CLIP_PATH.stat().st_size
+    assert rows["a"]["size"] == CLIP.stat().st_size
 
 
 def test_crashing_endless_and_greedy_videos_become_errors(folder, tmp_path):
     """A video with which a worker dies, or which takes too long or too much memory, is given up; the others are done."""
     for name in ("crash", "endless", "greedy"):
-        (folder / f"{name}.mp4").symlink_to(CLIP_PATH)
+        (folder / f"{name}.mp4").symlink_to(CLIP)
     output = tmp_path / "rows.jsonl"
 
     end = run(
@@ -109,7 +110,7 @@ def test_errors_are_tried_again_when_asked_for(folder, tmp_path):
     output = tmp_path / "rows.jsonl"
     run(folder, output, Job(model=models.told), workers=1)
     (folder / "broken.mp4").unlink()
-    (folder / "broken.mp4").symlink_to(CLIP_PATH)
+    (folder / "broken.mp4").symlink_to(CLIP)
 
     end = run(folder, output, Job(model=models.told), workers=1, retry_errors=True)
 
@@ -157,7 +158,7 @@ def test_the_command_goes_on_after_it_was_killed(folder, tmp_path):
     """Killed at any moment and typed again, the command leaves one row for each video."""
     output = tmp_path / "rows.jsonl"
     for number in range(12):
-        (folder / f"more{number}.mp4").symlink_to(CLIP_PATH)
+        (folder / f"more{number}.mp4").symlink_to(CLIP)
     line = ["batch", str(folder), "--model", "demo", "--output", str(output)]
     command = [sys.executable, "-m", "movinet_lite", *line, "--workers", "1"]
     process = subprocess.Popen(command, start_new_session=True)
@@ -177,5 +178,5 @@ def test_the_command_goes_on_after_it_was_killed(folder, tmp_path):
         False: 1,
     }
     demo = StreamingClassifier.load("demo", threads=1)
-    first = demo.predict_video(CLIP_PATH)[0].top_k(1)[0]
+    first = demo.predict_video(CLIP)[0].top_k(1)[0]
     assert rows["a"]["predictions"][0]["label"] == first[0]
