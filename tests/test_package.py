@@ -36,7 +36,7 @@ LAYERS = (
     {"hub"},
     {"engines"},
     {"classifiers"},
-    {"training", "show", "live"},
+    {"batch", "training", "show", "live"},
     {"testing"},
     {"benchmark"},
     {"__init__"},

@@ -13,6 +13,7 @@ module          what it holds
 `stream`        ``stream``
 `watch`         ``watch``
 `watch_views`   what it prints: a table, lines or JSON
+`batch`         ``batch``
 `models`        ``models`` and ``labels``
 `training`      ``fine-tune`` and ``evaluate``
 `training_bar`  the line of the terminal that says how far these are

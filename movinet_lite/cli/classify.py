@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import collections
 import functools
-from collections.abc import Iterable
 from typing import Any
 
-from movinet_lite.arrays import VideoFrame
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
+from movinet_lite.classifiers.of_file import load_classifier, predict_whole
 from movinet_lite.cli.arguments import add_command
 from movinet_lite.cli.output import as_dicts, print_json
 from movinet_lite.cli.videos import (
@@ -20,10 +18,9 @@ from movinet_lite.cli.videos import (
     make_label_filter,
     watch_file,
 )
-from movinet_lite.errors import ArrayError, ModelError
-from movinet_lite.predictions import LabelFilter, Prediction
+from movinet_lite.predictions import LabelFilter
 
-__all__ = ["add_commands", "load_classifier"]
+__all__ = ["add_commands"]
 
 
 def add_commands(commands: Any) -> None:
@@ -61,10 +58,7 @@ def _classify(args: argparse.Namespace) -> int:
     def classify(path: str) -> None:
         classifier, label_filter = load()
         with watch_file(args, path, classifier) as frames:
-            if isinstance(classifier, BaseClassifier):
-                prediction = classifier.predict_long(frames)
-            else:
-                prediction = _predict_stream(classifier, frames)
+            prediction = predict_whole(classifier, frames)
         ranking = prediction.top_k(args.top_k, label_filter=label_filter)
         if args.json:
             print_json(
@@ -80,26 +74,3 @@ def _classify(args: argparse.Namespace) -> int:
 
     check_usage(args)
     return for_each_video(args.videos, classify)
-
-
-def load_classifier(model: str, **options: Any) -> BaseClassifier | StreamingClassifier:
-    """Return the base model that is asked for, or else the stream model."""
-    try:
-        return BaseClassifier.load(model, **options)
-    except ModelError as error:
-        # The .tflite files that others publish are stream models.
-        if error.received != "stream" and "tflite" not in model.lower():
-            raise
-    # A video as a whole is what the mean over all of its frames says.
-    return StreamingClassifier.load(model, horizon_s=None, **options)
-
-
-def _predict_stream(
-    classifier: StreamingClassifier, frames: Iterable[VideoFrame]
-) -> Prediction:
-    """Return what a stream model says after the last frame."""
-    classifier.reset()
-    last = collections.deque(classifier.run(frames), maxlen=1)
-    if not last:
-        raise ArrayError("a video must have at least one frame; got none")
-    return last[0]

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 import movinet_lite
 from movinet_lite.cli import (
     annotated,
+    batch,
     benchmark,
     calibrate,
     classify,
@@ -47,6 +48,7 @@ _MODULES = (
     classify,
     stream,
     events,
+    batch,
     annotated,
     models,
     training,

@@ -1,0 +1,117 @@
+"""From folders, patterns and lists to the paths of videos."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from movinet_lite.batch.storage import is_remote, list_remote
+from movinet_lite.errors import DataError
+from movinet_lite.training.folders import VIDEO_ENDINGS, is_video
+from movinet_lite.training.lists import read_rows
+
+__all__ = ["find_videos"]
+
+_COLUMNS: Final = ("path", "video")
+
+
+def find_videos(inputs: str | Path | Iterable[str | Path]) -> list[str]:
+    """Return the paths of the videos that *inputs* stand for, each once, in their order.
+
+    Args:
+        inputs: One of these, or several:
+
+            - a folder, with all videos below it by their endings; hidden files and folders are passed over;
+            - a pattern such as ``"videos/**/*.mp4"``;
+            - a ``.txt`` file with a path or an address a line; empty lines and those that begin with ``#`` are ignored;
+            - a ``.csv`` file with a column ``path`` or ``video``;
+            - an address in remote storage, such as ``"s3://bucket/clip.mp4"``; a pattern, or a folder that ends in ``/``;
+            - the path of a video.
+
+            Paths in a list start at the folder of the list.
+
+    Returns:
+        The paths as they are given or found. Whether a file that is named is there shows when it is read: a missing one
+        becomes an error of its own row.
+
+    Raises:
+        DataError: If a list cannot be read, or a folder, a pattern or all of it stand for no video.
+    """
+    given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    found = [path for one in given for path in _videos_of(os.fspath(one))]
+    if not found:
+        raise DataError("a batch must have at least one video; got none")
+    return list(dict.fromkeys(found))
+
+
+def _videos_of(text: str) -> Iterable[str]:
+    if is_remote(text):
+        return _filled(text, list_remote(text, VIDEO_ENDINGS))
+    path = Path(text)
+    if path.is_dir():
+        return _filled(text, _below(text))
+    if path.suffix.lower() == ".txt":
+        return _in_list(path, _lines(path))
+    if path.suffix.lower() == ".csv":
+        return _in_list(path, _cells(path))
+    if glob.has_magic(text) and not path.exists():
+        matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - also absolute ones
+        return _filled(text, [one for one in matches if Path(one).is_file()])
+    return [str(path)]
+
+
+def _filled(text: str, found: Iterable[str]) -> list[str]:
+    paths = list(found)
+    if not paths:
+        raise DataError(
+            "a folder or a pattern must stand for at least one video; it stands for none",
+            text,
+        )
+    return paths
+
+
+def _below(folder: str) -> Iterator[str]:
+    # Not pathlib's way, which follows no link to a folder before Python 3.13, and some later.
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(root, name)
+            if not name.startswith(".") and is_video(path) and path.is_file():
+                yield str(path)
+
+
+def _in_list(path: Path, names: Iterable[str]) -> list[str]:
+    found = [
+        name if is_remote(name) else str(path.parent / name) for name in names if name
+    ]
+    if not found:
+        raise DataError("a list of videos must name at least one; it names none", path)
+    return found
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        text = os.fsdecode(path.read_bytes()).removeprefix("\ufeff")
+    except OSError as error:
+        raise DataError(
+            f"a list of videos must be a file that can be read; got {error.strerror!r}",
+            path,
+        ) from error
+    for line in text.splitlines():
+        if not line.lstrip().startswith("#"):
+            yield line.strip()
+
+
+def _cells(path: Path) -> Iterator[str]:
+    rows = read_rows(path)
+    columns = {name.lower(): name for name in rows[0][1]}
+    column = next((columns[name] for name in _COLUMNS if name in columns), None)
+    if column is None:
+        raise DataError(
+            f"a list of videos must have a column {' or '.join(_COLUMNS)} in its first line; got {', '.join(columns)}",
+            path,
+        )
+    return (row[column] for _, row in rows)

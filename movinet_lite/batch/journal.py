@@ -1,0 +1,173 @@
+r"""The file of rows: one JSON object a line, whole lines only, each video once.
+
+A line is written and synced to the disk before the next video is counted as done. A process that is killed in the middle of a
+line leaves one without its end, which the next run cuts off; that video is then done again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from movinet_lite.atomic import write_atomically
+from movinet_lite.batch.one_video import Row
+from movinet_lite.errors import DataError
+
+__all__ = ["Journal", "read_rows"]
+
+
+class Journal:
+    """The rows of a batch, in a file of JSON lines: a context manager.
+
+    Args:
+        path: The file; it is made if there is none.
+        settings: The digest of the job; a file with rows of another job is refused.
+        retry_errors: Whether to drop rows with errors, so that their videos are done again.
+
+    Attributes:
+        done: The paths of the videos that have a row.
+
+    Raises:
+        DataError: If the file cannot be read or written, is in use by another batch, or holds something else.
+    """
+
+    def __init__(
+        self, path: Path, settings: str, *, retry_errors: bool = False
+    ) -> None:
+        self._path = path
+        self.done: set[str] = set()
+        with _as_data_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
+        try:
+            self._lock()
+            with _as_data_errors(path):
+                self._cut_torn_line()
+            self._check(settings)
+            if retry_errors:
+                self._drop_errors()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def append(self, row: Row) -> None:
+        """Write a row, and wait until the disk has it.
+
+        Raises:
+            DataError: If it cannot be written.
+        """
+        # ASCII: the name of a file may hold bytes that are no UTF-8.
+        line = json.dumps(row, allow_nan=False).encode("ascii") + b"\n"
+        with _as_data_errors(self._path):
+            self._file.write(line)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self.done.add(row["path"])
+
+    def _lock(self) -> None:
+        """Hold the file until it is closed, or the process has gone."""
+        try:
+            from fcntl import LOCK_EX, LOCK_NB, flock
+        except ImportError:  # Windows
+            return
+        try:
+            flock(self._file, LOCK_EX | LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(
+                "the results must be written by one batch at a time; another one is writing them",
+                self._path,
+            ) from error
+
+    def _cut_torn_line(self) -> None:
+        length = self._file.seek(0, os.SEEK_END)
+        whole = _end_of_last_line(self._file, length)
+        if whole < length:
+            self._file.truncate(whole)
+            os.fsync(self._file.fileno())
+
+    def _check(self, settings: str) -> None:
+        for number, row in _numbered_rows(self._path):
+            if row["settings"] != settings:
+                raise DataError(
+                    f"the results of one file must be of one model with one set of options; line {number} is of others "
+                    "(give another --output, or the same options)",
+                    self._path,
+                )
+            self.done.add(row["path"])
+
+    def _drop_errors(self) -> None:
+        kept = [row for _, row in _numbered_rows(self._path) if row["error"] is None]
+        if len(kept) == len(self.done):
+            return
+        lines = b"".join(json.dumps(row).encode("ascii") + b"\n" for row in kept)
+        with _as_data_errors(self._path):
+            write_atomically(self._path, lines)
+            self._file.close()
+            self._file = self._path.open("a+b")
+        self._lock()
+        self.done = {row["path"] for row in kept}
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file of results.
+
+    Raises:
+        DataError: If it cannot be read, or holds something else.
+    """
+    for _, row in _numbered_rows(path):
+        yield row
+
+
+def _numbered_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    with _as_data_errors(path), path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            yield number, _as_row(path, number, line)
+
+
+def _as_row(path: Path, number: int, line: bytes) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or not {"path", "settings", "error"} <= set(row):
+        raise DataError(
+            f"the file must hold rows of a batch; line {number} is none (give another --output)",
+            path,
+        )
+    return row
+
+
+def _end_of_last_line(file: BinaryIO, length: int) -> int:
+    """Return where the last whole line of a file ends."""
+    end = length
+    while end:
+        start = max(0, end - 2**16)
+        file.seek(start)
+        place = file.read(end - start).rfind(b"\n")
+        if place >= 0:
+            return start + place + 1
+        end = start
+    return 0
+
+
+@contextlib.contextmanager
+def _as_data_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"the results must be a file that can be written; got {error.strerror or error!r}",
+            path,
+        ) from error

@@ -1,0 +1,356 @@
+"""Starts workers, limits the time and the memory of each video, and tries again where a worker dies."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import math
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any, Final, Self
+
+import attrs
+
+from movinet_lite.arrays import check_positive
+from movinet_lite.batch.job import Job
+from movinet_lite.batch.one_video import Row, error_row
+from movinet_lite.batch.worker import Failed, Finished, FromWorker, Ready, work
+from movinet_lite.errors import ArrayError, ModelError
+
+__all__ = ["Limits", "Pool"]
+
+_LOOK_EVERY_S: Final = 0.25
+"""How often time and memory are looked at while nothing happens."""
+
+_STATM: Final = "/proc/{}/statm"
+
+
+def _check_optional(_limits: object, field: Any, value: float | None) -> None:
+    if value is not None:
+        check_positive(value, field.name)
+
+
+def _check_memory(_limits: object, _field: object, value: float | None) -> None:
+    if value is not None and not Path(_STATM.format("self")).exists():
+        raise ArrayError(
+            "memory_mb needs the folder /proc of Linux; this system has none"
+        )
+
+
+def _check_attempts(_limits: object, _field: object, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ArrayError(f"attempts must be a whole number, at least 1; got {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What one video may take. A video beyond them becomes a row with an error.
+
+    Attributes:
+        timeout_s: How long one attempt may take, in seconds; `None` for any time.
+        memory_mb: How large a worker may grow, in MiB of resident memory; `None` for any size. On Linux only.
+        attempts: How often a video is tried with which a worker dies or goes beyond its memory. One beyond its time is
+            not tried again.
+
+    Raises:
+        ArrayError: If one is out of range.
+    """
+
+    timeout_s: float | None = attrs.field(default=3600.0, validator=_check_optional)
+    memory_mb: float | None = attrs.field(
+        default=None, validator=[_check_optional, _check_memory]
+    )
+    attempts: int = attrs.field(default=2, validator=_check_attempts)
+
+
+@attrs.frozen
+class _Task:
+    """A video, and how often it was tried before."""
+
+    path: str
+    num_tried: int = 0
+
+
+class Pool:
+    """Worker processes that load a model once each: a context manager.
+
+    The first worker loads the model alone, so that a model that must be fetched or compiled is so once.
+
+    Args:
+        job: What to compute.
+        num_workers: How many processes.
+        limits: What one video may take.
+    """
+
+    def __init__(self, job: Job, num_workers: int, limits: Limits) -> None:
+        self._job = job
+        self._num_workers = num_workers
+        self._limits = limits
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers, in the middle of a video if need be."""
+        while self._workers:
+            self._workers.pop().kill()
+
+    def start(self) -> None:
+        """Load the model in a first worker, and wait for it.
+
+        Raises:
+            MoViNetError: Why the model cannot be loaded.
+        """
+        while not self._workers:
+            worker = self._add()
+            ready = worker.wait_until_ready()
+            if ready.is_heavy:
+                # TensorFlow compiled the model; what it left in memory goes with this process.
+                self._replace(worker).wait_until_ready()
+
+    def process(self, paths: Iterable[str]) -> Iterator[Row]:
+        """Yield the row of each of *paths*, in the order in which they are done.
+
+        Raises:
+            MoViNetError: Why the model cannot be loaded.
+        """
+        self.start()
+        waiting = collections.deque(map(_Task, paths))
+        while len(self._workers) < min(self._num_workers, len(waiting)):
+            self._add()
+        while waiting or any(worker.task for worker in self._workers):
+            for worker in self._workers:
+                if worker.is_ready and worker.task is None and waiting:
+                    worker.give(waiting.popleft())
+            rows: list[Row] = []
+            for worker in self._wait():
+                rows += self._look_at(worker, waiting)
+            # A worker never waits for what is done with the rows.
+            for worker in self._workers:
+                if worker.is_ready and worker.task is None and waiting:
+                    worker.give(waiting.popleft())
+            yield from rows
+
+    def _wait(self) -> list[_Worker]:
+        """Wait until something happens, or it is time to look at the limits; return the workers to look at."""
+        happened = set(
+            wait(
+                [one for worker in self._workers for one in worker.to_wait_for],
+                timeout=_LOOK_EVERY_S,
+            )
+        )
+        return [
+            worker
+            for worker in self._workers
+            if not happened.isdisjoint(worker.to_wait_for)
+            or worker.excess(self._limits)
+        ]
+
+    def _look_at(self, worker: _Worker, waiting: collections.deque[_Task]) -> list[Row]:
+        """Take what a worker says; replace it if it died or is beyond its limits."""
+        with contextlib.suppress(EOFError, OSError):
+            if worker.has_message():
+                message = worker.receive()
+                return [] if isinstance(message, Ready) else [message]
+        return self._end(worker, waiting)
+
+    def _end(self, worker: _Worker, waiting: collections.deque[_Task]) -> list[Row]:
+        """Replace a worker that died or is beyond its limits; return the error of its video unless it is tried again."""
+        excess = worker.excess(self._limits)
+        task, seconds, is_ready = worker.task, worker.seconds, worker.is_ready
+        death = worker.kill()
+        if not is_ready:
+            raise ModelError(
+                f"a worker must load the model; it {death}", str(self._job.model)
+            )
+        self._replace(worker)
+        if task is None:
+            return []
+        num_tried = task.num_tried + 1
+        if num_tried < self._limits.attempts and not (excess and excess.is_final):
+            waiting.append(_Task(task.path, num_tried))
+            return []
+        said = excess.message if excess else f"the worker {death}"
+        return [
+            error_row(task.path, self._job, said, seconds=seconds, attempts=num_tried)
+        ]
+
+    def _add(self) -> _Worker:
+        worker = _Worker(self._job)
+        self._workers.append(worker)
+        return worker
+
+    def _replace(self, worker: _Worker) -> _Worker:
+        worker.kill()
+        self._workers.remove(worker)
+        return self._add()
+
+
+@attrs.frozen
+class _Excess:
+    """What a video took too much of, and whether it is given up at once."""
+
+    message: str
+    is_final: bool
+
+
+class _Worker:
+    """One process, and the video that it has.
+
+    Attributes:
+        task: The video; `None` while it has none.
+        is_ready: Whether its model is loaded.
+    """
+
+    def __init__(self, job: Job) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection: Connection
+        self._connection, theirs = context.Pipe()
+        self._process: SpawnProcess = context.Process(
+            target=work, args=(theirs, job), name="movinet-lite worker", daemon=True
+        )
+        with _interrupts_held_back():
+            self._process.start()
+        theirs.close()
+        self.task: _Task | None = None
+        self.is_ready = False
+        self._begin_s = 0.0
+
+    @property
+    def to_wait_for(self) -> tuple[Connection, int]:
+        """What changes when there is a message, or the process dies."""
+        return self._connection, self._process.sentinel
+
+    @property
+    def seconds(self) -> float:
+        """How long it has had its video."""
+        return time.monotonic() - self._begin_s
+
+    def has_message(self) -> bool:
+        """Return whether there is a message; also true once it has died, of which `receive` tells."""
+        return self._connection.poll()
+
+    def wait_until_ready(self) -> Ready:
+        """Wait for the model to be loaded.
+
+        Raises:
+            MoViNetError: Why it cannot be.
+        """
+        with contextlib.suppress(EOFError, OSError):
+            message = self._receive()
+            if isinstance(message, Ready):
+                return message
+        raise ModelError(
+            f"a worker must load the model; it {self.kill()} "
+            "(a script that runs a batch must do so under: if __name__ == '__main__')"
+        )
+
+    def receive(self) -> Ready | Row:
+        """Return the row of the video, or that the model is loaded.
+
+        Raises:
+            MoViNetError: Why the model cannot be loaded.
+            EOFError: If the process died.
+        """
+        message = self._receive()
+        if not isinstance(message, Finished):
+            return message
+        row, task = message.row, self.task
+        self.task = None
+        if task is not None:
+            row["attempts"] = task.num_tried + 1
+        return row
+
+    def _receive(self) -> Ready | Finished:
+        message: FromWorker = self._connection.recv()
+        if isinstance(message, Failed):
+            raise message.error
+        if isinstance(message, Ready):
+            self.is_ready = True
+        return message
+
+    def give(self, task: _Task) -> None:
+        """Let it process a video."""
+        self.task = task
+        self._begin_s = time.monotonic()
+        with contextlib.suppress(
+            OSError
+        ):  # it has died, which is seen when it is waited for
+            self._connection.send(task.path)
+
+    def excess(self, limits: Limits) -> _Excess | None:
+        """Return which limit its video is beyond, if any."""
+        if self.task is None:
+            return None
+        if self.seconds > (limits.timeout_s or math.inf):
+            return _Excess(
+                f"it must take at most {limits.timeout_s:g} s; it took longer",
+                is_final=True,
+            )
+        if limits.memory_mb and _resident_mb(self._process.pid) > limits.memory_mb:
+            return _Excess(
+                f"a worker must take at most {limits.memory_mb:g} MiB; it took more",
+                is_final=False,
+            )
+        return None
+
+    def kill(self) -> str:
+        """End it, if it has not ended, and return how it ended."""
+        self._process.join(2.0 if self._is_ending() else 0)
+        code = self._process.exitcode
+        if code is None:
+            self._process.kill()
+            self._process.join()
+        self._connection.close()
+        if code is None:
+            return "was ended"
+        return _death(code)
+
+    def _is_ending(self) -> bool:
+        with contextlib.suppress(EOFError, OSError):
+            if not self._connection.poll():
+                return False
+            self._connection.recv()
+            return False
+        return True
+
+
+def _death(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit status {code}"
+    try:
+        return f"died of {signal.Signals(-code).name}"
+    except ValueError:
+        return f"died of signal {-code}"
+
+
+def _resident_mb(process_id: int | None) -> float:
+    """Return the resident memory of a process in MiB; 0 if it has gone."""
+    try:
+        fields = Path(_STATM.format(process_id)).read_text(encoding="ascii").split()
+    except OSError:
+        return 0.0
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let the process that is started begin without Ctrl-C, which would end it with a traceback; it inherits this."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,182 @@
+"""Batches: each video has one row, whatever happens."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from movinet_lite import StreamingClassifier
+from movinet_lite.batch import Job, Limits, find_videos, run
+from movinet_lite.cli import main
+from movinet_lite.demo import CLIP
+from movinet_lite.errors import DataError, ModelError
+from tests.batch import models
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder of four videos, of which one is broken."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.mp4").symlink_to(CLIP)
+    (folder / "broken.mp4").write_bytes(b"no video")
+    (folder / "notes.md").write_text("no video either")
+    return folder
+
+
+def _rows(path: Path) -> dict[str, dict[str, Any]]:
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len({row["path"] for row in rows}) == len(rows)
+    return {Path(row["path"]).stem: row for row in rows}
+
+
+def test_each_video_has_a_row_and_a_broken_one_an_error(folder, tmp_path):
+    """A row holds what the classifier says of the video, or why there is nothing to say."""
+    output = tmp_path / "rows.jsonl"
+
+    end = run(folder, output, Job(model=models.told), workers=2)
+
+    rows = _rows(output)
+    assert (end.num_videos, end.num_done, end.num_errors) == (4, 4, 1)
+    assert set(rows) == {"a", "b", "c", "broken"}
+    assert rows["broken"]["predictions"] is None
+    assert "video" in rows["broken"]["error"]
+    predictions = models.told().predict_video(CLIP)
+    leading = [one.label for one in predictions]
+    changes = [
+        label
+        for place, label in enumerate(leading)
+        if not place or label != leading[place - 1]
+    ]
+    assert [one["label"] for one in rows["a"]["predictions"]] == changes
+    assert rows["a"]["size"] == CLIP.stat().st_size
+
+
+def test_crashing_endless_and_greedy_videos_become_errors(folder, tmp_path):
+    """A video with which a worker dies, or which takes too long or too much memory, is given up; the others are done."""
+    for name in ("crash", "endless", "greedy"):
+        (folder / f"{name}.mp4").symlink_to(CLIP)
+    output = tmp_path / "rows.jsonl"
+
+    end = run(
+        folder,
+        output,
+        Job(model=models.told),
+        workers=2,
+        limits=Limits(timeout_s=2.0, memory_mb=450),
+    )
+
+    rows = _rows(output)
+    assert (end.num_done, end.num_errors) == (7, 4)
+    assert "SIGKILL" in rows["crash"]["error"]
+    assert rows["crash"]["attempts"] == 2
+    assert "at most 2 s" in rows["endless"]["error"]
+    assert rows["endless"]["attempts"] == 1
+    assert "450 MiB" in rows["greedy"]["error"]
+
+
+def test_a_torn_line_is_cut_and_rows_are_kept(folder, tmp_path):
+    """What a killed run left half-written is done again, and nothing else."""
+    output = tmp_path / "rows.jsonl"
+    run(folder, output, Job(model=models.told), workers=1)
+    first, *_, last = output.read_bytes().splitlines(keepends=True)
+    output.write_bytes(first + last[:20])
+
+    end = run(folder, output, Job(model=models.told), workers=1)
+
+    assert (end.num_before, end.num_done) == (1, 3)
+    assert len(_rows(output)) == 4
+    assert output.read_bytes().startswith(first)
+
+
+def test_rows_of_another_job_are_refused(folder, tmp_path):
+    """Results of two models never stand in one file."""
+    output = tmp_path / "rows.jsonl"
+    run(folder / "a.mp4", output, Job(model=models.told), workers=1)
+
+    with pytest.raises(DataError, match="one model with one set of options"):
+        run(folder, output, Job(model=models.told, top_k=2), workers=1)
+
+
+def test_errors_are_tried_again_when_asked_for(folder, tmp_path):
+    """A video that was repaired gets its predictions, and still one row."""
+    output = tmp_path / "rows.jsonl"
+    run(folder, output, Job(model=models.told), workers=1)
+    (folder / "broken.mp4").unlink()
+    (folder / "broken.mp4").symlink_to(CLIP)
+
+    end = run(folder, output, Job(model=models.told), workers=1, retry_errors=True)
+
+    assert (end.num_before, end.num_done, end.num_errors) == (3, 1, 0)
+    assert _rows(output)["broken"]["error"] is None
+
+
+def test_a_model_that_cannot_be_loaded_ends_it(folder, tmp_path):
+    """No video is tried, and the error is the model's."""
+    output = tmp_path / "rows.jsonl"
+
+    with pytest.raises(ModelError, match="there is no such model"):
+        run(folder, output, Job(model=models.missing), workers=2)
+
+    assert output.read_bytes() == b""
+
+
+def test_two_batches_never_write_one_file(folder, tmp_path):
+    """A second batch into the same results is refused while the first runs."""
+    fcntl = pytest.importorskip("fcntl")
+    output = tmp_path / "rows.jsonl"
+    with output.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        with pytest.raises(DataError, match="one batch at a time"):
+            run(folder, output, Job(model=models.told), workers=1)
+
+
+def test_inputs(folder, tmp_path):
+    """Folders, patterns, lists and paths stand for the same videos, each once."""
+    videos = [str(folder / f"{name}.mp4") for name in ("a", "b", "broken", "c")]
+    (tmp_path / "list.txt").write_text("# two\nvideos/a.mp4\n\nvideos/b.mp4\n")
+    (tmp_path / "list.csv").write_text("path,label\nvideos/c.mp4,x\n")
+
+    assert find_videos(folder) == videos
+    assert find_videos(f"{folder}/*.mp4") == videos
+    assert find_videos([tmp_path / "list.txt", videos[0]]) == videos[:2]
+    assert find_videos(tmp_path / "list.csv") == videos[3:]
+    assert find_videos(["s3://bucket/a.mp4"]) == ["s3://bucket/a.mp4"]
+    with pytest.raises(DataError, match="stands for none"):
+        find_videos(tmp_path / "videos" / "*.avi")
+
+
+def test_the_command_goes_on_after_it_was_killed(folder, tmp_path):
+    """Killed at any moment and typed again, the command leaves one row for each video."""
+    output = tmp_path / "rows.jsonl"
+    for number in range(12):
+        (folder / f"more{number}.mp4").symlink_to(CLIP)
+    line = ["batch", str(folder), "--model", "demo", "--output", str(output)]
+    command = [sys.executable, "-m", "movinet_lite", *line, "--workers", "1"]
+    process = subprocess.Popen(command, start_new_session=True)
+    while process.poll() is None:
+        if output.exists() and output.read_bytes().count(b"\n") >= 2:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.wait()
+
+    status = main([*line, "--workers", "2"])
+
+    assert status == 1  # one is broken
+    rows = _rows(output)
+    assert len(rows) == 16
+    assert Counter(row["error"] is None for row in rows.values()) == {
+        True: 15,
+        False: 1,
+    }
+    demo = StreamingClassifier.load("demo", threads=1)
+    first = demo.predict_video(CLIP)[0].top_k(1)[0]
+    assert rows["a"]["predictions"][0]["label"] == first[0]
