@@ -62,8 +62,8 @@ DEMO_EXAMPLES = {
 }
 """The examples about the model that ships with the package: what each is run with, and what it must print."""
 
-TRAINING = {"teach_new_actions", "train_demo_model"}
-"""Examples that take long, since they train."""
+SLOW = {"measure_live", "measure_watch", "teach_new_actions", "train_demo_model"}
+"""Examples that take long, since they train or watch."""
 
 EXAMPLE_ARGUMENTS = {
     "classify_folder": (".",),
@@ -204,7 +204,7 @@ def test_example_runs(example, models, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "example",
     [
-        pytest.param(path, marks=[pytest.mark.slow] if path.stem in TRAINING else [])
+        pytest.param(path, marks=[pytest.mark.slow] if path.stem in SLOW else [])
         for path in EXAMPLES
         if path.stem in DEMO_EXAMPLES
     ],

@@ -437,6 +437,7 @@ def test_half_of_long_streams_have_a_past(network, tmp_path):
     assert len(set(leads)) > 2
 
 
+@pytest.mark.slow
 def test_long_streams_are_resumed_as_they_began(data, network, tmp_path):
     """Killed in its second epoch and resumed, it ends with the same weights bit by bit, whatever came before each clip."""
     settings = attrs.evolve(LONG, epochs=2)
