@@ -1,4 +1,4 @@
-"""What notebooks show: a table of predictions over time, and a clip as a video.
+"""What notebooks show: a table of predictions over time, events as a timeline, and a clip as a video.
 
 A lone `Prediction` needs no help: a notebook shows it as a table by itself.
 """
@@ -6,6 +6,8 @@ A lone `Prediction` needs no help: a notebook shows it as a table by itself.
 from __future__ import annotations
 
 import base64
+import html
+import math
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,10 +16,12 @@ import attrs
 
 from movinet_lite.arrays import Clip, Frame, VideoFrame, as_clip, check_positive
 from movinet_lite.errors import ArrayError
+from movinet_lite.events.event import Span, completed, end_of
 from movinet_lite.predictions import Prediction, score_table
+from movinet_lite.show.timeline import rows_by_label, short_clock, tick_times
 from movinet_lite.video import write_video
 
-__all__ = ["Html", "show_clip", "show_predictions"]
+__all__ = ["Html", "show_clip", "show_events", "show_predictions"]
 
 
 @attrs.frozen
@@ -64,6 +68,77 @@ def show_predictions(
             for number, prediction in enumerate(given)
         )
     )
+
+
+def show_events(
+    events: Iterable[Span], *, start_s: float = 0.0, end_s: float | None = None
+) -> Html:
+    """Return *events* as a timeline for a notebook: a row a label, blocks over time, and the total duration.
+
+    It takes the colours of the page around it, so it suits dark pages too. Onset, offset and score of an event appear
+    under the mouse.
+
+    Args:
+        events: Annotations or events; those that have not ended are left out. At least one.
+        start_s: Where the timeline begins, in seconds.
+        end_s: Where it ends; `None` for the end of the last event.
+
+    Returns:
+        What a notebook shows as a timeline.
+
+    Raises:
+        ArrayError: If there is no event, or *end_s* is not after *start_s*.
+        DataError: If a confirmed event has not ended.
+    """
+    rows = rows_by_label(completed(events))
+    if not rows:
+        raise ArrayError("events must be at least one that has ended; got none")
+    if end_s is None:
+        end_s = max(end_of(span) for spans in rows.values() for span in spans)
+    if not start_s < end_s < math.inf:
+        raise ArrayError(
+            f"end_s must be after start_s; got {start_s:g} s to {end_s:g} s"
+        )
+    scale = 100 / (end_s - start_s)
+    ticks = "".join(
+        f'<span style="position: absolute; top: 0; left: {(time_s - start_s) * scale:.2f}%">{short_clock(time_s)}</span>'
+        for time_s in tick_times(start_s, end_s, _MAX_TICKS)
+    )
+    head = f'<tr><td></td><td style="{_TRACK}; height: 1.9em; opacity: 0.7">{ticks}</td><td></td></tr>'
+    body = "".join(
+        _event_row(label, spans, start_s, scale) for label, spans in rows.items()
+    )
+    return Html(
+        f'<table style="border-collapse: collapse; width: 100%; max-width: 60em; color: inherit; font: inherit">{head}{body}</table>'
+    )
+
+
+_MAX_TICKS = 6
+_TRACK = "position: relative; width: 100%; padding: 0"
+_LABEL = "text-align: left; padding: 0.2em 1em 0.2em 0; white-space: nowrap"
+_TOTAL = "text-align: right; padding: 0.2em 0 0.2em 1em; white-space: nowrap"
+
+
+def _event_row(label: str, spans: list[Span], start_s: float, scale: float) -> str:
+    blocks = "".join(
+        f'<span title="{html.escape(_words(span))}" style="position: absolute; top: 15%; height: 70%; min-width: 2px; '
+        f"left: {(span.start_s - start_s) * scale:.2f}%; width: {(end_of(span) - span.start_s) * scale:.2f}%; "
+        'border-radius: 2px; background: #0072B2"></span>'
+        for span in spans
+    )
+    total = sum(end_of(span) - span.start_s for span in spans)
+    return (
+        f'<tr><td style="{_LABEL}">{html.escape(label)}</td>'
+        f'<td style="{_TRACK}; background: rgba(128, 128, 128, 0.15)">{blocks}</td>'
+        f'<td style="{_TOTAL}">{total:.1f}&nbsp;s</td></tr>'
+    )
+
+
+def _words(span: Span) -> str:
+    """Return what stands under the mouse."""
+    times = f"{span.start_s:.1f} s to {end_of(span):.1f} s"
+    mean = getattr(span, "mean", None)  # annotations have no scores
+    return times if mean is None else f"{times}, score {mean:.2f}"
 
 
 def show_clip(clip: Clip | Sequence[Frame | VideoFrame], *, fps: float) -> Html:

@@ -9,7 +9,7 @@ from typing import Final
 from movinet_lite.errors import ArrayError
 from movinet_lite.events.event import Span, completed, end_of
 
-__all__ = ["draw_timeline", "tick_times"]
+__all__ = ["draw_timeline", "rows_by_label", "short_clock", "tick_times"]
 
 _MIN_WIDTH: Final = 30
 _MAX_NAME_SHARE: Final = 0.35
@@ -66,7 +66,7 @@ def draw_timeline(
         raise ArrayError(
             f"end_s must be after start_s; got {start_s:g} s to {end_s:g} s"
         )
-    rows = _by_label(completed(events))
+    rows = rows_by_label(completed(events))
     if not rows:
         return ""
     totals = {
@@ -101,7 +101,8 @@ def tick_times(start_s: float, end_s: float, max_ticks: int) -> Iterator[float]:
         yield float(count * step)
 
 
-def _by_label(spans: Sequence[Span]) -> Mapping[str, list[Span]]:
+def rows_by_label(spans: Sequence[Span]) -> Mapping[str, list[Span]]:
+    """Return the spans of each label, in the order of the first onsets."""
     rows: dict[str, list[Span]] = {}
     for span in sorted(spans, key=lambda span: span.start_s):
         rows.setdefault(span.label, []).append(span)
@@ -119,11 +120,12 @@ def _ruler(start_s: float, end_s: float, num_columns: int) -> str:
     line = ""
     scale = num_columns / (end_s - start_s)
     for time_s in tick_times(start_s, end_s, max(num_columns // _TICK_ROOM, 1)):
-        line = line.ljust(round((time_s - start_s) * scale)) + _minutes(time_s)
+        line = line.ljust(round((time_s - start_s) * scale)) + short_clock(time_s)
     return line[:num_columns].rstrip()
 
 
-def _minutes(time_s: float) -> str:
+def short_clock(time_s: float) -> str:
+    """Return a time as people write it, to the second: ``1:05``, ``1:00:05``."""
     minutes, seconds = divmod(round(time_s), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

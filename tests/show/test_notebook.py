@@ -11,7 +11,8 @@ from hypothesis import given
 from PIL import Image
 
 from movinet_lite import ArrayError, Prediction, read_video_info
-from movinet_lite.show.notebook import show_clip, show_predictions
+from movinet_lite.events import Annotation
+from movinet_lite.show.notebook import show_clip, show_events, show_predictions
 from movinet_lite.show.plotting import plot_confusion, plot_probabilities
 from tests.strategies import label_lists
 
@@ -191,3 +192,36 @@ def test_what_is_no_clip_is_refused():
         show_clip(np.zeros((16, 24, 3), np.uint8), fps=5)
     with pytest.raises(ArrayError, match="fps must be"):
         show_clip(np.zeros((1, 16, 24, 3), np.uint8), fps=0)
+
+
+def test_events_are_a_timeline():
+    """A row a label in the order of the onsets; blocks stand where the events are, and the total at the end."""
+    spans = [
+        Annotation(NASTY, 10.0, 15.0),
+        Annotation("squat", 0.0, 5.0),
+        Annotation("squat", 15.0, 20.0),
+    ]
+
+    shown = show_events(spans)
+
+    rows = Page(shown.text).rows[1:]
+    assert [(row[0], row[-1].split()) for row in rows] == [
+        ("squat", ["10.0", "s"]),
+        (NASTY, ["5.0", "s"]),
+    ]
+    places = re.findall(r"left: ([\d.]+)%; width: ([\d.]+)%", shown.text)
+    assert places == [("0.00", "25.00"), ("75.00", "25.00"), ("50.00", "25.00")]
+    assert "script" not in Page(shown.text).tags
+
+
+@pytest.mark.parametrize(
+    ("spans", "end_s", "message"),
+    [
+        ([], None, "at least one that has ended"),
+        ([Annotation("squat", 0.0, 5.0)], -1.0, "end_s must be after start_s"),
+    ],
+)
+def test_a_timeline_of_nothing_is_refused(spans, end_s, message):
+    """Nothing to show is an error that says so."""
+    with pytest.raises(ArrayError, match=message):
+        show_events(spans, end_s=end_s)
