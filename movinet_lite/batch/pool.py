@@ -306,7 +306,9 @@ class _Worker:
 
     def kill(self) -> str:
         """End it, if it has not ended, and return how it ended."""
-        self._process.join(2.0 if self._is_ending() else 0)
+        # Its end shows a moment before the system says how it ended.
+        has_ended = bool(wait([self._process.sentinel], 0)) or self._is_ending()
+        self._process.join(10.0 if has_ended else 0)
         code = self._process.exitcode
         if code is None:
             self._process.kill()
