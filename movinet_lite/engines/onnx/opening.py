@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 
 from movinet_lite.arrays import FrameSize
-from movinet_lite.engines.base import ClipModel, StreamModel
+from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.engines.compiled import name_of_entry
 from movinet_lite.engines.onnx.clips import OnnxClipModel
-from movinet_lite.engines.onnx.runtime import Provider
+from movinet_lite.engines.onnx.runtime import Provider, open_session
 from movinet_lite.engines.onnx.streams import OnnxStreamModel
 from movinet_lite.engines.opening import open_to_compile
 from movinet_lite.errors import ConversionError
@@ -61,8 +61,9 @@ def load_onnx(
         MissingDependencyError: If ONNX Runtime is not installed.
         ModelError: If it is no such file, or the provider is not there.
     """
-    kind = OnnxClipModel if mode == "base" else OnnxStreamModel
-    return kind(path, provider=provider, threads=threads, source=source, labels=labels)
+    opened = open_session(path, mode, provider=provider, threads=threads, source=source)
+    info = ModelInfo.of(opened.spec, opened.source, "onnx", labels)
+    return (OnnxClipModel if mode == "base" else OnnxStreamModel)(opened, info)
 
 
 def load_as_onnx(

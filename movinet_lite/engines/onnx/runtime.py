@@ -62,6 +62,20 @@ class OnnxSession:
     device: str
     source: str
 
+    def check_frame_size(self, frame_size: tuple[int, ...]) -> None:
+        """Refuse frames of another size than the one that the file takes.
+
+        Raises:
+            ModelError: If *frame_size*, ``(height, width)``, is another.
+        """
+        if frame_size != self.spec.frame_size:
+            raise ModelError(
+                f"an ONNX model takes frames of one size, {self.spec.frame_size}; got {frame_size}",
+                self.source,
+                self.spec.frame_size,
+                frame_size,
+            )
+
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
         """Turn what ONNX Runtime raises within into a `ModelError`."""

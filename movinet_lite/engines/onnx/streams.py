@@ -7,7 +7,6 @@ calls.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.engines.base import ModelInfo
-from movinet_lite.engines.onnx.runtime import Provider, open_session
-from movinet_lite.errors import ModelError
+from movinet_lite.engines.onnx.runtime import OnnxSession
 from movinet_lite.network.onnx_file import NEXT, from_onnx_states, to_onnx_states
 from movinet_lite.network.spec import NetworkSpec
 from movinet_lite.network.states import (
@@ -32,33 +30,11 @@ __all__ = ["OnnxStreamModel"]
 class OnnxStreamModel:
     """A stream model: frames in, with the states that the caller keeps."""
 
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        provider: Provider | None = None,
-        threads: int | None = None,
-        source: str | None = None,
-        labels: tuple[str, ...] | None = None,
-    ) -> None:
-        """Open an ``.onnx`` file; the arguments are those of `open_session`.
-
-        Args:
-            path: As there.
-            provider: As there.
-            threads: As there.
-            source: As there.
-            labels: The labels of the classes; `None` for those in the file.
-
-        Raises:
-            LabelsError: If the labels are not as many as the classes.
-            ModelError: If it is no such file.
-        """
-        self._open = open_session(
-            path, "stream", provider=provider, threads=threads, source=source
-        )
-        self._info = ModelInfo.of(self._open.spec, self._open.source, "onnx", labels)
-        self._outputs = [output.name for output in self._open.session.get_outputs()]
+    def __init__(self, opened: OnnxSession, info: ModelInfo) -> None:
+        """Take a file that is open; prefer `movinet_lite.engines.onnx.opening.load_onnx`."""
+        self._open = opened
+        self._info = info
+        self._outputs = [output.name for output in opened.session.get_outputs()]
 
     @property
     def info(self) -> ModelInfo:
@@ -71,7 +47,7 @@ class OnnxStreamModel:
         Raises:
             ModelError: If *frame_size* is not the one that the file takes.
         """
-        self._check_frame_size(tuple(frame_size))
+        self._open.check_frame_size(tuple(frame_size))
         variant = get_variant(self._open.spec.variant)
         return self._on_device(to_onnx_states(init_states(variant, 1, frame_size)))
 
@@ -84,7 +60,7 @@ class OnnxStreamModel:
             ModelError: If the frames are not of the one size that the file takes, or ONNX Runtime fails.
             SessionError: If *states* are none of this model.
         """
-        self._check_frame_size(frames.shape[1:3])
+        self._open.check_frame_size(frames.shape[1:3])
         rows = []
         current = self._together([states])
         for frame in frames:
@@ -101,7 +77,7 @@ class OnnxStreamModel:
             ModelError: As `step`.
             SessionError: As `step`.
         """
-        self._check_frame_size(frames.shape[1:3])
+        self._open.check_frame_size(frames.shape[1:3])
         logits, after = self._run(frames, self._together(states))
         lanes = range(len(frames))
         return logits, [
@@ -159,15 +135,6 @@ class OnnxStreamModel:
             for name, value in states.items()
         }
         return OnnxStates(tensors, 0, self._open.spec)
-
-    def _check_frame_size(self, frame_size: tuple[int, ...]) -> None:
-        if frame_size != self._info.frame_size:
-            raise ModelError(
-                f"an ONNX model takes frames of one size, {self._info.frame_size}; got {frame_size}",
-                self._info.source,
-                self._info.frame_size,
-                frame_size,
-            )
 
 
 class OnnxStates(Mapping[str, NDArray[Any]]):
