@@ -30,11 +30,11 @@ def add_commands(commands: Any) -> None:
         commands,
         "demo",
         _demo,
-        summary="try it, on a clip and a model that come with it",
+        summary="try the library on the clip and the model that ship with it",
         description=(
-            "Say what happens in a clip, frame by frame, and draw it: the clip and the model\n"
-            "come with the package. It is a clip of a drawn figure, and the model was trained\n"
-            "on such clips alone. Nothing is downloaded."
+            "Stream the clip that ships with the package through the model that ships with it,\n"
+            "and write an animation. The clip shows a drawn figure, and the model only knows\n"
+            "such figures. Nothing is downloaded."
         ),
         examples=("demo", "demo --output demo.gif"),
     )
@@ -48,7 +48,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    """Stream the clip of the package, print what it shows, and draw it."""
+    """Stream the clip of the package, print the predictions, and write the animation."""
     if args.output is not None:
         check_matplotlib()
     classifier = StreamingClassifier.load(DEMO_NAME)
@@ -66,7 +66,7 @@ def _demo(args: argparse.Namespace) -> int:
     _say_end(classifier, predictions[-1])
     _draw(args, predictions)
     _say(
-        "for 600 actions of people, after a download: "
+        "for 600 actions of people (downloads a model): "
         f"{PROGRAM} stream VIDEO --model a2"
     )
     return 0
@@ -74,27 +74,27 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _say_end(classifier: StreamingClassifier, prediction: Prediction) -> None:
     ((label, score),) = prediction.top_k(1)
-    _say(f"in the end: {label}, {score:.2f}")
+    _say(f"last prediction: {label}, {score:.2f}")
     _say(
-        f"this model knows {len(classifier.labels)} actions of drawn figures, and no people"
+        f"the demo model knows {len(classifier.labels)} actions of drawn figures, not of people"
     )
 
 
 def _draw(args: argparse.Namespace, predictions: list[Prediction]) -> None:
-    """Write the frames above their curves, where that can be drawn."""
+    """Write the frames above their score curves, if matplotlib is there."""
     path = args.output or _OUTPUT
     try:
         check_matplotlib()
     except MissingDependencyError as error:
-        _say(f"there is no animation: {error}")
+        _say(f"no animation: {error}")
         return
     from movinet_lite.show.plotting import animate_video
 
     fps = read_video_info(demo.CLIP).fps
-    assert fps is not None  # noqa: S101 - a clip of ours tells it
+    assert fps is not None  # noqa: S101 - our own clip has a frame rate
     pictures = animate_video(demo.CLIP, predictions, height=_HEIGHT)
     write_video(path, pictures, fps=fps)
-    _say(f"the frames above their curves: {path}")
+    _say(f"animation: {path}")
 
 
 def _say(text: str) -> None:

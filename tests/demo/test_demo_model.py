@@ -136,7 +136,7 @@ def test_the_command_works_at_once_and_offline(tmp_path, tmp_path_factory):
     lines = done.stdout.splitlines()
     assert lines[0].startswith("0:00.0  ")
     assert lines[-1].endswith(" jumping jacks")
-    assert "in the end: jumping jacks" in done.stderr
+    assert "last prediction: jumping jacks" in done.stderr
     assert "stream VIDEO --model a2" in done.stderr
     animation = tmp_path / "movinet_lite_demo.mp4"
     shown, clip = read_video_info(animation), read_video_info(demo.CLIP)
