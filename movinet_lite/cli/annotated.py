@@ -54,11 +54,11 @@ def _add_evaluate(commands: Any) -> None:
         commands,
         "evaluate-events",
         _evaluate,
-        summary="say how good the events found in annotated videos are",
+        summary="evaluate event detection on annotated videos",
         description=(
-            "Find the events in annotated videos, and say how well they agree with the annotations:\n"
-            "F1 of events and of segments, mean average precision, delay and false alarms an hour,\n"
-            "with intervals by bootstrap over the videos."
+            "Find the events in annotated videos and compare them with the annotations: event F1,\n"
+            "segment F1, mean average precision, delay and false alarms per hour, with bootstrap\n"
+            "confidence intervals over the videos."
         ),
         examples=(
             "evaluate-events truth.csv videos/*.mp4 --model a0",
@@ -72,7 +72,7 @@ def _add_evaluate(commands: Any) -> None:
         type=seconds,
         action="append",
         metavar="S",
-        help="by how much onset and offset may differ; may be given several times (default: 1 and 2)",
+        help="collar: tolerance for onset and offset, in seconds; may be given several times (default: 1 and 2)",
     )
     _add_segment(results)
     add_json(results)
@@ -83,11 +83,11 @@ def _add_tune(commands: Any) -> None:
         commands,
         "tune-events",
         _tune,
-        summary="choose the settings of events on annotated videos",
+        summary="tune event detection on annotated videos",
         description=(
-            "Choose thresholds, smoothing, durations, gaps and delay on annotated videos, write them\n"
-            "to a .toml file, and say what they gain on videos left out. Settings given as options\n"
-            "are where the search begins."
+            "Tune thresholds, smoothing, durations, gaps and delay on annotated videos, write them to\n"
+            "a .toml file, and report the cross-validated gain. The search starts from the settings\n"
+            "given as options."
         ),
         examples=(
             "tune-events truth.csv videos/*.mp4 --model a0 --output events.toml",
@@ -107,27 +107,27 @@ def _add_tune(commands: Any) -> None:
         "--metric",
         choices=METRICS,
         default="event_f1",
-        help="what to tune for (default: %(default)s)",
+        help="metric to maximise (default: %(default)s)",
     )
     results.add_argument(
         "--collar",
         type=seconds,
         default=1.0,
         metavar="S",
-        help="the collar of event_f1 (default: %(default)g)",
+        help="collar of event_f1 in seconds (default: %(default)g)",
     )
     _add_segment(results)
     results.add_argument(
         "--by-class",
         action="store_true",
-        help="give each annotated label thresholds of its own; needs many events of each",
+        help="tune thresholds for each annotated label; needs many events per label",
     )
     results.add_argument(
         "--folds",
         type=count,
         default=5,
         metavar="N",
-        help="into how many folds the videos are dealt, at least 2 (default: %(default)s)",
+        help="number of cross-validation folds, at least 2 (default: %(default)s)",
     )
     add_json(results)
 
@@ -137,14 +137,14 @@ def _add_videos(parser: argparse.ArgumentParser) -> None:
         "annotations",
         type=Path,
         metavar="ANNOTATIONS",
-        help="what happens in the videos: a .csv file (video,label,start_s,end_s), ActivityNet .json, "
+        help="the annotations: a .csv file (video,label,start_s,end_s), ActivityNet .json, "
         "or .jsonl, .vtt, .srt or Audacity .txt",
     )
     parser.add_argument(
         "videos",
         nargs="+",
         metavar="VIDEO",
-        help="a video file, whose path, name, or name without ending is in the annotations",
+        help="a video file; the annotations refer to it by path, file name, or file name without extension",
     )
     add_model_and_frames(parser, models="demo, a0 to a5")
     add_horizon(parser, HORIZON_S)
@@ -158,7 +158,7 @@ def _add_segment(group: argparse._ArgumentGroup) -> None:
         type=positive_number,
         default=1.0,
         metavar="S",
-        help="the length of the segments of segment F1 (default: %(default)g)",
+        help="segment length of segment F1 in seconds (default: %(default)g)",
     )
 
 

@@ -84,7 +84,7 @@ def add_labels_file(parser: argparse._ActionsContainer) -> None:
         "--labels",
         type=Path,
         metavar="FILE",
-        help="the names of the model's classes, one a line or as .json, or kinetics-600 (default: the model's own)",
+        help="the labels of the model: a file with one per line, a .json file, or kinetics-600 (default: the model's own)",
     )
 
 
@@ -97,7 +97,7 @@ def add_functions(parser: argparse._ActionsContainer) -> None:
         parser.add_argument(
             f"--{name}",
             choices=choices,
-            help=f"the {name} of a Model Garden checkpoint, which does not say it (default: as published, with a warning)",
+            help=f"the {name} of a Model Garden checkpoint, which does not store it (default: as published, with a warning)",
         )
 
 
@@ -106,14 +106,14 @@ def add_offline(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--offline",
         action="store_true",
-        help="never touch the network; the model must be in the cache",
+        help="do not use the network; the model must be in the cache",
     )
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:
     """Add ``--json``."""
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON object a line"
+        "--json", action="store_true", help="print one JSON object per line"
     )
 
 

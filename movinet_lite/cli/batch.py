@@ -38,12 +38,12 @@ def add_commands(commands: Any) -> None:
         commands,
         "batch",
         _batch,
-        summary="go through many videos, and write a row for each",
+        summary="process many videos and write a row for each",
         description=(
-            "Go through many videos with several processes, and write a row for each.\n\n"
-            "A run that was interrupted goes on where it was when the same line is typed again.\n"
-            "A video that is broken, takes too long or makes a process die becomes a row with\n"
-            "an error; then the exit status is 1."
+            "Process many videos with several worker processes and write a row for each.\n\n"
+            "Run the same command again to continue an interrupted run. A video that is broken,\n"
+            "takes too long or crashes its worker becomes a row with an error, and the exit\n"
+            "status is 1."
         ),
         examples=(
             "batch videos/ --output results.jsonl",
@@ -56,7 +56,7 @@ def add_commands(commands: Any) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="a folder, a pattern, a .txt or .csv list, an address such as s3://bucket/folder/, or a video",
+        help="a folder, a glob pattern, a .txt or .csv list, a URL such as s3://bucket/folder/, or a video",
     )
     parser.add_argument(
         "--output",
@@ -69,20 +69,20 @@ def add_commands(commands: Any) -> None:
         "--mode",
         choices=get_args(Mode),
         default="stream",
-        help="what a row holds: the classes of the whole video, those that lead over time, or events (default: stream)",
+        help="the content of a row: top classes of the whole video, leading labels over time, or events (default: stream)",
     )
     parser.add_argument(
         "--top-k",
         type=count,
         default=1,
         metavar="K",
-        help="how many classes to name (default: 1)",
+        help="number of labels (default: 1)",
     )
     parser.add_argument(
         "--quality",
         choices=get_args(Quality),
         default="exact",
-        help="how frames are decoded; fast takes less time and changes the pictures a little (default: exact)",
+        help="how to decode frames; fast saves time and changes the pixels a little (default: exact)",
     )
     _add_running(parser)
     add_horizon(parser)
@@ -96,32 +96,32 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=count,
         metavar="N",
-        help="how many processes, each with one thread that decodes and one that computes (default: one for each core)",
+        help="number of worker processes, each with one thread for decoding and one for the model (default: one per core)",
     )
     group.add_argument(
         "--timeout",
         type=positive,
         default=_DEFAULTS.timeout_s,
         metavar="S",
-        help=f"how many seconds one video may take (default: {_DEFAULTS.timeout_s:g})",
+        help=f"time limit per video in seconds (default: {_DEFAULTS.timeout_s:g})",
     )
     group.add_argument(
         "--memory-limit",
         type=positive,
         metavar="MIB",
-        help="how large a process may grow, on Linux (default: no limit)",
+        help="memory limit per worker in MiB, on Linux (default: none)",
     )
     group.add_argument(
         "--attempts",
         type=count,
         default=_DEFAULTS.attempts,
         metavar="N",
-        help=f"how often to try a video that makes a process die (default: {_DEFAULTS.attempts})",
+        help=f"how often to try a video that crashes its worker (default: {_DEFAULTS.attempts})",
     )
     group.add_argument(
         "--retry-errors",
         action="store_true",
-        help="do the videos again whose rows are errors",
+        help="process videos again whose rows are errors",
     )
 
 

@@ -29,7 +29,7 @@ def add_commands(commands: Any) -> None:
         commands,
         "benchmark",
         _benchmark,
-        summary="measure every way to run a model on this machine",
+        summary="measure speed on this machine",
         description="Measure every way to run a model on this machine, side by side.",
         examples=(
             "benchmark --stream a0 --base a0",
@@ -44,47 +44,50 @@ def add_commands(commands: Any) -> None:
         "--stock-tflite",
         type=Path,
         metavar="FILE",
-        help="the same stream model as a file that others made, for LiteRT's own signature runner",
+        help="the same stream model as a .tflite file from elsewhere, for LiteRT's signature runner",
     )
     parser.add_argument(
-        "--threads", type=threads, metavar="N", help="threads (default: one a core)"
+        "--threads",
+        type=threads,
+        metavar="N",
+        help="number of threads (default: one per core)",
     )
     parser.add_argument(
         "--streams",
         type=count,
         default=8,
         metavar="N",
-        help="streams to step in one call (default: %(default)s)",
+        help="streams per call of step_many (default: %(default)s)",
     )
     parser.add_argument(
         "--calls",
         type=count,
         default=30,
         metavar="N",
-        help="calls of each way to measure (default: %(default)s)",
+        help="number of measured calls (default: %(default)s)",
     )
     parser.add_argument(
         "--no-starts",
         action="store_true",
-        help="leave out the time to load and the memory",
+        help="do not measure load time and memory",
     )
     parser.add_argument(
         "--endurance",
         type=count,
         metavar="STEPS",
-        help="in place of all else, step the stream model so many times, 100000 say, and see whether memory grows and "
-        "the logits stay those of TensorFlow",
+        help="instead, run a soak test of this many steps, such as 100000: does memory grow, and do "
+        "the logits still match those of TensorFlow?",
     )
     parser.add_argument(
         "--training",
         metavar="VARIANT",
-        help="in place of all else, train a network of this variant, a0 say, and tell how many clips a second it takes",
+        help="instead, train a model of this variant, such as a0, and report clips per second",
     )
     parser.add_argument(
         "--pipeline",
         type=Path,
         metavar="FILE",
-        help="in place of all else, go through this video with the stream model, and tell where the CPU time goes: "
+        help="instead, stream this video and report where the CPU time goes: "
         "demux, decode, scale, infer, rest",
     )
     parser.add_argument(

@@ -43,12 +43,12 @@ def add_commands(commands: Any) -> None:
         commands,
         "calibrate",
         _calibrate,
-        summary="make scores mean how often they are right, on labelled videos",
+        summary="calibrate the scores of a model on labelled videos",
         description=(
-            "Fit the temperature that a model's logits are divided by, so that of predictions with a\n"
-            "score of 0.8 about 80 % are right, and keep it with the model. No ranking changes.\n"
-            "fine-tune does this by itself. Use videos that the model was not trained on, and judge\n"
-            "the result on others again."
+            "Fit the temperature that divides the logits of a model, so that about 80 % of predictions\n"
+            "with a score of 0.8 are right, and store it with the model. Rankings do not change.\n"
+            "fine-tune calibrates automatically. Use videos that the model was not trained on, and\n"
+            "evaluate the result on other videos."
         ),
         examples=(
             "calibrate my_model videos/",
@@ -64,41 +64,44 @@ def add_commands(commands: Any) -> None:
         "--output",
         type=Path,
         metavar="PATH",
-        help="write a copy there, a file or folder of the same kind (default: change the model itself)",
+        help="write a calibrated copy, a file or folder of the same kind (default: change the model in place)",
     )
     videos = parser.add_argument_group("videos")
     videos.add_argument(
         "--part",
         choices=("all", "validation", "test"),
         default="validation",
-        help="which of them: those that fine-tune keeps to validate with, or never sees (default: %(default)s)",
+        help="the split to calibrate on (default: %(default)s)",
     )
     add_share_and_seed(videos)
     videos.add_argument(
         "--max-frames",
         type=count,
         metavar="N",
-        help="how many frames of each video to take at most (default: all; one clip for a base model)",
+        help="maximum number of frames per video (default: all; one clip for a base model)",
     )
     videos.add_argument(
         "--fps",
         type=positive,
         metavar="FPS",
-        help="how many frames a second to take (default: what the model was trained on)",
+        help="frame rate to sample at (default: the model's)",
     )
     videos.add_argument(
         "--fit",
         choices=get_args(Fit),
-        help="how to scale a frame of another shape (default: as in the training; evaluation, where the model does not say)",
+        help="how to resize frames of another aspect ratio (default: as in training; evaluation if the model does not say)",
     )
     parser.add_argument(
-        "--threads", type=count, metavar="N", help="threads (default: one a core)"
+        "--threads",
+        type=count,
+        metavar="N",
+        help="number of threads (default: one per core)",
     )
     parser.add_argument(
         "--plot",
         type=picture_path,
         metavar="FILE",
-        help="write a reliability diagram of the videos left out (needs the extra 'plot')",
+        help="write a reliability diagram of the held-out videos (needs the extra 'plot')",
     )
     add_offline(parser)
     add_json(parser)

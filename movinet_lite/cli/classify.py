@@ -29,12 +29,12 @@ def add_commands(commands: Any) -> None:
         commands,
         "classify",
         _classify,
-        summary="say what each video shows as a whole",
+        summary="classify whole videos",
         description=(
-            "Say what each video shows as a whole, with a base model or a stream model.\n\n"
-            "A base model takes a video longer than its clip (ten seconds) clip by clip, and\n"
-            "the result is the mean of the scores, each frame counting the same. A stream\n"
-            "model, such as fine-tune writes, answers once, after the last frame."
+            "Classify each video as a whole, with a base model or a stream model.\n\n"
+            "A base model classifies a video longer than its clips (ten seconds) clip by clip;\n"
+            "the result is the mean score over all frames. With a stream model, such as one\n"
+            "from fine-tune, the result is the prediction after the last frame."
         ),
         examples=(
             "classify clip.mp4",

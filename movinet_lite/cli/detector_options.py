@@ -30,13 +30,13 @@ __all__ = [
 _DEFAULTS: Final = DetectorSettings(delay_s=DELAY_S)
 
 _TIMES: Final = {
-    "min_duration_s": "how long an event must last (default: {:g})",
-    "max_gap_s": "the longest pause within an event (default: {:g})",
-    "smooth_s": "the time constant of a mean of the scores that looks back (default: {:g}, none)",
-    "pad_s": "how much earlier an event starts and later it ends (default: {:g})",
-    "cooldown_s": "how long a label is ignored after an event (default: {:g})",
-    "max_duration_s": "when to end an event that goes on (default: never)",
-    "delay_s": "how late the model notices onsets and offsets (default: {:g})",
+    "min_duration_s": "minimum duration of an event (default: {:g})",
+    "max_gap_s": "longest gap that is bridged within an event (default: {:g})",
+    "smooth_s": "time constant of the moving average of the scores (default: {:g}, none)",
+    "pad_s": "padding at both ends of an event (default: {:g})",
+    "cooldown_s": "time for which a label is ignored after an event (default: {:g})",
+    "max_duration_s": "maximum duration, after which an event is ended (default: none)",
+    "delay_s": "latency of the model, by which events are moved back (default: {:g})",
 }
 
 
@@ -54,19 +54,19 @@ def add_detector_options(
         "--settings",
         type=Path,
         metavar="FILE",
-        help="a .toml file of settings, as tune-events writes it; options beside it go first",
+        help="a .toml file of settings, as written by tune-events; other options override it",
     )
     group.add_argument(
         "--enter",
         type=probability,
         metavar="P",
-        help=f"the score at which a label comes on (default: {_DEFAULTS.enter:g})",
+        help=f"score at which an event starts (default: {_DEFAULTS.enter:g})",
     )
     group.add_argument(
         "--leave",
         type=probability,
         metavar="P",
-        help="the score below which it goes off (default: 0.15 below --enter)",
+        help="score below which it ends (default: 0.15 below --enter)",
     )
     for name, text in _TIMES.items():
         group.add_argument(

@@ -52,11 +52,11 @@ def add_commands(commands: Any) -> None:
         commands,
         "events",
         _events,
-        summary="say what happens in each video, from when to when",
+        summary="find events in videos, with onset and offset",
         description=(
             "Find the events in each video, with a stream model.\n\n"
-            "Each event is printed when it has ended: onset, offset, mean score and label.\n"
-            "Below stands a timeline: a line a label, blocks over time."
+            "Prints each event when it has ended: onset, offset, mean score and label. A\n"
+            "timeline follows, one row per label."
         ),
         examples=(
             "events clip.mp4",
@@ -74,13 +74,13 @@ def add_commands(commands: Any) -> None:
     results.add_argument(
         "--format",
         choices=_FORMATS,
-        help="print events for programs: one JSON object a line, CSV, or subtitles of one video (default: for people)",
+        help="print JSON lines, CSV, or subtitles for one video (default: text)",
     )
     results.add_argument(
         "--output",
         type=output_path,
         metavar="FILE",
-        help="write the video with a bar of events under the picture, to an .mp4 or .gif (needs the extra 'plot')",
+        help="write the video with a timeline under the picture, as .mp4 or .gif (needs the extra 'plot')",
     )
 
 

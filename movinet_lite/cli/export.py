@@ -26,8 +26,8 @@ def add_commands(commands: Any) -> None:
         commands,
         "export",
         _export,
-        summary="write a model as a LiteRT file, an ONNX file or a SavedModel",
-        description="Write a model as a LiteRT file, an ONNX file or a SavedModel, and check that it computes the same.",
+        summary="export a model to LiteRT, ONNX or SavedModel",
+        description="Write a model as a LiteRT file, an ONNX file or a SavedModel, and compare its logits with the source.",
         examples=(
             "export a0.tflite --model a0",
             "export a0_small.tflite --model a0 --quantize float16",
@@ -43,24 +43,24 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--to",
         choices=("litert", "onnx", "saved_model"),
-        help="the form (default: onnx for a path that ends in .onnx, else litert)",
+        help="the format (default: onnx for a path that ends in .onnx, else litert)",
     )
     parser.add_argument(
         "--mode",
         choices=("stream", "base"),
         default="stream",
-        help="which model of the name (default: %(default)s)",
+        help="the stream model or the base model (default: %(default)s)",
     )
     parser.add_argument(
         "--quantize",
         choices=("float16", "dynamic"),
-        help="store the weights as float16, or as 8-bit integers",
+        help="store float16 or 8-bit weights",
     )
     parser.add_argument(
         "--frame-size",
         type=frame_size,
         metavar="HxW",
-        help="the size of the frames it will take (default: what the model was trained on)",
+        help="frame size of the exported model (default: the model's)",
     )
     add_labels_file(parser)
     add_functions(parser)

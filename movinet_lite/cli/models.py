@@ -31,8 +31,8 @@ def _add_models(commands: Any) -> None:
         commands,
         "models",
         _models,
-        summary="list the models that have a name",
-        description="List the models that have a name, and which of them need no download.",
+        summary="list the named models",
+        description="List the named models, and which of them need no download.",
         examples=("models", "models --json"),
     )
     add_json(parser)
@@ -110,8 +110,8 @@ def _add_labels(commands: Any) -> None:
         commands,
         "labels",
         _labels,
-        summary="list the names of the actions",
-        description="List the names of the actions, one a line, in the order of the model's output.",
+        summary="list labels",
+        description="List the labels of a model, one per line, in the order of its logits.",
         examples=("labels", "labels dancing", "labels --model my_model/"),
     )
     parser.add_argument(
@@ -119,13 +119,13 @@ def _add_labels(commands: Any) -> None:
         nargs="?",
         default="",
         metavar="PATTERN",
-        help="list only names that contain this, in upper or lower case",
+        help="list only labels that contain this text, ignoring case",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--model",
         metavar="MODEL",
-        help="list the classes of this model (default: those of Kinetics-600)",
+        help="list the labels of this model (default: Kinetics-600)",
     )
     add_labels_file(source)
     add_offline(parser)

@@ -44,11 +44,11 @@ def add_commands(commands: Any) -> None:
         commands,
         "stream",
         _stream,
-        summary="say what happens in each video, as it happens",
+        summary="classify videos frame by frame",
         description=(
-            "Say what happens in each video, frame by frame, with a stream model.\n\n"
-            "A line is printed whenever another action leads, with its time in the video.\n"
-            "Where no action passes the filters, the line says '-'."
+            "Classify each video frame by frame, with a stream model.\n\n"
+            "Prints a line with the time in the video whenever a new label takes the lead.\n"
+            "The line shows '-' if no label passes the filters."
         ),
         examples=(
             "stream clip.mp4",
@@ -69,25 +69,25 @@ def add_commands(commands: Any) -> None:
         "--output",
         type=output_path,
         metavar="FILE",
-        help="write the video with the actions drawn onto it, to an .mp4 or .gif (needs the extra 'plot')",
+        help="write the video with the predictions drawn on it, as .mp4 or .gif (needs the extra 'plot')",
     )
     parser.add_argument(
         "--show",
         action="store_true",
-        help="play the video with the actions drawn onto it in a window (needs the extra 'plot')",
+        help="play the video with the predictions drawn on it in a window (needs the extra 'plot')",
     )
     parser.add_argument(
         "--corner",
         choices=get_args(Corner),
         default="bottom-left",
-        help="where --output and --show draw the actions (default: %(default)s)",
+        help="corner in which --output and --show draw the predictions (default: %(default)s)",
     )
     parser.add_argument(
         "--scale",
         type=_scale,
         default=1.0,
         metavar="X",
-        help="how large they draw them, from 0.1 to 10 (default: 1, a third of the width)",
+        help="size of the drawn predictions, from 0.1 to 10 (default: 1, a third of the width)",
     )
 
 

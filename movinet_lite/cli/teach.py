@@ -20,11 +20,11 @@ def add_commands(commands: Any) -> None:
         commands,
         "teach",
         _teach,
-        summary="teach a stream model your own actions from a few clips",
+        summary="teach a stream model new classes from a few clips",
         description=(
-            "Teach a stream model actions from a few clips each, in seconds and without TensorFlow.\n\n"
-            "The folder holds a folder of videos for each action, named as the action; one\n"
-            "named 'background' shows what shall not be recognised, and may be missing."
+            "Teach a stream model new classes from a few clips each, in seconds and without TensorFlow.\n\n"
+            "The folder has one folder of videos per class, named after the class. An optional\n"
+            "folder 'background' holds videos of none of the classes."
         ),
         examples=(
             f"teach clips/ --output mine{FEW_SHOT_ENDING}",
@@ -32,20 +32,23 @@ def add_commands(commands: Any) -> None:
         ),
     )
     parser.add_argument(
-        "folder", type=Path, metavar="DIR", help="a folder of videos for each action"
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="a folder with one folder of videos per class",
     )
     parser.add_argument(
         "--output",
         type=_output,
         required=True,
         metavar="FILE",
-        help=f"the file to write; it ends in {FEW_SHOT_ENDING}",
+        help=f"the {FEW_SHOT_ENDING} file to write",
     )
     parser.add_argument(
         "--model",
         default="a0",
         metavar="MODEL",
-        help="the stream model whose features are used (default: a0)",
+        help="the stream model that computes the features (default: a0)",
     )
     add_offline(parser)
 

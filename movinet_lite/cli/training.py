@@ -69,12 +69,12 @@ def _add_fine_tune(commands: Any) -> None:
         commands,
         "fine-tune",
         _fine_tune,
-        summary="train a model on videos of your own",
+        summary="fine-tune a model on your own videos",
         description=(
-            "Train a model on videos of your own: a folder with a folder of videos for each\n"
+            "Fine-tune a model on your own videos: a folder with one folder of videos per\n"
             "class, a .csv file with the columns path and label, or an official list of\n"
             "UCF-101, HMDB51, Kinetics or Something-Something.\n\n"
-            "The best weights so far are always in the output folder, which --model takes."
+            "The output folder always holds the best weights so far; pass it to --model."
         ),
         examples=(
             "fine-tune videos/ --model a0 --output my_model",
@@ -95,19 +95,19 @@ def _add_fine_tune(commands: Any) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the training in the output folder",
+        help="continue the training in the output folder",
     )
     model = parser.add_argument_group("model")
     _add_model(model)
     model.add_argument(
         "--freeze-backbone",
         action="store_true",
-        help="train the last two layers alone: faster, and enough for few videos",
+        help="train only the last two layers: faster, and enough for few videos",
     )
     model.add_argument(
         "--keep-head",
         action="store_true",
-        help="keep all classes of the model, and train them further",
+        help="keep all classes of the model and train them further",
     )
     clips = parser.add_argument_group("clips")
     clips.add_argument(
@@ -115,34 +115,34 @@ def _add_fine_tune(commands: Any) -> None:
         type=count,
         default=defaults.num_frames,
         metavar="N",
-        help="frames of a clip (default: %(default)s)",
+        help="frames per clip (default: %(default)s)",
     )
     clips.add_argument(
         "--long-streams",
         action="store_true",
-        help="train for live use: as if each clip came up to ten seconds into a stream",
+        help="train for live use: clips start up to ten seconds into a stream",
     )
     clips.add_argument(
         "--frame-size",
         type=frame_size,
         metavar="HxW",
-        help="height and width to train at (default: the model's; smaller is faster)",
+        help="frame size to train at (default: the model's; smaller is faster)",
     )
     clips.add_argument(
         "--fps",
         type=positive,
         metavar="FPS",
-        help="frames a second to train at (default: the model's)",
+        help="frame rate to train at (default: the model's)",
     )
     clips.add_argument(
         "--no-flip",
         action="store_true",
-        help="never mirror a clip, where left and right are different classes",
+        help="no horizontal flips, for classes that differ in left and right",
     )
     clips.add_argument(
         "--no-augmentation",
         action="store_true",
-        help="train on the clips as they are",
+        help="no augmentation",
     )
     training = parser.add_argument_group("training")
     training.add_argument(
@@ -150,37 +150,37 @@ def _add_fine_tune(commands: Any) -> None:
         type=count,
         default=defaults.epochs,
         metavar="N",
-        help="how often to go through all videos (default: %(default)s)",
+        help="number of epochs (default: %(default)s)",
     )
     training.add_argument(
         "--batch-size",
         type=count,
         default=defaults.batch_size,
         metavar="N",
-        help="clips in a step (default: %(default)s)",
+        help="clips per step (default: %(default)s)",
     )
     training.add_argument(
         "--learning-rate",
         type=positive,
         default=defaults.learning_rate,
         metavar="RATE",
-        help="the largest learning rate (default: %(default)s)",
+        help="peak learning rate (default: %(default)s)",
     )
     training.add_argument(
         "--patience",
         type=count,
         metavar="N",
-        help="end after so many epochs without a better one (default: never)",
+        help="stop early after N epochs without improvement (default: never)",
     )
     training.add_argument(
         "--validation",
         type=_share,
         default=0.2,
         metavar="SHARE",
-        help="share of each class to validate with, if the data is not parted (default: %(default)s)",
+        help="share of each class in the validation split, if the data has none (default: %(default)s)",
     )
     training.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of every choice (default: 0)"
+        "--seed", type=int, default=0, metavar="N", help="random seed (default: 0)"
     )
     add_offline(parser)
     add_json(parser)
@@ -189,24 +189,27 @@ def _add_fine_tune(commands: Any) -> None:
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add the labelled videos and where their background is."""
     parser.add_argument(
-        "data", type=Path, metavar="DATA", help="a folder of videos, or a list of them"
+        "data",
+        type=Path,
+        metavar="DATA",
+        help="a folder of videos, or a list of videos",
     )
     parser.add_argument(
         "--videos",
         type=Path,
         metavar="FOLDER",
-        help="the folder of the videos that a list names (default: that of the list)",
+        help="folder of the videos in a list (default: the folder of the list)",
     )
     parser.add_argument(
         "--background",
         type=Path,
         metavar="FOLDER",
-        help="a folder of videos of nothing of these: the class 'background', whose events are never reported",
+        help="a folder of videos of none of the classes: the class 'background', which never becomes an event",
     )
     parser.add_argument(
         "--background-outside",
         action="store_true",
-        help="the time outside the segments of a list is background, too",
+        help="use the time outside the segments of a list as background",
     )
 
 
@@ -233,13 +236,13 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         "--model",
         default="a0",
         metavar="MODEL",
-        help="demo, a0 to a5, an address, or the path of a model (default: %(default)s)",
+        help="demo, a0 to a5, a URL, or the path of a model (default: %(default)s)",
     )
     group.add_argument(
         "--mode",
         choices=get_args(Mode),
         default="stream",
-        help="whether it sees frames as they arrive or whole clips (default: %(default)s)",
+        help="train a stream model or a base model (default: %(default)s)",
     )
     add_functions(group)
 
@@ -446,10 +449,10 @@ def _add_evaluate(commands: Any) -> None:
         commands,
         "evaluate",
         _evaluate,
-        summary="say how often a model is right on labelled videos",
+        summary="measure the accuracy of a model on labelled videos",
         description=(
-            "Say how often a model is right on labelled videos: a folder with a folder of\n"
-            "videos for each class, or a list as fine-tune takes it."
+            "Measure the accuracy of a model on labelled videos: a folder with one folder of\n"
+            "videos per class, or a list as for fine-tune."
         ),
         examples=(
             "evaluate videos/ --model my_model",
@@ -464,45 +467,48 @@ def _add_evaluate(commands: Any) -> None:
         "--fps",
         type=positive,
         metavar="FPS",
-        help="how many frames a second to take (default: what the model was trained on)",
+        help="frame rate to sample at (default: the model's)",
     )
     model.add_argument(
         "--fit",
         choices=get_args(Fit),
-        help="how to scale a frame of another shape (default: as in the training; as the published accuracies were "
+        help="how to resize frames of another aspect ratio (default: as in training; as the published accuracies were "
         "measured, evaluation, where the model does not say)",
     )
     model.add_argument(
-        "--threads", type=count, metavar="N", help="threads (default: one a core)"
+        "--threads",
+        type=count,
+        metavar="N",
+        help="number of threads (default: one per core)",
     )
     videos = parser.add_argument_group("videos")
     videos.add_argument(
         "--part",
         choices=("all", "training", "validation", "test"),
         default="all",
-        help="which of them: those that fine-tune trains on, or keeps to validate with, or never sees (default: %(default)s)",
+        help="the split to evaluate (default: %(default)s)",
     )
     add_share_and_seed(videos)
     videos.add_argument(
         "--max-frames",
         type=count,
         metavar="N",
-        help="how many frames of each video to take at most (default: all)",
+        help="maximum number of frames per video (default: all)",
     )
     parser.add_argument(
-        "--confusion", action="store_true", help="print what was taken for what, too"
+        "--confusion", action="store_true", help="also print the confusion matrix"
     )
     parser.add_argument(
         "--picture",
         type=picture_path,
         metavar="FILE",
-        help="write a picture of what was taken for what (needs the extra 'plot')",
+        help="write the confusion matrix as a picture (needs the extra 'plot')",
     )
     parser.add_argument(
         "--plot",
         type=picture_path,
         metavar="FILE",
-        help="write a reliability diagram: how often predictions of each score are right (needs the extra 'plot')",
+        help="write a reliability diagram: accuracy by score (needs the extra 'plot')",
     )
     add_offline(parser)
     add_json(parser)

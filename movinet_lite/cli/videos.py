@@ -75,27 +75,27 @@ def add_video_options(
         type=count,
         default=top_k,
         metavar="K",
-        help=f"how many actions to name (default: {top_k})",
+        help=f"number of labels to show (default: {top_k})",
     )
     results.add_argument(
         "--allow",
         action="append",
         metavar="NAME",
-        help="name only this action; may be given several times",
+        help="show only this label; may be given several times",
     )
     results.add_argument(
         "--deny",
         action="append",
         default=[],
         metavar="NAME",
-        help="never name this action; may be given several times",
+        help="never show this label; may be given several times",
     )
     results.add_argument(
         "--threshold",
         type=probability,
         default=0.0,
         metavar="P",
-        help="name only actions at least this probable, from 0 to 1",
+        help="show only labels with at least this score, from 0 to 1",
     )
     add_json(results)
 
@@ -114,25 +114,25 @@ def add_model_and_frames(
         "--model",
         default="a0",
         metavar="MODEL",
-        help=f"{models}, an address on TF Hub or Kaggle, or the path of a model (default: a0)",
+        help=f"{models}, a URL on TF Hub or Kaggle, hf://owner/name, or the path of a model (default: a0)",
     )
     add_labels_file(model)
     model.add_argument(
         "--engine",
         choices=get_args(Engine),
         default="auto",
-        help="what computes (default: auto, the fastest that gives the same result)",
+        help="the runtime (default: auto, the fastest that reproduces the logits of the source)",
     )
     model.add_argument(
         "--provider",
         choices=get_args(Provider),
-        help="the execution provider of ONNX Runtime, for .onnx files and --engine onnx (default: cpu)",
+        help="execution provider of ONNX Runtime, for .onnx files and --engine onnx (default: cpu)",
     )
     model.add_argument(
         "--threads",
         type=threads,
         metavar="N",
-        help="how many threads may compute (default: one for each core)",
+        help="number of threads (default: one per core)",
     )
     add_functions(model)
     add_offline(model)
@@ -141,20 +141,20 @@ def add_model_and_frames(
         "--fps",
         type=positive,
         metavar="FPS",
-        help="how many frames a second to take (default: what the model was trained on)",
+        help="frame rate to sample at (default: the model's)",
     )
     frames.add_argument(
         "--frame-size",
         type=frame_size,
         metavar="HxW",
-        help="height and width to scale frames to (default: what the model was trained on)",
+        help="height and width to resize frames to (default: the model's)",
     )
     frames.add_argument(
         "--fit",
         choices=get_args(Fit),
         default="stretch",
-        help="how to scale a frame of another shape: stretch it, crop its centre, pad it with black, or as the published "
-        "accuracies were measured (default: stretch)",
+        help="how to resize frames of another aspect ratio: stretch, centre crop, letterbox, or as the published accuracies "
+        "were measured (default: stretch)",
     )
     return frames
 
@@ -162,7 +162,7 @@ def add_model_and_frames(
 def add_part(frames: argparse._ArgumentGroup) -> None:
     """Add the options that choose a part of a video."""
     frames.add_argument(
-        "--start", type=seconds, metavar="S", help="begin at this second of the video"
+        "--start", type=seconds, metavar="S", help="start at this second of the video"
     )
     frames.add_argument(
         "--end", type=seconds, metavar="S", help="end at this second of the video"
@@ -232,7 +232,7 @@ def add_horizon(parser: argparse.ArgumentParser, default: float | str = "auto") 
         type=_horizon,
         default=default,
         metavar="SECONDS",
-        help="how far a stream looks back; none: for ever, as published; auto: the length of the training clips "
+        help="how far predictions look back; none: over all frames, as published; auto: the length of the training clips "
         f"(default: {shown})",
     )
 
@@ -342,6 +342,6 @@ def trained_fps(
     """Return the model's frame rate, or refuse to guess it."""
     if classifier.fps is None:
         raise UsageError(
-            f"{args.model}: the model does not know how many frames a second it was trained on (give them: --fps 5)"
+            f"{args.model}: the frame rate of the model is unknown (set it, for example: --fps 5)"
         )
     return classifier.fps

@@ -68,11 +68,12 @@ def add_commands(commands: Any) -> None:
         commands,
         "watch",
         _watch,
-        summary="say what happens at cameras, as it happens",
+        summary="watch cameras and report events as they happen",
         description=(
-            "Watch cameras through one model and say what happens, as it happens.\n\n"
-            "A source is an address (rtsp, rtmp, http, udp, srt, tcp), the number of a camera, a device, '-', or a file that\n"
-            "is played at its own pace; NAME=SOURCE gives it a name. It runs until Ctrl-C."
+            "Watch cameras with one model and report events as they happen, until Ctrl-C.\n\n"
+            "A source is a URL (rtsp, rtmp, http, udp, srt, tcp), the number of a camera, a\n"
+            "device, '-' for standard input, or a file, which is played in real time.\n"
+            "NAME=SOURCE names it."
         ),
         examples=(
             "watch 0",
@@ -83,13 +84,13 @@ def add_commands(commands: Any) -> None:
         ),
     )
     parser.add_argument(
-        "sources", nargs="*", metavar="SOURCE", help="a camera, or NAME=SOURCE"
+        "sources", nargs="*", metavar="SOURCE", help="a source, or NAME=SOURCE"
     )
     parser.add_argument(
         "--config",
         type=Path,
         metavar="FILE",
-        help="a .toml file with cameras; options beside it go first",
+        help="a .toml file of cameras; other options override it",
     )
     parser.add_argument(
         "--event",
@@ -97,7 +98,7 @@ def add_commands(commands: Any) -> None:
         type=_event,
         default=[],
         metavar="LABEL[:ENTER]",
-        help="find only this label, from this score on; may be given several times (default: every label)",
+        help="report only events of this label, with this score or more; may be given several times (default: all labels)",
     )
     add_model_and_frames(parser, models="demo, a0 to a5")
     add_horizon(parser, HORIZON_S)
@@ -106,7 +107,7 @@ def add_commands(commands: Any) -> None:
         "--transport",
         choices=("tcp", "udp"),
         default="tcp",
-        help="how RTSP is carried (default: tcp)",
+        help="RTSP transport (default: tcp)",
     )
     add_detector_options(parser, labels=False)
     results = parser.add_argument_group("results")
@@ -121,7 +122,7 @@ def add_commands(commands: Any) -> None:
         "--clips-gb",
         type=positive,
         metavar="GB",
-        help="how much room all clips may take; then the oldest go (default: 10)",
+        help="disk space for all clips, in GB; the oldest are deleted first (default: 10)",
     )
     results.add_argument(
         "--serve",

@@ -729,4 +729,4 @@ def test_help_lists_each_command_in_one_line(run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     _, lines, _ = run("--help")
     assert all(len(line) <= 80 for line in lines)
-    assert "    fine-tune        train a model on videos of your own" in lines
+    assert "    fine-tune        fine-tune a model on your own videos" in lines
