@@ -1,4 +1,4 @@
-"""What a frame, a clip, scores and states are, and the checks where they enter the library.
+"""Frames, clips, scores and states as arrays, and the checks where they enter the library.
 
 Every array that crosses the library's border is one of these:
 
