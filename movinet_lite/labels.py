@@ -1,4 +1,4 @@
-"""From a list of names to labels, one a class, that a model's scores can be read with.
+"""Label lists: reading, checking, searching, and the labels of Kinetics-600.
 
 Labels are a tuple of names in the order of the logits, which is the model's own: other libraries order the classes of
 Kinetics differently, and nothing but the list that came with a model tells its order.

@@ -1,4 +1,4 @@
-"""Where the CPU time goes between a video file and its predictions."""
+"""Measures CPU time by stage, from a video file to its predictions."""
 
 from __future__ import annotations
 

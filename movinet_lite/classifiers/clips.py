@@ -1,4 +1,4 @@
-"""Recognises the action in a whole clip."""
+"""The classifier for whole clips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both classifiers have: a model, its labels, and the size and rate of its frames."""
+"""The base of both classifiers: a model, its labels, and the size and rate of its frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recognises actions frame by frame, as the frames arrive."""
+"""The classifier for streams, frame by frame."""
 
 from __future__ import annotations
 

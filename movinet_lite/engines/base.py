@@ -1,4 +1,4 @@
-"""What an engine's model can do: the seam between the sessions and whatever computes.
+"""The protocols between sessions and engines: `ClipModel`, `StreamModel` and `ModelInfo`.
 
 A model is weights and facts. It holds no stream's memory, so any number of sessions, in any number of threads, can
 share one. An application or a test may pass an object of its own that does the same.

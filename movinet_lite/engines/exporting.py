@@ -1,4 +1,4 @@
-"""Write a model in another form: a LiteRT file, an ONNX file, or a SavedModel."""
+"""Exports a model as a LiteRT file, an ONNX file, or a SavedModel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a user calls a model to an engine's model."""
+"""Loads a model by name, URL or path on the chosen engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From scores over time to events: the same detector for a stream and for a recording."""
+"""The event detector, for streams and recordings."""
 
 from __future__ import annotations
 

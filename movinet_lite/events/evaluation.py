@@ -1,4 +1,4 @@
-"""Says how good a detector is on annotated videos, by all of the metrics."""
+"""Evaluates a detector on annotated videos with all metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an event is, found or annotated."""
+"""Events and annotations."""
 
 from __future__ import annotations
 

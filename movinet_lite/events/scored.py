@@ -1,4 +1,4 @@
-"""Scores over time as arrays, and the checks where they enter."""
+"""Scores over time as arrays, with their checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of an event detector, checked once, and their TOML file."""
+"""The settings of an event detector, and their TOML file."""
 
 from __future__ import annotations
 

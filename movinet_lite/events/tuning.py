@@ -1,4 +1,4 @@
-"""Chooses the settings of an event detector on annotated videos, and says what they gain on others."""
+"""Tunes the settings of an event detector on annotated videos, with cross-validation."""
 
 from __future__ import annotations
 

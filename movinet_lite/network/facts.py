@@ -1,4 +1,4 @@
-"""The facts of a model, declared once: files carry them from where they are known to where a user reads them."""
+"""The facts of a model, such as labels, frame size and rate, declared once for all file formats."""
 
 from __future__ import annotations
 

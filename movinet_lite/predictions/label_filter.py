@@ -1,4 +1,4 @@
-"""Lets through the labels of interest, from some score on."""
+"""Filters labels by name and minimum score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chooses the classes that lead a video, with the curve of each."""
+"""Selects the leading classes of a video, with their curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model says of a clip or of a stream: its logits, scores and labels as one value."""
+"""The prediction for a clip or a frame of a stream: logits, scores and labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a video and its events to a video with a bar of the events under the picture.
+"""Draws a timeline of events under the frames of a video.
 
 Needs the extra ``plot``: ``pip install 'movinet-lite[plot]'``.
 """

@@ -1,4 +1,4 @@
-"""From a frame and a prediction to a frame that shows the prediction, and from a video to one that does.
+"""Draws predictions on frames and videos.
 
 Needs the extra ``plot``: ``pip install 'movinet-lite[plot]'``.
 """

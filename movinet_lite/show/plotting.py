@@ -1,4 +1,4 @@
-"""From predictions to pictures: curves over time, a frame above its curves, and the animation of a whole clip.
+"""Plots of predictions: score curves, a frame above its curves, and animations.
 
 Needs the extra ``plot``: ``pip install 'movinet-lite[plot]'``. Nothing here goes through pyplot, so no figure is left open
 and no setting of matplotlib is changed. The settings in force are respected: pictures made under a dark style are dark.

@@ -1,4 +1,4 @@
-"""Labelled examples: what they are, and which are trained on and which are held out (no TensorFlow)."""
+"""Labelled examples and their splits (no TensorFlow)."""
 
 from __future__ import annotations
 

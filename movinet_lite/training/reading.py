@@ -1,4 +1,4 @@
-"""Read labelled examples from whatever holds them: a folder, a list, or an official list of a data set."""
+"""Reads labelled examples from a folder, a list, or an official list of a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes a frame as a JPEG picture."""
+"""Encodes a frame as JPEG."""
 
 from __future__ import annotations
 

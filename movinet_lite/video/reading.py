@@ -1,4 +1,4 @@
-"""From a video file to frames with their times.
+"""Reads frames with their times from video files.
 
 Which frame is taken, to the letter:
 

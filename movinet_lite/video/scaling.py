@@ -1,4 +1,4 @@
-"""Scales frames to the size and range that a model takes."""
+"""Scales frames to the size and range of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a video is read from: the path of a file, or a binary file object."""
+"""Video sources: the path of a file, or a binary file object."""
 
 from __future__ import annotations
 

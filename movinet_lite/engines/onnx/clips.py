@@ -1,4 +1,4 @@
-"""Runs base models with ONNX Runtime: whole clips of any length."""
+"""Runs base models with ONNX Runtime: clips of any length."""
 
 from __future__ import annotations
 

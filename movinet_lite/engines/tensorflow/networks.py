@@ -1,4 +1,4 @@
-"""Runs a network of ours as it was trained, with TensorFlow: what is in a ``.safetensors`` file.
+"""Runs the network of a ``.safetensors`` file with TensorFlow.
 
 A stream steps by any number of frames in one call. Its states stay TensorFlow's, in the network's own layout; who looks at
 them sees the layout of the models on TF Hub.

@@ -1,4 +1,4 @@
-"""Runs a SavedModel as it is, with TensorFlow: the slowest engine, and the one that takes every published model.
+"""Runs SavedModels with TensorFlow: the slowest engine, and the one that runs every published model.
 
 The calling conventions are those of the models on TF Hub and of the Model Garden's exports [1]:
 

@@ -1,4 +1,4 @@
-"""Mean average precision of the scores of single frames."""
+"""Mean average precision of frame scores."""
 
 from __future__ import annotations
 
