@@ -269,7 +269,7 @@ def label_indices(names: Iterable[str], labels: Iterable[str]) -> tuple[int, ...
         For each name, from 0, the index of its class.
 
     Raises:
-        LabelsError: If a name is not among the labels; the message offers the nearest ones.
+        LabelsError: If a name is not among the labels; the message suggests similar ones.
 
     Example:
         >>> label_indices(["yoga", "abseiling"], kinetics_600_labels())

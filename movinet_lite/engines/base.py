@@ -63,7 +63,7 @@ class ClipModel(Protocol):
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
 
     def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the logits of each clip.
@@ -82,7 +82,7 @@ class StreamModel(Protocol):
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
 
     def init_states(self, frame_size: FrameSize) -> States:
         """Return the states of a stream that has seen no frame.

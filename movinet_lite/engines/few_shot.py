@@ -105,7 +105,7 @@ class FewShotStreamModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:

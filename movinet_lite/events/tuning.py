@@ -127,7 +127,7 @@ def tune_events(
 
     Args:
         videos: Scores and annotations of each video, by its name; at least two with something annotated.
-        labels: The name of each class.
+        labels: The label of each class.
         metric: One of `METRICS`.
         collar_s: The collar of ``event_f1``, in seconds.
         segment_s: The segments of ``segment_f1``, in seconds.

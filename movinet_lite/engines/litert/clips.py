@@ -89,7 +89,7 @@ class LiteRTClipModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -85,7 +85,7 @@ class LiteRTStreamModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:

@@ -38,7 +38,7 @@ class OnnxStreamModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:

@@ -47,7 +47,7 @@ class NetworkClipModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -74,7 +74,7 @@ class NetworkStreamModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:

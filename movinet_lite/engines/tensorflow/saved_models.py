@@ -148,7 +148,7 @@ class TensorFlowClipModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -207,7 +207,7 @@ class TensorFlowStreamModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:

@@ -79,7 +79,7 @@ def frame_map(
 
     Args:
         videos: Scores and annotations of each video, by its name.
-        labels: The name of each class.
+        labels: The label of each class.
 
     Raises:
         DataError: If there is no video.
