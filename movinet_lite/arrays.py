@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import attrs
 import numpy as np
@@ -40,9 +40,12 @@ __all__ = [
     "as_clip",
     "as_frame",
     "as_number",
+    "check_choice",
     "check_frame_size",
     "check_positive",
 ]
+
+T = TypeVar("T")
 
 Frame: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 """One picture, ``(height, width, 3)`` RGB, uint8 in 0 to 255 or float32 in 0 to 1."""
@@ -304,6 +307,24 @@ def check_positive(value: object, noun: str) -> float:
     if not 0 < number < math.inf:
         raise ArrayError(f"{noun} must be a number above 0; got {value!r}")
     return number
+
+
+def check_choice(value: T, noun: str, choices: Sequence[object]) -> T:
+    """Return *value*, which is one of *choices*.
+
+    Args:
+        value: A choice.
+        noun: What is chosen, for the message.
+        choices: All there are.
+
+    Raises:
+        ArrayError: If it is none of them.
+    """
+    if value not in choices:
+        raise ArrayError(
+            f"{noun} must be one of {', '.join(map(str, choices))}; got {value!r}"
+        )
+    return value
 
 
 def as_number(value: object) -> float:

@@ -29,7 +29,7 @@ HEAVY = (
 
 LAYERS = (
     {"errors"},
-    {"arrays", "atomic", "redaction"},
+    {"arrays", "atomic"},
     {"labels", "predictions", "video", "demo"},
     {"events"},
     {"network"},

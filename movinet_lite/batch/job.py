@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
 
+from movinet_lite.arrays import check_choice
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
 from movinet_lite.classifiers.of_file import load_classifier
 from movinet_lite.errors import ArrayError, ModelError
@@ -29,10 +30,7 @@ ModelSource: TypeAlias = str | Path | Callable[[], Classifier]
 
 
 def _check_mode(_job: object, _field: object, value: object) -> None:
-    if value not in get_args(Mode):
-        raise ArrayError(
-            f"mode must be one of {', '.join(get_args(Mode))}; got {value!r}"
-        )
+    check_choice(value, "mode", get_args(Mode))
 
 
 def _check_top_k(_job: object, _field: object, value: object) -> None:

@@ -172,15 +172,10 @@ def _add_fine_tune(commands: Any) -> None:
         metavar="N",
         help="stop early after N epochs without improvement (default: never)",
     )
-    training.add_argument(
-        "--validation",
-        type=_share,
-        default=0.2,
-        metavar="SHARE",
-        help="share of each class in the validation split, if the data has none (default: %(default)s)",
-    )
-    training.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="random seed (default: 0)"
+    add_share_and_seed(
+        training,
+        share="share of each class in the validation split, if the data has none",
+        seed="random seed",
     )
     add_offline(parser)
     add_json(parser)
@@ -213,21 +208,26 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_share_and_seed(group: argparse._ArgumentGroup) -> None:
-    """Add what decides which videos are validated with, where the data is not parted."""
+def add_share_and_seed(
+    group: argparse._ArgumentGroup,
+    *,
+    share: str = "as given to fine-tune",
+    seed: str = "as given to fine-tune",
+) -> None:
+    """Add what decides which videos are validated with, where the data is not parted; *share* and *seed* say so."""
     group.add_argument(
         "--validation",
         type=_share,
         default=0.2,
         metavar="SHARE",
-        help="as given to fine-tune (default: %(default)s)",
+        help=f"{share} (default: %(default)s)",
     )
     group.add_argument(
         "--seed",
         type=int,
         default=0,
         metavar="N",
-        help="as given to fine-tune (default: 0)",
+        help=f"{seed} (default: %(default)s)",
     )
 
 

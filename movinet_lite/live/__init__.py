@@ -8,7 +8,7 @@ from movinet_lite.live.source import LiveSource, open_source
 from movinet_lite.live.status import SourceState, SourceStatus
 from movinet_lite.live.watched_event import WatchedEvent
 from movinet_lite.live.watching import Watcher, WatchStatus, watch
-from movinet_lite.redaction import redact
+from movinet_lite.video.redaction import redact
 
 __all__ = [
     "CameraStatus",

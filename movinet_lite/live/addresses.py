@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 from movinet_lite.errors import LiveSourceError
-from movinet_lite.redaction import redact
+from movinet_lite.video.redaction import redact
 from movinet_lite.video.source import VideoFile
 
 __all__ = ["Address", "Kind", "Transport"]

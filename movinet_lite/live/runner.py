@@ -25,7 +25,7 @@ from movinet_lite.live.packets import PacketRing
 from movinet_lite.live.pictures import PictureConverter
 from movinet_lite.live.sampling import FrameSampler
 from movinet_lite.live.status import SourceState, SourceStatus
-from movinet_lite.redaction import Credentials
+from movinet_lite.video.redaction import Credentials
 
 if TYPE_CHECKING:
     from av import Packet

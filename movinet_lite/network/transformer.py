@@ -16,21 +16,21 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import attrs
 import numpy as np
 
 from movinet_lite.network.facts import TRANSFORMER_WINDOW, TransformerFacts
 from movinet_lite.network.layers import (
-    Convolution,
+    ClassifierHead,
     Memory,
     Options,
     Tensor,
     Timeline,
     size_of,
 )
-from movinet_lite.network.tensorflow import keras, tf
+from movinet_lite.network.tensorflow import tf
 
 __all__ = ["TransformerHead"]
 
@@ -55,7 +55,7 @@ class _Sequences:
     present: Tensor | None
 
 
-class TransformerHead(keras.layers.Layer):
+class TransformerHead(ClassifierHead):
     """From the last rows to logits: project, embed, relate the frames to each other, classify."""
 
     def __init__(
@@ -76,34 +76,11 @@ class TransformerHead(keras.layers.Layer):
             facts: Of the transformer.
             by_frame: Whether to give logits after each frame, over the last frames, or of whole clips.
         """
-        super().__init__(name="head")
-        incoming, projected = channels
-        ones = (1,) * (options.kernel_rank - 2)
-        is_stream = options.mode == "stream"
-        first, second = (
-            ("conv2d/conv2d", "conv2d/conv2d_1") if is_stream else ("conv3d",) * 2
+        super().__init__(
+            (*channels, facts.embed_dim), num_classes, options, hidden="embedding"
         )
         self._facts = facts
         self._by_frame = by_frame
-        self.project = Convolution(
-            f"head/project/{first}",
-            (*ones, incoming, projected),
-            options,
-            norm="head/project/bn",
-            activation=options.activate,
-        )
-        self.embedding = Convolution(
-            f"classifier_head/embedding/{first}",
-            (*ones, projected, facts.embed_dim),
-            options,
-        )
-        self.classifier = Convolution(
-            f"classifier_head/classifier/{second}",
-            (*ones, facts.embed_dim, num_classes),
-            options,
-            stddev=0.01,  # as in the published models
-        )
-        self.dropout = keras.layers.Dropout(options.dropout_rate, name="dropout")
         self._parts: dict[str, Any] = {}
         if not options.folded:  # see fold_into
             self._parts = {
@@ -112,31 +89,20 @@ class TransformerHead(keras.layers.Layer):
                 )
                 for name, shape, initial in _weights(facts)
             }
-        self.built = True
 
-    def call(
-        self,
-        x: Tensor,
-        timeline: Timeline,
-        memory: Memory | None = None,
-        training: bool = False,  # noqa: FBT001, FBT002 - Keras's own signature
-    ) -> Tensor:
-        """Return logits: ``(batch, 1, 1, classes)`` of clips, ``(batch * frames, 1, 1, classes)`` of streams."""
-        x = self.embed(x, timeline=timeline, training=training)
-        x = self._norm("norm", x)
+    def summarise(self, x: Tensor, timeline: Timeline, memory: Memory | None) -> Tensor:
+        """Return what the transformer makes of the frames of a clip, or of the last ones."""
+        x = self._norm("norm", self.embed(x, timeline))
         if self._by_frame and memory is not None:
             sequences = _last_frames(x, timeline, memory)
         else:
             sequences = _whole_clips(x, timeline)
-        x = tf.expand_dims(tf.expand_dims(self._relate(sequences), 1), 1)
-        x = self.dropout(x, training=training)
-        return self.classifier(x, timeline=timeline)
+        return tf.expand_dims(tf.expand_dims(self._relate(sequences), 1), 1)
 
-    def embed(self, x: Tensor, timeline: Timeline, *, training: bool = False) -> Tensor:
+    def embed(self, x: Tensor, timeline: Timeline) -> Tensor:
         """Return the embedding of each frame before the layer norm, ``(batch * frames, 1, 1, channels)``."""
-        x = self.project(x, timeline=timeline, training=training)
         x = tf.reduce_mean(x, axis=[1, 2], keepdims=True)
-        return self.embedding(x, timeline=timeline)
+        return self.hidden(x, timeline=timeline)
 
     def _relate(self, sequences: _Sequences) -> Tensor:
         """Return the mean over frames of what the transformer gives, ``(sequences, channels)``."""
@@ -189,17 +155,13 @@ class TransformerHead(keras.layers.Layer):
     def named_weights(self) -> dict[str, Any]:
         """The weights by name; those before the embedding have their published ones."""
         return {
-            **self.project.named_weights,
-            **self.embedding.named_weights,
+            **super().named_weights,
             **{f"{_PREFIX}/{name}": part for name, part in self._parts.items()},
-            **self.classifier.named_weights,
         }
 
-    def fold_into(self, other: TransformerHead) -> None:
+    def fold_into(self, other: Self) -> None:
         """Give *other*, a folded head, the weights that compute the same as this one."""
-        self.project.fold_into(other.project)
-        self.embedding.fold_into(other.embedding)
-        self.classifier.fold_into(other.classifier)
+        super().fold_into(other)
         other.take({name: np.asarray(part) for name, part in self._parts.items()})
 
     def take(self, parts: dict[str, Any]) -> None:

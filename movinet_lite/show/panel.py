@@ -12,8 +12,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize, check_positive
-from movinet_lite.errors import ArrayError
+from movinet_lite.arrays import FrameSize, check_choice, check_positive
 from movinet_lite.predictions import Ranking
 from movinet_lite.show.letters import fitting, font, font_size_of, letters
 
@@ -37,16 +36,8 @@ _WHITE = np.array([255, 255, 255], np.float32)
 
 
 def check_corner(corner: Corner) -> Corner:
-    """Return *corner* if it is one.
-
-    Raises:
-        ArrayError: If it is none.
-    """
-    if corner not in get_args(Corner):
-        raise ArrayError(
-            f"corner must be one of {', '.join(get_args(Corner))}; got {corner!r}"
-        )
-    return corner
+    """Return *corner*, one of `Corner`; an `ArrayError` is raised for any other."""
+    return check_choice(corner, "corner", get_args(Corner))
 
 
 def draw_panel(

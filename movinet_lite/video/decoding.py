@@ -17,8 +17,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize
-from movinet_lite.errors import ArrayError, VideoError
+from movinet_lite.arrays import FrameSize, check_choice
+from movinet_lite.errors import VideoError
 from movinet_lite.video.disposable import disposable_test
 from movinet_lite.video.hdr import to_bt709, transfer_of
 from movinet_lite.video.scaling import SCALING, FrameScaler
@@ -42,16 +42,8 @@ edges of blocks.
 
 
 def check_quality(quality: Quality) -> Quality:
-    """Return *quality* if it is one.
-
-    Raises:
-        ArrayError: If it is none.
-    """
-    if quality not in get_args(Quality):
-        raise ArrayError(
-            f"quality must be one of {', '.join(get_args(Quality))}; got {quality!r}"
-        )
-    return quality
+    """Return *quality*, one of `Quality`; an `ArrayError` is raised for any other."""
+    return check_choice(quality, "quality", get_args(Quality))
 
 
 MAX_PIXELS = 89_478_485

@@ -17,6 +17,7 @@ from movinet_lite.arrays import (
     FrameSize,
     as_clip,
     as_frame,
+    check_choice,
     check_frame_size,
 )
 from movinet_lite.errors import ArrayError
@@ -324,14 +325,8 @@ def _as_pictures(value: ArrayLike) -> NDArray[np.uint8] | NDArray[np.float32]:
 
 
 def check_fit(fit: Fit) -> Fit:
-    """Return *fit* if it is a way to fit frames.
-
-    Raises:
-        ArrayError: If it is none.
-    """
-    if fit not in get_args(Fit):
-        raise ArrayError(f"fit must be one of {', '.join(get_args(Fit))}; got {fit!r}")
-    return fit
+    """Return *fit*, one of `Fit`; an `ArrayError` is raised for any other."""
+    return check_choice(fit, "fit", get_args(Fit))
 
 
 def _check_out(

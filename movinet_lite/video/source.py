@@ -12,7 +12,7 @@ from typing import BinaryIO, TypeAlias, cast
 import attrs
 
 from movinet_lite.errors import VideoError, VideoNotFoundError
-from movinet_lite.redaction import redact
+from movinet_lite.video.redaction import redact
 
 __all__ = ["VideoFile", "VideoSource"]
 

@@ -6,7 +6,7 @@ calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.onnx.runtime import OnnxSession
+from movinet_lite.engines.own_states import OwnStates
 from movinet_lite.network.onnx_file import NEXT, from_onnx_states, to_onnx_states
 from movinet_lite.network.spec import NetworkSpec
 from movinet_lite.network.states import (
     from_published_states,
     init_states,
-    to_published_states,
 )
 from movinet_lite.network.variants import get_variant
 
@@ -124,7 +124,7 @@ class OnnxStreamModel:
 
     def _own(self, states: States) -> States:
         if isinstance(states, OnnxStates):
-            return states.own()
+            return states.own
         return from_published_states(states)
 
     def _on_device(self, states: Mapping[str, NDArray[Any]]) -> OnnxStates:
@@ -137,7 +137,7 @@ class OnnxStreamModel:
         return OnnxStates(tensors, 0, self._open.spec)
 
 
-class OnnxStates(Mapping[str, NDArray[Any]]):
+class OnnxStates(OwnStates):
     """The states of one stream of a batch, shown in the published layout when someone reads one.
 
     Attributes:
@@ -148,10 +148,9 @@ class OnnxStates(Mapping[str, NDArray[Any]]):
     def __init__(
         self, tensors: Mapping[str, Any], lane: int, spec: NetworkSpec
     ) -> None:
+        super().__init__(spec)
         self.tensors = tensors
         self.lane = lane
-        self._spec = spec
-        self._shown: dict[str, NDArray[Any]] | None = None
 
     @property
     def streams(self) -> int:
@@ -159,6 +158,7 @@ class OnnxStates(Mapping[str, NDArray[Any]]):
         first: Any = next(iter(self.tensors.values()))
         return int(first.shape()[0])
 
+    @property
     def own(self) -> dict[str, NDArray[Any]]:
         """Return the states of this stream in the network's own layout."""
         lane = slice(self.lane, self.lane + 1)
@@ -167,24 +167,3 @@ class OnnxStates(Mapping[str, NDArray[Any]]):
             for name, tensor in self.tensors.items()
         }
         return from_onnx_states(stored, self._spec)
-
-    def _show(self) -> dict[str, NDArray[Any]]:
-        if self._shown is None:
-            self._shown = to_published_states(
-                self.own(),
-                get_variant(self._spec.variant),
-                positional_encoding=self._spec.positional_encoding,
-            )
-        return self._shown
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return one state, as an array of the caller's own."""
-        return np.array(self._show()[name])
-
-    def __iter__(self) -> Iterator[str]:
-        """Go through the names."""
-        return iter(self._show())
-
-    def __len__(self) -> int:
-        """Return the number of states."""
-        return len(self._show())

@@ -6,7 +6,7 @@ them sees the layout of the models on TF Hub.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.engines.base import ModelInfo
+from movinet_lite.engines.own_states import OwnStates
 from movinet_lite.engines.tensorflow.saved_models import foreign_errors
 from movinet_lite.network.spec import NetworkSpec
 from movinet_lite.network.states import (
     FRAME_COUNT,
     from_published_states,
     state_shapes,
-    to_published_states,
 )
-from movinet_lite.network.variants import get_variant
 
 __all__ = ["NetworkClipModel", "NetworkStreamModel", "as_model"]
 
@@ -101,38 +100,17 @@ class NetworkStreamModel:
         return NetworkStates(own, self._network.spec)
 
 
-class NetworkStates(Mapping[str, NDArray[Any]]):
-    """States of a network of ours, shown in the published layout when someone reads one.
-
-    Attributes:
-        own: The states as the network keeps them, TensorFlow's or numpy's.
-    """
+class NetworkStates(OwnStates):
+    """States of a network of ours, which stay TensorFlow's."""
 
     def __init__(self, own: Mapping[str, Any], spec: NetworkSpec) -> None:
-        self.own = own
-        self._spec = spec
-        self._shown: dict[str, NDArray[Any]] | None = None
+        super().__init__(spec)
+        self._own = own
 
-    def _show(self) -> dict[str, NDArray[Any]]:
-        if self._shown is None:
-            self._shown = to_published_states(
-                self.own,
-                get_variant(self._spec.variant),
-                positional_encoding=self._spec.positional_encoding,
-            )
-        return self._shown
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return one state as an array of its own: that of TensorFlow may be its very memory."""
-        return np.array(self._show()[name])
-
-    def __iter__(self) -> Iterator[str]:
-        """Go through the names."""
-        return iter(self._show())
-
-    def __len__(self) -> int:
-        """Return the number of states."""
-        return len(self._show())
+    @property
+    def own(self) -> Mapping[str, Any]:
+        """The states as the network keeps them, TensorFlow's or numpy's."""
+        return self._own
 
 
 def _step_signature(network: Any) -> list[Any]:

@@ -8,7 +8,6 @@ import re
 import socket
 import threading
 import time
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from movinet_lite.arrays import VideoFrame
@@ -141,12 +140,7 @@ class Page:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from movinet_lite import VideoNotFoundError, read_frames
 from movinet_lite.errors import LiveSourceError
 from movinet_lite.live.addresses import Address
-from movinet_lite.redaction import Credentials, redact
+from movinet_lite.video.redaction import Credentials, redact
 
 SECRETS = st.text(
     st.sampled_from(string.ascii_letters + string.digits + "@:/?#&=%+!$*~;,.-_|^"),
