@@ -41,6 +41,11 @@ _BAD_PACKETS: Final = 100
 Until the first keyframe comes nothing can be decoded; cameras send one every one to four seconds.
 """
 
+_WITHOUT_SRT: Final = (
+    "PyAV's wheels have no SRT: build PyAV against an FFmpeg that has it with 'pip install --no-binary av av', or relay "
+    "the stream with 'ffmpeg -i srt://... -c copy -f mpegts udp://127.0.0.1:5000' and open udp://127.0.0.1:5000"
+)
+
 _KEYFRAME_S: Final = 5.0
 """How long to wait for a keyframe before damaged pictures are better than none, in seconds; half of the time-out at most."""
 
@@ -131,15 +136,18 @@ class Connection:
             av.error.DemuxerNotFoundError,
             av.error.DecoderNotFoundError,
         ) as error:
-            return Lost(
-                f"the FFmpeg inside PyAV cannot read it: {_words(error)}", is_final=True
-            )
+            return Lost(self._why_unreadable(error), is_final=True)
         except av.FFmpegError as error:
             return self._lost_by(error)
         except LiveSourceError as error:
             return Lost(error.message)
         except (OSError, ValueError, RuntimeError) as error:
             return Lost(_words(error))
+
+    def _why_unreadable(self, error: Exception) -> str:
+        why = f"the FFmpeg inside PyAV cannot read it: {_words(error)}"
+        is_srt = self._address.url.lower().startswith("srt:")
+        return f"{why} ({_WITHOUT_SRT})" if is_srt else why
 
     def _lost_by(self, error: Exception) -> Lost:
         """Say why the connection was lost; FFmpeg has several names for a time-out, and "invalid data" is one."""
