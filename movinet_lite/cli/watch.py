@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import attrs
 
-from movinet_lite.classifiers import StreamingClassifier
 from movinet_lite.cli.arguments import (
     UsageError,
     add_command,
@@ -46,6 +45,7 @@ from movinet_lite.live.camera_file import (
     PageSettings,
     read_camera_file,
 )
+from movinet_lite.live.model import load_for_cameras
 from movinet_lite.live.page import Page
 from movinet_lite.live.watching import Watcher
 
@@ -57,9 +57,6 @@ _LOOK_S: Final = 0.2
 """How often the table is drawn and signals are looked for, in seconds."""
 
 _NAMED: Final = re.compile(r"([\w .-]+)=(.+)", re.DOTALL)
-
-_STREAMS: Final = 8
-"""How many streams a compiled model steps in one call at most: see `Watcher`."""
 
 
 def add_commands(commands: Any) -> None:
@@ -139,7 +136,9 @@ def _watch(args: argparse.Namespace) -> int:
         page = None
         if plan.page is not None:
             page = stack.enter_context(Page(plan.page.address, token=plan.page.token))
-        classifier = _load(args, plan)
+        classifier = load_for_cameras(
+            args.model, len(plan.cameras), **load_options(args)
+        )
         view = make_view(as_json=args.json)
         recorder = None
         if plan.clips is not None:
@@ -182,7 +181,6 @@ class _Plan:
 
     cameras: tuple[CameraSettings, ...]
     detector: DetectorSettings
-    model: str
     fps: float | None
     clips: ClipSettings | None
     page: PageSettings | None
@@ -210,7 +208,6 @@ def _plan(args: argparse.Namespace) -> _Plan:
     return _Plan(
         cameras=cameras,
         detector=detector,
-        model=args.model,
         fps=args.fps or (file and file.fps) or None,
         clips=_clips(args, file),
         page=_page(args, file),
@@ -277,16 +274,6 @@ def _page(args: argparse.Namespace, file: CameraFile | None) -> PageSettings | N
     if settings is None:
         return None
     return attrs.evolve(settings, token=settings.token or os.environ.get(_TOKEN))
-
-
-def _load(args: argparse.Namespace, plan: _Plan) -> StreamingClassifier:
-    """Return the model of all cameras, which steps several in one call if it is one that the library compiles."""
-    model = Path(args.model)
-    many = model.suffix != ".tflite" and plan.model.lower() != "demo"
-    options = load_options(args)
-    if many and args.engine != "tensorflow":
-        options["streams"] = min(len(plan.cameras), _STREAMS)
-    return StreamingClassifier.load(args.model, **options)
 
 
 def _follow(watcher: Watcher, view: View, page: Page | None) -> int:

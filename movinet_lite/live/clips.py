@@ -232,10 +232,22 @@ def write_clip(
     )
 
 
-def first_of(packets: Sequence[KeptPacket], start_s: float) -> int:
-    """Return the place of the keyframe at which a clip from *start_s* begins."""
+def first_of(
+    packets: Sequence[KeptPacket], start_s: float, event_s: float | None = None
+) -> int:
+    """Return the place of the keyframe at which a clip begins.
+
+    Args:
+        packets: As they were kept.
+        start_s: From when the clip is wanted, in seconds since the source was opened.
+        event_s: What time it must show: where the connection was lost before it, the clip begins with the next
+            one. `None` for *start_s*.
+    """
+    event_s = start_s if event_s is None else event_s
     first = 0
     for place, packet in enumerate(packets):
-        if packet.is_keyframe and packet.time_s <= start_s:
+        before = packets[place - 1]
+        was_lost = packet.template is not before.template and before.time_s < event_s
+        if packet.is_keyframe and (packet.time_s <= start_s or was_lost):
             first = place
     return first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
@@ -12,6 +13,7 @@ import attrs
 from movinet_lite.errors import LiveSourceError
 from movinet_lite.live.addresses import Address
 from movinet_lite.live.clock import LiveClock, PacedClock
+from movinet_lite.live.keyframes import KeyframeGate
 from movinet_lite.live.pipes import PipeReader
 from movinet_lite.live.stamps import PacketStamps
 from movinet_lite.video.decoding import MAX_PIXELS
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Listener", "Lost"]
 
+_LOG = logging.getLogger("movinet_lite.live")
+
 _SEGMENTED: Final = frozenset({"dash", "hls"})
 """Formats that come in segments of some seconds, so that frames come in bursts and must be spread out again."""
 
@@ -36,6 +40,14 @@ _BAD_PACKETS: Final = 100
 
 Until the first keyframe comes nothing can be decoded; cameras send one every one to four seconds.
 """
+
+_WITHOUT_SRT: Final = (
+    "PyAV's wheels have no SRT: build PyAV against an FFmpeg that has it with 'pip install --no-binary av av', or relay "
+    "the stream with 'ffmpeg -i srt://... -c copy -f mpegts udp://127.0.0.1:5000' and open udp://127.0.0.1:5000"
+)
+
+_KEYFRAME_S: Final = 5.0
+"""How long to wait for a keyframe before damaged pictures are better than none, in seconds; half of the time-out at most."""
 
 _FIRST_INTERVAL_S: Final = 1 / 25
 _SMOOTHING: Final = 0.05
@@ -124,15 +136,18 @@ class Connection:
             av.error.DemuxerNotFoundError,
             av.error.DecoderNotFoundError,
         ) as error:
-            return Lost(
-                f"the FFmpeg inside PyAV cannot read it: {_words(error)}", is_final=True
-            )
+            return Lost(self._why_unreadable(error), is_final=True)
         except av.FFmpegError as error:
             return self._lost_by(error)
         except LiveSourceError as error:
             return Lost(error.message)
         except (OSError, ValueError, RuntimeError) as error:
             return Lost(_words(error))
+
+    def _why_unreadable(self, error: Exception) -> str:
+        why = f"the FFmpeg inside PyAV cannot read it: {_words(error)}"
+        is_srt = self._address.url.lower().startswith("srt:")
+        return f"{why} ({_WITHOUT_SRT})" if is_srt else why
 
     def _lost_by(self, error: Exception) -> Lost:
         """Say why the connection was lost; FFmpeg has several names for a time-out, and "invalid data" is one."""
@@ -186,13 +201,18 @@ class Connection:
             else LiveClock()
         )
         stamps = PacketStamps(stream, are_made_up=_has_no_time_stamps(container))
+        gate = KeyframeGate(
+            stream.codec_context,
+            patience_s=min(_KEYFRAME_S, self._timeout_s / 2),
+            on_patience_lost=self._warn_of_damage,
+        )
         self._listener.opened(stream)
         for packet in self._packets(container):
             self._asked_s = time.monotonic()
             if not self._listener.is_wanted():
                 return Lost("it was closed")
             if packet.stream_index == stream.index:
-                self._handle(packet, stream, clock, stamps)
+                self._handle(packet, stream, clock, stamps, gate)
                 if self._num_bad >= _BAD_PACKETS:
                     return Lost("what it sends cannot be decoded")
         if is_recording or self._address.url == "-":
@@ -224,19 +244,21 @@ class Connection:
         stream: VideoStream,
         clock: LiveClock | PacedClock,
         stamps: PacketStamps,
+        gate: KeyframeGate,
     ) -> None:
         if packet.size == 0:  # the end: what the decoder still holds
-            self._decode(packet, clock)
+            self._decode(packet, clock, gate)
             return
         now_s = self._listener.now_s()
         for complete in stamps.complete(packet, now_s):
-            self._handle_complete(complete, stream, clock, now_s)
+            self._handle_complete(complete, stream, clock, gate, now_s)
 
     def _handle_complete(
         self,
         packet: Packet[VideoStream],
         stream: VideoStream,
         clock: LiveClock | PacedClock,
+        gate: KeyframeGate,
         now_s: float,
     ) -> None:
         tick_s = float(packet.time_base)
@@ -253,8 +275,8 @@ class Connection:
         self._skip_what_nobody_needs(stream, time_s)
         if stream.codec_context.skip_frame == "ALL":
             self._listener.skipped()
-            return
-        self._decode(packet, clock)
+        elif gate.admits(packet, time_s):
+            self._decode(packet, clock, gate)
 
     def _skip_what_nobody_needs(self, stream: VideoStream, time_s: float) -> None:
         decoder = stream.codec_context
@@ -270,6 +292,7 @@ class Connection:
         self,
         packet: Packet[VideoStream],
         clock: LiveClock | PacedClock,
+        gate: KeyframeGate,
     ) -> None:
         import av
 
@@ -284,13 +307,19 @@ class Connection:
                 raise LiveSourceError(
                     f"frames may have up to {MAX_PIXELS:,} pixels; these are {picture.height} x {picture.width}"
                 )
-            if picture.is_corrupt or picture.pts is None:
+            if not gate.passes(picture) or picture.pts is None:
                 continue
             time_s = clock.time_s(picture.pts * float(picture.time_base or 0))
             self._listener.wait(clock.wait_s(time_s, self._listener.now_s()))
             if not self._listener.is_wanted():
                 return
             self._listener.decoded(picture, time_s, self._interval_s)
+
+    def _warn_of_damage(self) -> None:
+        _LOG.warning(
+            "%s: no keyframe came in time; its pictures may be damaged until one does",
+            self._address.name,
+        )
 
     def _learn_interval(self, stamp_s: float) -> None:
         if self._last_stamp_s is not None:

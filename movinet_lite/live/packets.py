@@ -75,7 +75,8 @@ class PacketRing:
     def add(self, packet: Packet[VideoStream], time_s: float) -> None:
         """Keep a packet; it is copied."""
         with self._lock:
-            if self._waits_for_keyframe and not packet.is_keyframe:
+            is_start = packet.is_keyframe and not packet.is_corrupt
+            if self._waits_for_keyframe and not is_start:
                 return
             if not self._template:
                 return

@@ -223,7 +223,8 @@ class ClipRecorder:
         writer, source = recording.writer, recording.source
         if recording.next_number is None:
             packets = source.packets_since(0)
-            packets = packets[first_of(packets, recording.start_s - self.pre_s) :]
+            start_s = recording.start_s - self.pre_s
+            packets = packets[first_of(packets, start_s, recording.start_s) :]
         else:
             packets = source.packets_since(recording.next_number)
         until_s = float("inf")

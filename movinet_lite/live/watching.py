@@ -23,10 +23,10 @@ from movinet_lite.classifiers import StreamingClassifier, step_many
 from movinet_lite.errors import ArrayError, ModelError, SessionError
 from movinet_lite.events import EventDetector
 from movinet_lite.events.event import EventState
-from movinet_lite.events.settings import HORIZON_S
 from movinet_lite.labels import label_indices
 from movinet_lite.live.camera import Camera, CameraStatus, FrameSource
 from movinet_lite.live.event_queue import EventQueue
+from movinet_lite.live.model import MAX_STREAMS, load_for_cameras
 from movinet_lite.live.pace import Load, Pace
 from movinet_lite.live.recorder import ClipRecorder
 from movinet_lite.live.source import open_source
@@ -36,9 +36,6 @@ from movinet_lite.predictions import Prediction
 __all__ = ["WatchStatus", "Watcher", "watch"]
 
 _LOG = logging.getLogger("movinet_lite.live")
-
-_BATCH: Final = 8
-"""How many streams are stepped in one call at most; beyond it a call gains little, and the frames in it wait longer."""
 
 _IDLE_S: Final = 0.02
 """How long the loop waits for a source that does not say when it has a frame."""
@@ -96,9 +93,11 @@ class Watcher:
         recorder: What records a clip of each confirmed event; `None` for no clips. It stays yours to close.
         on_prediction: Called with the camera's name, the frame, and what the model says of it, in the thread of the loop:
             it must return quickly.
+        num_cameras: How many cameras are going to be watched, for a model that is loaded here: up to eight are then
+            stepped in one call. More may be added.
 
     Raises:
-        ArrayError: If *fps* or *max_gap_s* is not above 0.
+        ArrayError: If *fps*, *max_gap_s* or *num_cameras* is not above 0.
         LabelsError: If the detector's labels are not the model's.
         ModelError: If the model cannot be loaded, or does not know its frame rate and no *fps* is given.
 
@@ -122,13 +121,16 @@ class Watcher:
         snapshots: bool = False,
         recorder: ClipRecorder | None = None,
         on_prediction: Callable[[str, VideoFrame, Prediction], None] | None = None,
+        num_cameras: int = 1,
     ) -> None:
         self._max_gap_s = check_positive(max_gap_s, "max_gap_s")
         self._fps = None if fps is None else check_positive(fps, "fps")
         self._classifier = (
             model
             if isinstance(model, StreamingClassifier)
-            else StreamingClassifier.load(model, horizon_s=HORIZON_S)
+            else load_for_cameras(
+                model, int(check_positive(num_cameras, "num_cameras"))
+            )
         )
         self._detector = self._checked(detector or EventDetector())
         self._states = frozenset(states)
@@ -384,7 +386,7 @@ class Watcher:
             if frame is not None:
                 camera.served_s = begun_s
                 taken.append((camera, frame))
-            if len(taken) == _BATCH:
+            if len(taken) == MAX_STREAMS:
                 break
         if taken:
             self._step(taken)
@@ -479,7 +481,12 @@ def watch(
     )
     if not given:
         raise ArrayError("watch needs at least one source; got none")
-    watcher = Watcher(model, detector=detector, fps=fps, **options)
+    watcher = Watcher(
+        model,
+        detector=detector,
+        fps=fps,
+        **{"num_cameras": len(given), **options},
+    )
     return _events_of(watcher, given)
 
 

@@ -48,7 +48,7 @@ EVENT = WatchedEvent(
 def _fake_model(monkeypatch):
     """Every model is the fake one."""
     monkeypatch.setattr(
-        watch.StreamingClassifier,
+        StreamingClassifier,
         "load",
         lambda *_, **__: StreamingClassifier(FakeStreamModel()),
     )
@@ -150,7 +150,7 @@ def test_mistakes_are_one_line(arguments, status, message, capsys, monkeypatch):
 
 def test_a_port_in_use_is_told_before_the_model_is_loaded(capsys, monkeypatch):
     """A port that is taken costs no time."""
-    monkeypatch.setattr(watch.StreamingClassifier, "load", None)
+    monkeypatch.setattr(StreamingClassifier, "load", None)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -27,13 +27,14 @@ def stream(tmp_path_factory):
     return write_numbered(path, 60, rate=RATE, options=options)
 
 
-def feed(ring, path, *, first_s=0.0, count=None):
-    """Let a ring have the packets of a file, as one connection that begins at *first_s*."""
+def feed(ring, path, *, first_s=0.0, first=0, count=None, corrupt=()):
+    """Let a ring have the packets of a file from the *first* on, as one connection that begins at *first_s*."""
     with av.open(path) as container:
         video = container.streams.video[0]
         ring.begin(video)
         for number, packet in enumerate(container.demux(video)):
-            if packet.size and (count is None or number < count):
+            packet.is_corrupt = number in corrupt
+            if packet.size and first <= number and (count is None or number < count):
                 ring.add(packet, first_s + float(packet.pts * packet.time_base))
 
 
@@ -83,6 +84,31 @@ def test_memory_is_bounded(stream):
 
     assert 0 < ring.num_bytes <= 3000
     assert ring.since(0)[0].is_keyframe
+
+
+def test_what_is_kept_begins_with_a_keyframe(stream, tmp_path):
+    """Of a connection that begins between two keyframes, or with a damaged one, nothing before a whole one is kept."""
+    for first, corrupt, number in ((3, (), 5), (3, (5,), 10), (5, (), 5)):
+        ring = PacketRing(60.0)
+        feed(ring, stream, first=first, corrupt=corrupt)
+        path = tmp_path / f"{first}-{len(corrupt)}.mp4"
+        clip = save(ring, path, 0.1, 2.0)
+
+        assert ring.since(0)[0].is_keyframe
+        assert clip.start_s == pytest.approx(number / RATE)
+        assert [number_in(one) for one in load_clip(path)] == list(range(number, 20))
+
+
+def test_what_is_kept_of_each_connection_begins_with_a_keyframe(stream, tmp_path):
+    """After a reconnection the clip of an event begins at the keyframe of the new one, as does what is kept."""
+    ring = PacketRing(60.0)
+    feed(ring, stream, count=8)
+    feed(ring, stream, first_s=10.0, first=3)
+    after = save(ring, tmp_path / "after.mp4", 10.4, 12.0)
+
+    assert after.start_s == pytest.approx(10.5)
+    assert [packet.is_keyframe for packet in ring.since(8)[:2]] == [True, False]
+    assert [number_in(frame) for frame in load_clip(after.path)] == list(range(5, 20))
 
 
 def test_packets_are_found_by_their_number(stream):
@@ -257,6 +283,21 @@ def test_a_connection_that_is_lost_ends_a_clip_cleanly(stream, tmp_path):
 
     assert [number_in(frame) for frame in load_clip(clip.path)] == list(range(10, 28))
     assert clip.error == "the connection was lost meanwhile"
+
+
+def test_an_event_after_a_reconnection_has_it_in_its_clip(stream, tmp_path):
+    """Where the connection was lost shortly before an event, its clip begins with the new connection."""
+    told = []
+    source = KeptSource()
+    feed(source.ring, stream, count=28)
+    feed(source.ring, stream, first_s=4.0)
+    source.time_s = 20.0
+    with ClipRecorder(tmp_path, pre_s=2.0, post_s=1.0, on_clip=told.append) as recorder:
+        recorder.finish(recorder.begin(source, start_s=4.5), end_s=5.0)
+        (clip,) = wait_for(lambda: told)
+
+    assert [number_in(frame) for frame in load_clip(clip.path)] == list(range(20))
+    assert (clip.start_s, clip.error) == (pytest.approx(4.0), None)
 
 
 def test_the_oldest_clips_go_first_and_nothing_else(stream, tmp_path):

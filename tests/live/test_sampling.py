@@ -122,6 +122,21 @@ def test_a_late_consumer_gets_the_newest_frame():
     assert queue.num_dropped >= 60
 
 
+def test_a_consumer_that_missed_a_frame_gets_the_newest_one():
+    """Once one frame was dropped, of several that are young enough only the newest is given; after it, all again."""
+    clock = Clock()
+    queue = FrameQueue("newest", 5.0, clock)
+    for index, time_s in enumerate((0.0, 0.4, 0.5, 0.6)):
+        clock.now_s = time_s
+        queue.put(frame_at(time_s, index), lambda: True)
+
+    assert (queue.take(0).index, queue.num_dropped) == (3, 3)
+    for index, time_s in enumerate((0.7, 0.8), 4):
+        clock.now_s = time_s
+        queue.put(frame_at(time_s, index), lambda: True)
+    assert [queue.take(0).index, queue.take(0).index] == [4, 5]
+
+
 def test_two_frames_that_come_together_are_both_given():
     """Jitter that brings two frames in one moment loses neither."""
     clock = Clock()

@@ -569,16 +569,60 @@ def test_one_loop_can_wait_for_many(tmp_path):
     assert counts == [10, 10, 10]
 
 
+def has_srt():
+    """Tell whether PyAV's FFmpeg can read SRT."""
+    with open_source("srt://127.0.0.1:1", fps=5.0, reconnect=False) as source:
+        wait_for(lambda: source.ended)
+    return "Protocol not found" not in source.status.last_error
+
+
 def test_what_this_ffmpeg_cannot_read_is_final():
-    """An address whose protocol FFmpeg was built without ends at once with a reason, although it may connect again."""
-    with open_source("srt://127.0.0.1:1", fps=5.0) as source:
-        if wait_for(lambda: source.status.last_error).startswith("Conn"):
-            pytest.skip("this FFmpeg has SRT")
+    """An address whose protocol FFmpeg was built without ends at once, and SRT's reason says what to do in one line."""
+    if has_srt():
+        pytest.skip("this FFmpeg has SRT")
+    with open_source("srt://me:s3cret@127.0.0.1:1", fps=5.0) as source:
         wait_for(lambda: source.ended)
 
-    assert source.status.last_error == (
-        "the FFmpeg inside PyAV cannot read it: Protocol not found"
+    reason = source.status.last_error
+    assert reason.startswith(
+        "the FFmpeg inside PyAV cannot read it: Protocol not found (PyAV's wheels have no SRT: build"
     )
+    assert "pip install --no-binary av av" in reason
+    assert "ffmpeg -i srt://... -c copy -f mpegts udp://127.0.0.1:5000" in reason
+    assert "\n" not in reason
+    assert "s3cret" not in reason
+
+
+def test_srt_is_read_through_a_relay():
+    """The relay that the error names brings an SRT stream to a source."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        pytest.skip("no ffmpeg")
+    protocols = subprocess.run(
+        [program, "-hide_banner", "-protocols"], check=True, capture_output=True
+    )
+    if b"\n  srt\n" not in protocols.stdout:
+        pytest.skip("ffmpeg has no SRT")
+    srt, udp = f"srt://127.0.0.1:{free_port()}", f"udp://127.0.0.1:{free_port()}"
+    camera = ffmpeg_camera("-f", "mpegts", f"{srt}?mode=listener")
+    relay = [program, "-nostdin", "-i", srt, "-c", "copy", "-f", "mpegts", udp]
+    relays = []
+
+    def is_live():
+        if not relays or relays[-1].poll() is not None:  # the camera did not listen yet
+            relays.append(subprocess.Popen(relay, stderr=subprocess.DEVNULL))
+        return source.status.state == "live"
+
+    with running(camera), open_source(udp, fps=5.0, timeout_s=8.0) as source:
+        try:
+            wait_for(is_live)
+            frames = some_frames(source, 3)
+        finally:
+            for one in relays:
+                one.kill()
+                one.communicate()
+
+    assert {frame.shape for frame in frames} == {(120, 160, 3)}
 
 
 class Webcam:

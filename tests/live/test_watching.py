@@ -10,6 +10,8 @@ import pytest
 
 from movinet_lite import EventDetector, StreamingClassifier
 from movinet_lite.errors import ArrayError, LabelsError, ModelError, SessionError
+from movinet_lite.events.settings import HORIZON_S
+from movinet_lite.live.model import load_for_cameras
 from movinet_lite.live.watching import Watcher, watch
 from movinet_lite.testing import LABELS, FakeStreamModel
 from tests.live.pushed_source import PushedSource, picture
@@ -76,6 +78,59 @@ def test_watch_gives_the_events_of_every_source(classifier):
         ("yard", "green", "ended", 1.4),
     ]
     assert len({one.id for one in events}) == 2
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """What `StreamingClassifier.load` was given; it gives the fake."""
+    calls = []
+
+    def load(source, **options):
+        calls.append((source, options))
+        return StreamingClassifier(FakeStreamModel())
+
+    monkeypatch.setattr(StreamingClassifier, "load", load)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("model", "num_cameras", "streams"),
+    [
+        ("a0", 3, {"streams": 3}),
+        ("a0", 10, {"streams": 8}),
+        ("own.safetensors", 2, {"streams": 2}),
+        ("demo", 3, {}),
+        ("own.tflite", 3, {}),
+        ("own.onnx", 3, {}),
+    ],
+)
+def test_a_model_is_loaded_for_as_many_streams_as_sources(
+    loaded, model, num_cameras, streams
+):
+    """One call steps all cameras, up to eight, where the library compiles the model; others are not asked to."""
+    sources = [ended(f"camera {i}", ["red"] * 10) for i in range(num_cameras)]
+    events = list(watch(sources, model=model, detector=DETECTOR))
+
+    assert loaded == [(model, {"horizon_s": HORIZON_S, **streams})]
+    assert len({one.source for one in events}) == num_cameras
+
+
+def test_cameras_may_be_added_beyond_those_that_a_model_was_loaded_for(loaded):
+    """A watcher loads its model for the cameras it is told of, and takes more."""
+    with Watcher("a0", detector=DETECTOR, num_cameras=2) as watcher:
+        for i in range(11):
+            watcher.add(ended(f"camera {i}", ["red"] * 10))
+        events = list(watcher)
+
+    assert loaded[0][1]["streams"] == 2
+    assert len({one.source for one in events}) == 11
+
+
+def test_a_model_for_another_engine_is_not_asked_to_step_several_streams(loaded):
+    """The command line's options go before the loader's own, and an engine that cannot is not asked."""
+    load_for_cameras("a0", 3, engine="tensorflow", horizon_s=None)
+
+    assert loaded == [("a0", {"engine": "tensorflow", "horizon_s": None})]
 
 
 def test_events_are_those_of_a_stream_alone(classifier):
@@ -445,13 +500,14 @@ def test_streams_look_back_no_further_than_a_clip_does():
     [
         ({"fps": 0.0}, ArrayError, "fps"),
         ({"max_gap_s": -1.0}, ArrayError, "max_gap_s"),
+        ({"model": "a0", "num_cameras": 0}, ArrayError, "num_cameras"),
         ({"detector": EventDetector(labels=["rad"])}, LabelsError, "red"),
     ],
 )
 def test_options_that_cannot_work(classifier, options, error, message):
     """Options are refused before anything is opened."""
     with pytest.raises(error, match=message):
-        Watcher(classifier, **options)
+        Watcher(**{"model": classifier, **options})
 
 
 def test_a_model_without_a_rate_needs_one():
