@@ -490,13 +490,13 @@ def _add_evaluate(commands: Any) -> None:
         help="how many frames of each video to take at most (default: all)",
     )
     parser.add_argument(
-        "--confusion", action="store_true", help="print what was taken for what, too"
+        "--confusion", action="store_true", help="print the confusion matrix, too"
     )
     parser.add_argument(
         "--picture",
         type=picture_path,
         metavar="FILE",
-        help="write a picture of what was taken for what (needs the extra 'plot')",
+        help="write a picture of the confusion matrix (needs the extra 'plot')",
     )
     parser.add_argument(
         "--plot",
