@@ -41,6 +41,7 @@ __all__ = [
     "as_frame",
     "as_number",
     "check_choice",
+    "check_fps",
     "check_frame_size",
     "check_positive",
 ]
@@ -61,6 +62,9 @@ FrameSize: TypeAlias = tuple[int, int]
 
 States: TypeAlias = Mapping[str, NDArray[Any]]
 """The memory of one stream: the model's own state names, each with its array."""
+
+MAX_FPS = 1000.0
+"""The most frames per second that a model can be asked at: of what lies further back, so many would have to be kept."""
 
 # By how much arithmetic in float32 may miss the ends of the range from 0 to 1.
 _ROUNDING = 1e-6
@@ -325,6 +329,18 @@ def check_choice(value: T, noun: str, choices: Sequence[object]) -> T:
             f"{noun} must be one of {', '.join(map(str, choices))}; got {value!r}"
         )
     return value
+
+
+def check_fps(value: object) -> float:
+    """Return *value* as frames per second that a model can be asked at: above 0, and at most `MAX_FPS`.
+
+    Raises:
+        ArrayError: If it is no number, or outside of this range.
+    """
+    number = check_positive(value, "fps")
+    if number > MAX_FPS:
+        raise ArrayError(f"fps must be at most {MAX_FPS:g}; got {value!r}")
+    return number
 
 
 def as_number(value: object) -> float:

@@ -10,7 +10,8 @@ import difflib
 import functools
 import hashlib
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ __all__ = [
     "search_labels",
     "unnamed_classes",
 ]
+
+_NUMBERED = re.compile(r"\s*(?P<number>\d{1,9})(?:\s*[:;,.)]\s*|\s+)(?P<name>\S.*)")
+"""A line such as ``0 walking``, ``0: walking`` or ``0,"walking"``."""
 
 # How many unknown names one message explains, and how many labels it offers for each.
 _MAX_OFFERS = 3
@@ -43,7 +47,9 @@ def load_labels(path: str | Path) -> tuple[str, ...]:
     r"""Return the labels in the file at *path*: one a line, or JSON if its name ends in ``.json``.
 
     The file is UTF-8, with or without a byte order mark, with line ends of any system. Empty lines at its end are
-    left out; names are kept as they stand, space around them included. JSON may be a list of names, an object from name
+    left out; names are kept as they stand, space around them included. A file whose lines are all numbered from 0 or
+    from 1, such as ``0 walking`` or ``1: walking``, gives the names in the order of the numbers; one whose name ends in
+    ``.csv`` may have a line of headings, such as ``id,name``, before these. JSON may be a list of names, an object from name
     to index, or an object from index to name, such as ``{"0": "walking", "1": "running"}``; indices count from 0.
 
     Args:
@@ -86,8 +92,36 @@ def load_labels(path: str | Path) -> tuple[str, ...]:
         ) from error
     if Path(path).suffix.lower() == ".json":
         return _read_json(text, path)
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
-    return check_labels(lines.split("\n") if lines else (), path=path)
+    text = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+    lines = text.split("\n") if text else []
+    names = _without_numbers(lines)
+    if names is None and Path(path).suffix.lower() == ".csv":
+        names = _without_numbers(lines[1:])
+    return check_labels(names or lines, path=path)
+
+
+def _without_numbers(lines: Sequence[str]) -> list[str] | None:
+    """Return the names behind the numbers 0, 1, 2 ... or 1, 2, 3 ..., in their order; `None` if they are not so numbered.
+
+    Names that would be equal without their numbers, such as ``1 finger`` to ``5 fingers``, have them as a part.
+    """
+    matches = [match for line in lines if (match := _NUMBERED.fullmatch(line))]
+    name_of = {int(match["number"]): match["name"] for match in matches}
+    first = min(name_of, default=0)
+    is_numbered = (
+        len(lines) > 1
+        and first in (0, 1)
+        and sorted(name_of) == list(range(first, first + len(lines)))
+    )
+    if not is_numbered:
+        return None
+    names = [_without_quotes(name_of[number]) for number in sorted(name_of)]
+    return names if len(set(names)) == len(names) else None
+
+
+def _without_quotes(name: str) -> str:
+    bare = name.strip()
+    return bare[1:-1] if len(bare) > 2 and bare[0] == bare[-1] == '"' else name
 
 
 def _read_json(text: str, path: str | Path) -> tuple[str, ...]:
@@ -125,6 +159,9 @@ def _names_in_json(text: str, path: str | Path) -> list[Any]:
 def save_labels(labels: Iterable[str], path: str | Path) -> None:
     """Write *labels* to a text file at *path*, one a line, for `load_labels` to read.
 
+    Names that begin with numbers of their own, as ``1 person`` and ``2 people``, are numbered from 0 in the file: without
+    that, their own would be read as its numbers.
+
     Args:
         labels: The names, in the order of the logits.
         path: The file; one that exists is replaced, once the new one is whole.
@@ -133,8 +170,10 @@ def save_labels(labels: Iterable[str], path: str | Path) -> None:
         LabelsError: If there is no name, or one is empty, repeated, or longer than a line.
         OSError: If the file cannot be written.
     """
-    text = "".join(f"{label}\n" for label in check_labels(labels))
-    write_atomically(Path(path), text.encode())
+    names = check_labels(labels)
+    if _without_numbers(names) is not None:
+        names = tuple(f'{index},"{name}"' for index, name in enumerate(names))
+    write_atomically(Path(path), "".join(f"{name}\n" for name in names).encode())
 
 
 def check_labels(

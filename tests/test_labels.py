@@ -77,6 +77,73 @@ def test_empty_names_are_refused_with_their_line(labels_path, blank):
     assert caught.value.line == 2
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("0 active-lying", "1 drinking", "2 3 steps"),
+        ("1 active-lying", "2 drinking", "3 3 steps"),
+        ("0: active-lying", "1: drinking", "2: 3 steps"),
+        ("0,active-lying", "1,drinking", '2,"3 steps"'),
+        ("0\tactive-lying", "1\tdrinking", "2\t3 steps"),
+        ("1. active-lying", " 2. drinking", " 3. 3 steps"),
+        ("2  3 steps", "0  active-lying", "1  drinking"),
+    ],
+)
+def test_numbered_lines_give_their_names(labels_path, lines):
+    """Lines numbered from 0 or from 1 are read without their numbers, in the order of these."""
+    labels_path.write_text("\n".join(lines))
+
+    assert load_labels(labels_path) == ("active-lying", "drinking", "3 steps")
+
+
+def test_a_table_of_numbers_and_names_may_have_headings(tmp_path):
+    """The first line of a ``.csv`` file is left out if only the others are numbered."""
+    path = tmp_path / "labels.csv"
+    path.write_text('id,name\n0,walking\n1,"running"\n')
+    assert load_labels(path) == ("walking", "running")
+
+    path.write_text("name\nwalking\nrunning\n")
+    assert load_labels(path) == ("name", "walking", "running")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("100 m race", "400 m race"),
+        ("2 legs", "3 tails"),
+        ("0 legs", "2 tails"),
+        ("0 legs", "0 tails"),
+        ("0 legs", "1 tail", "tails"),
+        ("1 finger", "2 fingers", "3 fingers"),
+        ("0", "1", "2"),
+        ("1 person",),
+        ("3.5 km race", "4x100 m race"),
+    ],
+)
+def test_names_that_begin_with_numbers_stay_whole(labels_path, lines):
+    """Numbers that do not count the lines, or without which names are no longer different, are parts of the names."""
+    labels_path.write_text("\n".join(lines))
+
+    assert load_labels(labels_path) == lines
+
+
+@given(
+    labels=st.sampled_from([label_lists(2), st.just(("person", ' "people" '))]).flatmap(
+        lambda lists: lists
+    ),
+    first=st.integers(0, 1),
+    between=st.sampled_from([" ", ": ", ",", "  "]),
+)
+def test_labels_that_look_numbered_are_saved_unchanged(
+    labels_path, labels, first, between
+):
+    """Names that a reader would take for numbered lines come back whole."""
+    labels = tuple(f"{n}{between}{name}" for n, name in enumerate(labels, first))
+    save_labels(labels, labels_path)
+
+    assert load_labels(labels_path) == labels
+
+
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", b"\r\n"])
 def test_a_file_without_a_name_is_refused(labels_path, content):
     """A file that holds no name is an error with its path."""

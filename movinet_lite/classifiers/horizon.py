@@ -23,7 +23,7 @@ from movinet_lite.engines.base import (
     ModelInfo,
     StreamModel,
 )
-from movinet_lite.errors import SessionError
+from movinet_lite.errors import ArrayError, SessionError
 from movinet_lite.network.state_names import canonical_state_name, fit_states
 from movinet_lite.network.variants import get_variant
 
@@ -42,6 +42,7 @@ ever."""
 
 _DEFAULT_FPS: Final = 5.0  # that of A0 to A2, where a model does not tell its own
 _DEFAULT_HORIZON_S: Final = 10.0  # the clips of Kinetics
+_MAX_HORIZON_S: Final = 1e7  # four months
 _NEVER: Final = 2**62  # a horizon in frames that no stream reaches
 
 _YOUNG: Final = "young/"
@@ -321,7 +322,7 @@ def bound(
         restart_at_cuts: Whether to start the stream anew at a scene cut.
 
     Raises:
-        ArrayError: If *horizon_s* is no number above 0, nor ``"auto"`` or `None`.
+        ArrayError: If *horizon_s* is no number from above 0 to 10,000,000, nor ``"auto"`` or `None`.
     """
     rate = fps or _DEFAULT_FPS
     seconds: float | None
@@ -331,6 +332,10 @@ def bound(
         seconds = None
     else:
         seconds = check_positive(horizon_s, "horizon_s (or 'auto', or None)")
+        if seconds > _MAX_HORIZON_S:
+            raise ArrayError(
+                f"horizon_s must be at most {_MAX_HORIZON_S:g}; got {horizon_s!r} (to look back for ever: None)"
+            )
     if seconds is None and not restart_at_cuts:
         return model
     rules = Rules.of(max(2, round((seconds or _DEFAULT_HORIZON_S) * rate)), rate)

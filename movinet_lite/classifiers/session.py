@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NoReturn, Self, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
+from movinet_lite.arrays import FrameSize, check_fps, check_frame_size
 from movinet_lite.engines import Engine, Provider, load_model
 from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.engines.threads import available_cores
@@ -53,7 +53,7 @@ class Session:
             else self._labels[info.background_index]
         )
         self._frame_size = _choose_frame_size(frame_size, info)
-        self._fps = check_positive(fps, "fps") if fps is not None else info.fps
+        self._fps = check_fps(fps) if fps is not None else info.fps
         self._fit: Fit = check_fit(fit)
         self._short_side = (
             evaluation_short_side(info.variant, self._frame_size)

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, Self, cast
 
 import attrs
 
-from movinet_lite.arrays import VideoFrame, check_positive
+from movinet_lite.arrays import VideoFrame, check_fps, check_positive
 from movinet_lite.classifiers import StreamingClassifier, step_many
 from movinet_lite.errors import ArrayError, ModelError, SessionError
 from movinet_lite.events import EventDetector
@@ -124,7 +124,7 @@ class Watcher:
         num_cameras: int = 1,
     ) -> None:
         self._max_gap_s = check_positive(max_gap_s, "max_gap_s")
-        self._fps = None if fps is None else check_positive(fps, "fps")
+        self._fps = None if fps is None else check_fps(fps)
         self._classifier = (
             model
             if isinstance(model, StreamingClassifier)
@@ -306,7 +306,7 @@ class Watcher:
 
     def _rate(self, fps: float | None) -> float:
         if fps is not None:
-            return check_positive(fps, "fps")
+            return check_fps(fps)
         found = self._fps or self._classifier.fps
         if found is None:
             raise ModelError(

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 import attrs
 
-from movinet_lite.arrays import check_frame_size, check_positive
+from movinet_lite.arrays import check_fps, check_frame_size
 from movinet_lite.atomic import write_atomically
 from movinet_lite.errors import LabelsError, ModelError, MoViNetError, VariantError
 from movinet_lite.network.facts import NetworkFacts
@@ -79,7 +79,7 @@ class NetworkSpec(NetworkFacts):
                 "a network of mode 'base' has no positional encoding", "base"
             )
         check_frame_size(self.frame_size)
-        check_positive(self.fps, "fps")
+        check_fps(self.fps)
         if self.clip_frames is not None and self.clip_frames < 1:
             raise ModelError(f"clip_frames must be at least 1; got {self.clip_frames}")
         if self.fit is not None:

@@ -45,13 +45,13 @@ class ClassResult:
         label: The class.
         num_videos: How many videos there were.
         top_1: The share of them whose best prediction was right, 0 to 1.
-        most_mistaken_for: The class that the others were taken for most often; `None` if all were right.
+        most_confused_with: The class predicted most often for the others; `None` if all were right.
     """
 
     label: str
     num_videos: int
     top_1: float
-    most_mistaken_for: str | None
+    most_confused_with: str | None
 
 
 @attrs.frozen(eq=False)
@@ -60,7 +60,7 @@ class Evaluation:
 
     Attributes:
         labels: The names of the model's classes, in the order of the logits.
-        confusion: ``(classes, classes)`` int64: how many videos of the class of the row were taken for that of the
+        confusion: ``(classes, classes)`` int64: how many videos of the class of the row were predicted as that of the
             column.
         top_5: The share of videos whose class was among the five best, 0 to 1.
         top_1_by_frame: ``(frames,)`` float64: the share that was right after so many frames; a video that is shorter
@@ -146,15 +146,15 @@ class Evaluation:
                 for count in _counts_to_show(len(self.top_1_by_frame))
             ]
         width = max(len(result.label) for result in self.by_class)
-        lines += ["", f"{'class':<{width}}  videos   top-1  most often taken for"]
+        lines += ["", f"{'class':<{width}}  videos   top-1  most confused with"]
         lines += [
-            f"{result.label:<{width}}  {result.num_videos:>6}  {result.top_1:>6.1%}  {result.most_mistaken_for or '-'}"
+            f"{result.label:<{width}}  {result.num_videos:>6}  {result.top_1:>6.1%}  {result.most_confused_with or '-'}"
             for result in self.by_class
         ]
         return "\n".join(lines)
 
     def confusion_to_text(self) -> str:
-        """Return the table of mistakes: a row for each class that has videos, a column for each class taken for."""
+        """Return the table of mistakes: a row for each class that has videos, a column for each class predicted."""
         shown = self.confusion.sum(axis=0) + self.confusion.sum(axis=1)
         columns = np.flatnonzero(shown).tolist()
         width = max(len(self.labels[index]) for index in columns)

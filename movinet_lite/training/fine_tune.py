@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from movinet_lite.arrays import FrameSize, check_frame_size, check_positive
+from movinet_lite.arrays import FrameSize, check_fps, check_frame_size
 from movinet_lite.errors import DataError
 from movinet_lite.network.layers import NORM_MOMENTUM
 from movinet_lite.network.model import Movinet, replace_head
@@ -101,7 +101,7 @@ def fine_tune(
     if frame_size is not None:
         frame_size = check_frame_size(frame_size)
     if fps is not None:
-        fps = check_positive(fps, "fps")
+        fps = check_fps(fps)
     with _seeded(settings.seed):
         start = _find_start(
             model, mode, offline=offline, functions=Functions(activation, gate)

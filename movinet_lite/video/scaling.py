@@ -471,13 +471,21 @@ def _evaluation_size(size: FrameSize, short_side: int) -> FrameSize:
 
 
 def _as_picture(frame: Frame) -> VideoFrame:
-    from av import VideoFrame
+    from av import FFmpegError, VideoFrame
 
     if frame.dtype == np.uint8:
-        return VideoFrame.from_ndarray(frame, "rgb24")
-    # FFmpeg's own floating-point formats are no choice: gbrpf32 comes out wrong by up to one half.
-    pixels = np.rint(frame * np.float32(65535)).astype(np.uint16)
-    return VideoFrame.from_ndarray(pixels, "rgb48le")
+        pixels: NDArray[Any] = frame
+        form = "rgb24"
+    else:
+        # FFmpeg's own floating-point formats are no choice: gbrpf32 comes out wrong by up to one half.
+        pixels = np.rint(frame * np.float32(65535)).astype(np.uint16)
+        form = "rgb48le"
+    try:
+        return VideoFrame.from_ndarray(pixels, form)
+    except FFmpegError as error:
+        raise ArrayError(
+            f"a frame must be of a size that FFmpeg can hold; got {frame.shape[:2]} ({error.strerror})"
+        ) from error
 
 
 def _scale(

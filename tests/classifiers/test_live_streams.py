@@ -86,6 +86,20 @@ def test_an_impossible_horizon_is_refused(horizon_s):
         _session(horizon_s=horizon_s)
 
 
+@pytest.mark.parametrize("horizon_s", [1e8, 1e308])
+def test_a_horizon_beyond_any_stream_is_refused(horizon_s):
+    """As many frames cannot be counted; None looks back for ever."""
+    with pytest.raises(ArrayError, match=r"horizon_s must be at most 1e\+07; .*None"):
+        _session(horizon_s=horizon_s)
+
+
+@pytest.mark.parametrize("fps", [1001, 1e308])
+def test_a_rate_beyond_any_camera_is_refused(fps):
+    """More frames per second than a session can keep of the last seconds are one clear error."""
+    with pytest.raises(ArrayError, match=f"fps must be at most 1000; got {fps}"):
+        StreamingClassifier(FakeStreamModel(), fps=fps)
+
+
 @pytest.mark.parametrize("max_gap_s", [0, -2.0, float("inf")])
 def test_an_impossible_gap_is_refused(max_gap_s):
     """As every number of seconds."""

@@ -229,5 +229,5 @@ def test_an_evaluation_can_be_looked_at(videos, start, tmp_path, capsys, monkeyp
     assert status == 0
     out = capsys.readouterr().out
     assert out.startswith("top-1 ")
-    assert "most often taken for" in out
+    assert "most confused with" in out
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -203,8 +203,8 @@ def test_each_class_has_its_result():
     """Classes without videos have none; the worst mistake is named."""
     first, second = _evaluation().by_class
     assert (first.label, first.num_videos, first.top_1) == ("jump", 10, 0.6)
-    assert first.most_mistaken_for == "sit"
-    assert (second.label, second.top_1, second.most_mistaken_for) == (
+    assert first.most_confused_with == "sit"
+    assert (second.label, second.top_1, second.most_confused_with) == (
         "run far",
         1.0,
         None,
@@ -222,7 +222,7 @@ def test_a_person_can_read_it():
         "          2  50.0%",
         "          3  75.0%",
         "",
-        "class    videos   top-1  most often taken for",
+        "class    videos   top-1  most confused with",
         "jump         10   60.0%  sit",
         "run far       5  100.0%  -",
     ]
@@ -244,7 +244,7 @@ def test_a_program_can_read_it():
     assert facts["confusion"][0] == [6, 0, 3, 1]
     assert facts["ece"] == pytest.approx(0.75 - 11 / 15)
     assert facts["temperature"] is facts["ece_before"] is None
-    assert facts["classes"][0]["most_mistaken_for"] == "sit"
+    assert facts["classes"][0]["most_confused_with"] == "sit"
 
 
 @pytest.mark.parametrize(

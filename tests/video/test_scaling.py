@@ -332,6 +332,14 @@ def test_a_line_of_pixels_takes_little_memory(fit, size):
     assert (prepared == 1).all() == (fit in {"crop", "evaluation"})
 
 
+def test_a_frame_beyond_what_ffmpeg_holds_is_refused():
+    """More pixels than FFmpeg can count are one error of the library."""
+    frame = np.broadcast_to(np.uint8(3), (20_000, 20_000, 3))
+
+    with pytest.raises(ArrayError, match=r"FFmpeg can hold; got \(20000, 20000\)"):
+        prepare_frame(frame, (172, 172))
+
+
 @given(st.lists(large_frames(), min_size=1, max_size=4), SIZES, FITS)
 def test_one_scaler_serves_frames_of_any_size(pictures, frame_size, fit):
     """A scaler that is kept gives for each frame what a new one gives, whatever came before."""
