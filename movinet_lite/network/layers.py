@@ -20,7 +20,7 @@ References:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
@@ -698,7 +698,13 @@ class Bottleneck(keras.layers.Layer):
 
 
 class Head(keras.layers.Layer):
-    """From the last rows to logits: project, pool, one hidden layer, classify."""
+    """From the last rows to logits: project, pool, one hidden layer, classify.
+
+    Attributes:
+        feature_names: What `features` returns.
+    """
+
+    feature_names = ("pooled", "hidden")
 
     def __init__(
         self, channels: tuple[int, int, int], num_classes: int, options: Options
@@ -739,14 +745,15 @@ class Head(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(options.dropout_rate, name="dropout")
         self.built = True
 
-    def call(
+    def features(
         self,
         x: Tensor,
         timeline: Timeline,
         memory: Memory | None = None,
-        training: bool = False,  # noqa: FBT001, FBT002 - Keras's own signature
-    ) -> Tensor:
-        """Return logits: ``(batch, 1, 1, classes)`` of clips, ``(batch * frames, 1, 1, classes)`` of streams."""
+        *,
+        training: bool = False,
+    ) -> dict[str, Tensor]:
+        """Return what the hidden layer takes, ``pooled``, and what it gives, ``hidden``; rows as those of the logits."""
         x = self.project(x, timeline=timeline, training=training)
         if memory is None:
             x = timeline.mean_of_clips(x)
@@ -754,8 +761,17 @@ class Head(keras.layers.Layer):
             x = memory.running_mean(
                 "head", tf.reduce_mean(x, axis=[1, 2], keepdims=True)
             )
-        x = self.hidden(x, timeline=timeline)
-        x = self.dropout(x, training=training)
+        return {"pooled": x, "hidden": self.hidden(x, timeline=timeline)}
+
+    def classify(
+        self,
+        features: Mapping[str, Tensor],
+        timeline: Timeline,
+        *,
+        training: bool = False,
+    ) -> Tensor:
+        """Return the logits of *features*."""
+        x = self.dropout(features["hidden"], training=training)
         return self.classifier(x, timeline=timeline)
 
     @property

@@ -15,7 +15,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -56,7 +56,13 @@ class _Sequences:
 
 
 class TransformerHead(keras.layers.Layer):
-    """From the last rows to logits: project, embed, relate the frames to each other, classify."""
+    """From the last rows to logits: project, embed, relate the frames to each other, classify.
+
+    Attributes:
+        feature_names: What `features` returns.
+    """
+
+    feature_names = ("hidden",)
 
     def __init__(
         self,
@@ -114,22 +120,32 @@ class TransformerHead(keras.layers.Layer):
             }
         self.built = True
 
-    def call(
+    def features(
         self,
         x: Tensor,
         timeline: Timeline,
         memory: Memory | None = None,
-        training: bool = False,  # noqa: FBT001, FBT002 - Keras's own signature
-    ) -> Tensor:
-        """Return logits: ``(batch, 1, 1, classes)`` of clips, ``(batch * frames, 1, 1, classes)`` of streams."""
+        *,
+        training: bool = False,
+    ) -> dict[str, Tensor]:
+        """Return what the classifier takes, ``hidden``: the mean over frames of what the transformer gives."""
         x = self.embed(x, timeline=timeline, training=training)
         x = self._norm("norm", x)
         if self._by_frame and memory is not None:
             sequences = _last_frames(x, timeline, memory)
         else:
             sequences = _whole_clips(x, timeline)
-        x = tf.expand_dims(tf.expand_dims(self._relate(sequences), 1), 1)
-        x = self.dropout(x, training=training)
+        return {"hidden": tf.expand_dims(tf.expand_dims(self._relate(sequences), 1), 1)}
+
+    def classify(
+        self,
+        features: Mapping[str, Tensor],
+        timeline: Timeline,
+        *,
+        training: bool = False,
+    ) -> Tensor:
+        """Return the logits of *features*."""
+        x = self.dropout(features["hidden"], training=training)
         return self.classifier(x, timeline=timeline)
 
     def embed(self, x: Tensor, timeline: Timeline, *, training: bool = False) -> Tensor:

@@ -70,7 +70,8 @@ class Prediction:
             horizon or was started anew; `None` if it belongs to no stream.
         temperature: What the logits are divided by before softmax, above 0: that of a model that was calibrated, else 1.
         background: The label for "nothing of these", which makes no event; `None` if the model has none.
-        features: ``(channels,)``, float32: the pooled output of the model's backbone; `None` where they were not asked for.
+        features: ``(channels,)``, float32: the model's features that were asked for, ``"pooled"`` or ``"hidden"``; `None` if
+            none were.
 
     Raises:
         ArrayError: If *logits* is not one number for each class, or *temperature* is no number above 0.
