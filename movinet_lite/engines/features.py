@@ -139,7 +139,7 @@ class StreamWithFeatures:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._model.info
 
     def init_states(self, frame_size: FrameSize) -> States:
@@ -169,7 +169,7 @@ class _PooledFromStates:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._model.info
 
     def init_states(self, frame_size: FrameSize) -> States:
