@@ -10,6 +10,7 @@ clip           ``(frames, height, width, 3)``           as a frame
 clips          ``(clips, frames, height, width, 3)``    as a frame
 logits         ``(classes,)``                           float32, any range, no NaN
 scores         ``(classes,)``                           float32, 0 to 1, sum 1
+features       ``(channels,)``                          float32, any range
 states         name to array                            whatever the model declares
 =============  =======================================  ==========================================
 
@@ -22,7 +23,7 @@ import math
 import operator
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args
 
 import attrs
 import numpy as np
@@ -31,7 +32,9 @@ from numpy.typing import NDArray
 from movinet_lite.errors import ArrayError
 
 __all__ = [
+    "FEATURE_NAMES",
     "Clip",
+    "FeatureName",
     "Frame",
     "FrameSize",
     "Scores",
@@ -59,6 +62,11 @@ Scores: TypeAlias = NDArray[np.float32]
 
 FrameSize: TypeAlias = tuple[int, int]
 """``(height, width)`` in pixels."""
+
+FeatureName: TypeAlias = Literal["pooled", "hidden"]
+"""Which features of a model: its backbone's output averaged over space and time, or its hidden layer's output."""
+
+FEATURE_NAMES: Final[tuple[FeatureName, ...]] = get_args(FeatureName)
 
 States: TypeAlias = Mapping[str, NDArray[Any]]
 """The memory of one stream: the model's own state names, each with its array."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from movinet_lite.arrays import Frame, VideoFrame
+from movinet_lite.arrays import FeatureName, Frame, VideoFrame
 from movinet_lite.classifiers.exclusive import exclusively
 from movinet_lite.classifiers.horizon import BoundedStreamModel, advance_many
 from movinet_lite.classifiers.place import commit
@@ -23,6 +23,7 @@ def step_many(
     frames: Sequence[Frame | VideoFrame],
     *,
     times_s: Sequence[float | None] | None = None,
+    features: bool | FeatureName = False,
 ) -> list[Prediction]:
     """Step each of *sessions* by one frame, in one call of the model, and return their predictions.
 
@@ -37,12 +38,14 @@ def step_many(
         frames: One frame for each session, as for `StreamingClassifier.step`.
         times_s: Display time of each frame in seconds, for its prediction; `None` (for all, or for single ones) uses
             the time of a `VideoFrame`.
+        features: As in `StreamingClassifier.step`.
 
     Returns:
         The predictions, in the order of *sessions*.
 
     Raises:
         ArrayError: If a frame is not an RGB picture, or there are not as many times as frames.
+        ModelError: If the model gives no *features*, which are asked for.
         SessionError: If the sessions differ in model or frame size, if one is repeated or has no frame, or as in
             `StreamingClassifier.step`.
     """
@@ -56,7 +59,7 @@ def step_many(
         return []
     return exclusively(
         [session._in_use for session in sessions],  # noqa: SLF001
-        functools.partial(_step_all, sessions, frames, times),
+        functools.partial(_step_all, sessions, frames, times, features=features),
     )
 
 
@@ -64,9 +67,12 @@ def _step_all(
     sessions: Sequence[StreamingClassifier],
     frames: Sequence[Frame | VideoFrame],
     times_s: Sequence[float | None],
+    *,
+    features: bool | FeatureName,
 ) -> list[Prediction]:
     for session in sessions:
         session._check_open()  # noqa: SLF001
+    model = sessions[0]._model_giving(features)  # noqa: SLF001
     batch = np.empty((len(frames), *sessions[0].frame_size, 3), np.float32)
     places = [session._place for session in sessions]  # noqa: SLF001
     shapes = [
@@ -82,17 +88,15 @@ def _step_all(
         session._to_step_from(time_s)  # noqa: SLF001
         for session, time_s in zip(sessions, times, strict=True)
     ]
-    logits, seen, states = advance_many(
-        sessions[0]._stepped,  # noqa: SLF001
+    rows, seen, states = advance_many(
+        model,
         batch,
         [before for before, _ in starts],
         [age for _, age in starts],
     )
     predictions = [
         session._next_prediction(row, time_s, count)  # noqa: SLF001
-        for session, row, time_s, count in zip(
-            sessions, logits, times, seen, strict=True
-        )
+        for session, row, time_s, count in zip(sessions, rows, times, seen, strict=True)
     ]
     commit(
         places,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,9 +11,18 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import Clip, Frame, FrameSize, VideoFrame, as_clip, as_frame
+from movinet_lite.arrays import (
+    Clip,
+    FeatureName,
+    Frame,
+    FrameSize,
+    VideoFrame,
+    as_clip,
+    as_frame,
+)
 from movinet_lite.classifiers.session import Session
 from movinet_lite.engines.base import ClipModel
+from movinet_lite.engines.features import check_feature_name, clip_with_features
 from movinet_lite.errors import ArrayError
 from movinet_lite.network.variants import Mode, get_variant
 from movinet_lite.predictions import Prediction
@@ -70,19 +80,55 @@ class BaseClassifier(Session):
         """The engine's model, which other sessions may share."""
         return self._model
 
-    def predict(self, clip: Clip | Sequence[Frame | VideoFrame]) -> Prediction:
+    def predict(
+        self,
+        clip: Clip | Sequence[Frame | VideoFrame],
+        *,
+        features: bool | FeatureName = False,
+    ) -> Prediction:
         """Return the prediction for *clip*.
 
         Args:
             clip: ``(frames, height, width, 3)``, uint8, 0 to 255, or float32, 0 to 1, RGB, of any size and length, at
                 `fps` frames per second; or a list of such frames.
+            features: Which `Prediction.features` to give: ``"pooled"`` (or `True`) or ``"hidden"``, as in `features`; `False`
+                for none.
 
         Raises:
             ArrayError: If *clip* is not a clip.
+            ModelError: If the model gives no *features*, which are asked for.
             SessionError: If the session is closed.
         """
         self._check_open()
-        return self._predict_alike([as_clip(clip)])[0]
+        names: list[FeatureName] = []
+        if features is not False:
+            names = [check_feature_name(features, self._info.source)]
+        return self._predict_alike([as_clip(clip)], names)[0]
+
+    def features(
+        self,
+        clip: Clip | Sequence[Frame | VideoFrame],
+        name: FeatureName = "pooled",
+    ) -> NDArray[np.float32]:
+        """Return features of the model for a whole *clip*.
+
+        Args:
+            clip: As in `predict`.
+            name: ``"pooled"``, the backbone's output averaged over space and time: 480 channels in A0, 600 in A1, 640 in
+                A2 to A5. Or ``"hidden"``, the output of the hidden layer that follows, after its activation, which the
+                classifier takes: 2,048 channels. A model with a transformer has ``"hidden"`` alone.
+
+        Returns:
+            ``(channels,)``, float32.
+
+        Raises:
+            ArrayError: If *clip* is no clip.
+            ModelError: If the model does not give these features.
+            SessionError: If the session is closed.
+        """
+        found = self.predict(clip, features=name).features
+        assert found is not None  # noqa: S101 - they were asked for
+        return found
 
     def predict_many(
         self, clips: Iterable[Clip | Sequence[Frame | VideoFrame]]
@@ -194,8 +240,14 @@ class BaseClassifier(Session):
         self._check_open()
         return self._predicted(self._model.predict(clip[np.newaxis])[0])
 
-    def _predict_alike(self, clips: Sequence[Clip]) -> list[Prediction]:
-        """Return the predictions of checked *clips*, those of one length in one call."""
+    def _predict_alike(
+        self, clips: Sequence[Clip], features: Sequence[FeatureName] = ()
+    ) -> list[Prediction]:
+        """Return the predictions of checked *clips*, those of one length in one call, with *features*."""
+        predict = self._model.predict
+        if features:
+            model = clip_with_features(self._model, features[0])
+            predict = functools.partial(model.predict_with_features, names=features)
         scaler = self._new_scaler()
         places = defaultdict(list)
         for place, clip in enumerate(clips):
@@ -206,5 +258,5 @@ class BaseClassifier(Session):
             for place, prepared in zip(alike, batch, strict=True):
                 for frame, out in zip(clips[place], prepared, strict=True):
                     scaler.scale_into(frame, out)
-            rows.update(zip(alike, self._model.predict(batch), strict=True))
+            rows.update(zip(alike, predict(batch), strict=True))
         return [self._predicted(rows[place]) for place in range(len(clips))]

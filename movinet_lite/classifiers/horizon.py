@@ -18,11 +18,11 @@ from movinet_lite.arrays import FrameSize, States, check_positive
 from movinet_lite.classifiers.cuts import THUMBNAIL_SIZE
 from movinet_lite.classifiers.takeover import Decision, Rules, Watch
 from movinet_lite.engines.base import (
-    BatchStreamModel,
     FitsStates,
     ModelInfo,
     StreamModel,
 )
+from movinet_lite.engines.stepping import step_all
 from movinet_lite.errors import ArrayError, SessionError
 from movinet_lite.network.state_names import canonical_state_name, fit_states
 from movinet_lite.network.variants import get_variant
@@ -123,10 +123,21 @@ class BoundedStreamModel:
             restart_at_cuts: Whether to start the stream anew at a scene cut.
         """
         self.model = model
+        self._num_classes = model.info.num_classes
         self.rules = rules
         self.horizon_s = horizon_s
         self._frame_size = frame_size
         self.restart_at_cuts = restart_at_cuts
+
+    def over(self, model: StreamModel) -> BoundedStreamModel:
+        """Return one with the same rules over *model*, which steps the same streams but gives features too."""
+        return BoundedStreamModel(
+            model,
+            self.rules,
+            self._frame_size,
+            horizon_s=self.horizon_s,
+            restart_at_cuts=self.restart_at_cuts,
+        )
 
     @property
     def info(self) -> ModelInfo:
@@ -171,7 +182,7 @@ class BoundedStreamModel:
                 if restarts:
                     watch.restart()
                     starts = restarts = False
-                if watch.hear(row, self.rules) or starts:
+                if watch.hear(self._logits(row), self.rules) or starts:
                     young = self.model.init_states(self._frame_size)
                 answer: NDArray[np.float32] = row
                 taken: States | None = None
@@ -218,14 +229,14 @@ class BoundedStreamModel:
                 watch.restart()
                 longs[place] = self.model.init_states(self._frame_size)
                 youngs[place], starts[place] = None, False
-        rows, longs = _step_all(self.model, frames, longs)
+        rows, longs = step_all(self.model, frames, longs)
         for place, (watch, row) in enumerate(zip(watches, rows, strict=True)):
-            if watch.hear(row, self.rules) or starts[place]:
+            if watch.hear(self._logits(row), self.rules) or starts[place]:
                 youngs[place] = self.model.init_states(self._frame_size)
         places = [place for place, young in enumerate(youngs) if young is not None]
         logits = np.array(rows)
         if places:
-            others, stepped = _step_all(
+            others, stepped = step_all(
                 self.model,
                 frames[places],
                 [young for young in youngs if young is not None],
@@ -262,10 +273,14 @@ class BoundedStreamModel:
         young: States,
     ) -> tuple[NDArray[np.float32], States | None, States | None]:
         """Return the answer, the young session that goes on, and the states of one that took over."""
-        decision = watch.judge(row, other, self.rules)
+        decision = watch.judge(self._logits(row), self._logits(other), self.rules)
         if decision == Decision.TAKE_OVER:
             return other, None, young
         return row, young if decision == Decision.KEEP else None, None
+
+    def _logits(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits of a row, which are all of it but for a model with features."""
+        return row[: self._num_classes]
 
     def _own(self, states: States) -> BoundedStates:
         return states if isinstance(states, BoundedStates) else self.fit(states)
@@ -385,21 +400,8 @@ def advance_many(
     if isinstance(model, BoundedStreamModel):
         logits, ages, bounded = model.advance_many(frames, states)
         return logits, ages, list(bounded)
-    logits, after = _step_all(model, frames, states)
+    logits, after = step_all(model, frames, states)
     return logits, [count + 1 for count in num_frames], after
-
-
-def _step_all(
-    model: StreamModel, frames: NDArray[np.float32], states: list[States]
-) -> tuple[NDArray[np.float32], list[States]]:
-    """Step each stream by its frame, in one call where the model can."""
-    if isinstance(model, BatchStreamModel):
-        return model.step_many(frames, states)
-    steps = [
-        model.step(frame[np.newaxis], one)
-        for frame, one in zip(frames, states, strict=True)
-    ]
-    return np.concatenate([rows for rows, _ in steps]), [after for _, after in steps]
 
 
 def _frames_of(states: States) -> int:

@@ -175,27 +175,32 @@ class Place:
         )
 
     def begin(
-        self, frames: NDArray[np.float32], *, anew: States | None = None
+        self,
+        frames: NDArray[np.float32],
+        model: StreamModel,
+        *,
+        anew: States | None = None,
     ) -> tuple[NDArray[np.float32], list[int], int]:
         """Call the model for *frames*, whose predictions will be handed out.
 
         Args:
             frames: ``(frames, height, width, 3)``, float32, prepared.
+            model: The model, or the same with features.
             anew: The states to begin from, where the stream starts anew with them; `None` where it goes on.
 
         Returns:
-            Their logits, how many frames each looks back on, and what `Position.moves` is until someone else moves the
+            Their rows, how many frames each looks back on, and what `Position.moves` is until someone else moves the
             stream.
         """
         if anew is not None:
             self.begin_anew(anew)
         before = self.states_to_step()
-        logits, ages, after = advance(self._model, frames, before, self.age)
+        rows, ages, after = advance(model, frames, before, self.age)
         moves = self.position.moves + 1  # another run that is still going on must not
         self.position = attrs.evolve(
             self.position, moves=moves, call=Call(frames, after), start=0, stop=0
         )
-        return logits, ages, moves
+        return rows, ages, moves
 
     def hand_out(
         self, frame_shape: tuple[int, ...] | None, time_s: float | None

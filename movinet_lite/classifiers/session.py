@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize, check_fps, check_frame_size
 from movinet_lite.engines import Engine, Provider, load_model
 from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
+from movinet_lite.engines.features import split_rows
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.labels import check_labels, kinetics_600_labels, load_labels
@@ -211,13 +212,15 @@ class Session:
         """The label of the class for "none of these", which makes no event; `None` if the model has none."""
         return self._background
 
-    def _predicted(self, logits: NDArray[np.float32], **place: Any) -> Prediction:
-        """Return the prediction that has these *logits*, with the model's temperature."""
+    def _predicted(self, row: NDArray[np.float32], **place: Any) -> Prediction:
+        """Return the prediction with the logits, and the features if any, in a *row*, and the model's temperature."""
+        logits, features = split_rows(row, self._info)
         return Prediction(
             logits,
             self._labels,
             temperature=self._info.temperature or 1.0,
             background=self._background,
+            features=features if features.size else None,
             **place,
         )
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
-import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import (
     Clip,
+    FeatureName,
     Frame,
     FrameSize,
     States,
@@ -37,7 +37,11 @@ from movinet_lite.classifiers.place import Place
 from movinet_lite.classifiers.session import Session
 from movinet_lite.engines import Engine, Provider, load_model
 from movinet_lite.engines.base import FitsStates, StreamModel
-from movinet_lite.engines.features import pooled_features
+from movinet_lite.engines.features import (
+    check_feature_name,
+    split_rows,
+    stream_with_features,
+)
 from movinet_lite.errors import ArrayError, SessionError
 from movinet_lite.network.spec import Activation, Functions, Gate
 from movinet_lite.network.state_names import fit_states
@@ -108,6 +112,7 @@ class StreamingClassifier(Session):
             fps=self._fps,
             restart_at_cuts=restart_at_cuts,
         )
+        self._giving: dict[FeatureName, StreamModel] = {}  # by `_model_giving`
         self._in_use = threading.Lock()
         self._place = Place(self._stepped, self._stepped.init_states(self._frame_size))
         self._scaler = self._new_scaler()
@@ -308,7 +313,7 @@ class StreamingClassifier(Session):
         frame: Frame | VideoFrame,
         *,
         time_s: float | None = None,
-        features: bool = False,
+        features: bool | FeatureName = False,
     ) -> Prediction:
         """Return the prediction after *frame*.
 
@@ -318,7 +323,8 @@ class StreamingClassifier(Session):
             frame: ``(height, width, 3)``, uint8, 0 to 255, or float32, 0 to 1, RGB, of any size, but of one size
                 between two calls of `reset`; or a `VideoFrame`.
             time_s: Display time of the frame in seconds, for the prediction; a `VideoFrame` has its own.
-            features: Whether the prediction shall have `Prediction.features`, of the session that answers.
+            features: Which `Prediction.features` to give: ``"pooled"`` (or `True`) or ``"hidden"``, as in `features`; `False`
+                for none. They are those that the answer comes from, also where a horizon changed the session.
 
         Raises:
             ArrayError: If *frame* is not an RGB picture.
@@ -327,22 +333,23 @@ class StreamingClassifier(Session):
                 thread.
         """
         return self._alone(
-            functools.partial(self._step, frame, time_s, with_features=features)
+            functools.partial(self._step, frame, time_s, features=features)
         )
 
     def _step(
-        self, frame: Frame | VideoFrame, time_s: float | None, *, with_features: bool
+        self,
+        frame: Frame | VideoFrame,
+        time_s: float | None,
+        *,
+        features: bool | FeatureName,
     ) -> Prediction:
+        model = self._model_giving(features)
         place = self._place
         time_s = time_of(frame, time_s)
         shape = self._prepare(frame, self._room[0], place.position.frame_shape)
         states, age = self._to_step_from(time_s)
-        logits, (seen,), states = advance(self._stepped, self._room, states, age)
-        prediction = self._next_prediction(logits[0], time_s, seen)
-        if with_features:
-            prediction = attrs.evolve(
-                prediction, features=pooled_features(states, self._info.source)
-            )
+        rows, (seen,), states = advance(model, self._room, states, age)
+        prediction = self._next_prediction(rows[0], time_s, seen)
         place.position = place.after(
             states, shape, time_s, begun_at=place.position.num_frames - age
         )
@@ -368,6 +375,7 @@ class StreamingClassifier(Session):
         frames: Iterable[Frame | VideoFrame],
         *,
         frames_per_call: int = _FRAMES_PER_CALL,
+        features: bool | FeatureName = False,
     ) -> Iterator[Prediction]:
         """Yield the prediction after each of *frames*: the same as with `step`, but faster.
 
@@ -377,12 +385,14 @@ class StreamingClassifier(Session):
         Args:
             frames: Any number of frames, as for `step`.
             frames_per_call: Number of frames per call of the model.
+            features: As in `step`.
 
         Yields:
             One prediction per frame.
 
         Raises:
             ArrayError: If a frame is not an RGB picture; the predictions of all earlier frames have been yielded.
+            ModelError: If the model gives no *features*, which are asked for.
             SessionError: As `step`; also if the session was used otherwise between two predictions.
             ValueError: If *frames_per_call* is less than 1.
         """
@@ -390,21 +400,27 @@ class StreamingClassifier(Session):
             raise ValueError(
                 f"frames_per_call must be at least 1; got {frames_per_call}"
             )
-        return self._run(iter(frames), frames_per_call)
+        return self._run(iter(frames), frames_per_call, self._model_giving(features))
 
     def predict_frames(
-        self, clip: Clip | Sequence[Frame | VideoFrame]
+        self,
+        clip: Clip | Sequence[Frame | VideoFrame],
+        *,
+        features: bool | FeatureName = False,
     ) -> list[Prediction]:
         """Return the prediction after each frame of *clip*, continuing the stream.
 
         Args:
             clip: ``(frames, height, width, 3)``, each frame as for `step`.
+            features: As in `step`.
 
         Raises:
             ArrayError: If *clip* is not a clip; the session is then unchanged.
+            ModelError: If the model gives no *features*, which are asked for.
             SessionError: As `step`.
         """
-        return list(self.run(clip if _is_frames(clip) else as_clip(clip)))
+        frames = clip if _is_frames(clip) else as_clip(clip)
+        return list(self.run(frames, features=features))
 
     def predict_video(
         self,
@@ -440,36 +456,57 @@ class StreamingClassifier(Session):
             return list(session.run(frames))
 
     def features(
-        self, clip: Iterable[Frame | VideoFrame] | Clip
+        self,
+        clip: Iterable[Frame | VideoFrame] | Clip,
+        name: FeatureName = "pooled",
     ) -> NDArray[np.float32]:
-        """Return the pooled output of the backbone after each frame of *clip*, a stream of its own.
+        """Return features of the model after each frame of *clip*, a stream of its own without a horizon.
 
-        A row is the mean over space and over all frames so far, which the hidden layer of the model takes; the last one
-        stands for the whole clip. This session stays as it is.
+        The last row stands for the whole clip. This session stays as it is.
 
         Args:
             clip: ``(frames, height, width, 3)``, or frames one after the other, each as `step` takes it.
+            name: ``"pooled"``, the backbone's output averaged over space and over all frames so far: 480 channels in A0,
+                600 in A1, 640 in A2 to A5. Or ``"hidden"``, the output of the hidden layer that follows, after its
+                activation, which the classifier takes: 2,048 channels. A model with a transformer has ``"hidden"`` alone.
 
         Returns:
-            ``(frames, channels)``, float32: 480 channels of A0, 600 of A1, 640 of A2 and larger.
+            ``(frames, channels)``, float32.
 
         Raises:
             ArrayError: If there is no frame, or a frame is not an RGB picture.
-            ModelError: If the model has no such output: one with a transformer.
+            ModelError: If the model does not give these features: a ``.tflite`` file that others made has no output for
+                ``"hidden"``.
             SessionError: If the session is closed.
         """
         self._check_open()
+        name = check_feature_name(name, self._info.source)
+        model = stream_with_features(self._model, [name])
         scaler = self._new_scaler()
-        room = np.empty((1, *self._frame_size, 3), np.float32)
-        states = self._model.init_states(self._frame_size)
+        room = np.empty((_FRAMES_PER_CALL, *self._frame_size, 3), np.float32)
+        states = model.init_states(self._frame_size)
         rows = []
-        for frame in as_clip(clip) if isinstance(clip, np.ndarray) else clip:
-            scaler.scale_into(as_frame(frame), room[0])
-            _, states = self._model.step(room, states)
-            rows.append(pooled_features(states, self._info.source))
+        frames = iter(as_clip(clip) if isinstance(clip, np.ndarray) else clip)
+        while pieces := list(itertools.islice(frames, len(room))):
+            for frame, place in zip(pieces, room, strict=False):
+                scaler.scale_into(as_frame(frame), place)
+            found, states = model.step(room[: len(pieces)], states)
+            rows.append(split_rows(found, self._info)[1])
         if not rows:
             raise ArrayError("a clip must have at least one frame; got none")
-        return np.stack(rows)
+        return np.concatenate(rows)
+
+    def _model_giving(self, features: bool | FeatureName) -> StreamModel:  # noqa: FBT001 - as `step` takes it
+        """Return what steps the stream, and gives *features* too where they are asked for."""
+        if features is False:
+            return self._stepped
+        name = check_feature_name(features, self._info.source)
+        if name not in self._giving:
+            model = stream_with_features(self._model, [name])
+            if isinstance(self._stepped, BoundedStreamModel):
+                model = self._stepped.over(model)
+            self._giving[name] = model
+        return self._giving[name]
 
     def _alone(self, work: Callable[[], _Result]) -> _Result:
         """Return what *work* returns, done while nobody else uses the session."""
@@ -483,7 +520,10 @@ class StreamingClassifier(Session):
         return exclusively([self._in_use], work_if_open)
 
     def _run(
-        self, frames: Iterator[Frame | VideoFrame], frames_per_call: int
+        self,
+        frames: Iterator[Frame | VideoFrame],
+        frames_per_call: int,
+        model: StreamModel,
     ) -> Iterator[Prediction]:
         room = np.empty((frames_per_call, *self._frame_size, 3), np.float32)
         while True:
@@ -497,7 +537,7 @@ class StreamingClassifier(Session):
                 last_s=position.time_s,
             )
             if len(chunk.frames):
-                yield from self._run_chunk(chunk)
+                yield from self._run_chunk(chunk, model)
             if chunk.failure is not None:
                 raise chunk.failure
             if chunk.held is not None:
@@ -505,12 +545,12 @@ class StreamingClassifier(Session):
             elif len(chunk.frames) < frames_per_call:
                 return
 
-    def _run_chunk(self, chunk: Chunk) -> Iterator[Prediction]:
+    def _run_chunk(self, chunk: Chunk, model: StreamModel) -> Iterator[Prediction]:
         anew = self._stepped.init_states(self._frame_size) if chunk.anew else None
-        logits, ages, moves = self._alone(
-            functools.partial(self._place.begin, chunk.frames, anew=anew)
+        rows, ages, moves = self._alone(
+            functools.partial(self._place.begin, chunk.frames, model, anew=anew)
         )
-        for row, seen, time_s in zip(logits, ages, chunk.times_s, strict=True):
+        for row, seen, time_s in zip(rows, ages, chunk.times_s, strict=True):
             prediction = self._next_prediction(row, time_s, seen)
             self._alone(functools.partial(self._hand_out, moves, chunk.shape, time_s))
             yield prediction
@@ -523,11 +563,11 @@ class StreamingClassifier(Session):
         self._place.hand_out(frame_shape, time_s)
 
     def _next_prediction(
-        self, logits: NDArray[np.float32], time_s: float | None, seen: int
+        self, row: NDArray[np.float32], time_s: float | None, seen: int
     ) -> Prediction:
-        """Return the prediction of the next frame, which has these *logits* and looks back on *seen* frames."""
+        """Return the prediction of the next frame, which has this *row* and looks back on *seen* frames."""
         return self._predicted(
-            logits,
+            row,
             frame_index=self.num_frames,
             time_s=time_s,
             frames_seen=seen,

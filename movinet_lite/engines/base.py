@@ -6,17 +6,27 @@ share one. An application or a test may pass an object of its own that does the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, Self, runtime_checkable
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize, States
+from movinet_lite.arrays import FeatureName, FrameSize, States
 from movinet_lite.labels import check_labels
 from movinet_lite.network.facts import ModelFacts, NetworkFacts
 
-__all__ = ["BatchStreamModel", "ClipModel", "FitsStates", "ModelInfo", "StreamModel"]
+__all__ = [
+    "BatchFeatureModel",
+    "BatchStreamModel",
+    "ClipModel",
+    "FeatureClipModel",
+    "FeatureStreamModel",
+    "FitsStates",
+    "ModelInfo",
+    "StreamModel",
+]
 
 
 @attrs.frozen(kw_only=True)
@@ -129,6 +139,50 @@ class BatchStreamModel(StreamModel, Protocol):
         Returns:
             The logits, ``(streams, classes)``, float32; and the states of each stream.
         """
+
+
+@runtime_checkable
+class FeatureClipModel(ClipModel, Protocol):
+    """A model of whole clips that also gives features."""
+
+    @property
+    def feature_names(self) -> tuple[FeatureName, ...]:
+        """Which features it gives; empty for none."""
+
+    def predict_with_features(
+        self, clips: NDArray[np.float32], names: Sequence[FeatureName]
+    ) -> NDArray[np.float32]:
+        """Return what `predict` does, and behind the logits of each clip its features *names*, in their order."""
+
+
+@runtime_checkable
+class FeatureStreamModel(StreamModel, Protocol):
+    """A stream model that also gives features."""
+
+    @property
+    def feature_names(self) -> tuple[FeatureName, ...]:
+        """Which features it gives; empty for none."""
+
+    def step_with_features(
+        self,
+        frames: NDArray[np.float32],
+        states: States,
+        names: Sequence[FeatureName],
+    ) -> tuple[NDArray[np.float32], States]:
+        """Return what `step` does, and behind the logits of each frame its features *names*, in their order."""
+
+
+@runtime_checkable
+class BatchFeatureModel(FeatureStreamModel, Protocol):
+    """A model that steps several streams in one call and also gives features."""
+
+    def step_many_with_features(
+        self,
+        frames: NDArray[np.float32],
+        states: Sequence[States],
+        names: Sequence[FeatureName],
+    ) -> tuple[NDArray[np.float32], list[States]]:
+        """Return what `BatchStreamModel.step_many` does, and behind the logits of each stream its features *names*."""
 
 
 @runtime_checkable

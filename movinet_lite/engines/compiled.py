@@ -53,7 +53,7 @@ __all__ = ["load_compiled", "name_of_entry"]
 _FRAMES_OF_LONG_CALL: Final = {"t0": 16, "a0": 16}
 _FRAMES_OF_LONG_CALL_OF_LARGER: Final = 8
 # Raise it when what is compiled changes, so that old entries are made anew.
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _GRAPH: Final = "graph.tflite"
 # One model at a time: it takes all cores, and gigabytes.
 _COMPILING: Final = threading.Lock()

@@ -1,36 +1,215 @@
-"""Reads the pooled output of the backbone from the states of a stream, on whichever engine."""
+"""Gives features beside the logits: the vectors inside a model that its classifier works from.
+
+A model with features gives longer rows: behind the logits of each row stand the features that were asked for, in their
+order. Everything that steps a model steps one with features too.
+
+============  ==================================================================  ==================================
+name          what it is                                                          layer of the Model Garden [1]
+============  ==================================================================  ==================================
+``"pooled"``  the backbone's output, averaged over space and over all frames so   input of ``classifier_head/head``
+              far (of a base model: over the clip): 480 values in A0, 600 in A1,
+              640 in A2 to A5
+``"hidden"``  the hidden layer's output after its activation, which the           input of
+              classifier takes: 2,048 values                                      ``classifier_head/classifier``
+============  ==================================================================  ==================================
+
+References:
+    [1] TensorFlow Model Garden, ``official/projects/movinet/modeling/movinet_layers.py``, ``ClassifierHead``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import States
+from movinet_lite.arrays import FEATURE_NAMES, FeatureName, FrameSize, States
+from movinet_lite.engines.base import (
+    BatchFeatureModel,
+    ClipModel,
+    FeatureClipModel,
+    FeatureStreamModel,
+    ModelInfo,
+    StreamModel,
+)
+from movinet_lite.engines.stepping import step_all, step_one_by_one
 from movinet_lite.errors import ModelError
 from movinet_lite.network.state_names import canonical_state_name
 
-__all__ = ["pooled_features"]
+__all__ = [
+    "StreamWithFeatures",
+    "check_feature_name",
+    "clip_with_features",
+    "pooled_features",
+    "split_rows",
+    "stream_with_features",
+]
 
 _SUM: Final = "state/head/pool_buffer"
 _COUNT: Final = "state/head/pool_frame_count"
 
 
-def pooled_features(states: States, source: str = "") -> NDArray[np.float32]:
-    """Return the pooled output of the backbone: its mean over space and over all frames that the stream looks back on.
+def check_feature_name(name: object, source: str = "") -> FeatureName:
+    """Return *name* if it is that of features.
 
-    It is what the hidden layer of the model takes. The states of every published stream model hold it as a sum and a count.
+    Args:
+        name: What was given; `True` for ``"pooled"``.
+        source: What to call the model in the message.
+
+    Raises:
+        ModelError: If there are no features of this name.
+    """
+    if name is True:
+        return "pooled"
+    for known in FEATURE_NAMES:
+        if name == known:
+            return known
+    raise ModelError(
+        f"features must be one of {', '.join(FEATURE_NAMES)}; got {name!r}",
+        source,
+    )
+
+
+def clip_with_features(model: ClipModel, name: FeatureName) -> FeatureClipModel:
+    """Return *model* as one that gives the features *name*.
+
+    Raises:
+        ModelError: If it does not.
+    """
+    known = model.feature_names if isinstance(model, FeatureClipModel) else ()
+    if not isinstance(model, FeatureClipModel) or name not in known:
+        raise _missing(name, known, model.info)
+    return model
+
+
+def stream_with_features(
+    model: StreamModel, names: Sequence[FeatureName]
+) -> StreamModel:
+    """Return a model that steps the streams of *model*, and whose rows hold the features *names* behind the logits.
+
+    Raises:
+        ModelError: If the model does not give them.
+    """
+    if isinstance(model, FeatureStreamModel):
+        known = model.feature_names
+        if set(names) <= set(known):
+            return StreamWithFeatures(model, names)
+        if known:
+            raise _missing(next(iter(set(names) - set(known))), known, model.info)
+    others = [name for name in names if name != "pooled"]
+    if others:
+        raise _missing(others[0], (), model.info)
+    return _PooledFromStates(model)
+
+
+def split_rows(
+    rows: NDArray[np.float32], info: ModelInfo
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the logits and the features in *rows* of a model.
+
+    Args:
+        rows: ``(..., classes + channels)``; of a model without features, ``(..., classes)``.
+        info: Of the model.
+    """
+    return rows[..., : info.num_classes], rows[..., info.num_classes :]
+
+
+def _missing(name: str, known: Sequence[str], info: ModelInfo) -> ModelError:
+    if known:
+        return ModelError(
+            f"the model must give the features {name!r}; it gives {', '.join(map(repr, known))} alone",
+            info.source,
+        )
+    return ModelError(
+        f"the model must have an output for the features {name!r}; it has none (a file that others made, or an earlier "
+        "release? load the SavedModel or .safetensors file that it was made from, or export it again)",
+        info.source,
+    )
+
+
+class StreamWithFeatures:
+    """A stream model whose rows hold features behind the logits."""
+
+    def __init__(self, model: FeatureStreamModel, names: Sequence[FeatureName]) -> None:
+        """Take a model that gives the features *names*; prefer `stream_with_features`."""
+        self._model = model
+        self._names = tuple(names)
+
+    @property
+    def info(self) -> ModelInfo:
+        """The facts of the model."""
+        return self._model.info
+
+    def init_states(self, frame_size: FrameSize) -> States:
+        """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
+        return self._model.init_states(frame_size)
+
+    def step(
+        self, frames: NDArray[np.float32], states: States
+    ) -> tuple[NDArray[np.float32], States]:
+        """Return logits and features of each frame, and the states after the last; see `StreamModel.step`."""
+        return self._model.step_with_features(frames, states, self._names)
+
+    def step_many(
+        self, frames: NDArray[np.float32], states: list[States]
+    ) -> tuple[NDArray[np.float32], list[States]]:
+        """Return logits, features and states of each stream after its frame; see `BatchStreamModel.step_many`."""
+        if isinstance(self._model, BatchFeatureModel):
+            return self._model.step_many_with_features(frames, states, self._names)
+        return step_one_by_one(self, frames, states)
+
+
+class _PooledFromStates:
+    """A stream model with the pooled features, which the states of every published stream model hold."""
+
+    def __init__(self, model: StreamModel) -> None:
+        self._model = model
+
+    @property
+    def info(self) -> ModelInfo:
+        """The facts of the model."""
+        return self._model.info
+
+    def init_states(self, frame_size: FrameSize) -> States:
+        """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
+        return self._model.init_states(frame_size)
+
+    def step(
+        self, frames: NDArray[np.float32], states: States
+    ) -> tuple[NDArray[np.float32], States]:
+        """Return logits and features of each frame, and the states after the last; see `StreamModel.step`."""
+        rows = []
+        for frame in frames:  # the states after each are needed
+            (logits,), states = self._model.step(frame[np.newaxis], states)
+            rows.append(self._row(logits, states))
+        return np.stack(rows), states
+
+    def step_many(
+        self, frames: NDArray[np.float32], states: list[States]
+    ) -> tuple[NDArray[np.float32], list[States]]:
+        """Return logits, features and states of each stream after its frame; see `BatchStreamModel.step_many`."""
+        logits, after = step_all(self._model, frames, states)
+        rows = [self._row(*pair) for pair in zip(logits, after, strict=True)]
+        return np.stack(rows), after
+
+    def _row(self, logits: NDArray[np.float32], states: States) -> NDArray[np.float32]:
+        return np.concatenate([logits, pooled_features(states, self.info.source)])
+
+
+def pooled_features(states: States, source: str = "") -> NDArray[np.float32]:
+    """Return the pooled features in the *states* of a stream, which hold them as a sum and a count.
 
     Args:
         states: After at least one frame.
         source: What to call the model in messages.
 
     Returns:
-        ``(channels,)``, float32: 480 of A0, 600 of A1, 640 of A2 and larger.
+        ``(channels,)``, float32.
 
     Raises:
-        ModelError: If the states hold no such sum, as those of a model with a transformer, or count no frame.
+        ModelError: If the states hold no such sum, or count no frame.
     """
     named = {canonical_state_name(name): name for name in states}
     if _SUM not in named or _COUNT not in named:

@@ -16,8 +16,9 @@ from safetensors.numpy import save as to_bytes
 
 from movinet_lite.arrays import FrameSize, States
 from movinet_lite.atomic import write_atomically
-from movinet_lite.engines.base import BatchStreamModel, ModelInfo, StreamModel
-from movinet_lite.engines.features import pooled_features
+from movinet_lite.engines.base import ModelInfo, StreamModel
+from movinet_lite.engines.features import split_rows, stream_with_features
+from movinet_lite.engines.stepping import step_all
 from movinet_lite.errors import ModelError, MoViNetError
 from movinet_lite.labels import check_labels
 from movinet_lite.network.agreement import probe_clip
@@ -94,6 +95,7 @@ class FewShotStreamModel:
         """Put a head onto a model; *source* is what to call it."""
         self.model = model
         self.head = head
+        self._with_features = stream_with_features(model, ["pooled"])
         self._info = attrs.evolve(
             model.info,
             num_classes=len(head.labels),
@@ -116,34 +118,27 @@ class FewShotStreamModel:
         self, frames: NDArray[np.float32], states: States
     ) -> tuple[NDArray[np.float32], States]:
         """Return the logits of each frame, and the states after the last; see `StreamModel.step`."""
-        rows = []
-        for frame in frames:
-            _, states = self.model.step(frame[np.newaxis], states)
-            rows.append(self._logits(states))
-        return np.stack(rows), states
+        rows, states = self._with_features.step(frames, states)
+        return self._answers(rows), states
 
     def step_many(
         self, frames: NDArray[np.float32], states: list[States]
     ) -> tuple[NDArray[np.float32], list[States]]:
         """Return the logits and the states of each stream after its frame; see `BatchStreamModel.step_many`."""
-        if isinstance(self.model, BatchStreamModel):
-            _, after = self.model.step_many(frames, states)
-        else:
-            after = [
-                self.model.step(frame[np.newaxis], one)[1]
-                for frame, one in zip(frames, states, strict=True)
-            ]
-        return np.stack([self._logits(one) for one in after]), after
+        rows, after = step_all(self._with_features, frames, states)
+        return self._answers(rows), after
 
-    def _logits(self, states: States) -> NDArray[np.float32]:
-        return self.head.logits(pooled_features(states, self._info.source))
+    def _answers(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        _, features = split_rows(rows, self.model.info)
+        return np.stack([self.head.logits(row) for row in features])
 
 
 def fingerprint(model: StreamModel, frame_size: FrameSize) -> NDArray[np.float32]:
     """Return the features that *model* gives for a certain clip, by which it is known again on any engine."""
     clip = probe_clip(_PROBE_FRAMES, *frame_size)[0]
-    _, states = model.step(clip, model.init_states(frame_size))
-    return pooled_features(states, model.info.source)
+    known = stream_with_features(model, ["pooled"])
+    rows, _ = known.step(clip, known.init_states(frame_size))
+    return split_rows(rows, model.info)[1][-1]
 
 
 def save_few_shot(

@@ -150,17 +150,25 @@ def _traced(network: Movinet, info: LiteRTInfo) -> Any:
         image = inputs.pop("image")
         if info.mode == "base":
             frames = info.num_frames if rows is not None else None
-            logits = folded.call_rows(image, Timeline(info.batch, frames, None))
-            return {"logits": tf.reshape(logits, [info.batch, info.num_classes])}
+            timeline = Timeline(info.batch, frames, None)
+            logits, features = folded.call_rows_with_features(image, timeline)
+            return _flat({"logits": logits, **features}, info.batch)
         memory = FlatMemory(inputs, info)
-        logits = folded.forward(image, memory.timeline, memory)
-        flat = tf.reshape(logits, [rows, info.num_classes])
-        return {"logits": flat, **memory.new_states}
+        logits, features = folded.forward_with_features(image, memory.timeline, memory)
+        return {**_flat({"logits": logits, **features}, rows), **memory.new_states}
 
     # The network's weights are constants of the graph: tracking it here would save it a second time, for seconds.
     module = tf.Module()
     module.run = tf.function(run, autograph=False)
     return module, module.run.get_concrete_function(**specs)
+
+
+def _flat(results: Mapping[str, Tensor], rows: int | None) -> dict[str, Tensor]:
+    """Return *results*, ``(rows, 1, 1, channels)``, as ``(rows, channels)``."""
+    return {
+        name: tf.reshape(result, [rows, result.shape[-1]])
+        for name, result in results.items()
+    }
 
 
 def _convert(traced: Any, quantize: Quantize | None) -> bytes:

@@ -20,13 +20,14 @@ References:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, Self, TypeAlias
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from movinet_lite.arrays import FeatureName
 from movinet_lite.network.padding import LayerPadding
 from movinet_lite.network.spec import Activation, Gate
 from movinet_lite.network.tensorflow import keras, tf
@@ -699,7 +700,13 @@ class Bottleneck(keras.layers.Layer):
 
 
 class ClassifierHead(keras.layers.Layer):
-    """What the heads share: the last rows are projected, go through one hidden layer, and are classified."""
+    """The base of the heads: a projection, one hidden layer, and a classifier.
+
+    Attributes:
+        feature_names: What `features` returns.
+    """
+
+    feature_names: tuple[FeatureName, ...]
 
     def __init__(
         self,
@@ -748,21 +755,33 @@ class ClassifierHead(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(options.dropout_rate, name="dropout")
         self.built = True
 
-    def call(
+    def features(
         self,
         x: Tensor,
         timeline: Timeline,
         memory: Memory | None = None,
-        training: bool = False,  # noqa: FBT001, FBT002 - Keras's own signature
-    ) -> Tensor:
-        """Return logits: ``(batch, 1, 1, classes)`` of clips, ``(batch * frames, 1, 1, classes)`` of streams."""
+        *,
+        training: bool = False,
+    ) -> dict[str, Tensor]:
+        """Return the features by name, ``hidden`` among them; rows as those of the logits."""
         x = self.project(x, timeline=timeline, training=training)
-        x = self.summarise(x, timeline, memory)
-        x = self.dropout(x, training=training)
+        return self.summarise(x, timeline, memory)
+
+    def classify(
+        self,
+        features: Mapping[str, Tensor],
+        timeline: Timeline,
+        *,
+        training: bool = False,
+    ) -> Tensor:
+        """Return the logits of *features*."""
+        x = self.dropout(features["hidden"], training=training)
         return self.classifier(x, timeline=timeline)
 
-    def summarise(self, x: Tensor, timeline: Timeline, memory: Memory | None) -> Tensor:
-        """Return what is classified, ``(batch or batch * frames, 1, 1, channels)``, from the projected rows."""
+    def summarise(
+        self, x: Tensor, timeline: Timeline, memory: Memory | None
+    ) -> dict[str, Tensor]:
+        """Return the features of the projected rows, each ``(batch or batch * frames, 1, 1, channels)``."""
         raise NotImplementedError
 
     @property
@@ -784,6 +803,8 @@ class ClassifierHead(keras.layers.Layer):
 class Head(ClassifierHead):
     """From the last rows to logits: project, pool, one hidden layer, classify."""
 
+    feature_names = ("pooled", "hidden")
+
     def __init__(
         self, channels: tuple[int, int, int], num_classes: int, options: Options
     ) -> None:
@@ -792,15 +813,17 @@ class Head(ClassifierHead):
             channels, num_classes, options, hidden="head", hidden_activation=swish
         )
 
-    def summarise(self, x: Tensor, timeline: Timeline, memory: Memory | None) -> Tensor:
-        """Return the hidden layer of the mean over a clip, or over all frames so far."""
+    def summarise(
+        self, x: Tensor, timeline: Timeline, memory: Memory | None
+    ) -> dict[str, Tensor]:
+        """Return the mean over a clip, or over all frames so far, ``pooled``, and the ``hidden`` layer of it."""
         if memory is None:
             x = timeline.mean_of_clips(x)
         else:
             x = memory.running_mean(
                 "head", tf.reduce_mean(x, axis=[1, 2], keepdims=True)
             )
-        return self.hidden(x, timeline=timeline)
+        return {"pooled": x, "hidden": self.hidden(x, timeline=timeline)}
 
 
 def shape_of(x: Tensor) -> Any:

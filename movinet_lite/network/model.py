@@ -139,9 +139,16 @@ class Movinet(keras.Model):
         Returns:
             ``(clips, 1, 1, classes)``.
         """
+        logits, _ = self.call_rows_with_features(rows, timeline, training=training)
+        return logits
+
+    def call_rows_with_features(
+        self, rows: Tensor, timeline: Timeline, *, training: bool = False
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what `call_rows` returns, and the features; see `forward_with_features`."""
         is_causal = self.spec.layer_mode == "stream"
         memory = ClipMemory(timeline) if is_causal else None
-        return self.forward(rows, timeline, memory, training=training)
+        return self.forward_with_features(rows, timeline, memory, training=training)
 
     def _new_head(self) -> Head | TransformerHead:
         spec, variant = self.spec, self.variant
@@ -178,7 +185,7 @@ class Movinet(keras.Model):
             VariantError: If the network is of mode ``base``.
         """
         self._check_is_stream()
-        logits, _ = self._step(clips, states, training=training)
+        logits, _, _ = self._step(clips, states, training=training)
         return logits
 
     def states_after(self, clips: Tensor) -> dict[str, Tensor]:
@@ -191,7 +198,7 @@ class Movinet(keras.Model):
             VariantError: If the network is of mode ``base``.
         """
         self._check_is_stream()
-        _, states = self._step(clips, None)
+        _, states, _ = self._step(clips, None)
         return states
 
     def step(
@@ -206,6 +213,47 @@ class Movinet(keras.Model):
         Returns:
             ``(batch, frames, classes)`` float32, where frame *i* counts all frames of its stream up to it; and the
             states, under the same names.
+
+        Raises:
+            VariantError: If the network is of mode ``base``.
+        """
+        self._check_is_stream()
+        logits, after, _ = self._step(frames, states)
+        return logits, after
+
+    def call_with_features(self, clips: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the logits of whole clips, and their features by name; see `forward_with_features`.
+
+        Args:
+            clips: ``(clips, frames, height, width, 3)`` float32, 0 to 1, RGB.
+
+        Returns:
+            ``(clips, classes)`` and, for each name, ``(clips, channels)``.
+
+        Raises:
+            VariantError: If the network is of mode ``stream``; see `step_with_features`.
+        """
+        if self.spec.mode != "base":
+            raise VariantError(
+                "only a network of mode 'base' gives features of whole clips; this one is 'stream' "
+                "(call step_with_features)",
+                "stream",
+                ("base",),
+            )
+        timeline = Timeline(size_of(clips, 0), size_of(clips, 1), None)
+        logits, features = self.call_rows_with_features(unroll(clips), timeline)
+        by_clip = {
+            name: tf.reshape(rows, [timeline.batch, rows.shape[-1]])
+            for name, rows in {"logits": logits, **features}.items()
+        }
+        return by_clip.pop("logits"), by_clip
+
+    def step_with_features(
+        self, frames: Tensor, states: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """Return the logits of every frame, the states after the last, and the features after every frame by name.
+
+        The arguments and the first two results are those of `step`; features are ``(batch, frames, channels)``.
 
         Raises:
             VariantError: If the network is of mode ``base``.
@@ -248,10 +296,32 @@ class Movinet(keras.Model):
         Returns:
             ``(batch, 1, 1, classes)`` in a base model, ``(batch * frames, 1, 1, classes)`` in a stream model.
         """
+        logits, _ = self.forward_with_features(
+            rows, timeline, memory, training=training
+        )
+        return logits
+
+    def forward_with_features(
+        self,
+        rows: Tensor,
+        timeline: Timeline,
+        memory: Memory | None = None,
+        *,
+        training: bool = False,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the logits of rows of frames, and the features that they come from.
+
+        The arguments are those of `forward`.
+
+        Returns:
+            The logits, as `forward` returns them; and ``pooled``, the input of the hidden layer, and ``hidden``, its
+            output, ``(rows of the logits, 1, 1, channels)``. A network with a transformer has ``hidden`` alone.
+        """
         x = self.stem(rows, timeline=timeline, training=training)
         for bottleneck in self.bottlenecks:
             x = bottleneck(x, timeline=timeline, memory=memory, training=training)
-        return self.head(x, timeline=timeline, memory=memory, training=training)
+        features = self.head.features(x, timeline, memory, training=training)
+        return self.head.classify(features, timeline, training=training), features
 
     @property
     def named_weights(self) -> dict[str, Any]:
@@ -284,13 +354,18 @@ class Movinet(keras.Model):
         states: Mapping[str, Tensor] | None,
         *,
         training: bool = False,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         frames = tf.convert_to_tensor(frames)
         memory = StateMemory(states, frames)
         timeline = memory.timeline
-        logits = self.forward(unroll(frames), timeline, memory, training=training)
-        shape = [timeline.batch, timeline.frames, self.spec.num_classes]
-        return tf.reshape(logits, shape), memory.finish()
+        logits, features = self.forward_with_features(
+            unroll(frames), timeline, memory, training=training
+        )
+        by_stream = {
+            name: tf.reshape(rows, [timeline.batch, timeline.frames, rows.shape[-1]])
+            for name, rows in {"logits": logits, **features}.items()
+        }
+        return by_stream.pop("logits"), memory.finish(), by_stream
 
     def _check_is_stream(self) -> None:
         if self.spec.mode != "stream":

@@ -7,7 +7,8 @@ padding of a strided convolution depends on it.
 A stream model takes one frame of each stream:
 
 - ``image``: ``(batch, height, width, 3)`` float32, 0 to 1, RGB.
-- ``logits``: ``(batch, classes)`` float32.
+- ``logits``: ``(batch, classes)`` float32; ``pooled``, ``(batch, channels)``, the input of the hidden layer; and ``hidden``,
+  ``(batch, hidden channels)``, its output.
 - Its states, each an input and, as ``next/<name>``, an output (a graph may use a name once):
 
   ================================  =================================  ================================================
@@ -19,7 +20,8 @@ A stream model takes one frame of each stream:
   ``state/frame_count``             ``(batch,)`` int32                 the number of frames each stream has had
   ================================  =================================  ================================================
 
-A base model takes one clip: ``image`` is ``(frames, height, width, 3)``, ``logits`` ``(1, classes)``.
+A base model takes one clip: ``image`` is ``(frames, height, width, 3)``, and ``logits``, ``pooled`` and ``hidden`` have one
+row.
 
 References:
     [1] ONNX operators, https://onnx.ai/onnx/operators: ``Conv``, ``AveragePool``, ``HardSigmoid``.
@@ -216,11 +218,19 @@ def _add_skip(graph: _Graph, bottleneck: Any, x: str, y: str, stride: int) -> st
     return graph.add("Add", x, y)
 
 
-def _classify(graph: _Graph, head: Any, pooled: str) -> str:
-    """Add hidden layer and classifier; give ``(rows, classes)``."""
-    x = graph.activate(graph.pointwise(pooled, head.hidden), "swish")
-    x = graph.pointwise(x, head.classifier)
-    return graph.add("Flatten", x, axis=1, output="logits")
+def _classify(graph: _Graph, network: Movinet, pooled: str, rows: Any) -> list[Any]:
+    """Add hidden layer and classifier; return the declarations of logits and features, each ``(rows, channels)``."""
+    head, variant = network.head, network.variant
+    hidden = graph.activate(graph.pointwise(pooled, head.hidden), "swish")
+    logits = graph.pointwise(hidden, head.classifier)
+    results = {
+        "logits": (logits, network.spec.num_classes),
+        "pooled": (pooled, variant.head_channels),
+        "hidden": (hidden, variant.hidden_channels),
+    }
+    for name, (x, _) in results.items():
+        graph.add("Flatten", x, axis=1, output=name)
+    return [graph.tensor(name, [rows, size]) for name, (_, size) in results.items()]
 
 
 def _excite(graph: _Graph, squeeze_excitation: Any, squeeze: str, options: Any) -> str:
@@ -282,7 +292,7 @@ class _Streams:
 
 
 def _build_stream(graph: _Graph, network: Movinet) -> tuple[list[Any], list[Any]]:
-    spec, options = network.spec, network.options
+    options = network.options
     height, width = graph.size
     image = graph.tensor("image", ["batch", height, width, 3])
     streams = _Streams(graph)
@@ -327,9 +337,8 @@ def _build_stream(graph: _Graph, network: Movinet) -> tuple[list[Any], list[Any]
     x = graph.activate(graph.pointwise(x, head.project), options.activation)
     mean = graph.spatial_mean(x)
     pooled = streams.running_mean("head", mean, network.variant.head_channels)
-    _classify(graph, head, pooled)
-    logits = graph.tensor("logits", ["batch", spec.num_classes])
-    return [image, *streams.inputs], [logits, *streams.outputs]
+    results = _classify(graph, network, pooled, "batch")
+    return [image, *streams.inputs], [*results, *streams.outputs]
 
 
 def _convolve_in_time(
@@ -352,7 +361,7 @@ def _convolve_in_time(
 
 
 def _build_clip(graph: _Graph, network: Movinet) -> tuple[list[Any], list[Any]]:
-    spec, options = network.spec, network.options
+    options = network.options
     height, width = graph.size
     image = graph.tensor("image", ["frames", height, width, 3])
     x = _enter(graph, network)
@@ -371,8 +380,8 @@ def _build_clip(graph: _Graph, network: Movinet) -> tuple[list[Any], list[Any]]:
         graph.size = after
     head = network.head
     x = graph.activate(graph.pointwise(x, head.project), options.activation)
-    _classify(graph, head, graph.add("ReduceMean", x, axes=[0, 2, 3], keepdims=1))
-    return [image], [graph.tensor("logits", [1, spec.num_classes])]
+    pooled = graph.add("ReduceMean", x, axes=[0, 2, 3], keepdims=1)
+    return [image], _classify(graph, network, pooled, 1)
 
 
 def _convolve_clip(graph: _Graph, x: str, layer: Any, stride: int) -> str:

@@ -58,6 +58,8 @@ class _Sequences:
 class TransformerHead(ClassifierHead):
     """From the last rows to logits: project, embed, relate the frames to each other, classify."""
 
+    feature_names = ("hidden",)
+
     def __init__(
         self,
         channels: tuple[int, int],
@@ -90,14 +92,16 @@ class TransformerHead(ClassifierHead):
                 for name, shape, initial in _weights(facts)
             }
 
-    def summarise(self, x: Tensor, timeline: Timeline, memory: Memory | None) -> Tensor:
-        """Return what the transformer makes of the frames of a clip, or of the last ones."""
+    def summarise(
+        self, x: Tensor, timeline: Timeline, memory: Memory | None
+    ) -> dict[str, Tensor]:
+        """Return the mean over frames of what the transformer gives, ``hidden``, of a clip or of the last frames."""
         x = self._norm("norm", self.embed(x, timeline))
         if self._by_frame and memory is not None:
             sequences = _last_frames(x, timeline, memory)
         else:
             sequences = _whole_clips(x, timeline)
-        return tf.expand_dims(tf.expand_dims(self._relate(sequences), 1), 1)
+        return {"hidden": tf.expand_dims(tf.expand_dims(self._relate(sequences), 1), 1)}
 
     def embed(self, x: Tensor, timeline: Timeline) -> Tensor:
         """Return the embedding of each frame before the layer norm, ``(batch * frames, 1, 1, channels)``."""

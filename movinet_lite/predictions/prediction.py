@@ -70,7 +70,8 @@ class Prediction:
             or after a reset; `None` if it does not belong to a stream.
         temperature: Divides the logits before softmax, above 0; 1 unless the model was calibrated.
         background: The label for "none of these", which makes no event; `None` if the model has none.
-        features: ``(channels,)``, float32: the pooled output of the model's backbone; `None` where they were not asked for.
+        features: ``(channels,)``, float32: the model's features that were asked for, ``"pooled"`` or ``"hidden"``; `None` if
+            none were.
 
     Raises:
         ArrayError: If *logits* does not have one number per class, or *temperature* is not above 0.

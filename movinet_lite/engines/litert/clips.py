@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from movinet_lite.arrays import FEATURE_NAMES, FeatureName
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.litert.graphs import (
     GraphFile,
@@ -80,12 +82,20 @@ class LiteRTClipModel:
             self._file.path, threads=self._threads, source=self._info.source
         )
         with foreign_errors(self._info.source):
-            (image,) = self._interpreter.get_input_details()
-            (logits,) = self._interpreter.get_output_details()
-            self._image, self._logits = image["index"], logits["index"]
+            self._find_tensors()
         self._shape: tuple[int, ...] | None = None
         self._longest = 0
         self._lay_out(self._first_shape)
+
+    def _find_tensors(self) -> None:
+        # The runner must be gone before the graph is laid out: it holds the interpreter.
+        runner = self._interpreter.get_signature_runner()
+        (image,) = runner.get_input_details().values()
+        self._image = image["index"]
+        self._outputs = {
+            name: details["index"]
+            for name, details in runner.get_output_details().items()
+        }
 
     @property
     def info(self) -> ModelInfo:
@@ -98,6 +108,17 @@ class LiteRTClipModel:
         Raises:
             ModelError: If the frames are not of the one size that the model was compiled for.
         """
+        return self.predict_with_features(clips, ())
+
+    @property
+    def feature_names(self) -> tuple[FeatureName, ...]:
+        """Which features the graph gives; empty for a file without such outputs."""
+        return tuple(name for name in FEATURE_NAMES if name in self._outputs)
+
+    def predict_with_features(
+        self, clips: NDArray[np.float32], names: Sequence[FeatureName]
+    ) -> NDArray[np.float32]:
+        """Return what `predict` does, and features behind the logits; see `FeatureClipModel`."""
         if clips.shape[2:4] != self._info.frame_size:
             raise ModelError(
                 f"a compiled model takes frames of one size, {self._info.frame_size}; got {clips.shape[2:4]}",
@@ -107,7 +128,7 @@ class LiteRTClipModel:
             )
         with self._lock:
             self._lay_out(clips.shape[1:])
-            return np.concatenate([self._predict(clip) for clip in clips])
+            return np.concatenate([self._predict(clip, names) for clip in clips])
 
     def _lay_out(self, shape: tuple[int, ...]) -> None:
         """Make room for clips of *shape*."""
@@ -131,7 +152,9 @@ class LiteRTClipModel:
         self._shape = shape
         self._longest = max(self._longest, shape[0])
 
-    def _predict(self, clip: NDArray[np.float32]) -> NDArray[Any]:
+    def _predict(
+        self, clip: NDArray[np.float32], names: Sequence[FeatureName]
+    ) -> NDArray[Any]:
         self._interpreter.set_tensor(self._image, np.ascontiguousarray(clip))
         try:
             self._interpreter.invoke()
@@ -141,4 +164,8 @@ class LiteRTClipModel:
                 f"LiteRT must be able to run the model on a clip of {len(clip)} frames; it says: {said_by(error)}",
                 self._info.source,
             ) from error
-        return self._interpreter.get_tensor(self._logits)
+        rows = [
+            self._interpreter.get_tensor(self._outputs[name])
+            for name in ("logits", *names)
+        ]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize
+from movinet_lite.arrays import FEATURE_NAMES, FeatureName, FrameSize
 from movinet_lite.engines.litert.buffers import BufferPools, Slot, StateBuffers
 from movinet_lite.engines.litert.graphs import Graph, TensorSpec
 from movinet_lite.errors import ModelError
@@ -71,6 +71,7 @@ class StepGraph:
         call: What it takes.
         image: Its image.
         logits: Its logits.
+        features: Its features by name; see `movinet_lite.engines.features`.
         states: Its states, in order.
     """
 
@@ -104,16 +105,20 @@ class StepGraph:
         image = _only_image(graph.inputs, call, source)
         logits = _only_logits(graph, image, source)
         self.image, self.logits = inputs[image], outputs[logits]
+        self.features = {
+            name: outputs[name] for name in FEATURE_NAMES if name in outputs
+        }
         _check_meaning(self.image, "image", source)
         _check_meaning(self.logits, "logits", source)
         names = list(order or (name for name in inputs if name != image))
         self.states = tuple(inputs[name] for name in names)
-        _check_first_axes(self.states, self.logits, call, source)
+        rows = (self.logits, *self.features.values())
+        _check_first_axes(self.states, rows, call, source)
         self._pools = (pools or BufferPools()).serve(self.states)
         moves = moves or {}
         given = pair_names(
             [name for name in names if name not in moves],
-            [name for name in outputs if name != logits],
+            [name for name in outputs if name not in {logits, *self.features}],
             source=source,
             what="the outputs of the model",
         )
@@ -150,9 +155,12 @@ class StepGraph:
         # one tensor, and LiteRT reads it where it was told last.
         self._passed = [[*names, image].index(origin) for origin in passed.values()]
         self._logits_buffer = graph.output_buffer(logits)
+        self._feature_buffers = {
+            name: graph.output_buffer(name) for name in self.features
+        }
         self._input_places = [[*names, image].index(name) for name in inputs]
         results = [given[names[state.place]] for state in self._computed]
-        results += [*(given[name] for name in passed), logits]
+        results += [*(given[name] for name in passed), logits, *self.features]
         self._output_places = [results.index(name) for name in outputs]
 
     @property
@@ -175,13 +183,17 @@ class StepGraph:
         return StateBuffers(slots, self.call.streams)
 
     def run(
-        self, frames: NDArray[np.float32], buffers: StateBuffers
+        self,
+        frames: NDArray[np.float32],
+        buffers: StateBuffers,
+        features: Sequence[FeatureName] = (),
     ) -> tuple[NDArray[np.float32], StateBuffers]:
         """Return the logits after each frame, ``(frames, classes)``, and buffers with the states after the last.
 
         Args:
             frames: ``(frames, height, width, 3)`` float32, of all streams.
             buffers: The states before, which stay as they are.
+            features: What to return behind the logits of each row; the graph must give it.
 
         Raises:
             ModelError: If LiteRT fails.
@@ -196,6 +208,7 @@ class StepGraph:
         given = [*(slot.buffer for slot in slots), self._image_buffer]
         taken = [new_slots[state.place].buffer for state in self._computed]
         taken += [*(given[place] for place in self._passed), self._logits_buffer]
+        taken += self._feature_buffers.values()
         self.graph.run(
             [given[place] for place in self._input_places],
             [taken[place] for place in self._output_places],
@@ -208,15 +221,24 @@ class StepGraph:
             origin = given[-1 if copied.origin is None else copied.origin]
             buffer = new_slots[copied.place].buffer
             _convert(origin, copied.stored, buffer, copied.read)
-        logits = self._logits_buffer.read(self.logits.size, self.logits.dtype)
-        rows = self.logits.real(logits).reshape(-1, self.logits.shape[-1])
-        return rows.astype(np.float32, copy=False), StateBuffers(
-            new_slots, self.call.streams
-        )
+        rows = _rows_in(self._logits_buffer, self.logits)
+        if features:
+            wanted = [
+                _rows_in(self._feature_buffers[name], self.features[name])
+                for name in features
+            ]
+            rows = np.concatenate([rows, *wanted], axis=1)
+        return rows, StateBuffers(new_slots, self.call.streams)
 
     def _take(self, place: int) -> Slot:
         """Return a buffer for the state at *place*."""
         return self._pools[place].take(self.graph, self.states[place].name)
+
+
+def _rows_in(buffer: Any, tensor: TensorSpec) -> NDArray[np.float32]:
+    """Return the real values of *tensor* in a *buffer*, one row for each frame."""
+    real = tensor.real(buffer.read(tensor.size, tensor.dtype))
+    return real.reshape(-1, tensor.shape[-1]).astype(np.float32, copy=False)
 
 
 def _convert(origin: Any, stored: TensorSpec, target: Any, read: TensorSpec) -> None:
@@ -265,6 +287,7 @@ def _only_logits(graph: Graph, image: str, source: str) -> str:
         tensor.name
         for tensor in graph.outputs
         if canonical_state_name(tensor.name) not in meanings
+        and tensor.name not in FEATURE_NAMES
     ]
     if len(others) != 1:
         raise ModelError(
@@ -302,9 +325,12 @@ def _check_same_kind(read: TensorSpec, written: TensorSpec, source: str) -> None
 
 
 def _check_first_axes(
-    states: Sequence[TensorSpec], logits: TensorSpec, call: Call, source: str
+    states: Sequence[TensorSpec],
+    results: Sequence[TensorSpec],
+    call: Call,
+    source: str,
 ) -> None:
-    """See that there is a state of each stream and a row of logits of each frame: LiteRT writes beyond the end of others."""
+    """See that there is a state of each stream and a row of each frame: LiteRT writes beyond the end of others."""
     for state in states:
         if state.shape and state.shape[0] != call.streams:
             raise ModelError(
@@ -312,8 +338,11 @@ def _check_first_axes(
                 source,
             )
     rows = call.streams * call.frames
-    if not logits.shape or logits.size != rows * logits.shape[-1]:
-        raise ModelError(
-            f"logits must be of shape ({rows}, classes), one row for each frame; {logits.name!r} has shape {logits.shape}",
-            source,
-        )
+    for result in results:
+        if not result.shape or result.size != rows * result.shape[-1]:
+            what = "features" if result.name in FEATURE_NAMES else "logits"
+            raise ModelError(
+                f"{what} must be of shape ({rows}, {'channels' if what == 'features' else 'classes'}), one row for each "
+                f"frame; {result.name!r} has shape {result.shape}",
+                source,
+            )

@@ -17,7 +17,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize, States
+from movinet_lite.arrays import FeatureName, FrameSize, States
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.litert.batches import plan_calls
 from movinet_lite.engines.litert.buffers import (
@@ -107,6 +107,20 @@ class LiteRTStreamModel:
             ModelError: If the frames are not of the one size that the model was compiled for, or LiteRT fails.
             SessionError: If *states* are none of this model.
         """
+        return self.step_with_features(frames, states, ())
+
+    @property
+    def feature_names(self) -> tuple[FeatureName, ...]:
+        """Which features the graph gives; empty for a file without such outputs."""
+        return tuple(self._single.features)
+
+    def step_with_features(
+        self,
+        frames: NDArray[np.float32],
+        states: States,
+        names: Sequence[FeatureName],
+    ) -> tuple[NDArray[np.float32], States]:
+        """Return what `step` does, and features behind the logits; see `FeatureStreamModel.step_with_features`."""
         self._check_frame_size(frames.shape[1:3])
         states = self._without_other_models(states)
         if len(frames) > 1:
@@ -118,11 +132,11 @@ class LiteRTStreamModel:
             while place < len(frames):
                 graph = self._longest(len(frames) - place)
                 piece = frames[place : place + graph.call.frames]
-                logits, buffers = graph.run(piece, buffers)
-                rows.append(logits)
+                answer, buffers = graph.run(piece, buffers, names)
+                rows.append(answer)
                 place += len(piece)
-        logits = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        return logits, BufferStates(self, buffers)
+        joined = rows[0] if len(rows) == 1 else np.concatenate(rows)
+        return joined, BufferStates(self, buffers)
 
     def step_many(
         self, frames: NDArray[np.float32], states: Sequence[States]
@@ -136,8 +150,17 @@ class LiteRTStreamModel:
             ModelError: As `step`.
             SessionError: As `step`.
         """
+        return self.step_many_with_features(frames, states, ())
+
+    def step_many_with_features(
+        self,
+        frames: NDArray[np.float32],
+        states: Sequence[States],
+        names: Sequence[FeatureName],
+    ) -> tuple[NDArray[np.float32], list[States]]:
+        """Return what `step_many` does, and features behind the logits; see `BatchFeatureModel`."""
         self._check_frame_size(frames.shape[1:3])
-        rows = np.empty((len(frames), self._info.num_classes), np.float32)
+        rows: dict[int, NDArray[np.float32]] = {}
         states = [self._without_other_models(one) for one in states]
         after: list[States] = list(states)
         with self._lock:
@@ -154,11 +177,11 @@ class LiteRTStreamModel:
                     buffers, lanes = self._common_buffers(graph, given)
                     self._move_out(buffers, given)
                 batch = _in_lanes(frames, places, lanes, graph.call.streams)
-                logits, buffers = graph.run(batch, buffers)
-                rows[places] = logits[lanes]
+                answers, buffers = graph.run(batch, buffers, names)
                 for place, lane in zip(places, lanes, strict=True):
+                    rows[place] = answers[lane]
                     after[place] = BufferStates(self, buffers, lane)
-        return rows, after
+        return np.stack([rows[place] for place in range(len(frames))]), after
 
     @property
     def last_call_s(self) -> float:

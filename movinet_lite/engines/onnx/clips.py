@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from movinet_lite.arrays import FeatureName
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.onnx.runtime import OnnxSession
 
@@ -30,11 +33,19 @@ class OnnxClipModel:
         Raises:
             ModelError: If the frames are not of the one size that the file takes, or ONNX Runtime fails.
         """
+        return self.predict_with_features(clips, ())
+
+    @property
+    def feature_names(self) -> tuple[FeatureName, ...]:
+        """Which features the file gives; empty for one without such outputs."""
+        return self._open.feature_names
+
+    def predict_with_features(
+        self, clips: NDArray[np.float32], names: Sequence[FeatureName]
+    ) -> NDArray[np.float32]:
+        """Return what `predict` does, and features behind the logits; see `FeatureClipModel`."""
         self._open.check_frame_size(clips.shape[2:4])
+        wanted = ["logits", *names]
         with self._open.errors():
-            return np.concatenate(
-                [
-                    self._open.session.run(["logits"], {"image": clip})[0]
-                    for clip in clips
-                ]
-            )
+            rows = [self._open.session.run(wanted, {"image": clip}) for clip in clips]
+        return np.concatenate([np.concatenate(parts, axis=1) for parts in rows])

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 import attrs
 
+from movinet_lite.arrays import FEATURE_NAMES, FeatureName
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import MissingDependencyError, ModelError, said_by
 from movinet_lite.network.onnx_file import parse_onnx_facts
@@ -61,6 +62,12 @@ class OnnxSession:
     spec: NetworkSpec
     device: str
     source: str
+
+    @property
+    def feature_names(self) -> tuple[FeatureName, ...]:
+        """Which features the file gives; empty for one without such outputs."""
+        outputs = {output.name for output in self.session.get_outputs()}
+        return tuple(name for name in FEATURE_NAMES if name in outputs)
 
     def check_frame_size(self, frame_size: tuple[int, ...]) -> None:
         """Refuse frames of another size than the one that the file takes.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize, States
+from movinet_lite.arrays import FeatureName, FrameSize, States
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.onnx.runtime import OnnxSession
 from movinet_lite.engines.own_states import OwnStates
@@ -34,7 +34,11 @@ class OnnxStreamModel:
         """Take a file that is open; prefer `movinet_lite.engines.onnx.opening.load_onnx`."""
         self._open = opened
         self._info = info
-        self._outputs = [output.name for output in opened.session.get_outputs()]
+        self._states = [
+            output.name
+            for output in opened.session.get_outputs()
+            if output.name.startswith(NEXT)
+        ]
 
     @property
     def info(self) -> ModelInfo:
@@ -60,12 +64,26 @@ class OnnxStreamModel:
             ModelError: If the frames are not of the one size that the file takes, or ONNX Runtime fails.
             SessionError: If *states* are none of this model.
         """
+        return self.step_with_features(frames, states, ())
+
+    @property
+    def feature_names(self) -> tuple[FeatureName, ...]:
+        """Which features the file gives; empty for one without such outputs."""
+        return self._open.feature_names
+
+    def step_with_features(
+        self,
+        frames: NDArray[np.float32],
+        states: States,
+        names: Sequence[FeatureName],
+    ) -> tuple[NDArray[np.float32], States]:
+        """Return what `step` does, and features behind the logits; see `FeatureStreamModel`."""
         self._open.check_frame_size(frames.shape[1:3])
         rows = []
         current = self._together([states])
         for frame in frames:
-            logits, current = self._run(frame[np.newaxis], current)
-            rows.append(logits[0])
+            answers, current = self._run(frame[np.newaxis], current, names)
+            rows.append(answers[0])
         return np.stack(rows), current
 
     def step_many(
@@ -77,17 +95,29 @@ class OnnxStreamModel:
             ModelError: As `step`.
             SessionError: As `step`.
         """
+        return self.step_many_with_features(frames, states, ())
+
+    def step_many_with_features(
+        self,
+        frames: NDArray[np.float32],
+        states: Sequence[States],
+        names: Sequence[FeatureName],
+    ) -> tuple[NDArray[np.float32], list[States]]:
+        """Return what `step_many` does, and features behind the logits; see `BatchFeatureModel`."""
         self._open.check_frame_size(frames.shape[1:3])
-        logits, after = self._run(frames, self._together(states))
+        rows, after = self._run(frames, self._together(states), names)
         lanes = range(len(frames))
-        return logits, [
+        return rows, [
             OnnxStates(after.tensors, lane, self._open.spec) for lane in lanes
         ]
 
     def _run(
-        self, frames: NDArray[np.float32], states: OnnxStates
+        self,
+        frames: NDArray[np.float32],
+        states: OnnxStates,
+        names: Sequence[FeatureName],
     ) -> tuple[NDArray[np.float32], OnnxStates]:
-        """Return the logits and the states of all streams in *states* after one frame of each."""
+        """Return logits, features and states of all streams in *states* after one frame of each."""
         session, device = self._open.session, self._open.device
         with self._open.errors():
             # A binding for each call: two threads may step two streams at once.
@@ -95,13 +125,20 @@ class OnnxStreamModel:
             binding.bind_cpu_input("image", np.ascontiguousarray(frames))
             for name, tensor in states.tensors.items():
                 binding.bind_ortvalue_input(name, tensor)
-            for name in self._outputs:
-                binding.bind_output(name, "cpu" if name == "logits" else device)
+            # What is not bound is not fetched.
+            wanted = ["logits", *names]
+            for name in wanted:
+                binding.bind_output(name, "cpu")
+            for name in self._states:
+                binding.bind_output(name, device)
             session.run_with_iobinding(binding)
-            given = dict(zip(self._outputs, binding.get_outputs(), strict=True))
-        logits: NDArray[np.float32] = given.pop("logits").numpy()
-        tensors = {name.removeprefix(NEXT): tensor for name, tensor in given.items()}
-        return logits, OnnxStates(tensors, 0, self._open.spec)
+            given = binding.get_outputs()
+            rows = np.concatenate(
+                [tensor.numpy() for tensor in given[: len(wanted)]], axis=1
+            )
+        states_after = zip(self._states, given[len(wanted) :], strict=True)
+        tensors = {name.removeprefix(NEXT): tensor for name, tensor in states_after}
+        return rows, OnnxStates(tensors, 0, self._open.spec)
 
     def _together(self, given: Sequence[States]) -> OnnxStates:
         """Return states of all streams in one batch, in order: those they share already, or a copy."""

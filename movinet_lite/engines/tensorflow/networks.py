@@ -6,13 +6,13 @@ them sees the layout of the models on TF Hub.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize, States
+from movinet_lite.arrays import FeatureName, FrameSize, States
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.own_states import OwnStates
 from movinet_lite.engines.tensorflow.saved_models import foreign_errors
@@ -43,6 +43,10 @@ class NetworkClipModel:
         self._info = ModelInfo.of(network.spec, source, "tensorflow")
         clips = tf.TensorSpec([None, None, None, None, 3], tf.float32)
         self._run = tf.function(network.call, input_signature=[clips], autograph=False)
+        self._run_with_features = tf.function(  # traced on first use
+            network.call_with_features, input_signature=[clips], autograph=False
+        )
+        self._feature_names: tuple[FeatureName, ...] = network.head.feature_names
 
     @property
     def info(self) -> ModelInfo:
@@ -57,6 +61,23 @@ class NetworkClipModel:
             logits: NDArray[np.float32] = self._run(tf.constant(clips)).numpy()
         return logits
 
+    @property
+    def feature_names(self) -> tuple[FeatureName, ...]:
+        """Which features it gives."""
+        return self._feature_names
+
+    def predict_with_features(
+        self, clips: NDArray[np.float32], names: Sequence[FeatureName]
+    ) -> NDArray[np.float32]:
+        """Return what `predict` does, and features behind the logits; see `FeatureClipModel`."""
+        from movinet_lite.network.tensorflow import tf
+
+        with foreign_errors(tf, "the clip", self._info.source):
+            logits, features = self._run_with_features(tf.constant(clips))
+        return np.concatenate(
+            [logits.numpy(), *(features[name].numpy() for name in names)], axis=1
+        )
+
 
 class NetworkStreamModel:
     """A stream model: frames in, one or several a call, with the states that the caller keeps."""
@@ -67,9 +88,14 @@ class NetworkStreamModel:
 
         self._network = network
         self._info = ModelInfo.of(network.spec, source, "tensorflow")
+        signature = _step_signature(network)
         self._step = tf.function(
-            network.step, input_signature=_step_signature(network), autograph=False
+            network.step, input_signature=signature, autograph=False
         )
+        self._step_with_features = tf.function(  # traced on first use
+            network.step_with_features, input_signature=signature, autograph=False
+        )
+        self._feature_names: tuple[FeatureName, ...] = network.head.feature_names
 
     @property
     def info(self) -> ModelInfo:
@@ -86,18 +112,42 @@ class NetworkStreamModel:
         """Return the logits of each frame, and the states after the last; see `StreamModel.step`."""
         from movinet_lite.network.tensorflow import tf
 
-        own = (
-            states.own
-            if isinstance(states, NetworkStates)
-            else from_published_states(states)
-        )
         with foreign_errors(tf, "the frame or the states", self._info.source):
-            logits, new = self._step(tf.constant(frames[np.newaxis]), own)
+            logits, new = self._step(tf.constant(frames[np.newaxis]), _own(states))
         rows: NDArray[np.float32] = logits.numpy()[0]
+        return rows, self._show(new)
+
+    @property
+    def feature_names(self) -> tuple[FeatureName, ...]:
+        """Which features it gives."""
+        return self._feature_names
+
+    def step_with_features(
+        self,
+        frames: NDArray[np.float32],
+        states: States,
+        names: Sequence[FeatureName],
+    ) -> tuple[NDArray[np.float32], States]:
+        """Return what `step` does, and features behind the logits; see `FeatureStreamModel`."""
+        from movinet_lite.network.tensorflow import tf
+
+        with foreign_errors(tf, "the frame or the states", self._info.source):
+            logits, new, features = self._step_with_features(
+                tf.constant(frames[np.newaxis]), _own(states)
+            )
+        parts = [logits, *(features[name] for name in names)]
+        rows = np.concatenate([part.numpy()[0] for part in parts], axis=1)
         return rows, self._show(new)
 
     def _show(self, own: Mapping[str, Any]) -> NetworkStates:
         return NetworkStates(own, self._network.spec)
+
+
+def _own(states: States) -> Mapping[str, Any]:
+    """Return *states* in the network's own layout."""
+    if isinstance(states, NetworkStates):
+        return states.own
+    return from_published_states(states)
 
 
 class NetworkStates(OwnStates):

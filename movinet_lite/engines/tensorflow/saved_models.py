@@ -17,8 +17,9 @@ References:
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
@@ -26,8 +27,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize, States
+from movinet_lite.arrays import FeatureName, FrameSize, States
 from movinet_lite.engines.base import ModelInfo
+from movinet_lite.engines.features import split_rows
 from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.spec import NetworkSpec, check_facts, read_facts
 from movinet_lite.network.state_names import (
@@ -88,9 +90,23 @@ def load_saved_model(
             f"the folder must hold a SavedModel that TensorFlow can read; it says: {said_by(error)}",
             source,
         ) from error
-    if mode == "base":
-        return TensorFlowClipModel(module, source=source, labels=labels, facts=facts)
-    return TensorFlowStreamModel(module, source=source, labels=labels, facts=facts)
+    kind = TensorFlowClipModel if mode == "base" else TensorFlowStreamModel
+    return kind(
+        module,
+        source=source,
+        labels=labels,
+        facts=facts,
+        network=functools.partial(_import_network, path, mode, source, module),
+    )
+
+
+def _import_network(path: str | Path, mode: Mode, source: str, module: Any) -> Any:
+    """Return the model of a network of ours with the weights of a SavedModel: it gives features, which no signature does."""
+    from movinet_lite.engines.tensorflow.networks import as_model
+    from movinet_lite.network.weights import import_weights
+
+    imported = import_weights(path, mode=mode, loaded=module, name=source)
+    return as_model(imported.network, source)
 
 
 class TensorFlowClipModel:
@@ -103,13 +119,22 @@ class TensorFlowClipModel:
         source: str,
         labels: tuple[str, ...] | None = None,
         facts: NetworkSpec | None = None,
+        network: Callable[[], Any] | None = None,
     ) -> None:
         """Take a SavedModel that TensorFlow has loaded.
+
+        Args:
+            module: The SavedModel.
+            source: What to call the model in messages.
+            labels: The names of the classes, if they are known.
+            facts: What lies beside it.
+            network: Returns the model of a network of ours with its weights, for features; `None` if it gives none.
 
         Raises:
             ModelError: If it is not a base model, or *facts* are those of another model.
         """
         self.module = module  # kept: a signature does not keep its variables alive
+        self._import = network
         check_mode("stream" if _is_stream(module) else "base", "base", source)
         self._run = _signature(module, "serving_default", source)
         inputs = self._run.structured_input_signature[1]
@@ -159,6 +184,23 @@ class TensorFlowClipModel:
             outputs = self._run(**{self._input: tf.constant(clips)})
         return cast("NDArray[np.float32]", outputs[self._output].numpy())
 
+    @property
+    def feature_names(self) -> tuple[FeatureName, ...]:
+        """Which features it gives, after its weights are imported once."""
+        return () if self._network is None else self._network.feature_names
+
+    def predict_with_features(
+        self, clips: NDArray[np.float32], names: Sequence[FeatureName]
+    ) -> NDArray[np.float32]:
+        """Return what `predict` does, and features behind the logits; see `FeatureClipModel`."""
+        rows = self._network.predict_with_features(clips, names)
+        _, features = split_rows(rows, self._info)
+        return np.concatenate([self.predict(clips), features], axis=1)
+
+    @functools.cached_property
+    def _network(self) -> Any:
+        return None if self._import is None else self._import()
+
 
 class TensorFlowStreamModel:
     """A stream model: frames in one after the other, with the states that the caller keeps."""
@@ -170,13 +212,22 @@ class TensorFlowStreamModel:
         source: str,
         labels: tuple[str, ...] | None = None,
         facts: NetworkSpec | None = None,
+        network: Callable[[], Any] | None = None,
     ) -> None:
         """Take a SavedModel that TensorFlow has loaded.
+
+        Args:
+            module: The SavedModel.
+            source: What to call the model in messages.
+            labels: The names of the classes, if they are known.
+            facts: What lies beside it.
+            network: Returns the model of a network of ours with its weights, for features; `None` if it gives none.
 
         Raises:
             ModelError: If it is not a stream model, its states do not pair, or *facts* are those of another model.
         """
         self.module = module
+        self._import = network
         check_mode("stream" if _is_stream(module) else "base", "stream", source)
         self._init = _init_function(module, source)
         self._empty: dict[FrameSize, dict[str, Any]] = {}
@@ -234,6 +285,27 @@ class TensorFlowStreamModel:
                 )
                 rows.append(logits.numpy()[0])
         return np.stack(rows), TensorStates(tensors)
+
+    @property
+    def feature_names(self) -> tuple[FeatureName, ...]:
+        """Which features it gives, after its weights are imported once."""
+        return () if self._network is None else self._network.feature_names
+
+    def step_with_features(
+        self,
+        frames: NDArray[np.float32],
+        states: States,
+        names: Sequence[FeatureName],
+    ) -> tuple[NDArray[np.float32], States]:
+        """Return what `step` does, and features behind the logits; see `FeatureStreamModel`."""
+        rows, _ = self._network.step_with_features(frames, states, names)
+        _, features = split_rows(rows, self._info)
+        logits, after = self.step(frames, states)
+        return np.concatenate([logits, features], axis=1), after
+
+    @functools.cached_property
+    def _network(self) -> Any:
+        return None if self._import is None else self._import()
 
     def _init_tensors(self, frame_size: FrameSize) -> dict[str, Any]:
         from movinet_lite.network.tensorflow import tf
