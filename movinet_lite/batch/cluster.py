@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -62,6 +63,8 @@ def connected(address: str | None) -> Iterator[None]:
     try:
         yield
     finally:
+        # Handles that are collected later would take the actors of the same numbers from the next connection.
+        gc.collect()
         ray.shutdown()
 
 

@@ -155,7 +155,7 @@ class RayPool:
         try:
             message: FromWorker = ray.get(call)
         except ray.exceptions.RayError as error:
-            actor.kill()
+            # Ray ends an actor that nobody holds, if it is not dead.
             return self._lose(actor, error, waiting)
         task, actor.task = actor.task, None
         if isinstance(message, Failed):
@@ -246,7 +246,7 @@ class _Actor:
         import ray
 
         remote = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Process)
-        self._handle = remote.remote(job, limits, os.getcwd())  # noqa: PTH109 - text
+        self._handle: Any = remote.remote(job, limits, os.getcwd())  # noqa: PTH109 - text
         self.task: _Task | None = None
         self.is_ready = False
         self._begin_s = time.monotonic()
@@ -270,8 +270,10 @@ class _Actor:
         """End it, wherever it is."""
         import ray
 
+        # See `connected` for why nothing may hold it.
+        handle, self._handle = self._handle, None
         with contextlib.suppress(ray.exceptions.RayError):
-            ray.kill(self._handle)
+            ray.kill(handle)
 
 
 class _Process:
