@@ -10,6 +10,7 @@ from movinet_lite.classifiers import (
 from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.errors import (
     ArrayError,
+    ClusterError,
     ConversionError,
     DataError,
     LabelsError,
@@ -54,6 +55,7 @@ __all__ = [
     "ArrayError",
     "BaseClassifier",
     "ClipModel",
+    "ClusterError",
     "ConversionError",
     "DataError",
     "Event",

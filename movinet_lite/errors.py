@@ -13,6 +13,7 @@
     ├── ModelError(RuntimeError)             a model cannot be found, fetched, read, or is not what was asked for
     ├── SessionError(RuntimeError)           frame size changed, session closed, foreign states, two threads
     ├── ConversionError(RuntimeError)        a model did not compile, or the compiled one computes something else
+    ├── ClusterError(RuntimeError)           a cluster cannot be reached, or its actors do not start
     ├── PageError(OSError)                   the page of a watcher cannot be served
     └── MissingDependencyError(ImportError)  a package is not installed
 
@@ -27,6 +28,7 @@ from typing import Final
 
 __all__ = [
     "ArrayError",
+    "ClusterError",
     "ConversionError",
     "DataError",
     "LabelsError",
@@ -188,6 +190,22 @@ class SessionError(MoViNetError, RuntimeError):
 
 class ConversionError(MoViNetError, RuntimeError):
     """A model did not compile, or the compiled model computes something else than its source."""
+
+
+class ClusterError(MoViNetError, RuntimeError):
+    """A cluster cannot be reached, or its actors do not start.
+
+    Attributes:
+        address: Of the cluster; empty if none was given.
+    """
+
+    def __init__(self, message: str, address: str = "") -> None:
+        super().__init__(message, address)
+        self.address = address
+
+    def __str__(self) -> str:
+        """Return the message behind the address."""
+        return f"{self.address}: {self.message}" if self.address else self.message
 
 
 class PageError(MoViNetError, OSError):

@@ -9,6 +9,7 @@ import pytest
 from movinet_lite import errors
 from movinet_lite.errors import (
     ArrayError,
+    ClusterError,
     ConversionError,
     DataError,
     LabelsError,
@@ -36,6 +37,7 @@ EXAMPLES = [
     VideoNotFoundError("no such file", "clip.mp4"),
     LiveSourceError("nothing is kept of that time", "rtsp://cam/stream"),
     ModelError("not a SavedModel", "a0", (1, 2), {"got": 3}),
+    ClusterError("it must be one that can be reached", "10.0.0.1:6379"),
     PageError("the port must be free"),
     SessionError("session is closed"),
     ConversionError("the numbers differ"),
@@ -110,6 +112,7 @@ def test_one_except_clause_catches_all(error):
         (VideoNotFoundError("rule", "clip.mp4"), VideoError, "clip.mp4: rule"),
         (ModelError("rule", "a0"), RuntimeError, "a0: rule"),
         (ModelError("rule"), RuntimeError, "rule"),
+        (ClusterError("rule", "head:6379"), RuntimeError, "head:6379: rule"),
         (SessionError("rule"), RuntimeError, "rule"),
         (ConversionError("rule"), RuntimeError, "rule"),
     ],

@@ -9,9 +9,11 @@ module         what it holds
 `storage`      fetches a video from remote storage
 `worker`       the process that loads the model once and takes one video after the other
 `pool`         starts workers, limits the time and the memory of a video, tries again
+`cluster`      connects to a Ray cluster, or says that it cannot be reached
+`ray_pool`     actors on it, as many as it has room for, each with a pool of one worker
 `journal`      the file of rows: whole lines only, each video once
 `parquet`      the same rows as a Parquet file
-`running`      `run`: all of it
+`running`      `run` and `on_ray`: all of it
 `progress`     how far a batch is
 =============  ==================================================================================
 """
@@ -20,6 +22,6 @@ from movinet_lite.batch.inputs import find_videos
 from movinet_lite.batch.job import Job, Mode
 from movinet_lite.batch.pool import Limits
 from movinet_lite.batch.progress import BatchProgress
-from movinet_lite.batch.running import run
+from movinet_lite.batch.running import on_ray, run
 
-__all__ = ["BatchProgress", "Job", "Limits", "Mode", "find_videos", "run"]
+__all__ = ["BatchProgress", "Job", "Limits", "Mode", "find_videos", "on_ray", "run"]

@@ -97,11 +97,18 @@ class Job:
     def _load(self) -> Classifier:
         if not isinstance(self.model, (str, Path)):
             return self.model()
-        options = {"threads": 1, **self.load_options}
+        options = {"threads": 1, **self._options}
         if self.mode != "clip":
             return StreamingClassifier.load(self.model, **options)
-        options.pop("horizon_s", None)
         return load_classifier(str(self.model), **options)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        """The load options that count: whole videos are recognised without a horizon."""
+        options = dict(self.load_options)
+        if self.mode == "clip":
+            options.pop("horizon_s", None)
+        return options
 
     def new_detector(self) -> EventDetector:
         """Return a detector that has seen nothing."""
@@ -118,7 +125,7 @@ class Job:
         )
         options = sorted(
             (key, str(value))
-            for key, value in self.load_options.items()
+            for key, value in self._options.items()
             if key not in {"threads", "offline"} and value is not None
         )
         parts = [name, self.mode, self.top_k, self.labels, self.quality, options]

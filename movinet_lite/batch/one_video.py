@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from movinet_lite.batch.job import Classifier, Job
-from movinet_lite.batch.storage import is_remote, local_copy
+from movinet_lite.batch.storage import is_remote, local_file
 from movinet_lite.classifiers import StreamingClassifier
 from movinet_lite.classifiers.of_file import predict_whole
 from movinet_lite.errors import MoViNetError, said_by
@@ -47,7 +48,7 @@ def process_video(classifier: Classifier, path: str, job: Job) -> Row:
     row = _new_row(path, job)
     try:
         with _as_file(path) as file:
-            row["size"] = Path(file).stat().st_size if Path(file).is_file() else None
+            row["size"] = _size(file)
             with classifier.read_video(
                 file, decode_threads=1, quality=job.quality
             ) as frames:
@@ -85,13 +86,14 @@ def _new_row(path: str, job: Job) -> Row:
     }
 
 
-@contextlib.contextmanager
-def _as_file(path: str) -> Iterator[str]:
-    if is_remote(path):
-        with local_copy(path) as copy:
-            yield copy
-    else:
-        yield path
+def _as_file(path: str) -> AbstractContextManager[str | BinaryIO]:
+    return local_file(path) if is_remote(path) else contextlib.nullcontext(path)
+
+
+def _size(file: str | BinaryIO) -> int | None:
+    if isinstance(file, str):
+        return Path(file).stat().st_size if Path(file).is_file() else None
+    return os.fstat(file.fileno()).st_size
 
 
 def _found(classifier: Classifier, frames: FramesAhead, job: Job) -> Row:

@@ -57,6 +57,8 @@ class Limits:
         memory_mb: How large a worker may grow, in MiB of resident memory; `None` for any size. On Linux only.
         attempts: How often a video is tried with which a worker dies or goes beyond its memory. One beyond its time is
             not tried again.
+        load_timeout_s: How long a worker may take to load the model, in seconds; `None` for any time. One that takes longer
+            ends the batch.
 
     Raises:
         ArrayError: If one is out of range.
@@ -67,6 +69,9 @@ class Limits:
         default=None, validator=[_check_optional, _check_memory]
     )
     attempts: int = attrs.field(default=2, validator=_check_attempts)
+    load_timeout_s: float | None = attrs.field(
+        default=1800.0, validator=_check_optional
+    )
 
 
 @attrs.frozen
@@ -113,10 +118,10 @@ class Pool:
         """
         while not self._workers:
             worker = self._add()
-            ready = worker.wait_until_ready()
+            ready = worker.wait_until_ready(self._limits)
             if ready.is_heavy:
                 # TensorFlow compiled the model; what it left in memory goes with this process.
-                self._replace(worker).wait_until_ready()
+                self._replace(worker).wait_until_ready(self._limits)
 
     def process(self, paths: Iterable[str]) -> Iterator[Row]:
         """Yield the row of each of *paths*, in the order in which they are done.
@@ -170,9 +175,12 @@ class Pool:
         task, seconds, is_ready = worker.task, worker.seconds, worker.is_ready
         death = worker.kill()
         if not is_ready:
-            raise ModelError(
-                f"a worker must load the model; it {death}", str(self._job.model)
+            said = (
+                excess.message
+                if excess
+                else f"a worker must load the model; it {death}"
             )
+            raise ModelError(said, str(self._job.model))
         self._replace(worker)
         if task is None:
             return []
@@ -198,7 +206,7 @@ class Pool:
 
 @attrs.frozen
 class _Excess:
-    """What a video took too much of, and whether it is given up at once."""
+    """What a video or a model took too much of, and whether it is given up at once."""
 
     message: str
     is_final: bool
@@ -216,6 +224,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self._connection: Connection
         self._connection, theirs = context.Pipe()
+        self._job = job
         self._process: SpawnProcess = context.Process(
             target=work, args=(theirs, job), name="movinet-lite worker", daemon=True
         )
@@ -224,7 +233,7 @@ class _Worker:
         theirs.close()
         self.task: _Task | None = None
         self.is_ready = False
-        self._begin_s = 0.0
+        self._begin_s = time.monotonic()
 
     @property
     def to_wait_for(self) -> tuple[Connection, int]:
@@ -233,20 +242,22 @@ class _Worker:
 
     @property
     def seconds(self) -> float:
-        """How long it has had its video."""
+        """How long it has had its video, or loaded the model."""
         return time.monotonic() - self._begin_s
 
     def has_message(self) -> bool:
         """Return whether there is a message; also true once it has died, of which `receive` tells."""
         return self._connection.poll()
 
-    def wait_until_ready(self) -> Ready:
+    def wait_until_ready(self, limits: Limits) -> Ready:
         """Wait for the model to be loaded.
 
         Raises:
             MoViNetError: Why it cannot be.
         """
         with contextlib.suppress(EOFError, OSError):
+            if not self._connection.poll(limits.load_timeout_s):
+                raise ModelError(_too_slow(limits), str(self._job.model))
             message = self._receive()
             if isinstance(message, Ready):
                 return message
@@ -289,7 +300,10 @@ class _Worker:
             self._connection.send(task.path)
 
     def excess(self, limits: Limits) -> _Excess | None:
-        """Return which limit its video is beyond, if any."""
+        """Return which limit its video or its model is beyond, if any."""
+        if not self.is_ready:
+            is_late = self.seconds > (limits.load_timeout_s or math.inf)
+            return _Excess(_too_slow(limits), is_final=True) if is_late else None
         if self.task is None:
             return None
         if self.seconds > (limits.timeout_s or math.inf):
@@ -325,6 +339,10 @@ class _Worker:
             self._connection.recv()
             return False
         return True
+
+
+def _too_slow(limits: Limits) -> str:
+    return f"a worker must load the model in at most {limits.load_timeout_s:g} s; it took longer"
 
 
 def _death(code: int) -> str:

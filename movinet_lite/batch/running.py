@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
+from movinet_lite.batch.cluster import check_ray
 from movinet_lite.batch.inputs import find_videos
 from movinet_lite.batch.job import Job
 from movinet_lite.batch.journal import Journal, read_rows
@@ -14,10 +15,11 @@ from movinet_lite.batch.one_video import Row
 from movinet_lite.batch.parquet import check_pyarrow, write_parquet
 from movinet_lite.batch.pool import Limits, Pool
 from movinet_lite.batch.progress import BatchProgress
+from movinet_lite.batch.ray_pool import RayPool
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ArrayError, DataError
 
-__all__ = ["Processor", "check_output", "run", "run_with"]
+__all__ = ["Processor", "check_output", "on_ray", "run", "run_with"]
 
 _ENDINGS: Final = (".jsonl", ".parquet")
 
@@ -74,8 +76,7 @@ def run(
                 run("videos/", "results.jsonl", Job(model="a2", mode="events"))
     """
     job = job or Job()
-    if workers is not None and (isinstance(workers, bool) or workers < 1):
-        raise ArrayError(f"workers must be a whole number, at least 1; got {workers!r}")
+    _check_workers("workers", workers)
     num_workers = workers or available_cores()
     return run_with(
         lambda: Pool(job, num_workers, limits or Limits()),
@@ -85,6 +86,78 @@ def run(
         retry_errors=retry_errors,
         on_progress=on_progress,
     )
+
+
+def on_ray(
+    inputs: str | Path | Iterable[str | Path],
+    output: str | Path,
+    job: Job | None = None,
+    *,
+    address: str | None = None,
+    min_workers: int = 1,
+    max_workers: int | None = None,
+    limits: Limits | None = None,
+    retry_errors: bool = False,
+    on_progress: Callable[[BatchProgress], None] | None = None,
+) -> BatchProgress:
+    """Process many videos on a Ray cluster, and write the same rows as `run` does.
+
+    The paths of videos go to the nodes, never frames, and the rows come back to *output*, which this machine writes. Each
+    node must have the package, with its extra ``cluster``, and reach the videos and the model under the same paths or
+    addresses. Relative paths start at this process's folder, on every node. A video whose actor or node dies is done by
+    another.
+
+    Args:
+        inputs: Folders, patterns, lists, addresses or paths; see `find_videos`.
+        output: As for `run`. A run goes on where it was, also one that `run` began.
+        job: What to compute; `None` for ``Job()``.
+        address: Of the cluster, such as ``"10.0.0.1:6379"`` or ``"ray://10.0.0.1:10001"``; `None` for what ``RAY_ADDRESS``
+            says, for a cluster that runs on this machine, or for a new one on this machine alone, in this order. In a process
+            that is connected to a cluster, that cluster is used.
+        min_workers: How many actors to ask for at once, even if the cluster must grow for them.
+        max_workers: How many actors at most, each with a core; `None` for as many as the cluster has room for or grows to.
+        limits: What one video may take on its node; `None` for ``Limits()``.
+        retry_errors: Whether to do the videos again whose rows are errors.
+        on_progress: Called at the beginning and after each row.
+
+    Returns:
+        As `run`.
+
+    Raises:
+        ClusterError: If the cluster cannot be reached, or its actors do not start.
+        DataError: As `run`.
+        ArrayError: If *min_workers* or *max_workers* is below 1, or *job* has a function of the program itself.
+        ModelError: If the model cannot be loaded; then no video is tried.
+        LabelsError: If a label of *job* is unknown to the model.
+        MissingDependencyError: If a package is missing, such as Ray.
+    """
+    job = job or Job()
+    _check_workers("min_workers", min_workers)
+    _check_workers("max_workers", max_workers)
+    if getattr(job.model, "__module__", None) == "__main__":
+        raise ArrayError(
+            "the function that returns the model must be of a module that nodes can import; it is of the program itself"
+        )
+    check_ray()
+    return run_with(
+        lambda: RayPool(
+            job,
+            limits or Limits(),
+            address=address,
+            min_workers=min_workers,
+            max_workers=max_workers,
+        ),
+        inputs,
+        output,
+        job,
+        retry_errors=retry_errors,
+        on_progress=on_progress,
+    )
+
+
+def _check_workers(name: str, workers: int | None) -> None:
+    if workers is not None and (isinstance(workers, bool) or workers < 1):
+        raise ArrayError(f"{name} must be a whole number, at least 1; got {workers!r}")
 
 
 def run_with(

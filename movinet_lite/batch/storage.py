@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
+from urllib.parse import quote
 
-from movinet_lite.errors import DataError, MissingDependencyError, VideoError, said_by
+from movinet_lite.errors import (
+    DataError,
+    MissingDependencyError,
+    VideoError,
+    VideoNotFoundError,
+    said_by,
+)
 
-__all__ = ["is_remote", "list_remote", "local_copy"]
+__all__ = ["is_remote", "list_remote", "local_file"]
 
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _PIECE_BYTES: Final = 2**23
+_OF_ARROW: Final = ("s3://", "gs://", "gcs://")
 
 
 def is_remote(path: str) -> bool:
@@ -52,29 +59,34 @@ def list_remote(address: str, endings: Collection[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def local_copy(address: str) -> Iterator[str]:
-    """Fetch a file piece by piece, and give the path of a copy that is deleted when the block ends.
+def local_file(address: str) -> Iterator[str | BinaryIO]:
+    """Give a file of remote storage: the path of one that is on this machine, or a copy, which is fetched piece by piece.
+
+    The copy has no name, so that nothing of it is left, however this process ends.
 
     Raises:
         VideoError: If it cannot be fetched.
+        VideoNotFoundError: If there is none.
         MissingDependencyError: If what opens the storage is not installed.
     """
     system, path = _open_storage(address)
-    descriptor, copy = tempfile.mkstemp(suffix=PurePosixPath(path).suffix)
-    try:
-        with open(descriptor, "wb") as target:  # noqa: PTH123 - as mkstemp
-            try:
-                with system.open(path, "rb") as source:
-                    while piece := source.read(_PIECE_BYTES):
-                        target.write(piece)
-            except Exception as error:  # each storage has errors of its own
-                raise VideoError(
-                    f"the video must be one that can be fetched; got {said_by(error)}",
-                    address,
-                ) from error
+    if "file" in system.protocol:
+        yield path
+        return
+    with tempfile.TemporaryFile() as copy:
+        try:
+            with system.open(path, "rb") as source:
+                while piece := source.read(_PIECE_BYTES):
+                    copy.write(piece)
+        except FileNotFoundError as error:
+            raise VideoNotFoundError("there is no such file", address) from error
+        except Exception as error:  # each storage has errors of its own
+            raise VideoError(
+                f"the video must be one that can be fetched; got {said_by(error)}",
+                address,
+            ) from error
+        copy.flush()
         yield copy
-    finally:
-        os.unlink(copy)  # noqa: PTH108 - as mkstemp
 
 
 def _open_storage(address: str) -> tuple[Any, str]:
@@ -87,9 +99,11 @@ def _open_storage(address: str) -> tuple[Any, str]:
         system, path = url_to_fs(address)
     except ValueError as error:  # a protocol that nobody knows
         raise VideoError(said_by(error), address) from error
-    except ImportError:
+    except ImportError as error:
         # s3fs or gcsfs is not installed; pyarrow has both storages built in.
-        return _open_with_arrow(address)
+        if address.lower().startswith(_OF_ARROW):
+            return _open_with_arrow(address)
+        raise VideoError(said_by(error), address) from error
     return system, str(path)
 
 
@@ -100,7 +114,15 @@ def _open_with_arrow(address: str) -> tuple[Any, str]:
     except ImportError as error:
         raise MissingDependencyError("pyarrow", "cluster") from error
     try:
-        system, path = FileSystem.from_uri(address)
+        system, path = FileSystem.from_uri(_quoted(address))
     except Exception as error:  # each storage has errors of its own
         raise VideoError(said_by(error), address) from error
     return ArrowFSWrapper(system), path
+
+
+def _quoted(address: str) -> str:
+    """Return an address with the name of the file as URIs have it; fsspec, and what is listed, have it as it is."""
+    place, mark, options = address.partition("?")
+    scheme, bucket_and_name = place.split("://", 1)
+    bucket, slash, name = bucket_and_name.partition("/")
+    return f"{scheme}://{bucket}{slash}{quote(name)}{mark}{options}"

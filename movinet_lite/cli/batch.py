@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from movinet_lite.batch import BatchProgress, Job, Limits, Mode, run
+from movinet_lite.batch import BatchProgress, Job, Limits, Mode, on_ray, run
 from movinet_lite.cli.arguments import UsageError, add_command, count, positive
 from movinet_lite.cli.detector_options import (
     add_detector_options,
@@ -40,7 +41,8 @@ def add_commands(commands: Any) -> None:
         _batch,
         summary="process many videos and write a row for each",
         description=(
-            "Process many videos with several worker processes and write a row for each.\n\n"
+            "Process many videos with several worker processes, here or on a Ray cluster, and\n"
+            "write a row for each.\n\n"
             "Run the same command again to continue an interrupted run. A video that is broken,\n"
             "takes too long or crashes its worker becomes a row with an error, and the exit\n"
             "status is 1."
@@ -50,6 +52,7 @@ def add_commands(commands: Any) -> None:
             "batch 'videos/**/*.mp4' --mode events --output events.jsonl --workers 8",
             "batch list.txt --mode clip --top-k 5 --model a2 --output results.parquet",
             "batch videos/ --output results.jsonl --retry-errors",
+            "batch s3://bucket/videos/ --output results.parquet --ray 10.0.0.1:6379",
         ),
     )
     parser.add_argument(
@@ -96,7 +99,22 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=count,
         metavar="N",
-        help="number of worker processes, each with one thread for decoding and one for the model (default: one per core)",
+        help="number of worker processes, each with one thread for decoding and one for the model (default: one per core; "
+        "with --ray the maximum: as many as the cluster has room for or grows to)",
+    )
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="run on the Ray cluster at this address, such as 10.0.0.1:6379 (without one: the cluster running on this "
+        "machine, or a new one on it); needs the extra 'cluster'",
+    )
+    group.add_argument(
+        "--min-workers",
+        type=count,
+        metavar="N",
+        help="with --ray: number of processes to request at once, even if the cluster must grow for them (default: 1)",
     )
     group.add_argument(
         "--timeout",
@@ -104,6 +122,14 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         default=_DEFAULTS.timeout_s,
         metavar="S",
         help=f"time limit per video in seconds (default: {_DEFAULTS.timeout_s:g})",
+    )
+    group.add_argument(
+        "--load-timeout",
+        type=positive,
+        default=_DEFAULTS.load_timeout_s,
+        metavar="S",
+        help="time limit for loading the model in seconds, including download and compilation "
+        f"(default: {_DEFAULTS.load_timeout_s:g})",
     )
     group.add_argument(
         "--memory-limit",
@@ -127,24 +153,35 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
 
 def _batch(args: argparse.Namespace) -> int:
     """Go through the videos, and say how many there were."""
-    job = _make_job(args)
-    limits = _make_limits(args)
+    if args.min_workers and args.ray is None:
+        raise UsageError("--min-workers needs --ray")
+    run_batch = functools.partial(
+        _runner(args),
+        args.inputs,
+        args.output,
+        _make_job(args),
+        limits=_make_limits(args),
+        retry_errors=args.retry_errors,
+    )
     with _progress_bar() as show:
-        end = run(
-            args.inputs,
-            args.output,
-            job,
-            workers=args.workers,
-            limits=limits,
-            retry_errors=args.retry_errors,
-            on_progress=show,
-        )
+        end = run_batch(on_progress=show)
     before = f", {end.num_before} before" if end.num_before else ""
     print(f"{args.output}: {end.num_done} videos{before}, {end.num_errors} errors")
     if end.num_errors:
         complain("error", f"{end.num_errors} of {end.num_done} videos have an error")
         return FAILED
     return 0
+
+
+def _runner(args: argparse.Namespace) -> Callable[..., BatchProgress]:
+    if args.ray is None:
+        return functools.partial(run, workers=args.workers)
+    return functools.partial(
+        on_ray,
+        address=args.ray or None,
+        min_workers=args.min_workers or 1,
+        max_workers=args.workers,
+    )
 
 
 def _make_job(args: argparse.Namespace) -> Job:
@@ -174,6 +211,7 @@ def _make_limits(args: argparse.Namespace) -> Limits:
             timeout_s=args.timeout,
             memory_mb=args.memory_limit,
             attempts=args.attempts,
+            load_timeout_s=args.load_timeout,
         )
     except ArrayError as error:
         raise UsageError(error.message) from error

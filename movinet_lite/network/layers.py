@@ -755,6 +755,17 @@ class ClassifierHead(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(options.dropout_rate, name="dropout")
         self.built = True
 
+    def call(
+        self,
+        x: Tensor,
+        timeline: Timeline,
+        memory: Memory | None = None,
+        training: bool = False,  # noqa: FBT001, FBT002 - Keras's own signature
+    ) -> Tensor:
+        """Return logits: ``(batch, 1, 1, classes)`` of clips, ``(batch * frames, 1, 1, classes)`` of streams."""
+        features = self.features(x, timeline, memory, training=training)
+        return self.classify(features, timeline, training=training)
+
     def features(
         self,
         x: Tensor,

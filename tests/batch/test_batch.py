@@ -128,6 +128,24 @@ def test_a_model_that_cannot_be_loaded_ends_it(folder, tmp_path):
     assert output.read_bytes() == b""
 
 
+def test_a_model_that_loads_for_ever_ends_it(folder, tmp_path):
+    """A load has a limit of its own, in the first worker as in those that come after it."""
+    job = Job(model=models.slow)
+
+    with pytest.raises(ModelError, match="in at most 2 s; it took longer"):
+        run(folder, tmp_path / "rows.jsonl", job, limits=Limits(load_timeout_s=2.0))
+
+
+def test_the_horizon_of_clips_does_not_count():
+    """Whole videos have no horizon, so that rows made with another one are of the same job."""
+    horizons = [{"horizon_s": 3.0}, {"horizon_s": None}, {}]
+
+    clips = {Job(mode="clip", load_options=options).digest for options in horizons}
+    streams = {Job(load_options=options).digest for options in horizons[:2]}
+
+    assert (len(clips), len(streams)) == (1, 2)
+
+
 def test_two_batches_never_write_one_file(folder, tmp_path):
     """A second batch into the same results is refused while the first runs."""
     fcntl = pytest.importorskip("fcntl")

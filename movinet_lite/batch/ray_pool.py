@@ -1,0 +1,308 @@
+"""Actors on a Ray cluster that hold a model each: as many as the cluster has room for, others where one is lost."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Self
+
+import attrs
+
+from movinet_lite.batch.cluster import connected
+from movinet_lite.batch.job import Job
+from movinet_lite.batch.one_video import Row, error_row
+from movinet_lite.batch.pool import Limits, Pool
+from movinet_lite.batch.worker import Failed, Finished, FromWorker, Ready
+from movinet_lite.errors import ClusterError, MoViNetError, said_by
+
+__all__ = ["RayPool", "num_wanted"]
+
+_LOOK_EVERY_S: Final = 1.0
+"""How often to look at how large the cluster is."""
+
+_MAX_LOST: Final = 5
+"""How many actors may be lost in a row while they start, or with one video."""
+
+
+@attrs.frozen
+class _Task:
+    """A video, and how many actors were lost while they had it."""
+
+    path: str
+    num_lost: int = 0
+
+
+class RayPool:
+    """Actors on a Ray cluster that hold a model each: a context manager.
+
+    Each actor has a core, and a `Pool` of one worker process, which keeps the limits of a video as on one machine. The first
+    actor loads the model alone, so that a model that cannot be loaded ends the batch at once.
+
+    Args:
+        job: What to compute.
+        limits: What one video may take.
+        address: Of the cluster; see `connected`.
+        min_workers: How many actors to ask for at once, even if the cluster must grow for them.
+        max_workers: How many actors at most; `None` for as many as the cluster has room for.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        limits: Limits,
+        *,
+        address: str | None = None,
+        min_workers: int = 1,
+        max_workers: int | None = None,
+    ) -> None:
+        self._job = job
+        self._limits = limits
+        self._address = address
+        self._min_workers = min_workers
+        self._max_workers = max_workers
+        self._actors: dict[Any, _Actor] = {}  # by what each is doing
+        self._idle: list[_Actor] = []
+        self._connection = contextlib.ExitStack()
+        self._is_loadable = False
+        self._num_failed_starts = 0
+        self._looked_s = 0.0
+
+    def __enter__(self) -> Self:
+        self._connection.enter_context(connected(self._address))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the actors, in the middle of a video if need be, and the connection."""
+        with self._connection:
+            for actor in [*self._actors.values(), *self._idle]:
+                actor.kill()
+            self._actors, self._idle = {}, []
+
+    def process(self, paths: Iterable[str]) -> Iterator[Row]:
+        """Yield the row of each of *paths*, in the order in which they are done.
+
+        Raises:
+            MoViNetError: Why the model cannot be loaded.
+            ClusterError: If the actors do not start.
+        """
+        waiting = collections.deque(map(_Task, paths))
+        while waiting or any(actor.task for actor in self._actors.values()):
+            self._give(waiting)
+            self._fit(waiting)
+            rows = self._wait(waiting)
+            # An actor never waits for what is done with the rows.
+            self._give(waiting)
+            yield from rows
+
+    def _give(self, waiting: collections.deque[_Task]) -> None:
+        while waiting and self._idle:
+            actor = self._idle.pop()
+            self._actors[actor.give(waiting.popleft())] = actor
+
+    def _fit(self, waiting: collections.deque[_Task]) -> None:
+        """Have as many actors as there is work for and the cluster has room for."""
+        if self._actors and time.monotonic() < self._looked_s + _LOOK_EVERY_S:
+            return
+        self._looked_s = time.monotonic()
+        busy = [actor for actor in self._actors.values() if actor.task]
+        starting = {
+            call: actor for call, actor in self._actors.items() if not actor.is_ready
+        }
+        wanted = 1
+        if self._is_loadable:
+            wanted = num_wanted(
+                num_videos=len(waiting) + len(busy),
+                num_ready=len(busy) + len(self._idle),
+                num_cores=_cores_of_cluster(),
+                min_workers=self._min_workers,
+                max_workers=self._max_workers,
+            )
+        num_actors = len(self._actors) + len(self._idle)
+        for _ in range(wanted - num_actors):
+            actor = _Actor(self._job, self._limits)
+            self._actors[actor.load()] = actor
+        for call in list(starting)[: max(0, num_actors - wanted)]:
+            self._actors.pop(call).kill()
+            num_actors -= 1
+        while self._idle and num_actors > wanted:
+            self._idle.pop().kill()
+            num_actors -= 1
+
+    def _wait(self, waiting: collections.deque[_Task]) -> list[Row]:
+        """Wait until something happens, or it is time to look at the cluster; return the rows that are done."""
+        import ray
+
+        calls = list(self._actors)
+        done, _ = ray.wait(calls, timeout=_LOOK_EVERY_S)
+        if done:  # and all others that are done by now
+            done, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
+        rows: list[Row] = []
+        for call in done:
+            rows += self._take(call, waiting)
+        return rows
+
+    def _take(self, call: Any, waiting: collections.deque[_Task]) -> list[Row]:
+        """Take what an actor says; forget it if it is lost."""
+        import ray
+
+        actor = self._actors.pop(call)
+        try:
+            message: FromWorker = ray.get(call)
+        except ray.exceptions.RayError as error:
+            # Ray ends an actor that nobody holds, if it is not dead.
+            return self._lose(actor, error, waiting)
+        task, actor.task = actor.task, None
+        if isinstance(message, Failed):
+            actor.kill()
+            raise message.error
+        self._idle.append(actor)
+        if isinstance(message, Ready):
+            self._is_loadable = actor.is_ready = True
+            self._num_failed_starts = 0
+            self._looked_s = 0.0
+            return []
+        row = message.row
+        if task is not None:
+            row["attempts"] += task.num_lost
+        return [row]
+
+    def _lose(
+        self, actor: _Actor, error: Exception, waiting: collections.deque[_Task]
+    ) -> list[Row]:
+        """Try the video of a lost actor again; return its error if it was so too often."""
+        self._looked_s = 0.0
+        if actor.task is None:
+            self._num_failed_starts += 1
+            if self._num_failed_starts >= _MAX_LOST:
+                raise ClusterError(
+                    f"the actors of the cluster must start; {_MAX_LOST} in a row did not; the last said {said_by(error)}",
+                    self._address or "",
+                ) from error
+            return []
+        num_lost = actor.task.num_lost + 1
+        if num_lost < _MAX_LOST:
+            waiting.append(_Task(actor.task.path, num_lost))
+            return []
+        said = f"the actor that has it must live; {num_lost} died; the last: {said_by(error)}"
+        return [
+            error_row(
+                actor.task.path,
+                self._job,
+                said,
+                seconds=actor.seconds,
+                attempts=num_lost,
+            )
+        ]
+
+
+def num_wanted(
+    *,
+    num_videos: int,
+    num_ready: int,
+    num_cores: int,
+    min_workers: int,
+    max_workers: int | None,
+) -> int:
+    """Return how many actors to have, those included for which there is no room yet.
+
+    A cluster that grows by demand grows for those; asking for twice as many as there are makes it double, not leap.
+
+    Args:
+        num_videos: How many videos are not done.
+        num_ready: How many actors have loaded the model.
+        num_cores: How many cores the cluster has now.
+        min_workers: How many to ask for at once.
+        max_workers: How many at most; `None` for any number.
+
+    Example:
+        >>> num_wanted(num_videos=100, num_ready=8, num_cores=8, min_workers=1, max_workers=12)
+        12
+    """
+    wanted = max(min_workers, num_cores, 2 * num_ready)
+    return min(wanted, num_videos, max_workers or wanted)
+
+
+def _cores_of_cluster() -> int:
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 0))
+
+
+class _Actor:
+    """The driver's side of an actor, and the video that it has.
+
+    Attributes:
+        task: The video; `None` while it has none.
+        is_ready: Whether its model is loaded.
+    """
+
+    def __init__(self, job: Job, limits: Limits) -> None:
+        import ray
+
+        remote = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Process)
+        self._handle: Any = remote.remote(job, limits, os.getcwd())  # noqa: PTH109 - text
+        self.task: _Task | None = None
+        self.is_ready = False
+        self._begin_s = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has had its video."""
+        return time.monotonic() - self._begin_s
+
+    def load(self) -> Any:
+        """Let it load the model; return the call to wait for."""
+        return self._handle.load.remote()
+
+    def give(self, task: _Task) -> Any:
+        """Let it process a video; return the call to wait for."""
+        self.task = task
+        self._begin_s = time.monotonic()
+        return self._handle.process.remote(task.path)
+
+    def kill(self) -> None:
+        """End it, wherever it is."""
+        import ray
+
+        # See `connected` for why nothing may hold it.
+        handle, self._handle = self._handle, None
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.kill(handle)
+
+
+class _Process:
+    """The actor itself, in a process of its own on some node.
+
+    Args:
+        job: What to compute.
+        limits: What one video may take.
+        folder: Where relative paths start, which are as the driver has them.
+    """
+
+    def __init__(self, job: Job, limits: Limits, folder: str) -> None:
+        # A node that does not have the folder cannot have a file in it.
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
+        self._pool = Pool(job, 1, limits)
+
+    def load(self) -> FromWorker:
+        """Load the model."""
+        try:
+            self._pool.start()
+        except MoViNetError as error:
+            return Failed(error)
+        return Ready(is_heavy=False)
+
+    def process(self, path: str) -> FromWorker:
+        """Return the row of a video; a worker that died is replaced."""
+        try:
+            [row] = self._pool.process([path])
+        except MoViNetError as error:
+            return Failed(error)
+        return Finished(row)
