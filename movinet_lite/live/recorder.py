@@ -105,7 +105,7 @@ class ClipRecorder:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._find_clips()
         except OSError as error:
-            raise self._unusable(error.strerror) from error
+            raise self._unusable(error.strerror or said_by(error)) from error
         if not os.access(self.folder, os.W_OK):
             raise self._unusable("it is read-only")
 
