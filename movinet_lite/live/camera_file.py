@@ -15,6 +15,7 @@ import attrs
 from movinet_lite.errors import ArrayError, DataError, LabelsError
 from movinet_lite.events.files import read_text
 from movinet_lite.events.settings import DELAY_S, DetectorSettings, load_settings
+from movinet_lite.redaction import redact
 
 __all__ = [
     "CameraFile",
@@ -167,7 +168,7 @@ class _Reader:
         cameras = top.get("cameras", {})
         if not isinstance(cameras, dict):
             raise self._error(
-                f"cameras must be tables such as [cameras.door]; got {cameras!r}"
+                f"cameras must be tables such as [cameras.door]; got {_shown(cameras)}"
             )
         labels = top.get("labels")
         return CameraFile(
@@ -190,12 +191,12 @@ class _Reader:
         source = table.get("source")
         if isinstance(source, bool) or not isinstance(source, (str, int)):
             raise self._error(
-                f"[{where}] must have a source: an address, a path, or the number of a camera; got {source!r}"
+                f"[{where}] must have a source: an address, a path, or the number of a camera; got {_shown(source)}"
             )
         transport = table.get("transport", "tcp")
         if transport not in ("tcp", "udp"):
             raise self._error(
-                f"transport of [{where}] must be 'tcp' or 'udp'; got {transport!r}"
+                f"transport of [{where}] must be 'tcp' or 'udp'; got {_shown(transport)}"
             )
         own = self._table(table.get("events", {}), _EVENTS, f"{where}.events")
         return CameraSettings(
@@ -238,7 +239,7 @@ class _Reader:
         """Return the table *given*, with variables filled in, or refuse keys and values that cannot be meant."""
         known = tuple(known)
         if not isinstance(given, dict):
-            raise self._error(f"[{where}] must be a table; got {given!r}")
+            raise self._error(f"[{where}] must be a table; got {_shown(given)}")
         table = {}
         for key, value in given.items():
             of = f"[{where}]" if where else _FILE
@@ -262,10 +263,13 @@ class _Reader:
             or not 0 <= value < float("inf")
             or (value == 0 and key not in ("pre_s", "post_s"))
         ):
-            raise self._error(f"{key} of {of} must be a number above 0; got {raw!r}")
+            raise self._error(
+                f"{key} of {of} must be a number above 0; got {_shown(raw)}"
+            )
         is_text = key in _TEXTS or (key == "labels" and of == _FILE)
         if is_text and not (isinstance(value, str) and value):
-            raise self._error(f"{key} of {of} must be text; got {raw!r}")
+            got = type(raw).__name__ if key == "token" else _shown(raw)
+            raise self._error(f"{key} of {of} must be text; got {got}")
         return value
 
     def _filled(self, text: str, where: str) -> str:
@@ -288,3 +292,8 @@ class _Reader:
 
     def _error(self, message: str) -> DataError:
         return DataError(message, self._path)
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message, without the credentials of addresses in it."""
+    return redact(repr(value))

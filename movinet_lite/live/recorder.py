@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -68,6 +69,7 @@ class ClipRecorder:
 
     Raises:
         ArrayError: If a number is impossible.
+        LiveSourceError: If the folder cannot be made or written to.
     """
 
     def __init__(
@@ -99,8 +101,18 @@ class ClipRecorder:
         self._closing = False
         self._thread: threading.Thread | None = None
         self.last_error: str | None = None
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._find_clips()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._find_clips()
+        except OSError as error:
+            raise self._unusable(error.strerror or said_by(error)) from error
+        if not os.access(self.folder, os.W_OK):
+            raise self._unusable("it is read-only")
+
+    def _unusable(self, why: str) -> LiveSourceError:
+        return LiveSourceError(
+            f"clips must have a folder that can be written to; {why}", str(self.folder)
+        )
 
     def begin(self, source: LiveSource, *, start_s: float, label: str = "event") -> str:
         """Begin a clip of an event that has begun.

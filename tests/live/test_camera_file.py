@@ -114,6 +114,25 @@ def test_a_secret_is_not_in_a_message(write):
         read_camera_file(path, environment={"SECRET": "hidden"})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cameras = 'rtsp://me:hidden@host/x'",
+        "cameras.door = 'rtsp://me:hidden@host/x'",
+        "cameras.door.source = ['rtsp://me:hidden@host/x']",
+        "cameras.door = {source = 0, transport = 'rtsp://me:hidden@host/x'}",
+        "cameras.door = {source = 0, fps = 'rtsp://me:hidden@host/x'}",
+        "model = ['rtsp://me:hidden@host/x']",
+        "serve.token = ['hidden']",
+    ],
+)
+def test_credentials_are_not_in_a_message(write, text):
+    """An address in a place where none can stand is shown without its password, and a token not at all."""
+    with pytest.raises(DataError, match=r"must (be|have)") as caught:
+        read_camera_file(write(text))
+    assert "hidden" not in str(caught.value)
+
+
 def test_a_missing_file(tmp_path):
     """A file that is not there is named."""
     with pytest.raises(DataError, match=r"no\.toml"):

@@ -1,5 +1,7 @@
 """Clips: what is kept of a stream, what a file of it holds, and what a recorder leaves on the disk."""
 
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -361,3 +363,57 @@ def test_a_source_that_keeps_nothing_cannot_be_recorded(tmp_path):
     """A source without packets in memory is refused, with what to do."""
     with pytest.raises(LiveSourceError, match="open the source with keep_s=7"):
         ClipRecorder(tmp_path).begin(FakeLiveSource(ends=False), start_s=0.0)
+
+
+@pytest.mark.parametrize("name", ["file", "file/clips"])
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path, name):
+    """A recorder whose folder is a file, or lies in one, is refused before anything is recorded."""
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(LiveSourceError, match="clips must have a folder that can be"):
+        ClipRecorder(tmp_path / name)
+
+
+def test_a_folder_that_is_read_only_is_refused(tmp_path, monkeypatch):
+    """Who may not write to the folder is told so at the beginning, not at the first event."""
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
+
+    with pytest.raises(LiveSourceError, match="written to; it is read-only"):
+        ClipRecorder(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+def test_a_disk_that_is_full_costs_the_clip_and_leaves_nothing(stream, tmp_path):
+    """Where the clip cannot be written to its end, that is an error, and no part of it is left."""
+    code = """
+import resource, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from movinet_lite import LiveSourceError
+from movinet_lite.live.packets import PacketRing
+from tests.live.test_clips import feed, save
+
+ring = PacketRing(60.0)
+feed(ring, sys.argv[1])
+folder = Path(sys.argv[2])
+save(ring, folder / "whole.mp4", 0.0, 6.0)
+size = (folder / "whole.mp4").stat().st_size
+for limit in (100, size // 2, size - 1):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        save(ring, folder / "clip.mp4", 0.0, 6.0)
+    except LiveSourceError as error:
+        print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(stream), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (
+        done.stdout.splitlines()
+        == ["cam: the clip clip.mp4 cannot be written: File too large"] * 3
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.mp4"]
