@@ -105,15 +105,14 @@ def _without_numbers(lines: Sequence[str]) -> list[str] | None:
 
     Names that would be equal without their numbers, such as ``1 finger`` to ``5 fingers``, have them as a part.
     """
-    matches = [match for line in lines if (match := _NUMBERED.fullmatch(line))]
-    name_of = {int(match["number"]): match["name"] for match in matches}
+    name_of: dict[int, str] = {}
+    for line in lines:
+        match = _NUMBERED.fullmatch(line)
+        if match is None or int(match["number"]) in name_of:
+            return None
+        name_of[int(match["number"])] = match["name"]
     first = min(name_of, default=0)
-    is_numbered = (
-        len(lines) > 1
-        and first in (0, 1)
-        and sorted(name_of) == list(range(first, first + len(lines)))
-    )
-    if not is_numbered:
+    if len(lines) < 2 or first > 1 or max(name_of) != first + len(lines) - 1:
         return None
     names = [_without_quotes(name_of[number]) for number in sorted(name_of)]
     return names if len(set(names)) == len(names) else None

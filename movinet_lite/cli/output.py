@@ -24,6 +24,7 @@ __all__ = [
     "INTERRUPTED",
     "PIPE_CLOSED",
     "PROGRAM",
+    "TERMINATED",
     "WRONG_USAGE",
     "as_dicts",
     "clock",
@@ -38,7 +39,7 @@ __all__ = [
 
 PROGRAM = "movinet-lite"
 
-FAILED, WRONG_USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+FAILED, WRONG_USAGE, INTERRUPTED, PIPE_CLOSED, TERMINATED = 1, 2, 130, 141, 143
 
 
 def complain(kind: str, message: object) -> None:

@@ -9,9 +9,12 @@ import argparse
 import contextlib
 import io
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 import movinet_lite
 from movinet_lite.cli import (
@@ -35,6 +38,7 @@ from movinet_lite.cli.output import (
     INTERRUPTED,
     PIPE_CLOSED,
     PROGRAM,
+    TERMINATED,
     WRONG_USAGE,
     complain,
 )
@@ -70,12 +74,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 if all went well, 1 if something failed, 2 for wrong usage, 130 after Ctrl-C, 141 if whoever read the output
         has gone.
+
+    Raises:
+        SystemExit: After SIGTERM, with status 143.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The names of files hold any bytes.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = _run(argv)
+        with _ended_by_sigterm():
+            status = _run(argv)
         if sys.stdout is not None:  # closed by whoever started the command
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -89,6 +97,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         _give_up_output()
         return FAILED
     return status
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does, so that no file is left half-written."""
+
+    def end(*_: object) -> NoReturn:
+        raise SystemExit(TERMINATED)
+
+    # Only the main thread may say what a signal does, and whoever started the command may want none of it.
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _give_up_output() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
-from movinet_lite.engines.onnx.opening import load_onnx
+from movinet_lite.engines.onnx.opening import check_onnx, load_onnx
 from movinet_lite.engines.opening import open_network
 from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.hub import resolve_weights
@@ -101,6 +101,8 @@ def export_model(
     if to is None:
         to = "onnx" if path.suffix == _SUFFIXES["onnx"] else "litert"
     _check_options(path, to, quantize, source)
+    if to == "onnx":
+        check_onnx()
     found = resolve_weights(source, mode, offline=offline)
     if found.suffix in _SUFFIXES.values():
         kind = "a .tflite" if found.suffix == ".tflite" else "an .onnx"

@@ -120,8 +120,11 @@ def _ruler(start_s: float, end_s: float, num_columns: int) -> str:
     line = ""
     scale = num_columns / (end_s - start_s)
     for time_s in tick_times(start_s, end_s, max(num_columns // _TICK_ROOM, 1)):
-        line = line.ljust(round((time_s - start_s) * scale)) + short_clock(time_s)
-    return line[:num_columns].rstrip()
+        longer = line.ljust(round((time_s - start_s) * scale)) + short_clock(time_s)
+        if len(longer) > num_columns:
+            break  # a time that is cut short is another time
+        line = longer
+    return line
 
 
 def short_clock(time_s: float) -> str:

@@ -53,6 +53,15 @@ def test_a_part_of_a_recording_is_drawn_from_its_start():
     assert "·" not in line
 
 
+def test_a_time_that_does_not_fit_is_left_out():
+    """No time of the ruler is cut short, which would be another time."""
+    for width in range(30, 100):
+        span = Annotation("a" * 16, 0.0, 11.0)
+        ruler = draw_timeline([span], end_s=10.4, width=width).splitlines()[0]
+
+        assert set(ruler.split()) <= {f"0:{second:02}" for second in range(11)}
+
+
 def test_nothing_is_drawn_of_nothing():
     """Without events there is no timeline."""
     assert draw_timeline([], end_s=10.0) == ""

@@ -11,7 +11,7 @@ from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.engines.compiled import name_of_entry
 from movinet_lite.engines.onnx.clips import OnnxClipModel
-from movinet_lite.engines.onnx.runtime import Provider, open_session
+from movinet_lite.engines.onnx.runtime import Provider, import_runtime, open_session
 from movinet_lite.engines.onnx.streams import OnnxStreamModel
 from movinet_lite.engines.opening import open_to_compile
 from movinet_lite.errors import ConversionError
@@ -32,9 +32,20 @@ from movinet_lite.network.agreement import (
 from movinet_lite.network.spec import Functions, read_facts
 from movinet_lite.network.variants import Mode
 
-__all__ = ["load_as_onnx", "load_onnx"]
+__all__ = ["check_onnx", "load_as_onnx", "load_onnx"]
 
 _FILE: Final = "model.onnx"
+
+
+def check_onnx() -> None:
+    """See that an ONNX file could be written and run, before anything that takes long.
+
+    Raises:
+        MissingDependencyError: If ONNX or ONNX Runtime is not installed.
+    """
+    import movinet_lite.network.onnx  # noqa: F401
+
+    import_runtime()
 
 
 def load_onnx(
@@ -97,6 +108,7 @@ def load_as_onnx(
     said = functions or Functions()
     entry = compiled_folder() / f"{name_of_entry(path, mode, frame_size, said)}-onnx"
     if read_note(entry) is None:
+        check_onnx()
         with locked(entry):
             if read_note(entry) is None:
                 with new_folder(entry) as folder:

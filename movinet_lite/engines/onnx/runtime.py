@@ -20,7 +20,13 @@ from movinet_lite.network.onnx_file import parse_onnx_facts
 from movinet_lite.network.spec import NetworkSpec
 from movinet_lite.network.variants import Mode, check_mode
 
-__all__ = ["OnnxSession", "Provider", "open_session", "read_onnx_spec"]
+__all__ = [
+    "OnnxSession",
+    "Provider",
+    "import_runtime",
+    "open_session",
+    "read_onnx_spec",
+]
 
 Provider: TypeAlias = Literal[
     "cpu", "cuda", "tensorrt", "openvino", "coreml", "directml"
@@ -119,7 +125,7 @@ def open_session(
         ModelError: If there is no such file or provider, or the file is of another mode or not of this library.
     """
     source = source or str(path)
-    runtime = _import_runtime()
+    runtime = import_runtime()
     target = _target(runtime, provider or "cpu", source)
     if not Path(path).is_file():
         raise ModelError("an ONNX model must be a file; there is none", source)
@@ -140,7 +146,7 @@ def open_session(
 
 def read_onnx_spec(path: Path, source: str) -> NetworkSpec:
     """Return what an ONNX file of this library says of its model; the arguments and errors are those of `open_session`."""
-    runtime = _import_runtime()
+    runtime = import_runtime()
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return _spec_of(_load(runtime, path, options, _TARGETS["cpu"], source), source)
@@ -169,7 +175,12 @@ def _load(
         ) from error
 
 
-def _import_runtime() -> Any:
+def import_runtime() -> Any:
+    """Return the module of ONNX Runtime.
+
+    Raises:
+        MissingDependencyError: If it is not installed.
+    """
     try:
         import onnxruntime
     except ImportError as error:

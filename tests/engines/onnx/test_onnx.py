@@ -10,6 +10,7 @@ from movinet_lite import BaseClassifier, StreamingClassifier, step_many
 from movinet_lite.cli import main
 from movinet_lite.engines.exporting import export_model
 from movinet_lite.engines.loading import load_model
+from movinet_lite.engines.onnx import opening
 from movinet_lite.errors import MissingDependencyError, ModelError
 from movinet_lite.network.files import save_network
 from movinet_lite.network.model import build_movinet
@@ -244,6 +245,23 @@ def test_a_missing_package_is_named(file, monkeypatch):
 
     with pytest.raises(MissingDependencyError, match=r"movinet-lite\[onnx\]"):
         load_model(file, "stream")
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_a_missing_package_is_named_before_anything_takes_long(
+    package, weights, tmp_path, monkeypatch
+):
+    """An export does not look for its model, and an engine does not open it, if the result could not be written or run."""
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "movinet_lite.network.onnx", raising=False)
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path / "cache"))
+    message = rf"'{package}', .*movinet-lite\[onnx\]"
+
+    with pytest.raises(MissingDependencyError, match=message):
+        export_model("there is no such model", tmp_path / "model.onnx")
+    monkeypatch.setattr(opening, "open_to_compile", pytest.fail)
+    with pytest.raises(MissingDependencyError, match=message):
+        load_model(weights, "stream", engine="onnx")
 
 
 @pytest.mark.slow
