@@ -34,7 +34,7 @@ def add_commands(commands: Any) -> None:
         examples=(
             "benchmark --stream a0 --base a0",
             "benchmark --stream a2 --threads 1 --stock-tflite a2.tflite",
-            "benchmark --stream a0 --endurance 100000",
+            "benchmark --stream a0 --soak 100000",
             "benchmark --stream a0 --pipeline clip.mp4",
         ),
     )
@@ -69,11 +69,14 @@ def add_commands(commands: Any) -> None:
         help="leave out the time to load and the memory",
     )
     parser.add_argument(
-        "--endurance",
+        "--soak",
         type=count,
         metavar="STEPS",
         help="in place of all else, step the stream model so many times, 100000 say, and see whether memory grows and "
         "the logits stay those of TensorFlow",
+    )
+    parser.add_argument(  # what --soak was called once
+        "--endurance", dest="soak", type=count, help=argparse.SUPPRESS
     )
     parser.add_argument(
         "--training",
@@ -99,7 +102,7 @@ def add_commands(commands: Any) -> None:
 
 def _benchmark(args: argparse.Namespace) -> int:
     """Measure models on this machine."""
-    if args.endurance is not None:
+    if args.soak is not None:
         return _step_for_long(args)
     if args.training is not None:
         return _train(args)
@@ -128,9 +131,9 @@ def _step_for_long(args: argparse.Namespace) -> int:
     from movinet_lite.benchmark.soak import step_for_long
 
     if args.stream is None:
-        raise UsageError("--endurance needs --stream MODEL")
+        raise UsageError("--soak needs --stream MODEL")
     report = step_for_long(
-        args.stream, steps=args.endurance, threads=args.threads, offline=args.offline
+        args.stream, steps=args.soak, threads=args.threads, offline=args.offline
     )
     if args.json:
         print_json(**attrs.asdict(report))
