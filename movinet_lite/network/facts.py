@@ -83,7 +83,7 @@ def check_format(found: object, known: int, noun: str, source: str | Path) -> No
 
 
 def known_facts(
-    record: type, given: Mapping[str, Any], noun: str, source: str | Path | None
+    record: type, given: Mapping[str, Any], noun: str, source: str | Path = ""
 ) -> dict[str, Any]:
     """Return what a file says of a model, for the attributes of *record*.
 
@@ -122,9 +122,7 @@ def _as_transformer(
     """Return what *given* says, which may have come a way through JSON."""
     if given is None or isinstance(given, TransformerFacts):
         return given
-    return TransformerFacts(
-        **known_facts(TransformerFacts, given, "a transformer", None)
-    )
+    return TransformerFacts(**known_facts(TransformerFacts, given, "a transformer"))
 
 
 def _check_temperature(_facts: object, _field: object, value: float | None) -> None:
