@@ -47,7 +47,7 @@ DEMO_EXAMPLES = {
         "a silent server, tcp: reported after",
     ),
     "judge_long_streams": (("pairs", "--pairs", "1", "--history", "50"), "steady"),
-    "make_pictures": (("pictures",), "pictures/curves.png\n"),
+    "make_pictures": (("pictures", "--side", "140"), "pictures/curves.png\n"),
     "teach_new_actions": (
         ("taught", "--clips", "2", "--epochs", "1", "--judge", "1"),
         "top-1 ",
