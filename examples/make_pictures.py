@@ -68,12 +68,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="where to write them")
     parser.add_argument("--model", default="demo")
+    parser.add_argument(
+        "--side",
+        type=int,
+        default=560,
+        metavar="PIXELS",
+        help="side of the clip that the curves, the step and the overlay show (default: %(default)s)",
+    )
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
 
     classifier = StreamingClassifier.load(args.model)
     action, seed = SHOWN
-    clip = draw_clip(action, seed=seed, num_frames=25, side=560)
+    clip = draw_clip(action, seed=seed, num_frames=25, side=args.side)
     predictions = classifier.predict_frames(clip)
 
     ax = plot_scores(predictions, fps=classifier.fps)

@@ -1,4 +1,4 @@
-"""What every test may use: hypothesis profiles, exports of the Model Garden, and a quiet TensorFlow."""
+"""What every test may use: hypothesis profiles, a cache, exports of the Model Garden, and a quiet TensorFlow."""
 
 import os
 from pathlib import Path
@@ -17,6 +17,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Keep models that tests fetch or compile out of the user's cache, and use none that another run left there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOVINET_LITE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

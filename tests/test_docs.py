@@ -47,7 +47,7 @@ DEMO_EXAMPLES = {
         "a silent server, tcp: reported after",
     ),
     "judge_long_streams": (("pairs", "--pairs", "1", "--history", "50"), "steady"),
-    "make_pictures": (("pictures",), "pictures/curves.png\n"),
+    "make_pictures": (("pictures", "--side", "140"), "pictures/curves.png\n"),
     "teach_new_actions": (
         ("taught", "--clips", "2", "--epochs", "1", "--judge", "1"),
         "top-1 ",
@@ -163,6 +163,17 @@ def test_python_on_a_page_runs(page, monkeypatch, capsys):
             assert capsys.readouterr().out == printed
 
 
+class _SmallFrames:
+    """A model that was trained on small frames, ten a second."""
+
+    def __init__(self, model):
+        self._model = model
+        self.info = attrs.evolve(model.info, frame_size=(16, 16), fps=10.0)
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """Folders with a stream model and a base model, by the name of the class that takes them."""
@@ -189,8 +200,7 @@ def test_example_runs(example, models, monkeypatch, capsys):
 
     def load(source, mode, **options):
         model = engines.load_model(source, mode, **{**options, "engine": "tensorflow"})
-        model._info = attrs.evolve(model.info, frame_size=(16, 16), fps=10.0)
-        return model
+        return _SmallFrames(model)
 
     _load_with(monkeypatch, load)
     arguments = [*EXAMPLE_ARGUMENTS[example.stem], "--model", str(models[kind])]

@@ -19,7 +19,7 @@ from movinet_lite.errors import ModelError
 from movinet_lite.hub import resolve_weights
 from movinet_lite.labels import unnamed_classes
 
-__all__ = ["EnduranceReport", "step_for_long"]
+__all__ = ["SoakReport", "reference_logits", "step_for_long"]
 
 _WARM_UP: Final = 1000  # steps after which memory must not grow
 _NUM_FRAMES: Final = 96  # different frames, shown in turn
@@ -33,7 +33,7 @@ _Step: TypeAlias = Callable[
 
 
 @attrs.frozen
-class EnduranceReport:
+class SoakReport:
     """What was seen.
 
     Attributes:
@@ -65,7 +65,7 @@ def step_for_long(
     steps: int = 100_000,
     threads: int | None = None,
     offline: bool = False,
-) -> EnduranceReport:
+) -> SoakReport:
     """Step a compiled model many times, then let TensorFlow see the same frames.
 
     Args:
@@ -101,10 +101,10 @@ def step_for_long(
             memory_mb = _memory_mb()
     seconds = time.perf_counter() - started
     growth_mb = _memory_mb() - memory_mb
-    expected = _reference(path, frames, steps)
+    expected = reference_logits(path, frames, steps)
     from movinet_lite.network.agreement import largest_difference
 
-    return EnduranceReport(
+    return SoakReport(
         steps=steps,
         ms_per_step=1e3 * seconds / steps,
         memory_mb=memory_mb,
@@ -113,10 +113,10 @@ def step_for_long(
     )
 
 
-def _reference(
+def reference_logits(
     path: Path, frames: NDArray[np.uint8], steps: int
 ) -> NDArray[np.float32]:
-    """Return the logits of TensorFlow after so many frames."""
+    """Return the logits of TensorFlow after so many *steps* over *frames*, shown in turn: ``(classes,)``."""
     model = load_model(path, "stream", engine="tensorflow")
     states = model.init_states(frames.shape[1:3])
     images = frames.astype(np.float32) / np.float32(255)

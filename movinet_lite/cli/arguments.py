@@ -30,7 +30,7 @@ __all__ = [
     "number",
     "output_path",
     "positive",
-    "probability",
+    "score",
     "seconds",
     "threads",
 ]
@@ -154,7 +154,7 @@ positive = functools.partial(
 seconds = functools.partial(
     number, low=0, high=_LONGEST_S, rule=f"from 0 to {_LONGEST_S} seconds"
 )
-probability = functools.partial(number, low=0, high=1, rule="from 0 to 1")
+score = functools.partial(number, low=0, high=1, rule="from 0 to 1")
 
 
 def output_path(text: str) -> Path:

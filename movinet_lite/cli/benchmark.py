@@ -34,7 +34,7 @@ def add_commands(commands: Any) -> None:
         examples=(
             "benchmark --stream a0 --base a0",
             "benchmark --stream a2 --threads 1 --stock-tflite a2.tflite",
-            "benchmark --stream a0 --endurance 100000",
+            "benchmark --stream a0 --soak 100000",
             "benchmark --stream a0 --pipeline clip.mp4",
         ),
     )
@@ -72,11 +72,14 @@ def add_commands(commands: Any) -> None:
         help="do not measure load time and memory",
     )
     parser.add_argument(
-        "--endurance",
+        "--soak",
         type=count,
         metavar="STEPS",
         help="instead, run a soak test of this many steps, such as 100000: does memory grow, and do "
         "the logits still match those of TensorFlow?",
+    )
+    parser.add_argument(  # what --soak was called once
+        "--endurance", dest="soak", type=count, help=argparse.SUPPRESS
     )
     parser.add_argument(
         "--training",
@@ -102,7 +105,7 @@ def add_commands(commands: Any) -> None:
 
 def _benchmark(args: argparse.Namespace) -> int:
     """Measure models on this machine."""
-    if args.endurance is not None:
+    if args.soak is not None:
         return _step_for_long(args)
     if args.training is not None:
         return _train(args)
@@ -131,9 +134,9 @@ def _step_for_long(args: argparse.Namespace) -> int:
     from movinet_lite.benchmark.soak import step_for_long
 
     if args.stream is None:
-        raise UsageError("--endurance needs --stream MODEL")
+        raise UsageError("--soak needs --stream MODEL")
     report = step_for_long(
-        args.stream, steps=args.endurance, threads=args.threads, offline=args.offline
+        args.stream, steps=args.soak, threads=args.threads, offline=args.offline
     )
     if args.json:
         print_json(**attrs.asdict(report))

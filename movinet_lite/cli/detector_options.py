@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from movinet_lite.cli.arguments import UsageError, number, probability, seconds
+from movinet_lite.cli.arguments import UsageError, number, score, seconds
 from movinet_lite.errors import ArrayError
 from movinet_lite.events import EventDetector
 from movinet_lite.events.settings import (
@@ -58,13 +58,13 @@ def add_detector_options(
     )
     group.add_argument(
         "--enter",
-        type=probability,
+        type=score,
         metavar="P",
         help=f"score at which an event starts (default: {_DEFAULTS.enter:g})",
     )
     group.add_argument(
         "--leave",
-        type=probability,
+        type=score,
         metavar="P",
         help="score below which it ends (default: 0.15 below --enter)",
     )

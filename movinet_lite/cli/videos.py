@@ -21,7 +21,7 @@ from movinet_lite.cli.arguments import (
     count,
     frame_size,
     positive,
-    probability,
+    score,
     seconds,
     threads,
 )
@@ -92,7 +92,7 @@ def add_video_options(
     )
     results.add_argument(
         "--threshold",
-        type=probability,
+        type=score,
         default=0.0,
         metavar="P",
         help="show only labels with at least this score, from 0 to 1",

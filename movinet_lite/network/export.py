@@ -27,7 +27,13 @@ from movinet_lite.network.spec import write_facts
 from movinet_lite.network.states import FRAME_COUNT, count_names, state_shapes
 from movinet_lite.network.tensorflow import saved_model_pb2, tf
 
-__all__ = ["Quantize", "export_litert", "export_saved_model"]
+__all__ = [
+    "Quantize",
+    "add_base_functions",
+    "export_litert",
+    "export_saved_model",
+    "rename_variables",
+]
 
 Quantize: TypeAlias = Literal["float16", "dynamic"]
 """How weights are stored: as float16, or as int8 with activations quantised as they come."""
@@ -230,10 +236,10 @@ def export_saved_model(network: Movinet, path: str | Path) -> None:
     if network.spec.mode == "stream":
         signatures = _add_stream_functions(root, network)
     else:
-        signatures = _add_base_functions(root, network)
+        signatures = add_base_functions(root, network)
     with new_directory(Path(path)) as directory:
         tf.saved_model.save(root, str(directory), signatures=signatures)
-        _rename_variables(directory / "saved_model.pb", names)
+        rename_variables(directory / "saved_model.pb", names)
         spec = network.spec
         write_facts(spec, directory)
         if spec.labels is not None:
@@ -243,7 +249,9 @@ def export_saved_model(network: Movinet, path: str | Path) -> None:
 _IMAGE = tf.TensorSpec([None, None, None, None, 3], tf.float32, name="image")
 
 
-def _add_base_functions(root: Any, network: Movinet) -> dict[str, Any]:
+def add_base_functions(root: Any, network: Movinet) -> dict[str, Any]:
+    """Make *root* callable with whole clips as published base models are, and return its signatures."""
+
     def call(inputs: dict[str, Tensor]) -> Tensor:
         return network(inputs["image"])
 
@@ -317,7 +325,7 @@ def _published_specs(network: Movinet) -> dict[str, tf.TensorSpec]:
     return specs
 
 
-def _rename_variables(path: Path, names: tuple[str, ...]) -> None:
+def rename_variables(path: Path, names: tuple[str, ...]) -> None:
     """Give the variables of a SavedModel their published names; Keras calls every kernel ``kernel``."""
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     nodes = saved.meta_graphs[0].object_graph_def.nodes

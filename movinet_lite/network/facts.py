@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, Self
 
 import attrs
@@ -14,7 +15,14 @@ from movinet_lite.network.padding import Padding
 from movinet_lite.network.variants import Mode
 from movinet_lite.video.scaling import Fit
 
-__all__ = ["TRANSFORMER_WINDOW", "ModelFacts", "NetworkFacts", "TransformerFacts"]
+__all__ = [
+    "TRANSFORMER_WINDOW",
+    "ModelFacts",
+    "NetworkFacts",
+    "TransformerFacts",
+    "check_format",
+    "known_facts",
+]
 
 TRANSFORMER_WINDOW: Final = 50
 """How many frames the transformer of a stream looks back, this one included: ten seconds of A0 to A2, as many as the
@@ -53,6 +61,57 @@ class TransformerFacts:
             )
 
 
+def check_format(found: object, known: int, noun: str, source: str | Path) -> None:
+    """See that a file is of the format that this release knows.
+
+    Args:
+        found: The format of the file.
+        known: The format of this release.
+        noun: What the file is, for the message.
+        source: What to call it in messages.
+
+    Raises:
+        ModelError: If it is of another.
+    """
+    if found != known:
+        raise ModelError(
+            f"{noun} must be of format {known}; it is of format {found!r} (written by a later release?)",
+            source,
+            known,
+            found,
+        )
+
+
+def known_facts(
+    record: type, given: Mapping[str, Any], noun: str, source: str | Path = ""
+) -> dict[str, Any]:
+    """Return what a file says of a model, for the attributes of *record*.
+
+    A fact that this release does not know may change what the model computes, or what its logits mean. So it is refused,
+    unless it is `None`, which says nothing.
+
+    Args:
+        record: The class whose attributes are the facts.
+        given: What the file says.
+        noun: What the file is, for the message.
+        source: What to call it in messages.
+
+    Raises:
+        ModelError: If the file says something that *record* has no attribute for.
+    """
+    known = attrs.fields_dict(record)
+    unknown = sorted(
+        name for name, fact in given.items() if name not in known and fact is not None
+    )
+    if unknown:
+        raise ModelError(
+            f"{noun} must say only what this release knows; it also has {', '.join(unknown)} (written by a later release? "
+            "upgrade movinet-lite)",
+            source,
+        )
+    return {name: fact for name, fact in given.items() if name in known}
+
+
 def _is_size(found: object) -> bool:
     return isinstance(found, int) and found > 0
 
@@ -63,7 +122,7 @@ def _as_transformer(
     """Return what *given* says, which may have come a way through JSON."""
     if given is None or isinstance(given, TransformerFacts):
         return given
-    return TransformerFacts(**given)
+    return TransformerFacts(**known_facts(TransformerFacts, given, "a transformer"))
 
 
 def _check_temperature(_facts: object, _field: object, value: float | None) -> None:
@@ -85,7 +144,8 @@ class ModelFacts:
     """What is known of a model, wherever it comes from and whatever computes it.
 
     `NetworkSpec` and `LiteRTInfo`, which stand in files, and `ModelInfo`, which an engine gives, extend this record. A
-    new fact needs one line here, with a default for the files that do not have it, and its line below.
+    new fact needs one line here, with `None` as the default for the files that do not have it, and its line below. Files
+    that do not use it are read by earlier releases, too; see `known_facts`.
 
     Attributes:
         mode: ``base`` for whole clips, ``stream`` for frames as they arrive.

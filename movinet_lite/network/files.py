@@ -10,9 +10,10 @@ References:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -25,6 +26,7 @@ from safetensors.numpy import save as to_bytes
 from movinet_lite.arrays import FrameSize
 from movinet_lite.atomic import write_atomically
 from movinet_lite.errors import ModelError, MoViNetError
+from movinet_lite.network.facts import check_format, known_facts
 from movinet_lite.network.spec import NetworkSpec, parse_facts
 
 __all__ = [
@@ -40,6 +42,7 @@ WeightsDtype: TypeAlias = Literal["float32", "float16"]
 
 _KEY: Final = "movinet_lite"
 _FORMAT: Final = 1
+_NOUN: Final = "a network's file"
 
 
 def save_network(
@@ -211,21 +214,22 @@ def _checksum(weights: dict[str, NDArray[Any]]) -> str:
 
 
 def _parse_header(path: Path, header: str) -> tuple[NetworkSpec, str]:
-    try:
-        facts = json.loads(header)
+    with _readable(path):
+        facts = dict(json.loads(header))
         found = facts.pop("format")
         checksum = facts.pop("sha256")
-        spec = parse_facts(facts) if found == _FORMAT else None
+    check_format(found, _FORMAT, _NOUN, path)
+    facts = known_facts(NetworkSpec, facts, _NOUN, path)
+    with _readable(path):
+        return parse_facts(facts), checksum
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (ValueError, KeyError, TypeError, AttributeError, MoViNetError) as error:
         raise ModelError(
             f"what a network's file says of itself must be readable; it is not: {error}",
             path,
         ) from error
-    if spec is None:
-        raise ModelError(
-            f"a network's file must be of format {_FORMAT}; it is of format {found!r} (written by a later release?)",
-            path,
-            _FORMAT,
-            found,
-        )
-    return spec, checksum

@@ -44,7 +44,12 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import States
 from movinet_lite.atomic import write_atomically
 from movinet_lite.errors import ModelError
-from movinet_lite.network.facts import TRANSFORMER_WINDOW, NetworkFacts
+from movinet_lite.network.facts import (
+    TRANSFORMER_WINDOW,
+    NetworkFacts,
+    check_format,
+    known_facts,
+)
 from movinet_lite.network.states import FRAME_COUNT
 from movinet_lite.network.variants import get_variant
 
@@ -63,6 +68,7 @@ LITERT_FRAME_COUNT: Final = "state_frame_count"
 _MEMBER: Final = "movinet_lite.json"
 _TAIL: Final = 4096  # bytes; the directory at the end of the archive, which names the member, takes about 100
 _FORMAT: Final = 1
+_NOUN: Final = "a LiteRT model"
 
 
 @attrs.frozen(kw_only=True)
@@ -236,8 +242,9 @@ def read_litert_info(path: str | Path) -> LiteRTInfo | None:
         header = _read_header(path)
         if header is None:
             return None
-        _check_format(path, header.pop("format"))
+        check_format(header.pop("format"), _FORMAT, _NOUN, path)
         _check_graph(path, header.pop("graph_bytes", 0), header.pop("graph_sha256", ""))
+        header = known_facts(LiteRTInfo, header, _NOUN, path)
         header["frame_size"] = tuple(header["frame_size"])
         header["labels"] = None if header["labels"] is None else tuple(header["labels"])
         return LiteRTInfo(**header)
@@ -279,16 +286,6 @@ def _read_header(path: Path) -> dict[str, Any] | None:
         if _MEMBER.encode() in file.read():
             raise zipfile.BadZipFile("the archive that holds it is damaged")
     return None
-
-
-def _check_format(path: Path, found: object) -> None:
-    if found != _FORMAT:
-        raise ModelError(
-            f"a LiteRT model must be of format {_FORMAT}; it is of format {found} (written by a later release?)",
-            path,
-            _FORMAT,
-            found,
-        )
 
 
 def _check_graph(path: Path, size: int, checksum: str) -> None:

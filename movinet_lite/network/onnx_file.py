@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
 from movinet_lite.errors import ModelError, MoViNetError
+from movinet_lite.network.facts import check_format, known_facts
 from movinet_lite.network.spec import NetworkSpec, parse_facts
 from movinet_lite.network.states import FRAME_COUNT, state_shapes
 from movinet_lite.network.variants import get_variant
@@ -58,22 +60,25 @@ def parse_onnx_facts(
     text = metadata.get(FACTS_KEY)
     if text is None:
         return None
-    try:
-        facts = json.loads(text)
+    with _readable(source):
+        facts = dict(json.loads(text))
         found = facts.pop("format")
-        spec = parse_facts(facts) if found == FORMAT else None
+    check_format(found, FORMAT, "an ONNX file", source)
+    facts = known_facts(NetworkSpec, facts, "an ONNX file", source)
+    with _readable(source):
+        return parse_facts(facts)
+
+
+@contextlib.contextmanager
+def _readable(source: str | Path) -> Iterator[None]:
+    try:
+        yield
     except (ValueError, KeyError, TypeError, AttributeError, MoViNetError) as error:
         raise ModelError(
             f"the facts in an ONNX file must be readable; {FACTS_KEY!r} in its metadata is not: {error} (damaged? export "
             "it again)",
             source,
         ) from error
-    if spec is None:
-        raise ModelError(
-            f"an ONNX file must be of format {FORMAT}; this one is of format {found} (written by a later release?)",
-            source,
-        )
-    return spec
 
 
 def to_onnx_states(own: States) -> dict[str, NDArray[Any]]:

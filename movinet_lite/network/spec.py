@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -12,7 +13,7 @@ import attrs
 from movinet_lite.arrays import check_fps, check_frame_size
 from movinet_lite.atomic import write_atomically
 from movinet_lite.errors import LabelsError, ModelError, MoViNetError, VariantError
-from movinet_lite.network.facts import NetworkFacts
+from movinet_lite.network.facts import NetworkFacts, known_facts
 from movinet_lite.network.padding import Padding
 from movinet_lite.network.variants import Mode, as_mode, get_variant
 from movinet_lite.video.scaling import check_fit
@@ -154,7 +155,7 @@ def parse_facts(facts: Mapping[str, Any]) -> NetworkSpec:
     """Return what was written of a network as JSON.
 
     Args:
-        facts: What ``attrs.asdict`` made of a `NetworkSpec`, after a way through JSON.
+        facts: What ``attrs.asdict`` made of a `NetworkSpec`, after a way through JSON and `known_facts`.
 
     Raises:
         TypeError: If something is missing, too much, or of another kind.
@@ -184,11 +185,19 @@ def read_facts(folder: Path) -> NetworkSpec | None:
     path = folder / FACTS_NAME
     if not path.is_file():
         return None
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        if "variant" not in facts and "fetched" in facts:
-            return None  # a note of the cache, which had this name once
+    with _readable(folder):
+        facts = dict(json.loads(path.read_text(encoding="utf-8")))
+    if "variant" not in facts and "fetched" in facts:
+        return None  # a note of the cache, which had this name once
+    facts = known_facts(NetworkSpec, facts, f"{FACTS_NAME} beside a SavedModel", folder)
+    with _readable(folder):
         return parse_facts(facts)
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, TypeError, AttributeError, MoViNetError) as error:
         raise ModelError(
             f"the facts beside a SavedModel must be readable; {FACTS_NAME} is not: {error} "

@@ -11,29 +11,52 @@ from movinet_lite.network.changing_facts import change_facts, read_own_facts
 from movinet_lite.network.files import save_network
 from movinet_lite.network.litert_file import LiteRTInfo, pack_litert
 from movinet_lite.network.model import build_movinet
+from tests.networks import tiny_variant
+from tests.networks_table import TINY
 
 SIZE = (32, 32)
 
 
-@pytest.fixture
-def videos(tmp_path):
+@pytest.fixture(scope="module", autouse=True)
+def _tiny():
+    with tiny_variant():
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory):
+    """Compile the model, which is the same in all tests, once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOVINET_LITE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
     """A folder of two classes, one with sixteen short videos and one with eight, so that scores of 2 in 3 fit best."""
+    folder = tmp_path_factory.mktemp("videos")
     rng = np.random.default_rng(0)
     for label, count in (("a", 16), ("b", 8)):
-        (tmp_path / "videos" / label).mkdir(parents=True)
+        (folder / label).mkdir()
         for number in range(count):
             clip = rng.integers(0, 255, (3, *SIZE, 3), np.uint8)
-            write_video(tmp_path / "videos" / label / f"{number}.mp4", clip, fps=5)
-    return tmp_path / "videos"
+            write_video(folder / label / f"{number}.mp4", clip, fps=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    """An untrained network."""
+    network = build_movinet(TINY.name, "stream", 2, labels=("a", "b"), frame_size=SIZE)
+    network.head.classifier.bias.assign([0.5, 0.0])
+    return network
 
 
 @pytest.fixture
-def model(tmp_path):
-    """The file of an untrained network, as fine-tune leaves it in its folder."""
+def model(untrained, tmp_path):
+    """Its file, as fine-tune leaves it in its folder."""
     path = tmp_path / "my_model" / "network.safetensors"
-    network = build_movinet("t0", "stream", 2, labels=("a", "b"), frame_size=SIZE)
-    network.head.classifier.bias.assign([0.5, 0.0])
-    save_network(network, path)
+    save_network(untrained, path)
     return path
 
 

@@ -18,13 +18,29 @@ from movinet_lite.engines.litert.step_graphs import Call, StepGraph
 from movinet_lite.errors import ArrayError, ConversionError, LabelsError, ModelError
 from movinet_lite.hub.cache import compiled_folder
 from movinet_lite.network.spec import Functions
+from tests.networks import tiny_variant
+from tests.networks_table import TINY
 from tests.saved_models import COLOURS, write_stream_saved_model
 
 FRAME_SIZE = (40, 33)
 LABELS = ("rising", "falling", "turning", "still")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module", autouse=True)
+def _tiny():
+    with tiny_variant():
+        yield
+
+
+KNOW_TINY = (
+    "from movinet_lite.network import variants\n"
+    "from tests.networks_table import TINY\n"
+    "variants._VARIANTS[TINY.name] = TINY\n"
+)
+"""What makes the variant of the tests known to a process of its own."""
+
+
+@pytest.fixture(scope="module")
 def saved_models(tmp_path_factory):
     """Two small MoViNets as SavedModels, with weights that all show in the logits: stream and base."""
     import keras
@@ -37,7 +53,7 @@ def saved_models(tmp_path_factory):
     for mode in ("stream", "base"):
         # Some random kernels make a network that amplifies rounding beyond what is promised of real ones.
         keras.utils.set_random_seed(5)
-        network = build_movinet("t0", mode, len(LABELS), labels=LABELS)
+        network = build_movinet(TINY.name, mode, len(LABELS), labels=LABELS)
         for name, weight in network.named_weights.items():
             shape = tuple(weight.shape)
             if name.endswith("moving_variance"):
@@ -53,7 +69,7 @@ def saved_models(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def compiled_cache(tmp_path_factory):
     """A cache that the tests of this session fill once."""
     return tmp_path_factory.mktemp("compiled_cache")
@@ -156,7 +172,9 @@ def test_a_compiled_base_model_takes_clips_of_any_length(saved_models, frames):
     assert_close(many[2].logits, slow.predict(frames[9:13]).logits)
 
 
-_LONG_AND_SHORT = """
+_LONG_AND_SHORT = (
+    KNOW_TINY
+    + """
 import sys
 from pathlib import Path
 import numpy as np
@@ -177,6 +195,7 @@ after = memory_mb()
 assert (classifier.predict(clips).logits == long).all()
 print(held - before, after - before)
 """
+)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the memory")
@@ -341,6 +360,7 @@ def test_loading_from_the_cache_needs_no_tensorflow(saved_models):
     code = (
         "import sys, numpy as np\n"
         "from movinet_lite import StreamingClassifier\n"
+        f"{KNOW_TINY}"
         f"s = StreamingClassifier.load(sys.argv[1], frame_size={FRAME_SIZE})\n"
         "p = s.step(np.zeros((20, 30, 3), np.uint8))\n"
         "list(s.run(np.zeros((9, 20, 30, 3), np.uint8)))\n"
@@ -476,7 +496,7 @@ def test_a_compiled_model_that_computes_something_else_is_refused(
     real_export = export_module.export_litert
 
     def export_another(_network, path, **options):
-        other = build_movinet("t0", "stream", len(LABELS), labels=LABELS)
+        other = build_movinet(TINY.name, "stream", len(LABELS), labels=LABELS)
         return real_export(other, path, frame_size=FRAME_SIZE, **options)
 
     monkeypatch.setattr(export, export_another)
@@ -499,7 +519,7 @@ def test_a_graph_that_gives_no_numbers_in_calls_of_many_frames_is_refused(
     def export_nan(network, path, *, num_frames=1, **options):
         if num_frames > 1:
             network = build_movinet(
-                "t0", "stream", len(LABELS), labels=LABELS, frame_size=FRAME_SIZE
+                TINY.name, "stream", len(LABELS), labels=LABELS, frame_size=FRAME_SIZE
             )
             for weight in network.head.trainable_weights:
                 weight.assign(np.full(weight.shape, np.nan))

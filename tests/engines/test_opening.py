@@ -48,9 +48,9 @@ def causal(network, tmp_path_factory):
     names, variables = zip(*network.named_weights.items(), strict=True)
     root = tf.__internal__.tracking.AutoTrackable()
     root.variables = [variable.value for variable in variables]
-    signatures = export._add_base_functions(root, network)
+    signatures = export.add_base_functions(root, network)
     tf.saved_model.save(root, str(path), signatures=signatures)
-    export._rename_variables(path / "saved_model.pb", names)
+    export.rename_variables(path / "saved_model.pb", names)
     return path
 
 

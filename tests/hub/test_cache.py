@@ -46,6 +46,15 @@ def start_python(code: str, *arguments: object) -> "subprocess.Popen[str]":
     )
 
 
+class WouldWaitError(Exception):
+    """Someone else holds the lock."""
+
+
+def refuse_to_wait(_seconds):
+    """Stand for the pause between two tries of a lock."""
+    raise WouldWaitError
+
+
 HOLD_LOCK = """
 import sys, time
 from pathlib import Path
@@ -163,9 +172,10 @@ def test_lock_of_a_killed_process_is_free(monkeypatch):
     process = start_python(HOLD_LOCK, entry)
     assert process.stdout is not None
     assert process.stdout.readline() == "holding\n"
-    lock = entry.with_name(".a.lock")
-    with lock.open("a") as file:
-        assert not cache._try_lock(file), "the other process holds no lock"
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.time, "sleep", refuse_to_wait)
+        with pytest.raises(WouldWaitError), locked(entry):
+            pytest.fail("the other process holds no lock")
     process.kill()
     process.communicate()
     assert len(names(entry.parent)) == 1, "the killed process left its half"

@@ -376,8 +376,15 @@ def test_what_a_checkpoint_does_not_say_is_assumed_and_said(
     assert import_weights(prefix, loaded=stream).assumed == {}
 
 
-@pytest.mark.parametrize("mode", ["base", "stream"])
-@pytest.mark.parametrize("gate", ["sigmoid", "keras2_hard_sigmoid"])
+@pytest.mark.parametrize(
+    ("mode", "gate"),
+    [
+        ("base", "keras2_hard_sigmoid"),
+        ("stream", "sigmoid"),
+        pytest.param("base", "sigmoid", marks=pytest.mark.slow),
+        pytest.param("stream", "keras2_hard_sigmoid", marks=pytest.mark.slow),
+    ],
+)
 def test_activation_and_gate_are_found_in_either_mode(tmp_path, mode, gate):
     """Who trains with the Model Garden chooses them freely; what the source computes tells."""
     activation = "hard_swish" if mode == "base" else "swish"

@@ -232,7 +232,7 @@ def test_files_of_others_and_damaged_ones_are_refused(file, tmp_path):
         ("text", "must be a file that ONNX Runtime can load"),
         ("cut", "must be a file that ONNX Runtime can load"),
         ("other", "must be a file that this library exported"),
-        ("later", "must be of format 1; this one is of format 99"),
+        ("later", "must be of format 1; it is of format 99"),
         ("none", "there is no file or folder at this path"),
     ):
         with pytest.raises(ModelError, match=message):
