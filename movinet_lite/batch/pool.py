@@ -98,6 +98,7 @@ class Pool:
         self._num_workers = num_workers
         self._limits = limits
         self._workers: list[_Worker] = []
+        self._is_started = False
 
     def __enter__(self) -> Self:
         return self
@@ -110,18 +111,29 @@ class Pool:
         while self._workers:
             self._workers.pop().kill()
 
-    def start(self) -> None:
-        """Load the model in a first worker, and wait for it.
+    def begin(self, num_workers: int = 1) -> None:
+        """Begin the processes of workers, which load nothing yet."""
+        while len(self._workers) < num_workers:
+            self._add()
+
+    def start(self, num_workers: int = 1) -> None:
+        """Load the model in a first worker, and wait for it; the processes of the others begin meanwhile.
 
         Raises:
             MoViNetError: Why the model cannot be loaded.
         """
-        while not self._workers:
-            worker = self._add()
-            ready = worker.wait_until_ready(self._limits)
-            if ready.is_heavy:
-                # TensorFlow compiled the model; what it left in memory goes with this process.
-                self._replace(worker).wait_until_ready(self._limits)
+        if self._is_started:
+            return
+        self._is_started = True
+        self.begin(num_workers)
+        first, *others = self._workers
+        first.load()
+        ready = first.wait_until_ready(self._limits)
+        if ready.is_heavy:
+            # TensorFlow compiled the model; what it left in memory goes with this process.
+            self._replace(first).wait_until_ready(self._limits)
+        for worker in others:
+            worker.load()
 
     def process(self, paths: Iterable[str]) -> Iterator[Row]:
         """Yield the row of each of *paths*, in the order in which they are done.
@@ -129,10 +141,8 @@ class Pool:
         Raises:
             MoViNetError: Why the model cannot be loaded.
         """
-        self.start()
         waiting = collections.deque(map(_Task, paths))
-        while len(self._workers) < min(self._num_workers, len(waiting)):
-            self._add()
+        self.start(max(1, min(self._num_workers, len(waiting))))
         while waiting or any(worker.task for worker in self._workers):
             for worker in self._workers:
                 if worker.is_ready and worker.task is None and waiting:
@@ -201,7 +211,9 @@ class Pool:
     def _replace(self, worker: _Worker) -> _Worker:
         worker.kill()
         self._workers.remove(worker)
-        return self._add()
+        new = self._add()
+        new.load()
+        return new
 
 
 @attrs.frozen
@@ -249,6 +261,11 @@ class _Worker:
         """Return whether there is a message; also true once it has died, of which `receive` tells."""
         return self._connection.poll()
 
+    def load(self) -> None:
+        """Let it load the model."""
+        self._begin_s = time.monotonic()
+        self._send(None)
+
     def wait_until_ready(self, limits: Limits) -> Ready:
         """Wait for the model to be loaded.
 
@@ -294,10 +311,12 @@ class _Worker:
         """Let it process a video."""
         self.task = task
         self._begin_s = time.monotonic()
-        with contextlib.suppress(
-            OSError
-        ):  # it has died, which is seen when it is waited for
-            self._connection.send(task.path)
+        self._send(task.path)
+
+    def _send(self, message: str | None) -> None:
+        # One that has died is seen when it is waited for.
+        with contextlib.suppress(OSError):
+            self._connection.send(message)
 
     def excess(self, limits: Limits) -> _Excess | None:
         """Return which limit its video or its model is beyond, if any."""

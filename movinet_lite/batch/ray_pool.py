@@ -64,6 +64,7 @@ class RayPool:
         self._min_workers = min_workers
         self._max_workers = max_workers
         self._actors: dict[Any, _Actor] = {}  # by what each is doing
+        self._begun: list[_Actor] = []
         self._idle: list[_Actor] = []
         self._connection = contextlib.ExitStack()
         self._is_loadable = False
@@ -80,9 +81,9 @@ class RayPool:
     def close(self) -> None:
         """End the actors, in the middle of a video if need be, and the connection."""
         with self._connection:
-            for actor in [*self._actors.values(), *self._idle]:
+            for actor in [*self._actors.values(), *self._begun, *self._idle]:
                 actor.kill()
-            self._actors, self._idle = {}, []
+            self._actors, self._begun, self._idle = {}, [], []
 
     def process(self, paths: Iterable[str]) -> Iterator[Row]:
         """Yield the row of each of *paths*, in the order in which they are done.
@@ -111,28 +112,27 @@ class RayPool:
             return
         self._looked_s = time.monotonic()
         busy = [actor for actor in self._actors.values() if actor.task]
-        starting = {
-            call: actor for call, actor in self._actors.items() if not actor.is_ready
-        }
-        wanted = 1
-        if self._is_loadable:
-            wanted = num_wanted(
-                num_videos=len(waiting) + len(busy),
-                num_ready=len(busy) + len(self._idle),
-                num_cores=_cores_of_cluster(),
-                min_workers=self._min_workers,
-                max_workers=self._max_workers,
-            )
-        num_actors = len(self._actors) + len(self._idle)
-        for _ in range(wanted - num_actors):
-            actor = _Actor(self._job, self._limits)
+        loading = [call for call, actor in self._actors.items() if not actor.task]
+        wanted = num_wanted(
+            num_videos=len(waiting) + len(busy),
+            num_ready=len(busy) + len(self._idle),
+            num_cores=_cores_of_cluster(),
+            min_workers=self._min_workers,
+            max_workers=self._max_workers,
+        )
+        excess = len(self._actors) + len(self._begun) + len(self._idle) - wanted
+        self._begun += [_Actor(self._job, self._limits) for _ in range(-excess)]
+        for _ in range(excess):
+            if self._begun:
+                self._begun.pop().kill()
+            elif loading:
+                self._actors.pop(loading.pop()).kill()
+            elif self._idle:
+                self._idle.pop().kill()
+        # The processes of all begin at once, but the first loads the model alone.
+        while self._begun and (self._is_loadable or not self._actors):
+            actor = self._begun.pop(0)
             self._actors[actor.load()] = actor
-        for call in list(starting)[: max(0, num_actors - wanted)]:
-            self._actors.pop(call).kill()
-            num_actors -= 1
-        while self._idle and num_actors > wanted:
-            self._idle.pop().kill()
-            num_actors -= 1
 
     def _wait(self, waiting: collections.deque[_Task]) -> list[Row]:
         """Wait until something happens, or it is time to look at the cluster; return the rows that are done."""
@@ -163,7 +163,7 @@ class RayPool:
             raise message.error
         self._idle.append(actor)
         if isinstance(message, Ready):
-            self._is_loadable = actor.is_ready = True
+            self._is_loadable = True
             self._num_failed_starts = 0
             self._looked_s = 0.0
             return []
@@ -239,7 +239,6 @@ class _Actor:
 
     Attributes:
         task: The video; `None` while it has none.
-        is_ready: Whether its model is loaded.
     """
 
     def __init__(self, job: Job, limits: Limits) -> None:
@@ -248,7 +247,6 @@ class _Actor:
         remote = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Process)
         self._handle: Any = remote.remote(job, limits, os.getcwd())  # noqa: PTH109 - text
         self.task: _Task | None = None
-        self.is_ready = False
         self._begin_s = time.monotonic()
 
     @property
@@ -290,6 +288,7 @@ class _Process:
         with contextlib.suppress(OSError):
             os.chdir(folder)
         self._pool = Pool(job, 1, limits)
+        self._pool.begin()
 
     def load(self) -> FromWorker:
         """Load the model."""

@@ -48,7 +48,7 @@ FromWorker: TypeAlias = Ready | Failed | Finished
 
 
 def work(connection: Connection, job: Job) -> None:
-    """Load the model, then answer the path of a video with its row until the other end closes.
+    """Load the model when told to, then answer the path of a video with its row until the other end closes.
 
     The other end closes when its process has gone, however it went; then this process ends at once, in the middle of a
     video.
@@ -62,8 +62,9 @@ def work(connection: Connection, job: Job) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    paths: SimpleQueue[str] = SimpleQueue()
+    paths: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_receive, args=(connection, paths), daemon=True).start()
+    paths.get()  # the word to load
     try:
         classifier = job.open()
     except MoViNetError as error:
