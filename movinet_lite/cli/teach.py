@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from movinet_lite.classifiers import FewShotClassifier
+from movinet_lite.classifiers.few_shot import DEFAULT_TOLERANCE
 from movinet_lite.cli.arguments import add_command, add_offline
-from movinet_lite.engines.few_shot import FEW_SHOT_ENDING
+from movinet_lite.engines.few_shot import FEW_SHOT_ENDING, is_few_shot
 from movinet_lite.training.folders import read_folder
 
 __all__ = ["add_commands"]
@@ -24,15 +25,20 @@ def add_commands(commands: Any) -> None:
         description=(
             "Teach a stream model actions from a few clips each, in seconds and without TensorFlow.\n\n"
             "The folder holds a folder of videos for each action, named as the action; one\n"
-            "named 'background' shows what shall not be recognised, and may be missing."
+            "named 'background' shows what shall not be recognised, and may be missing.\n\n"
+            f"In place of the folder, a {FEW_SHOT_ENDING} file whose model has moved: it is written anew with --model."
         ),
         examples=(
             f"teach clips/ --output mine{FEW_SHOT_ENDING}",
+            f"teach clips/ --output strict{FEW_SHOT_ENDING} --tolerance 1.5",
             f"events new.mp4 --model mine{FEW_SHOT_ENDING}",
         ),
     )
     parser.add_argument(
-        "folder", type=Path, metavar="DIR", help="a folder of videos for each action"
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help=f"a folder of videos for each action, or a {FEW_SHOT_ENDING} file",
     )
     parser.add_argument(
         "--output",
@@ -47,6 +53,14 @@ def add_commands(commands: Any) -> None:
         metavar="MODEL",
         help="the stream model whose features are used (default: a0)",
     )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=DEFAULT_TOLERANCE,
+        metavar="NUMBER",
+        help="how many standard deviations less like its class than your clips something may be before it is background; less "
+        f"rejects more (default: {DEFAULT_TOLERANCE:g})",
+    )
     add_offline(parser)
 
 
@@ -59,11 +73,20 @@ def _output(text: str) -> Path:
 
 def _teach(args: argparse.Namespace) -> int:
     """Teach, save, and say how well it went."""
+    if is_few_shot(args.folder):
+        moved = FewShotClassifier.load(
+            args.folder, model=args.model, offline=args.offline
+        )
+        moved.save(args.output)
+        print(f"wrote {args.output}")
+        return 0
     found = read_folder(args.folder, validation=0.0)
     clips: dict[str, list[Path]] = {}
     for example in (*found.training, *found.validation):
         clips.setdefault(example.label, []).append(cast("Path", example.source))
-    taught = FewShotClassifier.teach(clips, args.model, offline=args.offline)
+    taught = FewShotClassifier.teach(
+        clips, args.model, tolerance=args.tolerance, offline=args.offline
+    )
     taught.save(args.output)
     print(
         f"taught {len(taught.labels) - 1} classes from {sum(map(len, clips.values()))} clips ({taught.kind}); "

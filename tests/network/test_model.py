@@ -271,7 +271,7 @@ def test_training_changes_no_state_of_a_caller():
     rows = network.stem.named_weights["stem/stem/bn/moving_mean"].numpy()
 
     with tf.GradientTape() as tape:
-        logits, _ = network._step(moving_clips(frames=2), states, training=True)
+        logits, _, _ = network._step(moving_clips(frames=2), states, training=True)
         loss = tf.reduce_sum(logits**2)
     gradients = tape.gradient(loss, weights)
     keras.optimizers.SGD(1e-3).apply_gradients(
