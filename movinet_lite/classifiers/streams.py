@@ -479,6 +479,12 @@ class StreamingClassifier(Session):
                 ``"hidden"``.
             SessionError: If the session is closed.
         """
+        return split_rows(self._feature_rows(clip, name), self._info)[1]
+
+    def _feature_rows(
+        self, clip: Iterable[Frame | VideoFrame] | Clip, name: FeatureName
+    ) -> NDArray[np.float32]:
+        """Return the logits and, behind them, the features after each frame of *clip*; see `features`."""
         self._check_open()
         name = check_feature_name(name, self._info.source)
         model = stream_with_features(self._model, [name])
@@ -491,7 +497,7 @@ class StreamingClassifier(Session):
             for frame, place in zip(pieces, room, strict=False):
                 scaler.scale_into(as_frame(frame), place)
             found, states = model.step(room[: len(pieces)], states)
-            rows.append(split_rows(found, self._info)[1])
+            rows.append(found)
         if not rows:
             raise ArrayError("a clip must have at least one frame; got none")
         return np.concatenate(rows)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from movinet_lite.classifiers import FewShotClassifier
+from movinet_lite.classifiers.few_shot import DEFAULT_TOLERANCE
 from movinet_lite.cli.arguments import add_command, add_offline
-from movinet_lite.engines.few_shot import FEW_SHOT_ENDING
+from movinet_lite.engines.few_shot import FEW_SHOT_ENDING, is_few_shot
 from movinet_lite.training.folders import read_folder
 
 __all__ = ["add_commands"]
@@ -24,10 +25,13 @@ def add_commands(commands: Any) -> None:
         description=(
             "Teach a stream model new classes from a few clips each, in seconds and without TensorFlow.\n\n"
             "The folder has one folder of videos per class, named after the class. An optional\n"
-            "folder 'background' holds videos of none of the classes."
+            "folder 'background' holds videos of none of the classes.\n\n"
+            f"If the model of a {FEW_SHOT_ENDING} file has moved, pass that file instead of the folder,\n"
+            "and its model with --model, to write it again."
         ),
         examples=(
             f"teach clips/ --output mine{FEW_SHOT_ENDING}",
+            f"teach clips/ --output strict{FEW_SHOT_ENDING} --tolerance 1.5",
             f"events new.mp4 --model mine{FEW_SHOT_ENDING}",
         ),
     )
@@ -35,7 +39,7 @@ def add_commands(commands: Any) -> None:
         "folder",
         type=Path,
         metavar="DIR",
-        help="a folder with one folder of videos per class",
+        help=f"a folder with one folder of videos per class, or a {FEW_SHOT_ENDING} file",
     )
     parser.add_argument(
         "--output",
@@ -50,6 +54,14 @@ def add_commands(commands: Any) -> None:
         metavar="MODEL",
         help="the stream model that computes the features (default: a0)",
     )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=DEFAULT_TOLERANCE,
+        metavar="NUMBER",
+        help="how far below the similarity of your clips a video may be before it is background, in standard deviations; lower "
+        f"values reject more (default: {DEFAULT_TOLERANCE:g})",
+    )
     add_offline(parser)
 
 
@@ -62,11 +74,20 @@ def _output(text: str) -> Path:
 
 def _teach(args: argparse.Namespace) -> int:
     """Teach, save, and say how well it went."""
+    if is_few_shot(args.folder):
+        moved = FewShotClassifier.load(
+            args.folder, model=args.model, offline=args.offline
+        )
+        moved.save(args.output)
+        print(f"wrote {args.output}")
+        return 0
     found = read_folder(args.folder, validation=0.0)
     clips: dict[str, list[Path]] = {}
     for example in (*found.training, *found.validation):
         clips.setdefault(example.label, []).append(cast("Path", example.source))
-    taught = FewShotClassifier.teach(clips, args.model, offline=args.offline)
+    taught = FewShotClassifier.teach(
+        clips, args.model, tolerance=args.tolerance, offline=args.offline
+    )
     taught.save(args.output)
     print(
         f"taught {len(taught.labels) - 1} classes from {sum(map(len, clips.values()))} clips ({taught.kind}); "

@@ -42,6 +42,7 @@ __all__ = [
     "StreamWithFeatures",
     "check_feature_name",
     "clip_with_features",
+    "feature_names",
     "pooled_features",
     "split_rows",
     "stream_with_features",
@@ -72,13 +73,20 @@ def check_feature_name(name: object, source: str = "") -> FeatureName:
     )
 
 
+def feature_names(model: ClipModel | StreamModel) -> tuple[FeatureName, ...]:
+    """Return which features *model* has outputs for; the states of a stream model may hold the pooled ones as well."""
+    if isinstance(model, (FeatureClipModel, FeatureStreamModel)):
+        return model.feature_names
+    return ()
+
+
 def clip_with_features(model: ClipModel, name: FeatureName) -> FeatureClipModel:
     """Return *model* as one that gives the features *name*.
 
     Raises:
         ModelError: If it does not.
     """
-    known = model.feature_names if isinstance(model, FeatureClipModel) else ()
+    known = feature_names(model)
     if not isinstance(model, FeatureClipModel) or name not in known:
         raise _missing(name, known, model.info)
     return model
@@ -92,16 +100,13 @@ def stream_with_features(
     Raises:
         ModelError: If the model does not give them.
     """
-    if isinstance(model, FeatureStreamModel):
-        known = model.feature_names
-        if set(names) <= set(known):
-            return StreamWithFeatures(model, names)
-        if known:
-            raise _missing(next(iter(set(names) - set(known))), known, model.info)
-    others = [name for name in names if name != "pooled"]
-    if others:
-        raise _missing(others[0], (), model.info)
-    return _PooledFromStates(model)
+    known = feature_names(model)
+    for name in names:
+        if name not in (known or ("pooled",)):
+            raise _missing(name, known, model.info)
+    if isinstance(model, FeatureStreamModel) and known:
+        return StreamWithFeatures(model, names)
+    return _PooledFromStates(model, len(names))
 
 
 def split_rows(
@@ -164,8 +169,9 @@ class StreamWithFeatures:
 class _PooledFromStates:
     """A stream model with the pooled features, which the states of every published stream model hold."""
 
-    def __init__(self, model: StreamModel) -> None:
+    def __init__(self, model: StreamModel, times: int) -> None:
         self._model = model
+        self._times = times
 
     @property
     def info(self) -> ModelInfo:
@@ -195,7 +201,8 @@ class _PooledFromStates:
         return np.stack(rows), after
 
     def _row(self, logits: NDArray[np.float32], states: States) -> NDArray[np.float32]:
-        return np.concatenate([logits, pooled_features(states, self.info.source)])
+        pooled = pooled_features(states, self.info.source)
+        return np.concatenate([logits, *[pooled] * self._times])
 
 
 def pooled_features(states: States, source: str = "") -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from movinet_lite.arrays import FrameSize, States
+from movinet_lite.arrays import FeatureName, FrameSize, States
 from movinet_lite.atomic import write_atomically
 from movinet_lite.engines.base import ModelInfo, StreamModel
-from movinet_lite.engines.features import split_rows, stream_with_features
+from movinet_lite.engines.features import (
+    check_feature_name,
+    feature_names,
+    split_rows,
+    stream_with_features,
+)
 from movinet_lite.engines.stepping import step_all
 from movinet_lite.errors import ModelError, MoViNetError
 from movinet_lite.labels import check_labels
@@ -27,9 +32,12 @@ __all__ = [
     "FEW_SHOT_ENDING",
     "FewShotHead",
     "FewShotStreamModel",
+    "feature_of",
     "fingerprint",
     "is_few_shot",
+    "likeness_to",
     "load_few_shot",
+    "root_scores",
     "save_few_shot",
     "unit",
 ]
@@ -38,54 +46,109 @@ FEW_SHOT_ENDING: Final = ".fewshot"
 """How the names of files with taught classes end."""
 
 _KEY: Final = "movinet_lite_few_shot"
-_FORMAT: Final = 1
-_ARRAYS: Final = ("weights", "bias", "means", "fingerprint")
+_FORMAT: Final = 2
+_ARRAYS: Final = (
+    "weights",
+    "bias",
+    "means",
+    "score_means",
+    "usual",
+    "spreads",
+    "fingerprint",
+)
 _PROBE_FRAMES: Final = 4
 _TOLERANCE: Final = 0.03  # of the largest feature: engines and float16 weights round differently, other weights differ by all
 _STEEPNESS: Final = (
-    4.0  # how fast the background takes over, in logits a spread of the similarities
+    4.0  # how fast the background takes over, in logits a spread of the likeness
 )
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class FewShotHead:
-    """A linear classifier over features of length 1, and how like its classes features must be.
+    """A linear classifier over features of length 1, and how similar to its classes a stream must be.
+
+    A stream is compared with each class twice: by its features, and by the scores that the model itself gives it. Each
+    similarity counts by how far it is from what is usual for the examples of the class, in their spreads.
 
     Attributes:
         labels: The classes, with the background as the last.
+        feature: Which features they are.
         weights: ``(channels, classes - 1)``, float64.
         bias: ``(classes - 1,)``, float64.
         means: ``(classes - 1, channels)``, float64: the mean of the features of each class, of length 1.
-        least: The least similarity to the nearest mean, -1 to 1, below which the background wins.
-        spread: By how much the similarities of examples vary.
+        score_means: ``(classes - 1, classes of the model)``, float64: the mean of the square roots of its scores, of length 1.
+        usual: ``(classes - 1, 2)``, float64: how similar a left-out example is to its class, by features and by scores.
+        spreads: ``(classes - 1, 2)``, float64: the standard deviation of this.
+        least: The least likeness, in spreads, below which the background wins.
+        spread: The standard deviation of the likeness of left-out examples.
         kind: How the classes are told apart: ``"nearest mean"`` or ``"linear"``.
         accuracy: The share of the examples that were recognised while each was left out, 0 to 1.
         fingerprint: ``(channels,)``, float32: the features that the model gives for a certain clip.
     """
 
     labels: tuple[str, ...]
+    feature: FeatureName
     weights: NDArray[np.float64]
     bias: NDArray[np.float64]
     means: NDArray[np.float64]
+    score_means: NDArray[np.float64]
+    usual: NDArray[np.float64]
+    spreads: NDArray[np.float64]
     least: float
     spread: float
     kind: str
     accuracy: float
     fingerprint: NDArray[np.float32]
 
-    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits of *features*, ``(channels,)``: ``(classes,)``, float32."""
+    def logits(
+        self, features: NDArray[np.float32], model_logits: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the logits of a stream, ``(classes,)``, float32.
+
+        Args:
+            features: ``(channels,)``, of the model.
+            model_logits: ``(classes of the model,)``.
+        """
         x = unit(np.asarray(features, np.float64))
         classes = x @ self.weights + self.bias
-        likeness = float((self.means @ x).max())
+        likeness = likeness_to(
+            np.stack(
+                [self.means @ x, self.score_means @ root_scores(model_logits)], axis=-1
+            ),
+            self.usual,
+            self.spreads,
+        ).max()
         unlike = _STEEPNESS * (self.least - likeness) / self.spread
         return np.append(classes, classes.max() + unlike).astype(np.float32)
+
+
+def likeness_to(
+    similarities: NDArray[np.float64],
+    usual: NDArray[np.float64],
+    spreads: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the likeness of a stream to each class, ``(..., classes)``, in spreads: 0 for a usual example of the class.
+
+    Args:
+        similarities: ``(..., classes, 2)``, by features and by scores.
+        usual: ``(classes, 2)``.
+        spreads: ``(classes, 2)``.
+    """
+    likeness: NDArray[np.float64] = ((similarities - usual) / spreads).mean(axis=-1)
+    return likeness
 
 
 def unit(features: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return *features* scaled to length 1 along the last axis."""
     lengths = np.linalg.norm(features, axis=-1, keepdims=True)
     return np.asarray(features / np.maximum(lengths, 1e-12), np.float64)
+
+
+def root_scores(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the square roots of the scores, which have length 1: a product of two is their Bhattacharyya coefficient."""
+    away = np.asarray(logits, np.float64)
+    powers = np.exp(away - away.max(axis=-1, keepdims=True))
+    return np.asarray(np.sqrt(powers / powers.sum(axis=-1, keepdims=True)))
 
 
 class FewShotStreamModel:
@@ -95,7 +158,7 @@ class FewShotStreamModel:
         """Put a head onto a model; *source* is what to call it."""
         self.model = model
         self.head = head
-        self._with_features = stream_with_features(model, ["pooled"])
+        self._with_features = stream_with_features(model, [head.feature])
         self._info = attrs.evolve(
             model.info,
             num_classes=len(head.labels),
@@ -118,27 +181,71 @@ class FewShotStreamModel:
         self, frames: NDArray[np.float32], states: States
     ) -> tuple[NDArray[np.float32], States]:
         """Return the logits of each frame, and the states after the last; see `StreamModel.step`."""
-        rows, states = self._with_features.step(frames, states)
-        return self._answers(rows), states
+        return self.step_with_features(frames, states, ())
 
     def step_many(
         self, frames: NDArray[np.float32], states: list[States]
     ) -> tuple[NDArray[np.float32], list[States]]:
         """Return the logits and the states of each stream after its frame; see `BatchStreamModel.step_many`."""
-        rows, after = step_all(self._with_features, frames, states)
+        return self.step_many_with_features(frames, states, ())
+
+    @property
+    def feature_names(self) -> tuple[FeatureName, ...]:
+        """Which features it gives: those of the model that it stands on."""
+        return feature_names(self.model) or ("pooled",)
+
+    def step_with_features(
+        self,
+        frames: NDArray[np.float32],
+        states: States,
+        names: Sequence[FeatureName],
+    ) -> tuple[NDArray[np.float32], States]:
+        """Return what `step` does, and features behind the logits; see `FeatureStreamModel`."""
+        rows, after = self._giving(names).step(frames, states)
         return self._answers(rows), after
 
+    def step_many_with_features(
+        self,
+        frames: NDArray[np.float32],
+        states: Sequence[States],
+        names: Sequence[FeatureName],
+    ) -> tuple[NDArray[np.float32], list[States]]:
+        """Return what `step_many` does, and features behind the logits; see `BatchFeatureModel`."""
+        rows, after = step_all(self._giving(names), frames, list(states))
+        return self._answers(rows), after
+
+    def _giving(self, names: Sequence[FeatureName]) -> StreamModel:
+        """Return the model with the features that the head takes, and *names* behind them."""
+        if not names:
+            return self._with_features
+        return stream_with_features(self.model, [self.head.feature, *names])
+
     def _answers(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        _, features = split_rows(rows, self.model.info)
-        return np.stack([self.head.logits(row) for row in features])
+        """Return the logits of the head, and the features behind those that it took."""
+        channels = len(self.head.weights)
+        logits, features = split_rows(rows, self.model.info)
+        own, others = features[:, :channels], features[:, channels:]
+        answers = [
+            self.head.logits(row, model_logits)
+            for row, model_logits in zip(own, logits, strict=True)
+        ]
+        return np.concatenate([np.stack(answers), others], axis=1)
 
 
-def fingerprint(model: StreamModel, frame_size: FrameSize) -> NDArray[np.float32]:
+def feature_of(model: StreamModel) -> FeatureName:
+    """Return the features that classes are taught on: the pooled ones, or of a model with a transformer the hidden ones."""
+    return "hidden" if feature_names(model) == ("hidden",) else "pooled"
+
+
+def fingerprint(
+    model: StreamModel, feature: FeatureName, frame_size: FrameSize
+) -> NDArray[np.float32]:
     """Return the features that *model* gives for a certain clip, by which it is known again on any engine."""
     clip = probe_clip(_PROBE_FRAMES, *frame_size)[0]
-    known = stream_with_features(model, ["pooled"])
+    known = stream_with_features(model, [feature])
     rows, _ = known.step(clip, known.init_states(frame_size))
-    return split_rows(rows, model.info)[1][-1]
+    _, features = split_rows(rows, model.info)
+    return features[-1]
 
 
 def save_few_shot(
@@ -162,6 +269,7 @@ def save_few_shot(
     }
     facts = {
         "labels": head.labels,
+        "feature": head.feature,
         "least": head.least,
         "spread": head.spread,
         "kind": head.kind,
@@ -189,16 +297,17 @@ def load_few_shot(
     Args:
         path: The file.
         load: Returns the stream model that the features come from, from its name, address or path.
-        base: The same model elsewhere; `None` for where it was.
+        base: The same model elsewhere; `None` for where it was, or a file of its name beside *path*.
 
     Raises:
-        ModelError: If there is no such file, it is damaged, or the model gives other features than when it was taught.
+        ModelError: If there is no such file, it is damaged, its model is not there any more, or the model gives other
+            features than when it was taught.
     """
     path = Path(path)
     head, facts = _read(path)
-    model = load(str(base or facts["base"]))
+    model = load(str(_base_of(path, facts["base"]) if base is None else base))
     height, width = facts["frame_size"]
-    found = fingerprint(model, (height, width))
+    found = fingerprint(model, head.feature, (height, width))
     known = head.fingerprint
     if found.shape != known.shape or not (
         np.abs(found - known).max() <= _TOLERANCE * np.abs(known).max()
@@ -209,6 +318,22 @@ def load_few_shot(
             path,
         )
     return FewShotStreamModel(model, head, str(path))
+
+
+def _base_of(path: Path, base: str) -> str:
+    """Return where the model of the file at *path* is: where it was, or beside the file."""
+    if not Path(base).is_absolute() or Path(base).exists():
+        return base  # a name, an address, or a path that is there
+    beside = path.parent / Path(base).name
+    if beside.exists():
+        return str(beside)
+    raise ModelError(
+        f"the model that the classes were taught on must be where it was, at {base}, or beside the file; it is not (say where "
+        f"it is: FewShotClassifier.load({path.name!r}, model=...), or movinet-lite teach {path.name} --model MODEL --output "
+        f"{path.name})",
+        path,
+        base,
+    )
 
 
 def _read(path: Path) -> tuple[FewShotHead, dict[str, Any]]:
@@ -222,7 +347,7 @@ def _read(path: Path) -> tuple[FewShotHead, dict[str, Any]]:
         facts = header["facts"]
         if header["format"] != _FORMAT:
             raise ValueError(  # noqa: TRY301 - one message for all that is wrong
-                f"it is of format {header['format']!r}, of a later release?"
+                f"it is of format {header['format']!r}, not {_FORMAT}: of another release? teach it again"
             )
         if header["sha256"] != _checksum(arrays, facts):
             raise ValueError(  # noqa: TRY301 - one message for all that is wrong
@@ -230,6 +355,7 @@ def _read(path: Path) -> tuple[FewShotHead, dict[str, Any]]:
             )
         head = FewShotHead(
             labels=check_labels(facts["labels"]),
+            feature=check_feature_name(facts["feature"]),
             least=float(facts["least"]),
             spread=float(facts["spread"]),
             kind=str(facts["kind"]),

@@ -104,7 +104,7 @@ def to_onnx_states(own: States) -> dict[str, NDArray[Any]]:
 def from_onnx_states(states: States, spec: NetworkSpec) -> dict[str, NDArray[Any]]:
     """Return states of an ONNX file in the network's own layout (`movinet_lite.network.states`)."""
     batch = len(states[FRAME_COUNT])
-    shapes = state_shapes(get_variant(spec.variant), batch, spec.frame_size)
+    shapes = state_shapes(get_variant(spec.variant), batch, spec.frame_size, facts=spec)
     own: dict[str, NDArray[Any]] = {}
     for name, shape in shapes.items():
         array = np.asarray(states[name])

@@ -31,12 +31,12 @@ References:
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.atomic import write_atomically
@@ -44,7 +44,16 @@ from movinet_lite.network.layers import position_frequencies
 from movinet_lite.network.model import Movinet, fold
 from movinet_lite.network.onnx import onnx
 from movinet_lite.network.onnx_file import FACTS_KEY, FORMAT, NEXT
+from movinet_lite.network.onnx_nodes import Graph
+from movinet_lite.network.onnx_transformer import (
+    Sequences,
+    last_frames,
+    relate,
+    whole_clip,
+)
+from movinet_lite.network.padding import STEM_PADDING, LayerPadding, layer_paddings
 from movinet_lite.network.states import FRAME_COUNT
+from movinet_lite.network.variants import LayerSpec
 
 __all__ = ["export_onnx"]
 
@@ -68,9 +77,11 @@ def export_onnx(
     """
     folded = network if network.options.folded else fold(network)
     spec = attrs.evolve(network.spec, frame_size=frame_size or network.spec.frame_size)
-    graph = _Graph(spec.frame_size)
-    build = _build_stream if spec.mode == "stream" else _build_clip
-    inputs, outputs = build(graph, folded)
+    graph = Graph(spec.frame_size)
+    if spec.mode == "stream":
+        inputs, outputs = _build_stream(graph, folded)
+    else:
+        inputs, outputs = _build_clip(graph, folded)
     made = onnx.helper.make_model(
         onnx.helper.make_graph(
             graph.nodes,
@@ -91,134 +102,35 @@ def export_onnx(
     write_atomically(Path(path), made.SerializeToString())
 
 
-class _Graph:
-    """Nodes and constants so far, and the size of the pictures that the last node gave."""
-
-    def __init__(self, frame_size: FrameSize) -> None:
-        self.size = frame_size
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def add(self, operator: str, *inputs: str, **options: Any) -> str:
-        """Add a node; return the name of what it gives."""
-        name = options.pop("output", f"{operator.lower()}_{len(self.nodes)}")
-        self.nodes.append(
-            onnx.helper.make_node(operator, list(inputs), [name], **options)
-        )
-        return name
-
-    def constant(self, value: NDArray[Any] | list[int]) -> str:
-        """Add a constant; return its name."""
-        array = np.asarray(value, None if isinstance(value, np.ndarray) else np.int64)
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(onnx.numpy_helper.from_array(array, name))
-        return name
-
-    def tensor(self, name: str, shape: list[Any], dtype: Any = np.float32) -> Any:
-        """Return the declaration of an input or output; sizes that are free have names."""
-        kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        return onnx.helper.make_tensor_value_info(name, kind, shape)
-
-    def convolve(
-        self,
-        x: str,
-        kernel: NDArray[np.float32],
-        bias: NDArray[np.float32] | None,
-        stride: int = 1,
-    ) -> str:
-        """Add a convolution with a kernel ``(height, width, in, out)``, padded to keep the size [2]."""
-        return self._convolve(x, kernel.transpose(3, 2, 0, 1), bias, stride, 1)
-
-    def convolve_channels(
-        self,
-        x: str,
-        kernel: NDArray[np.float32],
-        bias: NDArray[np.float32] | None,
-        stride: int = 1,
-    ) -> str:
-        """Add a depthwise convolution with a kernel ``(height, width, channels, 1)``, padded to keep the size [2]."""
-        return self._convolve(
-            x, kernel.transpose(2, 3, 0, 1), bias, stride, kernel.shape[2]
-        )
-
-    def _convolve(
-        self,
-        x: str,
-        kernel: NDArray[np.float32],
-        bias: NDArray[np.float32] | None,
-        stride: int,
-        group: int,
-    ) -> str:
-        weights = [self.constant(np.ascontiguousarray(kernel))]
-        if bias is not None:
-            weights.append(self.constant(bias))
-        height, width = kernel.shape[2:]
-        return self.add(
-            "Conv",
-            x,
-            *weights,
-            group=group,
-            kernel_shape=[height, width],
-            strides=[stride, stride],
-            pads=self.pads((height, width), stride),
-        )
-
-    def pads(self, window: tuple[int, int], stride: int) -> list[int]:
-        """Return what SAME pads [2]: above, left, below, right."""
-        before, after = [], []
-        for size, length in zip(self.size, window, strict=True):
-            total = max((-(-size // stride) - 1) * stride + length - size, 0)
-            before.append(total // 2)
-            after.append(total - total // 2)
-        return [*before, *after]
-
-    def stride(self, stride: int) -> None:
-        """Take note that pictures are smaller from here on."""
-        height, width = self.size
-        self.size = (-(-height // stride), -(-width // stride))
-
-    def activate(self, x: str, activation: str) -> str:
-        """Add an activation of the backbone."""
-        if activation == "swish":
-            return self.add("Mul", x, self.add("Sigmoid", x))
-        return self.add("Mul", x, self.add("HardSigmoid", x, alpha=1.0 / 6.0, beta=0.5))
-
-    def spatial_mean(self, x: str) -> str:
-        """Add the mean over the pixels of each picture."""
-        return self.add("GlobalAveragePool", x)
-
-    def pointwise(self, x: str, layer: Any) -> str:
-        """Add a convolution of 1 x 1 pixel."""
-        kernel = layer.kernel
-        return self.convolve(x, kernel.reshape(1, 1, *kernel.shape[-2:]), layer.bias)
-
-
-def _enter(graph: _Graph, network: Movinet) -> str:
+def _enter(graph: Graph, network: Movinet) -> str:
     """Add the stem."""
     kernel = network.stem.kernel
+    kernel = kernel.reshape(kernel.shape[-4:])
+    padded = None if network.spec.padding == "same" else STEM_PADDING
     x = graph.add("Transpose", "image", perm=[0, 3, 1, 2])
-    x = graph.convolve(x, kernel.reshape(kernel.shape[-4:]), network.stem.bias, 2)
-    graph.stride(2)
+    x = graph.convolve(x, kernel, network.stem.bias, 2, padded)
+    graph.shrink(kernel.shape[:2], 2, padded)
     return graph.activate(x, network.options.activation)
 
 
-def _add_skip(graph: _Graph, bottleneck: Any, x: str, y: str, stride: int) -> str:
+def _add_skip(graph: Graph, bottleneck: Any, layer: _Layer, x: str, y: str) -> str:
     """Add the way past a bottleneck, whose own way gave *y*; the size is that before it."""
     if bottleneck.skip is not None:
-        if stride > 1:
+        if layer.spec.stride > 1:
+            padded = None if layer.padding is None else layer.padding.pool
             x = graph.add(
                 "AveragePool",
                 x,
                 kernel_shape=[3, 3],
                 strides=[2, 2],
-                pads=graph.pads((3, 3), 2),
-                count_include_pad=0,
+                pads=graph.pads((3, 3), 2, padded),
+                count_include_pad=0 if padded is None else 1,
             )
         x = graph.pointwise(x, bottleneck.skip)
     return graph.add("Add", x, y)
 
 
-def _classify(graph: _Graph, network: Movinet, pooled: str, rows: Any) -> list[Any]:
+def _classify(graph: Graph, network: Movinet, pooled: str, rows: Any) -> list[Any]:
     """Add hidden layer and classifier; return the declarations of logits and features, each ``(rows, channels)``."""
     head, variant = network.head, network.variant
     hidden = graph.activate(graph.pointwise(pooled, head.hidden), "swish")
@@ -233,7 +145,30 @@ def _classify(graph: _Graph, network: Movinet, pooled: str, rows: Any) -> list[A
     return [graph.tensor(name, [rows, size]) for name, (_, size) in results.items()]
 
 
-def _excite(graph: _Graph, squeeze_excitation: Any, squeeze: str, options: Any) -> str:
+@attrs.frozen
+class _Layer:
+    """A layer of the variant, and how it treats the edge of a frame if not as TensorFlow."""
+
+    path: str
+    spec: LayerSpec
+    padding: LayerPadding | None
+
+    @property
+    def padded(self) -> int | None:
+        """By how many pixels its convolution pads; `None` for TensorFlow's SAME."""
+        return None if self.padding is None else self.padding.convolution
+
+
+def _layers(network: Movinet) -> Iterator[tuple[_Layer, Any]]:
+    """Yield each layer with its bottleneck."""
+    found = layer_paddings(network.variant, network.spec.padding)
+    for (block, index, spec, padding), bottleneck in zip(
+        found, network.bottlenecks, strict=True
+    ):
+        yield _Layer(f"b{block}/l{index}", spec, padding), bottleneck
+
+
+def _excite(graph: Graph, squeeze_excitation: Any, squeeze: str, options: Any) -> str:
     """Add the two layers that turn a squeeze into gates."""
     x = graph.pointwise(squeeze, squeeze_excitation.reduce)
     x = graph.activate(x, options.activation)
@@ -246,9 +181,15 @@ def _excite(graph: _Graph, squeeze_excitation: Any, squeeze: str, options: Any) 
 
 
 class _Streams:
-    """The states of streams as inputs and outputs of a graph."""
+    """The states of streams as inputs and outputs of a graph, whose rows are one frame of each stream.
 
-    def __init__(self, graph: _Graph) -> None:
+    Attributes:
+        inputs: What the states are as inputs.
+        outputs: What they are as outputs.
+        count: The number of frames of each stream with this one, ``(batch, 1, 1, 1)``.
+    """
+
+    def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.inputs = [graph.tensor(FRAME_COUNT, ["batch"], np.int32)]
         self.outputs = [graph.tensor(NEXT + FRAME_COUNT, ["batch"], np.int32)]
@@ -261,17 +202,23 @@ class _Streams:
         self.inputs.append(self._graph.tensor(name, shape))
         self.outputs.append(self._graph.tensor(NEXT + name, shape))
 
-    def window(self, path: str, x: str, channels: int, length: int) -> str:
+    def window(
+        self, path: str, x: str, channels: int, length: int, size: FrameSize
+    ) -> str:
         """Add the last *length* frames before *x*: ``(batch, channels, length + 1, pixels)``."""
         graph = self._graph
         name = f"state/{path}/stream_buffer"
-        height, width = graph.size
-        self._declare(name, ["batch", channels, length, height * width])
-        row = graph.add("Reshape", x, graph.constant([0, channels, 1, height * width]))
+        pixels = size[0] * size[1]
+        self._declare(name, ["batch", channels, length, pixels])
+        row = graph.add("Reshape", x, graph.constant([0, channels, 1, pixels]))
         window = graph.add("Concat", name, row, axis=2)
         start, end, axis = (graph.constant([value]) for value in (1, length + 1, 2))
         graph.add("Slice", window, start, end, axis, output=NEXT + name)
         return window
+
+    def rows(self, x: str, channels: int, size: FrameSize) -> str:
+        """Add the rows of *x*, ``(batch, channels, 1, pixels)``."""
+        return self._graph.add("Reshape", x, self._graph.constant([0, channels, *size]))
 
     def running_mean(self, path: str, x: str, channels: int) -> str:
         """Add the mean of *x* over all frames so far."""
@@ -284,70 +231,111 @@ class _Streams:
         """Add the positional encoding of the frame, ``(batch, channels, 1, 1)``."""
         graph = self._graph
         frequencies = position_frequencies(channels).reshape(1, -1, 1, 1)
-        index = graph.add("Sub", self.count, graph.constant(np.ones((), np.float32)))
+        index = graph.add("Sub", self.count, graph.scalar(1.0))
         angles = graph.add("Mul", index, graph.constant(frequencies))
         return graph.add(
             "Concat", graph.add("Sin", angles), graph.add("Cos", angles), axis=1
         )
 
 
-def _build_stream(graph: _Graph, network: Movinet) -> tuple[list[Any], list[Any]]:
-    options = network.options
-    height, width = graph.size
-    image = graph.tensor("image", ["batch", height, width, 3])
-    streams = _Streams(graph)
-    x = _enter(graph, network)
-    layers = network.variant.layers
-    for (block, index, layer), bottleneck in zip(
-        layers, network.bottlenecks, strict=True
-    ):
-        path, channels = f"b{block}/l{index}", layer.expanded
-        entry, before = x, graph.size
-        x = graph.activate(graph.pointwise(x, bottleneck.expansion), options.activation)
-        feature = bottleneck.feature
-        x = graph.convolve_channels(x, feature.kernel, feature.bias, layer.stride)
-        graph.stride(layer.stride)
-        x = graph.activate(x, options.activation)
-        if bottleneck.feature_in_time is not None:
-            x = _convolve_in_time(
-                graph,
-                streams,
-                path,
-                x,
-                layer=bottleneck.feature_in_time,
-                activation=options.activation,
-            )
-        mean = graph.spatial_mean(x)
-        squeeze = graph.add(
-            "Concat", streams.running_mean(path, mean, channels), mean, axis=1
+class _CausalClip:
+    """What a causal model of whole clips remembers: the frames before each, of the rows of one clip."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    def window(
+        self, _path: str, x: str, channels: int, length: int, size: FrameSize
+    ) -> str:
+        """Add the frames of the clip behind *length* zeros: ``(1, channels, length + frames, pixels)``."""
+        graph = self._graph
+        flat = graph.constant([1, -1, channels, size[0] * size[1]])
+        frames = graph.add(
+            "Transpose", graph.add("Reshape", x, flat), perm=[0, 2, 1, 3]
         )
-        squeeze_excitation = bottleneck.squeeze_excitation
-        if squeeze_excitation.position_scale is not None:
-            scale = graph.constant(
-                np.asarray(squeeze_excitation.position_scale, np.float32)
-            )
-            position = graph.add("Mul", streams.position(2 * channels), scale)
-            squeeze = graph.add("Add", squeeze, position)
-        gates = _excite(graph, squeeze_excitation, squeeze, options)
-        y = graph.pointwise(graph.add("Mul", x, gates), bottleneck.projection)
-        after, graph.size = graph.size, before
-        x = _add_skip(graph, bottleneck, entry, y, layer.stride)
-        graph.size = after
-    head = network.head
-    x = graph.activate(graph.pointwise(x, head.project), options.activation)
-    mean = graph.spatial_mean(x)
-    pooled = streams.running_mean("head", mean, network.variant.head_channels)
-    results = _classify(graph, network, pooled, "batch")
+        pads = graph.constant([0, 0, length, 0, 0, 0, 0, 0])
+        return graph.add("Pad", frames, pads)
+
+    def rows(self, x: str, channels: int, size: FrameSize) -> str:
+        """Add the rows of *x*, ``(1, channels, frames, pixels)``."""
+        graph = self._graph
+        x = graph.add("Transpose", x, perm=[0, 2, 1, 3])
+        return graph.add("Reshape", x, graph.constant([-1, channels, *size]))
+
+    def running_mean(self, _path: str, x: str, _channels: int) -> str:
+        """Add the mean of *x* over the frames of the clip up to each."""
+        graph = self._graph
+        first = graph.constant(np.zeros((), np.int64))
+        ones = graph.add(
+            "Add", graph.add("Mul", x, graph.scalar(0.0)), graph.scalar(1.0)
+        )
+        counts = graph.add("CumSum", ones, first)
+        return graph.add("Div", graph.add("CumSum", x, first), counts)
+
+    def position(self, _channels: int) -> str:
+        """A model of whole clips has no positional encoding."""
+        raise AssertionError("a model of whole clips has no positional encoding")
+
+
+def _build_stream(graph: Graph, network: Movinet) -> tuple[list[Any], list[Any]]:
+    image = graph.tensor("image", ["batch", *graph.size, 3])
+    streams = _Streams(graph)
+    x = _add_causal(graph, network, streams)
+    if network.spec.transformer is None:
+        channels = network.variant.head_channels
+        pooled = streams.running_mean("head", x, channels)
+        results = _classify(graph, network, pooled, "batch")
+    else:
+        sequences = last_frames(graph, network, x, streams)
+        results = _classify_sequences(graph, network, sequences, "batch")
     return [image, *streams.inputs], [*results, *streams.outputs]
 
 
+def _add_causal(graph: Graph, network: Movinet, memory: _Streams | _CausalClip) -> str:
+    """Add the causal backbone and the projection; give the mean over the pixels of each row."""
+    activation = network.options.activation
+    x = _enter(graph, network)
+    for layer, bottleneck in _layers(network):
+        channels, entry, before = layer.spec.expanded, x, graph.size
+        x = graph.activate(graph.pointwise(x, bottleneck.expansion), activation)
+        feature, stride = bottleneck.feature, layer.spec.stride
+        x = graph.convolve_channels(
+            x, feature.kernel, feature.bias, stride, layer.padded
+        )
+        graph.shrink(feature.kernel.shape[:2], stride, layer.padded)
+        x = graph.activate(x, activation)
+        if bottleneck.feature_in_time is not None:
+            x = _convolve_in_time(graph, memory, layer.path, x, bottleneck)
+            x = graph.activate(x, activation)
+        mean = graph.spatial_mean(x)
+        squeeze = graph.add(
+            "Concat", memory.running_mean(layer.path, mean, channels), mean, axis=1
+        )
+        squeeze_excitation = bottleneck.squeeze_excitation
+        if squeeze_excitation.position_scale is not None:
+            scale = graph.scalar(float(squeeze_excitation.position_scale))
+            position = graph.add("Mul", memory.position(2 * channels), scale)
+            squeeze = graph.add("Add", squeeze, position)
+        gates = _excite(graph, squeeze_excitation, squeeze, network.options)
+        y = graph.pointwise(graph.add("Mul", x, gates), bottleneck.projection)
+        after, graph.size = graph.size, before
+        x = _add_skip(graph, bottleneck, layer, entry, y)
+        graph.size = after
+    x = graph.activate(graph.pointwise(x, network.head.project), activation)
+    return graph.spatial_mean(x)
+
+
 def _convolve_in_time(
-    graph: _Graph, streams: _Streams, path: str, x: str, *, layer: Any, activation: str
+    graph: Graph,
+    memory: _Streams | _CausalClip,
+    path: str,
+    x: str,
+    bottleneck: Any,
 ) -> str:
     """Add a causal depthwise convolution over time."""
+    layer = bottleneck.feature_in_time
     length, _, channels, _ = layer.kernel.shape
-    window = streams.window(path, x, channels, length - 1)
-    height, width = graph.size
+    window = memory.window(path, x, channels, length - 1, graph.size)
     y = graph.add(
         "Conv",
         window,
@@ -356,41 +344,71 @@ def _convolve_in_time(
         group=channels,
         kernel_shape=[length, 1],
     )
-    y = graph.activate(y, activation)
-    return graph.add("Reshape", y, graph.constant([0, channels, height, width]))
+    return memory.rows(y, channels, graph.size)
 
 
-def _build_clip(graph: _Graph, network: Movinet) -> tuple[list[Any], list[Any]]:
+def _build_clip(graph: Graph, network: Movinet) -> tuple[list[Any], list[Any]]:
+    image = graph.tensor("image", ["frames", *graph.size, 3])
+    is_causal = network.spec.layer_mode == "stream"
+    if is_causal:
+        x = _add_causal(graph, network, _CausalClip(graph))
+    else:
+        x = _add_clip(graph, network)
+    if network.spec.transformer is not None:
+        if not is_causal:
+            x = graph.spatial_mean(x)
+        sequences = whole_clip(graph, network, x)
+        return [image], _classify_sequences(graph, network, sequences, 1)
+    pooled = graph.add("ReduceMean", x, axes=[0, 2, 3], keepdims=1)
+    return [image], _classify(graph, network, pooled, 1)
+
+
+def _add_clip(graph: Graph, network: Movinet) -> str:
+    """Add the backbone of a base model and the projection, of every frame."""
     options = network.options
-    height, width = graph.size
-    image = graph.tensor("image", ["frames", height, width, 3])
     x = _enter(graph, network)
-    layers = network.variant.layers
-    for (_, _, layer), bottleneck in zip(layers, network.bottlenecks, strict=True):
+    for layer, bottleneck in _layers(network):
         entry, before = x, graph.size
         x = graph.activate(graph.pointwise(x, bottleneck.expansion), options.activation)
-        x = _convolve_clip(graph, x, bottleneck.feature, layer.stride)
-        graph.stride(layer.stride)
+        x = _convolve_clip(graph, x, bottleneck.feature, layer)
+        kernel = bottleneck.feature.kernel.shape[1:3]
+        graph.shrink(kernel, layer.spec.stride, layer.padded)
         x = graph.activate(x, options.activation)
         squeeze = graph.add("ReduceMean", x, axes=[0, 2, 3], keepdims=1)
         gates = _excite(graph, bottleneck.squeeze_excitation, squeeze, options)
         y = graph.pointwise(graph.add("Mul", x, gates), bottleneck.projection)
         after, graph.size = graph.size, before
-        x = _add_skip(graph, bottleneck, entry, y, layer.stride)
+        x = _add_skip(graph, bottleneck, layer, entry, y)
         graph.size = after
-    head = network.head
-    x = graph.activate(graph.pointwise(x, head.project), options.activation)
-    pooled = graph.add("ReduceMean", x, axes=[0, 2, 3], keepdims=1)
-    return [image], _classify(graph, network, pooled, 1)
+    return graph.activate(graph.pointwise(x, network.head.project), options.activation)
 
 
-def _convolve_clip(graph: _Graph, x: str, layer: Any, stride: int) -> str:
+def _classify_sequences(
+    graph: Graph, network: Movinet, sequences: Sequences, rows: Any
+) -> list[Any]:
+    """Add transformer and classifier; return the declarations of logits and features, each ``(rows, channels)``."""
+    head, facts = network.head, network.spec.transformer
+    assert facts is not None  # noqa: S101 - whoever calls has looked
+    hidden = relate(graph, network, sequences)
+    kernel = head.classifier.kernel
+    logits = graph.row_wise(
+        hidden, kernel.reshape(kernel.shape[-2:]), head.classifier.bias
+    )
+    sizes = {"logits": network.spec.num_classes, "hidden": facts.embed_dim}
+    for name, x in (("logits", logits), ("hidden", hidden)):
+        graph.add("Identity", x, output=name)
+    return [graph.tensor(name, [rows, size]) for name, size in sizes.items()]
+
+
+def _convolve_clip(graph: Graph, x: str, feature: Any, layer: _Layer) -> str:
     """Add a depthwise convolution over space and time, as a sum of 2-D ones; frames before and after a clip are zeros."""
     # A 2-D depthwise kernel is (height, width, channels, 1), a 3-D one (..., 1, channels).
-    slices = np.transpose(layer.kernel, (0, 1, 2, 4, 3))
+    slices = np.transpose(feature.kernel, (0, 1, 2, 4, 3))
     reach = len(slices) // 2
     if reach == 0:
-        return graph.convolve_channels(x, slices[0], layer.bias, stride)
+        return graph.convolve_channels(
+            x, slices[0], feature.bias, layer.spec.stride, layer.padded
+        )
     pads = graph.constant([reach, 0, 0, 0, reach, 0, 0, 0])
     padded = graph.add("Pad", x, pads)
     total = ""
@@ -398,7 +416,9 @@ def _convolve_clip(graph: _Graph, x: str, layer: Any, stride: int) -> str:
         end = place - 2 * reach or np.iinfo(np.int64).max
         bounds = (graph.constant([value]) for value in (place, end, 0))
         rows = x if place == reach else graph.add("Slice", padded, *bounds)
-        bias = layer.bias if place == reach else None
-        part = graph.convolve_channels(rows, kernel, bias, stride)
+        bias = feature.bias if place == reach else None
+        part = graph.convolve_channels(
+            rows, kernel, bias, layer.spec.stride, layer.padded
+        )
         total = graph.add("Add", total, part) if total else part
     return total

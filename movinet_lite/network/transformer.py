@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from movinet_lite.network.facts import TRANSFORMER_WINDOW, TransformerFacts
 from movinet_lite.network.layers import (
@@ -32,11 +33,11 @@ from movinet_lite.network.layers import (
 )
 from movinet_lite.network.tensorflow import tf
 
-__all__ = ["TransformerHead"]
+__all__ = ["HIDDEN", "NORM_EPSILON", "TransformerHead", "wave_frequencies"]
 
-_NORM_EPSILON: Final = 1e-5  # PyTorch's ``LayerNorm``
+NORM_EPSILON: Final = 1e-5  # PyTorch's ``LayerNorm``
 _LONGEST_WAVE: Final = 10_000.0  # [1, ``posemb_sincos_1d``]
-_HIDDEN: Final = -1e9  # as a score of attention, it is as good as minus infinity
+HIDDEN: Final = -1e9  # as a score of attention, it is as good as minus infinity
 _PREFIX: Final = "classifier_head/transformer"
 
 
@@ -135,7 +136,7 @@ class TransformerHead(ClassifierHead):
         scores = tf.matmul(query * float(width**-0.5), key, transpose_b=True)
         if present is not None:
             seen = tf.expand_dims(tf.transpose(present, [0, 2, 1]), 1)
-            scores += (1.0 - seen) * _HIDDEN
+            scores += (1.0 - seen) * HIDDEN
         taken = tf.matmul(tf.nn.softmax(scores), value)
         taken = _split(tf.transpose(taken, [0, 2, 1, 3]), x, [channels])
         return self._dense(f"{name}/output", taken)
@@ -149,8 +150,12 @@ class TransformerHead(ClassifierHead):
     def _norm(self, name: str, x: Tensor) -> Tensor:
         centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
         variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-        x = centred * tf.math.rsqrt(variance + _NORM_EPSILON)
+        x = centred * tf.math.rsqrt(variance + NORM_EPSILON)
         return x * self._part(f"{name}/gamma") + self._part(f"{name}/beta")
+
+    def part(self, name: str) -> NDArray[np.float32]:
+        """Return one weight of the transformer, such as ``l0/attention/input/kernel``."""
+        return np.asarray(self._parts[name])
 
     def _part(self, name: str) -> Tensor:
         return tf.convert_to_tensor(self._parts[name])
@@ -224,11 +229,15 @@ def _last_frames(x: Tensor, timeline: Timeline, memory: Memory) -> _Sequences:
 
 def _encode(positions: Tensor, channels: int) -> Tensor:
     """Return the encoding of *positions* [1]: sines in the first half of the channels, cosines in the second."""
+    angles = positions * tf.constant(wave_frequencies(channels).reshape(1, 1, -1))
+    return tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)
+
+
+def wave_frequencies(channels: int) -> NDArray[np.float32]:
+    """Return the frequencies of the encoding [1], ``(channels / 2,)``, in radians a frame."""
     half = channels // 2
     exponents = np.arange(half, dtype=np.float32) / np.float32(half - 1)
-    frequencies = np.float32(1.0) / np.power(np.float32(_LONGEST_WAVE), exponents)
-    angles = positions * tf.constant(frequencies.reshape(1, 1, -1))
-    return tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)
+    return np.float32(1.0) / np.power(np.float32(_LONGEST_WAVE), exponents)
 
 
 def _split(x: Tensor, like: Tensor, last: list[int]) -> Tensor:

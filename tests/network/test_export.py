@@ -282,10 +282,12 @@ def test_a_compiled_base_model_takes_clips_of_any_length(base, tmp_path):
     path = tmp_path / "model.tflite"
     export_litert(base, path, frame_size=SIZE, num_frames=4)
     interpreter = Interpreter(str(path))
-    (image,), (logits,) = (
-        interpreter.get_input_details(),
-        interpreter.get_output_details(),
+    runner = interpreter.get_signature_runner()
+    image, logits = (
+        runner.get_input_details()["image"],
+        runner.get_output_details()["logits"],
     )
+    del runner  # it holds the interpreter, which could not be resized
     for frames in (1, 2, 7, 4):
         clips = moving_clips(frames=frames)
         interpreter.resize_tensor_input(image["index"], clips.shape[1:])

@@ -92,6 +92,10 @@ def _logits_of(embeddings, network):
     )
 
 
+def _answers(head, rows, timeline, memory=None):
+    return head.classify(head.features(rows, timeline, memory), timeline)
+
+
 @pytest.mark.parametrize("facts", [FACTS, BASE])
 def test_the_logits_of_a_clip_are_those_of_the_formulas(facts):
     """Position, attention, dense layers and norms are those of the paper's code, over all frames of a clip."""
@@ -100,7 +104,7 @@ def test_the_logits_of_a_clip_are_those_of_the_formulas(facts):
     rows = np.random.default_rng(0).normal(size=(7, 2, 2, 32)).astype(np.float32)
     timeline = Timeline(1, 7, None)
 
-    found = np.asarray(head(rows, timeline=timeline))[0, 0]
+    found = np.asarray(_answers(head, rows, timeline))[0, 0]
 
     projected = head.project(rows, timeline=timeline)
     embeddings = np.asarray(head.embed(projected, timeline))[:, 0, 0]
@@ -126,11 +130,11 @@ def test_a_stream_looks_back_over_a_fixed_number_of_frames():
     rows = np.random.default_rng(1).normal(size=(count, 2, 2, 32)).astype(np.float32)
     memory = StateMemory(None, np.zeros((1, count, 2, 2, 3), np.float32))
 
-    found = np.asarray(stream(rows, timeline=memory.timeline, memory=memory))[:, 0, 0]
+    found = np.asarray(_answers(stream, rows, memory.timeline, memory))[:, 0, 0]
 
     for last in (TRANSFORMER_WINDOW, count - 1):
         seen = rows[last - TRANSFORMER_WINDOW + 1 : last + 1]
-        expected = clip(seen, timeline=Timeline(1, len(seen), None))
+        expected = _answers(clip, seen, Timeline(1, len(seen), None))
         assert_same_logits(found[last], np.asarray(expected)[0, 0, 0])
 
 

@@ -52,8 +52,9 @@ class OnnxStreamModel:
             ModelError: If *frame_size* is not the one that the file takes.
         """
         self._open.check_frame_size(tuple(frame_size))
-        variant = get_variant(self._open.spec.variant)
-        return self._on_device(to_onnx_states(init_states(variant, 1, frame_size)))
+        spec = self._open.spec
+        empty = init_states(get_variant(spec.variant), 1, frame_size, facts=spec)
+        return self._on_device(to_onnx_states(empty))
 
     def step(
         self, frames: NDArray[np.float32], states: States

@@ -2,6 +2,7 @@
 
 import sys
 
+import attrs
 import numpy as np
 import onnx
 import pytest
@@ -12,10 +13,12 @@ from movinet_lite.engines.exporting import export_model
 from movinet_lite.engines.loading import load_model
 from movinet_lite.engines.onnx import opening
 from movinet_lite.errors import MissingDependencyError, ModelError
+from movinet_lite.network.facts import TRANSFORMER_WINDOW, TransformerFacts
 from movinet_lite.network.files import save_network
 from movinet_lite.network.model import build_movinet
 from movinet_lite.network.onnx_file import FACTS_KEY
 from movinet_lite.network.onnx_graph import export_onnx
+from movinet_lite.network.states import to_published_states
 from tests.networks import (
     LABELS,
     SIZE,
@@ -25,8 +28,12 @@ from tests.networks import (
     small_network,
     tiny_variant,
 )
+from tests.networks_table import TINY
 
 TOLERANCE = 1e-4
+TRANSFORMER = TransformerFacts(
+    embed_dim=12, depth=2, num_heads=3, mlp_dim=20, causal=True
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -90,30 +97,50 @@ def test_a_file_says_what_the_model_was_trained_on(classifier):
         {"gate": "keras2_hard_sigmoid"},
         {"gate": "sigmoid", "activation": "swish"},
         {"positional_encoding": True},
+        {"padding": "pytorch"},
+        {"transformer": TRANSFORMER},
     ],
 )
 def test_every_kind_of_stream_network_is_written_right(options, tmp_path):
     """Gates, activations and the positional encoding compute the same as in the network."""
     network = small_network("stream", frame_size=SIZE, labels=LABELS, **options)
     export_onnx(network, tmp_path / "model.onnx")
-    clip = moving_clips(frames=5)
-
-    model = load_model(tmp_path / "model.onnx", "stream")
-    logits, _ = model.step(clip[0], model.init_states(SIZE))
-
-    assert_same_logits(logits, network.call_by_frame(clip)[0], TOLERANCE)
-
-
-@pytest.mark.parametrize("frames", [1, 4, 9])
-def test_a_base_model_takes_clips_of_any_length(frames, tmp_path):
-    """One file serves every length, and agrees with the network."""
-    network = small_network("base", labels=LABELS, frame_size=SIZE)
-    export_onnx(network, tmp_path / "model.onnx")
+    frames = TRANSFORMER_WINDOW + 3 if "transformer" in options else 5
     clip = moving_clips(frames=frames)
 
-    prediction = BaseClassifier.load(tmp_path / "model.onnx").predict(clip[0])
+    model = load_model(tmp_path / "model.onnx", "stream")
+    logits, states = model.step(clip[0], model.init_states(SIZE))
 
-    assert_same_logits(prediction.logits, np.asarray(network(clip))[0], TOLERANCE)
+    assert_same_logits(logits, network.call_by_frame(clip)[0], TOLERANCE)
+    expected = to_published_states(
+        network.states_after(clip),
+        TINY,
+        positional_encoding=network.spec.positional_encoding,
+    )
+    assert states.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(states[name], value, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"padding": "pytorch"},
+        {"transformer": TRANSFORMER, "activation": "hard_swish"},
+        {"transformer": attrs.evolve(TRANSFORMER, causal=False)},
+    ],
+)
+def test_a_base_model_takes_clips_of_any_length(options, tmp_path):
+    """One file serves every length, and agrees with the network, whatever its head, padding and direction in time."""
+    network = small_network("base", labels=LABELS, frame_size=SIZE, **options)
+    export_onnx(network, tmp_path / "model.onnx")
+    classifier = BaseClassifier.load(tmp_path / "model.onnx")
+
+    for frames in (1, 4, 9):
+        clip = moving_clips(frames=frames)
+        logits = classifier.predict(clip[0]).logits
+        assert_same_logits(logits, np.asarray(network(clip))[0], TOLERANCE)
 
 
 def test_a_frame_size_may_be_chosen(network, weights, tmp_path):
