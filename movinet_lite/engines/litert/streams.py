@@ -28,7 +28,7 @@ from movinet_lite.engines.litert.buffers import (
     StateLayout,
     StoredLayout,
 )
-from movinet_lite.engines.litert.graphs import Graph, GraphFile, TensorSpec
+from movinet_lite.engines.litert.graphs import Graph, GraphFile
 from movinet_lite.engines.litert.step_graphs import ONE_FRAME, Call, StepGraph
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError
@@ -77,7 +77,7 @@ class LiteRTStreamModel:
         self._longer: list[StepGraph] = []
         for call, path in paths.items():
             if call.streams > 1:
-                self._batch = self._open(call, path, self._single.states)
+                self._batch = self._open(call, path, self._single.groups)
             elif call != ONE_FRAME:
                 # A live stream never needs it, and it holds the weights once more.
                 self._unopened[call] = GraphFile.now(path)
@@ -189,8 +189,9 @@ class LiteRTStreamModel:
     def _read_all(self, buffers: StateBuffers) -> dict[str, NDArray[Any]]:
         """Return what *buffers* hold of each stream: ``(streams, *shape of a state)``."""
         numbers = {}
-        for tensor, slot in zip(self._single.states, buffers.slots, strict=True):
-            flat = slot.buffer.read(tensor.size * buffers.streams, tensor.dtype)
+        found = zip(self._single.states, buffers.in_order(), strict=True)
+        for tensor, buffer in found:
+            flat = buffer.read(tensor.size * buffers.streams, tensor.dtype)
             numbers[tensor.name] = flat.reshape(buffers.streams, *tensor.shape)
         return numbers
 
@@ -251,9 +252,12 @@ class LiteRTStreamModel:
             states.buffers, states.lane = self._single.fill(stored), 0
 
     def _open(
-        self, call: Call, path: str | Path, order: Sequence[TensorSpec] = ()
+        self,
+        call: Call,
+        path: str | Path,
+        groups: Sequence[Sequence[str]] | None = None,
     ) -> StepGraph:
-        """Return the graph in the file at *path*, with its states in the order of those of the first one opened."""
+        """Return the graph in the file at *path*, with its states grouped as those of the first one opened."""
         source = self._info.source
         moves = None
         if self._graph_info is not None:
@@ -263,7 +267,7 @@ class LiteRTStreamModel:
             call,
             source,
             moves=moves,
-            order=[tensor.name for tensor in order] or None,
+            groups=groups,
             pools=self._pools,
         )
 
@@ -275,7 +279,7 @@ class LiteRTStreamModel:
             for call, file in list(self._unopened.items()):
                 try:
                     file.check_unchanged(self._info.source)
-                    graph = self._open(call, file.path, self._single.states)
+                    graph = self._open(call, file.path, self._single.groups)
                 except (ModelError, OSError) as error:
                     warnings.warn(
                         f"frames go through the model one by one, which takes longer, since its graph of {call.frames} "
