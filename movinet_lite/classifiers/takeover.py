@@ -7,6 +7,7 @@ so the rules suit any stream model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final, Self
 
@@ -137,7 +138,19 @@ class Watch:
 
     def copy(self) -> Self:
         """Return a watch that changes by itself; the arrays are replaced, never written to."""
-        return attrs.evolve(self)
+        return type(self)(
+            self.num_frames,
+            self.long_age,
+            self.young_age,
+            self.after_cut,
+            self.against,
+            self.same,
+            self.tokens,
+            self.logits,
+            self.thumbnails,
+            self.novelties,
+            self.jumps,
+        )
 
     @property
     def has_young(self) -> bool:
@@ -188,8 +201,9 @@ class Watch:
         jump = 0.0
         if len(self.logits):
             change = logits - self.logits
+            change -= np.add.reduce(change) / np.float32(len(change))
             # A mean over n frames moves by 1 / n.
-            jump = float(np.linalg.norm(change - change.mean())) * self.long_age
+            jump = math.sqrt(change.dot(change)) * self.long_age
         is_jump = len(self.jumps) > 0 and jump > JUMP_RATIO * float(self.jumps.max())
         self.jumps = _push(self.jumps, [jump], rules.memory)
         self.logits = logits

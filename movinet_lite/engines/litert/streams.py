@@ -72,6 +72,7 @@ class LiteRTStreamModel:
             else StoredLayout(self._single.states)
         )
         self._frame_size = self._single.frame_size
+        self._unseen: StateBuffers | None = None  # of a stream that has seen no frame
         self._batch: StepGraph | None = None
         self._unopened: dict[Call, GraphFile] = {}  # by `_open_longer`
         self._longer: list[StepGraph] = []
@@ -96,7 +97,10 @@ class LiteRTStreamModel:
         """
         self._check_frame_size(tuple(frame_size))
         with self._lock:
-            return BufferStates(self, self._single.fill(self._single.empty()))
+            if self._unseen is None:
+                self._unseen = self._single.fill(self._single.empty())
+        # One set for all streams: a step reads it and writes to others.
+        return BufferStates(self, self._unseen)
 
     def step(
         self, frames: NDArray[np.float32], states: States
@@ -109,8 +113,11 @@ class LiteRTStreamModel:
         """
         self._check_frame_size(frames.shape[1:3])
         states = self._without_other_models(states)
-        if len(frames) > 1:
-            self._open_longer()
+        if len(frames) == 1:
+            with self._lock:
+                logits, buffers = self._single.run(frames, self._buffers_of(states))
+            return logits, BufferStates(self, buffers)
+        self._open_longer()
         with self._lock:
             rows = []
             place = 0
