@@ -6,6 +6,8 @@ are kept; the rest go back to the system.
 
 from __future__ import annotations
 
+import itertools
+import operator
 import weakref
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +16,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
-from movinet_lite.engines.litert.graphs import Graph, TensorSpec
+from movinet_lite.engines.litert.graphs import Buffer, Graph, TensorSpec
 from movinet_lite.network.litert_file import (
     LiteRTInfo,
     from_litert_states,
@@ -33,6 +35,9 @@ __all__ = [
     "StateLayout",
     "StoredLayout",
 ]
+
+
+_buffers_of = operator.attrgetter("buffers")
 
 
 class StateLayout(Protocol):
@@ -97,7 +102,7 @@ class Slot:
 
     __slots__ = ("_pool", "buffers")
 
-    def __init__(self, buffers: tuple[Any, ...], pool: Pool) -> None:
+    def __init__(self, buffers: tuple[Buffer, ...], pool: Pool) -> None:
         self.buffers = buffers
         self._pool = pool
 
@@ -118,7 +123,7 @@ class Pool:
     def __init__(self) -> None:
         """Begin with none."""
         self.most = 0
-        self.free: list[tuple[Any, ...]] = []
+        self.free: list[tuple[Buffer, ...]] = []
 
     def take(self, graph: Graph, names: Sequence[str]) -> Slot:
         """Return buffers for the states *names* of *graph*: free ones first, else new ones."""
@@ -129,7 +134,7 @@ class Pool:
         )
         return Slot(buffers, self)
 
-    def give_back(self, buffers: tuple[Any, ...]) -> None:
+    def give_back(self, buffers: tuple[Buffer, ...]) -> None:
         """Keep buffers that nobody uses any more, if there are not enough of them."""
         if len(self.free) < self.most:
             self.free.append(buffers)
@@ -172,9 +177,9 @@ class StateBuffers:
         self.streams = streams
         self.holders: list[weakref.ref[BufferStates]] = []
 
-    def in_order(self) -> list[Any]:
+    def in_order(self) -> list[Buffer]:
         """Return the buffer of each state, group by group."""
-        return [buffer for slot in self.slots for buffer in slot.buffers]
+        return list(itertools.chain.from_iterable(map(_buffers_of, self.slots)))
 
 
 class Shows(Protocol):

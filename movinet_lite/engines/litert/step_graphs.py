@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.litert.buffers import BufferPools, Slot, StateBuffers
-from movinet_lite.engines.litert.graphs import Graph, TensorSpec
+from movinet_lite.engines.litert.graphs import Buffer, Graph, TensorSpec
 from movinet_lite.errors import ModelError
 from movinet_lite.network.state_names import canonical_state_name, pair_names
 
@@ -163,7 +164,7 @@ class StepGraph:
         self._logits_buffer = graph.output_buffer(logits)
         # Places among the states before the call, the image, the states after it and the logits.
         before = [*names, image]
-        self._input_places = [before.index(name) for name in inputs]
+        self._inputs_of = operator.itemgetter(*(before.index(name) for name in inputs))
         # LiteRT wants a buffer for every output. That of one it does not write must be the buffer of the input: it is
         # one tensor, and LiteRT reads it where it was told last.
         after = {
@@ -172,7 +173,7 @@ class StepGraph:
         }
         after |= {given[name]: before.index(origin) for name, origin in passed.items()}
         after[logits] = len(before) + len(names)
-        self._output_places = [after[name] for name in outputs]
+        self._outputs_of = operator.itemgetter(*(after[name] for name in outputs))
 
     @property
     def frame_size(self) -> FrameSize:
@@ -214,10 +215,7 @@ class StepGraph:
         self._image_buffer.write(self.image.store(frames))
         given, written = buffers.in_order(), after.in_order()
         every = [*given, self._image_buffer, *written, self._logits_buffer]
-        self.graph.run(
-            [every[place] for place in self._input_places],
-            [every[place] for place in self._output_places],
-        )
+        self.graph.run(self._inputs_of(every), self._outputs_of(every))
         for state in self._requantised:
             buffer = written[state.place]
             _convert(buffer, state.written, buffer, state.read)
@@ -275,7 +273,9 @@ def _moves_of_groups(
     return moves
 
 
-def _convert(origin: Any, stored: TensorSpec, target: Any, read: TensorSpec) -> None:
+def _convert(
+    origin: Buffer, stored: TensorSpec, target: Buffer, read: TensorSpec
+) -> None:
     """Write the real values in the buffer *origin* to the buffer *target*, as *read* stores them."""
     real = stored.real(origin.read(stored.size, stored.dtype))
     target.write(read.store(real).reshape(read.shape))
