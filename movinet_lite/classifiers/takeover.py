@@ -169,8 +169,8 @@ class Watch:
         thumb = thumbnail(frame)
         found = novelty(thumb, self.thumbnails)
         cut = is_cut(found, self.novelties, self.novelties[-rules.life :])
-        self.thumbnails = _push(self.thumbnails, thumb[np.newaxis], rules.memory)
-        self.novelties = _push(self.novelties, [found], rules.memory)
+        self.thumbnails = _push(self.thumbnails, thumb, rules.memory)
+        self.novelties = _push(self.novelties, found, rules.memory)
         return cut
 
     def begin_frame(self, rules: Rules, *, cut: bool) -> bool:
@@ -201,11 +201,11 @@ class Watch:
         jump = 0.0
         if len(self.logits):
             change = logits - self.logits
-            change -= np.add.reduce(change) / np.float32(len(change))
+            change -= float(np.add.reduce(change)) / len(change)
             # A mean over n frames moves by 1 / n.
             jump = math.sqrt(change.dot(change)) * self.long_age
         is_jump = len(self.jumps) > 0 and jump > JUMP_RATIO * float(self.jumps.max())
-        self.jumps = _push(self.jumps, [jump], rules.memory)
+        self.jumps = _push(self.jumps, jump, rules.memory)
         self.logits = logits
         starts = (
             is_jump
@@ -284,8 +284,12 @@ class Watch:
         self.after_cut = after_cut
 
 
-def _push(last: NDArray[np.float32], value: object, memory: int) -> NDArray[np.float32]:
+def _push(
+    last: NDArray[np.float32], value: float | NDArray[np.float32], memory: int
+) -> NDArray[np.float32]:
     """Return the last *memory* of *last* and *value*."""
-    return np.concatenate(
-        [last[max(0, len(last) - memory + 1) :], np.asarray(value, np.float32)]
-    )
+    kept = min(len(last), memory - 1)
+    pushed = np.empty((kept + 1, *last.shape[1:]), np.float32)
+    pushed[:kept] = last[len(last) - kept :]
+    pushed[kept] = value
+    return pushed
