@@ -1,4 +1,4 @@
-"""What a frame, a clip, scores and states are, and the checks where they enter the library.
+"""Frames, clips, scores and states as arrays, and the checks where they enter the library.
 
 Every array that crosses the library's border is one of these:
 
@@ -67,14 +67,14 @@ _UINT8 = np.dtype(np.uint8)
 
 @attrs.frozen(eq=False)
 class VideoFrame:
-    """One frame of a video with its place in time.
+    """A frame of a video with its time.
 
-    Wherever the library takes a frame, it takes a `VideoFrame` too, and `numpy.asarray` gives its pixels.
+    The library accepts a `VideoFrame` wherever it accepts a frame. `numpy.asarray` returns the pixels.
 
     Attributes:
         pixels: ``(height, width, 3)``, uint8, 0 to 255, RGB.
-        time_s: When it is shown, in seconds from the start of the video.
-        index: Its place among the frames read, from 0.
+        time_s: Display time, in seconds from the start of the video.
+        index: Position among the frames read, from 0.
     """
 
     pixels: NDArray[np.uint8]

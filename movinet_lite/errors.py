@@ -1,4 +1,4 @@
-"""Every exception that the library raises on purpose.
+"""The exceptions of the library.
 
 ::
 

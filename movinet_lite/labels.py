@@ -1,4 +1,4 @@
-"""From a list of names to labels, one a class, that a model's scores can be read with.
+"""Label lists: reading, checking, searching, and the labels of Kinetics-600.
 
 Labels are a tuple of names in the order of the logits, which is the model's own: other libraries order the classes of
 Kinetics differently, and nothing but the list that came with a model tells its order.
@@ -269,7 +269,7 @@ def label_indices(names: Iterable[str], labels: Iterable[str]) -> tuple[int, ...
         For each name, from 0, the index of its class.
 
     Raises:
-        LabelsError: If a name is not among the labels; the message offers the nearest ones.
+        LabelsError: If a name is not among the labels; the message suggests similar ones.
 
     Example:
         >>> label_indices(["yoga", "abseiling"], kinetics_600_labels())

@@ -1,4 +1,4 @@
-"""Takes credentials out of addresses and messages, so that they can be shown and logged."""
+"""Removes credentials from addresses and messages, so that they can be shown and logged."""
 
 from __future__ import annotations
 

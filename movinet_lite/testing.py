@@ -1,4 +1,4 @@
-"""Models without weights and sources without cameras, for the tests of applications.
+"""Fake models and fake live sources, for applications' tests.
 
 The models compute sums of colours: tiny, deterministic, and exact enough to say what a session must give. Give one to a
 classifier in the place of a real model, and everything else is the library's own code. The source gives the frames that a

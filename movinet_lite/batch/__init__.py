@@ -1,4 +1,4 @@
-"""Many videos: a pool of worker processes here; results that survive any interruption.
+"""Processes many videos with a pool of workers, and keeps the results through any interruption.
 
 =============  ==================================================================================
 module         what it holds

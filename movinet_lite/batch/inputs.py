@@ -1,4 +1,4 @@
-"""From folders, patterns and lists to the paths of videos."""
+"""Lists the videos in folders, glob patterns and list files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is computed for each video of a batch, by which model."""
+"""Describes a batch job: the model, and what to compute for each video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""The file of rows: one JSON object a line, whole lines only, each video once.
+r"""Appends rows to a JSON lines file: only complete lines, and each video once.
 
 A line is written and synced to the disk before the next video is counted as done. A process that is killed in the middle of a
 line leaves one without its end, which the next run cuts off; that video is then done again.

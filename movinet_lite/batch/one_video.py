@@ -1,4 +1,4 @@
-"""From the path of one video to its row: the one function that every way of running a batch uses."""
+"""Processes one video and returns its row; every way of running a batch calls this."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of a batch as a Parquet file."""
+"""Writes the rows of a batch to a Parquet file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starts workers, limits the time and the memory of each video, and tries again where a worker dies."""
+"""Starts workers, limits time and memory per video, and retries when a worker dies."""
 
 from __future__ import annotations
 

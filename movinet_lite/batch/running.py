@@ -1,4 +1,4 @@
-"""Runs a batch on this machine: videos in, a file of rows out, begun anew or gone on with."""
+"""Runs a batch on this machine, from the start or where an earlier run stopped."""
 
 from __future__ import annotations
 

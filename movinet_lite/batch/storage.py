@@ -1,4 +1,4 @@
-"""Fetches a video from remote storage: whatever fsspec or pyarrow can open by its address."""
+"""Downloads a video from remote storage, with fsspec or pyarrow."""
 
 from __future__ import annotations
 

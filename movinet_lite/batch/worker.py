@@ -1,4 +1,4 @@
-"""The process that loads the model once and takes one video after the other."""
+"""The worker process: loads the model once and processes one video after another."""
 
 from __future__ import annotations
 

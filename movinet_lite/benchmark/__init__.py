@@ -1,1 +1,1 @@
-"""Measures speed: every way to run a model side by side, one stream for hours, and training."""
+"""Measures speed: the engines side by side, a soak test, a pipeline, and training."""

@@ -1,4 +1,4 @@
-"""Where the CPU time goes between a video file and its predictions."""
+"""Measures CPU time by stage, from a video file to its predictions."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def measure_pipeline(
     Args:
         video: The file.
         model: The stream model; one that does not know its frame rate gets 5 frames per second.
-        threads: How many threads the engine may use; `None` for one a core. One thread decodes.
+        threads: Number of threads of the engine; `None` for one per core. One thread decodes.
         quality: ``"exact"`` or ``"fast"``.
         offline: Whether the network must not be touched.
 

@@ -1,4 +1,4 @@
-"""Steps a stream for hours: does memory grow, and do the predictions stay those of TensorFlow?"""
+"""Soak test: steps a stream many times, and checks memory and logits."""
 
 from __future__ import annotations
 

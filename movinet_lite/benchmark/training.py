@@ -1,4 +1,4 @@
-"""How many clips a second a training takes on this machine."""
+"""Measures training throughput, in clips per second."""
 
 from __future__ import annotations
 

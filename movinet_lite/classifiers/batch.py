@@ -24,27 +24,27 @@ def step_many(
     *,
     times_s: Sequence[float | None] | None = None,
 ) -> list[Prediction]:
-    """Step each of *sessions* by its frame, all in one call, and return the prediction of each.
+    """Step each of *sessions* by one frame, in one call of the model, and return their predictions.
 
-    The predictions are those of `StreamingClassifier.step`. The sessions may be of any age, and need not be the same
-    from call to call: a stream that has no frame yet is left out. Either all sessions move or none does, also if a frame
-    is refused or Ctrl-C is pressed.
+    The predictions are those of `StreamingClassifier.step`. The sessions may have seen different numbers of frames, and may
+    differ from call to call: leave out a stream that has no new frame. Either all sessions are updated or none is, also if a
+    frame is refused or Ctrl-C is pressed.
 
-    It gains time over single steps where the model was loaded for as many *streams*; see `StreamingClassifier.load`.
+    It is faster than separate steps if the model was loaded for as many *streams*; see `StreamingClassifier.load`.
 
     Args:
         sessions: Different sessions over one model.
-        frames: One frame for each, as `StreamingClassifier.step` takes it.
-        times_s: When each frame is shown, in seconds, for its prediction; `None` (for all, or in the place of one) for
-            the time that a `VideoFrame` brings.
+        frames: One frame for each session, as for `StreamingClassifier.step`.
+        times_s: Display time of each frame in seconds, for its prediction; `None` (for all, or for single ones) uses
+            the time of a `VideoFrame`.
 
     Returns:
         The predictions, in the order of *sessions*.
 
     Raises:
-        ArrayError: If a frame is not one RGB picture, or there are not as many times as frames.
-        SessionError: If the sessions are not of one model and frame size, if one stands there twice, or has no frame,
-            or as in `StreamingClassifier.step`.
+        ArrayError: If a frame is not an RGB picture, or there are not as many times as frames.
+        SessionError: If the sessions differ in model or frame size, if one is repeated or has no frame, or as in
+            `StreamingClassifier.step`.
     """
     _check_sessions(sessions, frames)
     times = [None] * len(frames) if times_s is None else list(times_s)

@@ -1,4 +1,4 @@
-"""Recognises the action in a whole clip."""
+"""The classifier for whole clips."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _BYTES_PER_CALL: Final = 2**28  # of prepared frames in `predict_many`
 
 
 class BaseClassifier(Session):
-    """Recognises the action in a whole clip.
+    """Classifies whole clips with a base model.
 
-    It keeps nothing from clip to clip, so any number of threads may use one.
+    It has no state between clips, so any number of threads may share one.
 
     Example:
         ::
@@ -78,7 +78,7 @@ class BaseClassifier(Session):
                 `fps` frames per second; or a list of such frames.
 
         Raises:
-            ArrayError: If *clip* is something else.
+            ArrayError: If *clip* is not a clip.
             SessionError: If the session is closed.
         """
         self._check_open()
@@ -87,16 +87,16 @@ class BaseClassifier(Session):
     def predict_many(
         self, clips: Iterable[Clip | Sequence[Frame | VideoFrame]]
     ) -> list[Prediction]:
-        """Return the prediction for each of *clips*, those of one length in one call.
+        """Return the prediction for each of *clips*; clips of equal length share a call of the model.
 
-        The clips are taken from an iterator as they are needed: up to 256 MiB of prepared frames are in memory at once,
-        or one clip, if that is larger.
+        Clips are taken from the iterable on demand. At most 256 MiB of prepared frames are in memory at once, or one clip
+        if that is larger.
 
         Args:
-            clips: Any number of clips, each as `predict` takes it.
+            clips: Any number of clips, as for `predict`.
 
         Raises:
-            ArrayError: If one is no clip.
+            ArrayError: If one of them is not a clip.
             SessionError: If the session is closed.
         """
         self._check_open()
@@ -113,18 +113,17 @@ class BaseClassifier(Session):
         return predictions + self._predict_alike(waiting)
 
     def predict_long(self, frames: Iterable[Frame | VideoFrame]) -> Prediction:
-        """Return the prediction for *frames* of any number, taken clip by clip.
+        """Return the prediction for any number of *frames*, clip by clip.
 
-        It is the mean of the scores of clips as long as the model was trained on. The last clip reaches back so far
-        that it is as long as the others, and counts as much as the frames in it that no other clip has: each frame
-        counts the same. One clip is in memory, however many frames there are. Frames that are no more than one clip give
-        what `predict` gives for it.
+        The result is the mean score over clips of the length the model was trained on. The last clip is extended backwards
+        to that length and weighted by its new frames, so that every frame counts the same. Only one clip is in memory at a
+        time. For frames that fit in one clip the result is that of `predict`.
 
         Args:
-            frames: One after the other, each ``(height, width, 3)`` as in `predict`, at `fps` frames per second.
+            frames: The frames in order, each ``(height, width, 3)`` as in `predict`, at `fps` frames per second.
 
         Raises:
-            ArrayError: If there is no frame, or one is not one RGB picture.
+            ArrayError: If there is no frame, or a frame is not an RGB picture.
             SessionError: If the session is closed.
         """
         variant = self._info.variant
@@ -161,20 +160,20 @@ class BaseClassifier(Session):
     ) -> Prediction:
         """Return the prediction for a video file, or for a part of it, of any length.
 
-        Frames are read at the rate that the model was trained on, and a long video is taken clip by clip, in bounded
-        memory; see `predict_long`.
+        Frames are read at the frame rate of the model. A long video is classified clip by clip, in bounded memory; see
+        `predict_long`.
 
         Args:
             path: The file; see `read_frames`.
-            start_s: Where to begin, in seconds; `None` at the first frame.
-            end_s: Where to end, in seconds; `None` at the end of the video.
-            decode_threads: How many threads decode; see `read_video`.
+            start_s: Start time in seconds; `None` for the first frame.
+            end_s: End time in seconds, exclusive; `None` for the end of the video.
+            decode_threads: Number of decoding threads; see `read_video`.
             quality: ``"exact"`` or ``"fast"``; see `read_video`.
 
         Raises:
             VideoError: If the video cannot be opened, or is damaged.
-            ArrayError: If *start_s* and *end_s* are no part of the video.
-            ModelError: If the model does not know its frame rate, and no *fps* was given to `load`.
+            ArrayError: If *start_s* and *end_s* do not select a part of the video.
+            ModelError: If the frame rate of the model is unknown, and no *fps* was passed to `load`.
             SessionError: If the session is closed.
 
         Example:

@@ -1,4 +1,4 @@
-"""Finds scene cuts: frames unlike all of the last ones."""
+"""Detects scene cuts: frames unlike all recent ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lets one use of a session at a time through, whatever interrupts it."""
+"""A guard that allows one use of a session at a time and survives interrupts."""
 
 from __future__ import annotations
 

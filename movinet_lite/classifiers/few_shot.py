@@ -1,4 +1,4 @@
-"""Teaches classes from a few clips each, without training: a linear classifier over the features of a stream model."""
+"""Few-shot learning: a linear classifier over the features of a stream model."""
 
 from __future__ import annotations
 

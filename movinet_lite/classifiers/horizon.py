@@ -1,4 +1,4 @@
-"""Bounds how far back a stream looks, so that it sees what comes after a long action.
+"""Limits how far back a stream looks, so that it sees changes after a long action.
 
 `BoundedStreamModel` is a stream model over another one. Its states are those of the long session, those of a young one,
 and what is needed to decide between them (`movinet_lite.classifiers.takeover`). A step stays pure, so everything that

@@ -1,4 +1,4 @@
-"""Counts the frames in a stream's states, and keeps sums and counts of very long streams in the range of float32.
+"""Counts the frames in stream states, and keeps sums and counts of very long streams within float32.
 
 A model takes the mean over all frames as a sum divided by a count. In float32 a sum of n frames takes up a further one
 with an error of up to n / 2**24 of a frame, and from 2**24 on the count itself stands still. So before that, both are

@@ -1,4 +1,4 @@
-"""Gathers the frames of a run's next call."""
+"""Gathers frames for the next call of `run`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classifier for whole videos, and what it says of one: of a base model the mean, of a stream model its last word."""
+"""Loads the right classifier for a model and classifies whole videos with it."""
 
 from __future__ import annotations
 

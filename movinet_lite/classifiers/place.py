@@ -1,4 +1,4 @@
-"""Keeps where a stream is: its states and how many frames it has seen, changed in one step or not at all."""
+"""The position of a stream: its states and frame count, updated together or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both classifiers have: a model, its labels, and the size and rate of its frames."""
+"""The base of both classifiers: a model, its labels, and the size and rate of its frames."""
 
 from __future__ import annotations
 
@@ -86,27 +86,27 @@ class Session:
                 Kaggle; another address of an archive or a file; ``hf://owner/name[/file][@revision]`` on Hugging Face; or
                 the path of a SavedModel, a ``.tflite`` file (for clips: one that this library wrote), an ``.onnx`` file that
                 this library wrote, weights of PyTorch, or what fine-tuning wrote.
-            labels: The names of the classes in the order of the logits, or the path of a file with one a line;
-                `None` for the model's own (Kinetics-600 for the published models).
-            engine: What computes; see `Engine`.
-            threads: How many threads the engine may use; `None` for one a core.
-            frame_size: The ``(height, width)`` to scale frames to; `None` for what the model was trained on.
-            fps: The frames per second that the model was trained on, where it does not know.
-            fit: How a frame of another size is scaled; see `prepare_frame`.
-            offline: Whether the network must not be touched; the environment variable
-                ``MOVINET_LITE_OFFLINE=1`` says so for all calls.
-            provider: The execution provider of ONNX Runtime that computes, such as ``"cuda"``; `None` for the CPU. For
+            labels: The labels in the order of the logits, or the path of a file with one per line; `None` for
+                the model's own (Kinetics-600 for the published models).
+            engine: The runtime; see `Engine`.
+            threads: Number of threads of the engine; `None` for one per core.
+            frame_size: The ``(height, width)`` to resize frames to; `None` for the model's own.
+            fps: The frame rate of the model, if it does not store one.
+            fit: How frames of another aspect ratio are resized; see `prepare_frame`.
+            offline: Whether to use only local and cached models; the environment variable
+                ``MOVINET_LITE_OFFLINE=1`` sets this for all calls.
+            provider: The execution provider of ONNX Runtime, such as ``"cuda"``; `None` for the CPU. For
                 ``.onnx`` files and *engine* ``"onnx"``.
-            activation: Of a checkpoint alone, which does not say it and cannot be run to find it out: ``"swish"`` or
+            activation: For checkpoints only, which do not store it: ``"swish"`` or
                 ``"hard_swish"``. `None` assumes that of the published models, with a warning.
-            gate: Of a checkpoint alone: ``"sigmoid"``, ``"hard_sigmoid"`` (stream models trained with Model Garden 2.8 or
+            gate: For checkpoints only: ``"sigmoid"``, ``"hard_sigmoid"`` (stream models trained with Model Garden 2.8 or
                 later) or ``"keras2_hard_sigmoid"`` (before). `None` assumes it, with a warning.
 
         Raises:
             ModelError: If the model cannot be found, fetched or read, is of the other mode, or *activation* or *gate* is
-                given for what is no checkpoint.
+                given for a model that is not a checkpoint.
             VariantError: If *activation* or *gate* is unknown.
-            LabelsError: If the labels are not as many as the model's classes, or unknown.
+            LabelsError: If the number of labels is not the number of classes, or the labels are unknown.
         """
         model = load_model(
             source,
@@ -122,22 +122,22 @@ class Session:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The names of the classes, in the order of the logits."""
+        """The labels, in the order of the logits."""
         return self._labels
 
     @property
     def frame_size(self) -> FrameSize:
-        """The ``(height, width)`` that every frame is scaled to."""
+        """The ``(height, width)`` that every frame is resized to."""
         return self._frame_size
 
     @property
     def fps(self) -> float | None:
-        """The frames per second that the model was trained on; `None` if unknown.
+        """The frame rate that the model was trained at; `None` if unknown.
 
         Give it to `read_frames`: a model that is fed six times as many frames as it learnt on sees everything in slow
         motion.
@@ -160,8 +160,8 @@ class Session:
 
         Args:
             path: The file; see `read_frames`.
-            start_s: Where to begin, in seconds; `None` at the first frame.
-            end_s: Where to end, in seconds; `None` at the end of the video.
+            start_s: Start time in seconds; `None` for the first frame.
+            end_s: End time in seconds, exclusive; `None` for the end of the video.
             decode_threads: How many threads of FFmpeg decode; `None` for one for each core. One alone takes the least
                 CPU time, as in one worker among others.
             quality: ``"exact"``, or ``"fast"``, which takes less CPU time and changes the pictures a little: no filter
@@ -173,9 +173,9 @@ class Session:
 
         Raises:
             VideoError: If the video cannot be opened; while it is read, if it is damaged.
-            ArrayError: If *start_s* and *end_s* are no part of the video, or *decode_threads* or *quality* is
+            ArrayError: If *start_s* and *end_s* do not select a part of the video, or *decode_threads* or *quality* is
                 impossible.
-            ModelError: If the model does not know its frame rate, and no *fps* was given to `load`.
+            ModelError: If the frame rate of the model is unknown, and no *fps* was passed to `load`.
             SessionError: If the session is closed.
 
         Example:
@@ -209,7 +209,7 @@ class Session:
 
     @property
     def background(self) -> str | None:
-        """The label of the class for "nothing of these", which makes no event; `None` if the model has none."""
+        """The label of the class for "none of these", which makes no event; `None` if the model has none."""
         return self._background
 
     def _predicted(self, logits: NDArray[np.float32], **place: Any) -> Prediction:

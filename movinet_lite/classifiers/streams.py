@@ -1,4 +1,4 @@
-"""Recognises actions frame by frame, as the frames arrive."""
+"""The classifier for streams, frame by frame."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ _FRAMES_PER_CALL = 16  # what `run` gives the model at once: beyond it, a call g
 
 
 class StreamingClassifier(Session):
-    """Recognises actions frame by frame, as the frames arrive.
+    """Classifies a stream frame by frame with a stream model.
 
-    The session owns the states of one stream. For another stream at the same time open a `new_session`, which shares the
-    model; `step_many` steps many sessions at once.
+    The session owns the states of one stream. For another stream, open a `new_session`, which shares the model;
+    `step_many` steps many sessions at once.
 
     Example:
         ::
@@ -90,7 +90,7 @@ class StreamingClassifier(Session):
         """Open a session over *model*; see `load` for the arguments.
 
         Raises:
-            ArrayError: If *horizon_s* or *max_gap_s* is no number of seconds above 0.
+            ArrayError: If *horizon_s* or *max_gap_s* is not above 0.
             ModelError: If *model* is a base model.
             LabelsError: If there are not as many labels as classes.
         """
@@ -140,24 +140,24 @@ class StreamingClassifier(Session):
         *offline* and *provider*.
 
         Args:
-            streams: How many streams `step_many` shall step in one call; for the others see `new_session`.
-            horizon_s: How far the answers look back, in seconds. A published stream model answers from the mean over *all*
-                frames so far, and after half a minute of one action it does not see the next. With a horizon the first
-                so many seconds are the published model's, bit for bit; later a second, younger session takes over where
-                it is sure of another answer, and nothing looks back further than two horizons. ``"auto"`` is the length
-                of the clips that the model was trained on (ten seconds); `None` is the published mean for ever.
-            max_gap_s: Start the stream anew where two frames lie further apart than this, in seconds, by their *time_s*;
-                `None` never does.
-            restart_at_cuts: Whether to start the stream anew at a scene cut: a frame whose 8 x 8 thumbnail differs from
+            streams: Number of streams that `step_many` steps in one call; open the others with `new_session`.
+            horizon_s: How far predictions look back, in seconds. A published stream model averages over *all* frames so
+                far, and after half a minute of one action it no longer sees the next. With a horizon, predictions
+                are bit-identical to the published model for that long; later a second, younger session takes over
+                when it is sure of another label, and no prediction looks back further than two horizons. ``"auto"``
+                is the length of the training clips (ten seconds); `None` averages over all frames, as published.
+            max_gap_s: Reset the stream where two frames are further apart than this, in seconds, by their *time_s*;
+                `None` for never.
+            restart_at_cuts: Whether to reset the stream at a scene cut: a frame whose 8 x 8 thumbnail differs from
                 those of all of the last ten seconds by more than 0.08 (mean absolute difference, 0 to 1) and by
                 more than twice as much as usual, and more than any frame of the last 0.4 horizons did.
-            activation: Of a checkpoint alone, as in `BaseClassifier.load`.
-            gate: Of a checkpoint alone, as there.
+            activation: For checkpoints only, as in `BaseClassifier.load`.
+            gate: For checkpoints only, as in `BaseClassifier.load`.
 
         Raises:
-            ArrayError: If *horizon_s* or *max_gap_s* is no number of seconds above 0.
+            ArrayError: If *horizon_s* or *max_gap_s* is not above 0.
             ModelError: As in `BaseClassifier.load`.
-            LabelsError: As there.
+            LabelsError: As in `BaseClassifier.load`.
         """
         model = load_model(
             source,
@@ -182,9 +182,9 @@ class StreamingClassifier(Session):
         )
 
     def close(self) -> None:
-        """End the session and give its states back; every later use of it is a `SessionError`.
+        """Close the session and free its states; every later use raises a `SessionError`.
 
-        The model lives on in other sessions.
+        Other sessions over the model are not affected.
         """
         super().close()
         # Where another thread is still in a step, it does so at the end.
@@ -201,7 +201,7 @@ class StreamingClassifier(Session):
         return self._model
 
     def new_session(self) -> Self:
-        """Return another session over the same model, for another stream: it has seen no frame."""
+        """Return a new session over the same model, for another stream."""
         return type(self)(
             self._model,
             self._labels,
@@ -215,7 +215,7 @@ class StreamingClassifier(Session):
 
     @property
     def horizon_s(self) -> float | None:
-        """How far the answers look back, in seconds; `None` for ever. See `load`."""
+        """How far predictions look back, in seconds; `None` for no limit. See `load`."""
         return (
             self._stepped.horizon_s
             if isinstance(self._stepped, BoundedStreamModel)
@@ -292,7 +292,7 @@ class StreamingClassifier(Session):
         }
 
     def reset(self) -> None:
-        """Forget all frames, to begin with another video.
+        """Reset the states, to start another video.
 
         Raises:
             SessionError: If the session is closed, or in use by another thread.
@@ -310,18 +310,18 @@ class StreamingClassifier(Session):
         time_s: float | None = None,
         features: bool = False,
     ) -> Prediction:
-        """Return the prediction after all frames so far, *frame* included.
+        """Return the prediction after *frame*.
 
-        A frame that fails leaves the session as it was.
+        If the call fails, the session is unchanged.
 
         Args:
             frame: ``(height, width, 3)``, uint8, 0 to 255, or float32, 0 to 1, RGB, of any size, but of one size
                 between two calls of `reset`; or a `VideoFrame`.
-            time_s: When the frame is shown, in seconds, for the prediction; a `VideoFrame` brings its own.
+            time_s: Display time of the frame in seconds, for the prediction; a `VideoFrame` has its own.
             features: Whether the prediction shall have `Prediction.features`, of the session that answers.
 
         Raises:
-            ArrayError: If *frame* is not one RGB picture.
+            ArrayError: If *frame* is not an RGB picture.
             ModelError: If the model gives no *features*, which are asked for.
             SessionError: If its size differs from the first frame's, or the session is closed or in use by another
                 thread.
@@ -369,20 +369,20 @@ class StreamingClassifier(Session):
         *,
         frames_per_call: int = _FRAMES_PER_CALL,
     ) -> Iterator[Prediction]:
-        """Yield the prediction after each of *frames*, as `step` would give it, and faster.
+        """Yield the prediction after each of *frames*: the same as with `step`, but faster.
 
-        It waits for *frames_per_call* frames before it gives their predictions. For frames that arrive live, call
-        `step`. A caller that stops early finds the session just after the last prediction it was given.
+        It gathers *frames_per_call* frames before it yields their predictions. For live frames, call `step`. If you stop
+        early, the session is in the state after the last prediction that was yielded.
 
         Args:
-            frames: Any number of frames, each as `step` takes it.
-            frames_per_call: How many frames the model gets at once.
+            frames: Any number of frames, as for `step`.
+            frames_per_call: Number of frames per call of the model.
 
         Yields:
-            One prediction a frame.
+            One prediction per frame.
 
         Raises:
-            ArrayError: If a frame is not one RGB picture; the predictions of all frames before it have been given.
+            ArrayError: If a frame is not an RGB picture; the predictions of all earlier frames have been yielded.
             SessionError: As `step`; also if the session was used otherwise between two predictions.
             ValueError: If *frames_per_call* is less than 1.
         """
@@ -395,13 +395,13 @@ class StreamingClassifier(Session):
     def predict_frames(
         self, clip: Clip | Sequence[Frame | VideoFrame]
     ) -> list[Prediction]:
-        """Return the prediction after each frame of *clip*, which goes on from the frames so far.
+        """Return the prediction after each frame of *clip*, continuing the stream.
 
         Args:
-            clip: ``(frames, height, width, 3)``, each frame as `step` takes it.
+            clip: ``(frames, height, width, 3)``, each frame as for `step`.
 
         Raises:
-            ArrayError: If *clip* is something else; then the session is as it was.
+            ArrayError: If *clip* is not a clip; the session is then unchanged.
             SessionError: As `step`.
         """
         return list(self.run(clip if _is_frames(clip) else as_clip(clip)))
@@ -417,8 +417,8 @@ class StreamingClassifier(Session):
     ) -> list[Prediction]:
         """Return the prediction after each frame of a video file, or of a part of it.
 
-        Frames are read at the rate that the model was trained on. The video is a stream of its own: this session stays
-        as it is. For a long video, give `read_video` to `run`, which keeps no predictions.
+        Frames are read at the frame rate of the model. The video is a separate stream; this session is not affected. For a
+        long video, pass `read_video` to `run`, which does not keep the predictions.
 
         The arguments and the errors are those of `BaseClassifier.predict_video`.
 
@@ -454,7 +454,7 @@ class StreamingClassifier(Session):
             ``(frames, channels)``, float32: 480 channels of A0, 600 of A1, 640 of A2 and larger.
 
         Raises:
-            ArrayError: If there is no frame, or one is not one RGB picture.
+            ArrayError: If there is no frame, or a frame is not an RGB picture.
             ModelError: If the model has no such output: one with a transformer.
             SessionError: If the session is closed.
         """

@@ -1,4 +1,4 @@
-"""Decides when a young session is started beside a long one, and when it takes over.
+"""Decides when a young session starts beside a long one, and when it takes over.
 
 A MoViNet answers from the mean over all frames so far, so a session that has seen one action for long does not see the
 next one. A *young* session, started lately, does. Only the logits, their change and the frames themselves are looked at,

@@ -1,4 +1,4 @@
-"""The command line: videos in, named actions out.
+"""The command line.
 
 Results go to the standard output, one line each; whatever else there is to say goes to the standard error. Nothing here
 computes: every command is a few calls of the library. TensorFlow is loaded with the first video that can be read, so

@@ -1,4 +1,4 @@
-"""``movinet-lite evaluate-events`` and ``tune-events``: how good events are on annotated videos, and settings for them."""
+"""``movinet-lite evaluate-events`` and ``tune-events``: event detection on annotated videos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments that commands share: options, and the types of what is typed."""
+"""Options and argument types that commands share."""
 
 from __future__ import annotations
 

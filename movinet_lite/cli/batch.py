@@ -1,4 +1,4 @@
-"""``movinet-lite batch``: many videos, by several processes, each with a row in a file."""
+"""``movinet-lite batch``: process many videos with several workers."""
 
 from __future__ import annotations
 

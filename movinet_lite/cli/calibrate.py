@@ -1,4 +1,4 @@
-"""``movinet-lite calibrate``: fit the temperature of a model's scores on labelled videos, and keep it with the model."""
+"""``movinet-lite calibrate``: fit the temperature of a model on labelled videos."""
 
 from __future__ import annotations
 

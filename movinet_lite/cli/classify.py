@@ -1,4 +1,4 @@
-"""``movinet-lite classify``: what each video shows as a whole."""
+"""``movinet-lite classify``: classify whole videos."""
 
 from __future__ import annotations
 

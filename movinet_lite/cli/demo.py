@@ -1,4 +1,4 @@
-"""``movinet-lite demo``: the main job, on a clip and with a model that ship with the package."""
+"""``movinet-lite demo``: stream the clip in the package through the model in the package."""
 
 from __future__ import annotations
 

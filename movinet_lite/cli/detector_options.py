@@ -1,4 +1,4 @@
-"""The options of commands that find events: one for each setting of an `EventDetector`, or a file of them."""
+"""Options for the settings of an `EventDetector`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``movinet-lite events``: what happens in each video, from when to when."""
+"""``movinet-lite events``: find events in videos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``movinet-lite export``: a model in another form."""
+"""``movinet-lite export``: write a model in another format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``movinet-lite models`` and ``movinet-lite labels``: what there is to choose from."""
+"""``movinet-lite models`` and ``movinet-lite labels``: list models and labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command line prints, and its exit statuses.
+"""Output lines and exit statuses of the command line.
 
 Results go to the standard output, one line each; whatever else there is to say goes to the standard error.
 """

@@ -1,4 +1,4 @@
-"""The program: reads the command line, runs a command, and tells what failed.
+"""The entry point: parses the command line, runs a command, and reports errors.
 
 A command is a module of this package with a function ``add_commands``, and one line in ``_MODULES``.
 """

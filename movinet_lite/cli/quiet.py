@@ -1,4 +1,4 @@
-"""Keeps the notes of native libraries away from the terminal while a command runs.
+"""Keeps log lines of native libraries off the terminal while a command runs.
 
 TensorFlow and LiteRT write notes about missing GPUs and chosen kernels straight to the file descriptor of the standard
 error, below Python, where no setting reaches all of them. Only the command line redirects that descriptor: it is the

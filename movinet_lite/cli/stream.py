@@ -1,4 +1,4 @@
-"""``movinet-lite stream``: what happens in each video, as it happens."""
+"""``movinet-lite stream``: classify videos frame by frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``movinet-lite teach``: from a folder of clips to classes that a stream model recognises, in seconds."""
+"""``movinet-lite teach``: teach a stream model new classes from a folder of clips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``movinet-lite fine-tune`` and ``movinet-lite evaluate``: from labelled videos to a model, and how good one is."""
+"""``movinet-lite fine-tune`` and ``movinet-lite evaluate``: train on labelled videos, and measure accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shows how far a training or an evaluation is, on one line of the terminal that says what goes on."""
+"""A progress bar for training and evaluation."""
 
 from __future__ import annotations
 

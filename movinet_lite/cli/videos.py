@@ -1,4 +1,4 @@
-"""What the commands for videos share: their options, and how they go through files and frames."""
+"""Options of the commands for videos, and the loop over files and frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``movinet-lite watch``: what happens at cameras, as it happens."""
+"""``movinet-lite watch``: watch cameras and report events as they happen."""
 
 from __future__ import annotations
 

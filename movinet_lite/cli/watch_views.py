@@ -1,4 +1,4 @@
-"""What ``movinet-lite watch`` prints: a table in a terminal, lines, or JSON."""
+"""Output of ``movinet-lite watch``: a table in a terminal, text lines, or JSON."""
 
 from __future__ import annotations
 

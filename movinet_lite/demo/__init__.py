@@ -1,4 +1,4 @@
-"""Drawn people doing whole-body actions: clips to train a small model on, and to try the library with.
+"""The demo model, its weights, and a clip that it recognises.
 
 A model that was trained on them, and one clip, ship with the package.
 """

@@ -1,4 +1,4 @@
-"""What computes: TensorFlow runs a SavedModel as it is, LiteRT a compiled model, ONNX Runtime an exported one."""
+"""Engines that compute: TensorFlow runs SavedModels, LiteRT compiled models, ONNX Runtime ONNX files."""
 
 from movinet_lite.engines.loading import Engine, load_model
 from movinet_lite.engines.onnx.runtime import Provider

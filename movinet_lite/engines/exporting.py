@@ -1,4 +1,4 @@
-"""Write a model in another form: a LiteRT file, an ONNX file, or a SavedModel."""
+"""Exports a model as a LiteRT file, an ONNX file, or a SavedModel."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def export_model(
         labels: The names of the classes, or the path of a file with one a line, to be written along; `None` for the
             model's own.
         offline: Whether the network must not be touched.
-        activation: Of a checkpoint alone, as in `BaseClassifier.load`.
-        gate: Of a checkpoint alone, as there.
+        activation: For checkpoints only, as in `BaseClassifier.load`.
+        gate: For checkpoints only, as in `BaseClassifier.load`.
 
     Raises:
         ConversionError: If it cannot be written in this form, or computes something else.

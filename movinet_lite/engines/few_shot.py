@@ -1,4 +1,4 @@
-"""Answers for classes that were taught on the features of another stream model, and keeps what was taught in one file."""
+"""Models taught with a few clips, on the features of another stream model, and their file."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class FewShotStreamModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:

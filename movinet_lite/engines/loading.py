@@ -1,4 +1,4 @@
-"""From what a user calls a model to an engine's model."""
+"""Loads a model by name, URL or path on the chosen engine."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def load_model(  # noqa: C901 - one branch a form of a model
     Args:
         source: A name, address, handle or path; see `movinet_lite.hub.resolve_model`.
         mode: Whether a model of whole clips or of streams is wanted.
-        engine: What computes; see `Engine`.
+        engine: The runtime; see `Engine`.
         threads: How many threads it may use; `None` for one a core.
         frame_size: The ``(height, width)`` of the frames to come; `None` for what the model was trained on.
         streams: How many streams shall be stepped in one call; only a model that the library compiles can. Others step

@@ -1,4 +1,4 @@
-"""Opens a model on this machine, whatever form its weights have: the one place that knows which form is read how.
+"""Opens a model from a local path, whatever format its weights have.
 
 ==============================  =============================  =====================================================
 form                            as a network (`open_network`)  as it is (`open_as_it_is`)

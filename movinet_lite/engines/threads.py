@@ -1,4 +1,4 @@
-"""How many threads to compute with: one for each core that this process may use.
+"""The number of threads to use: one per core available to this process.
 
 A container sees all cores of its machine, however few it may use. Threads beyond these wait for each other.
 

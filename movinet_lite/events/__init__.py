@@ -1,4 +1,4 @@
-"""From scores over time to events: what happened, from when to when, and how good that answer is.
+"""Turns scores over time into events, and evaluates them.
 
 ===============  ======================================================================================
 module           what it holds

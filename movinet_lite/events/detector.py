@@ -1,4 +1,4 @@
-"""From scores over time to events: the same detector for a stream and for a recording."""
+"""The event detector, for streams and recordings."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ __all__ = ["EventDetector", "find_events"]
 
 
 class EventDetector:
-    """Turns predictions, one after the other, into events.
+    """Turns a sequence of predictions into events.
 
-    Each label is judged by itself, so several events may go on at once. The rules apply in this order:
+    Each label is tracked separately, so several events can be active at once. The rules apply in this order:
 
-    1. A label is on from the first frame whose score is at or above *enter* until the first frame below *leave*.
-    2. A pause of at most *max_gap_s* is bridged.
+    1. A label is active from the first score at or above *enter* until the first score below *leave*.
+    2. A gap of at most *max_gap_s* is bridged.
     3. An event that has lasted *min_duration_s* is confirmed; one that ends sooner is dropped.
-    4. An event that has lasted *max_duration_s* ends, and another begins if the label is still on.
-    5. After a confirmed event, its label cannot come on for *cooldown_s*.
-    6. Onset and offset are moved back by *delay_s*, and then apart by *pad_s* each.
+    4. An event that has lasted *max_duration_s* ends, and another begins if the label is still active.
+    5. After a confirmed event, its label is ignored for *cooldown_s*.
+    6. Onset and offset are moved back by *delay_s*, and then extended by *pad_s* each.
 
-    The class that a model has for "nothing of these" (`Prediction.background`) makes no event.
+    The class that a model has for "none of these" (`Prediction.background`) makes no event.
 
-    A detector holds the state of one stream; `fresh` gives one for another stream. Its settings never change. What it
-    stores does not grow, however long the stream.
+    A detector holds the state of one stream; `fresh` returns one for another stream. Its settings never change, and its
+    memory does not grow with the stream.
 
     Args:
-        enter: The score at which a label comes on, above 0 and up to 1.
-        leave: The score below which it goes off, above 0 and at most *enter*; `None` for *enter* - 0.15, but at least
+        enter: The score at which a label becomes active, above 0 and up to 1.
+        leave: The score below which it becomes inactive, above 0 and at most *enter*; `None` for *enter* - 0.15, but at least
             0.01.
-        min_duration_s: How long an event must last, in seconds.
-        max_gap_s: The longest pause within an event, in seconds; twice *pad_s* where that is longer.
-        smooth_s: The time constant of an exponential mean of the scores, in seconds; 0 for none. It looks back only,
-            and weighs by time, not by frames.
-        pad_s: How much earlier an event starts and how much later it ends, in seconds.
-        cooldown_s: How long after the offset of an event its label is ignored, in seconds.
-        max_duration_s: After how many seconds an event is ended; `None` for never.
-        delay_s: How late the model notices onsets and offsets, in seconds.
-        labels: The only labels that make events; `None` for all.
-        thresholds: *enter* and *leave* of labels that have their own.
+        min_duration_s: Minimum duration of an event, in seconds.
+        max_gap_s: The longest gap that is bridged, in seconds; twice *pad_s* if that is longer.
+        smooth_s: Time constant of an exponential moving average of the scores, in seconds; 0 for none. It is causal, and
+            weighted by time rather than by frames.
+        pad_s: Padding at both ends of an event, in seconds.
+        cooldown_s: Time after the offset of an event for which its label is ignored, in seconds.
+        max_duration_s: Maximum duration of an event, in seconds; `None` for no limit.
+        delay_s: Latency of the model, by which events are moved back, in seconds.
+        labels: The labels to find; `None` for all.
+        thresholds: *enter* and *leave* for single labels.
 
     Raises:
         ArrayError: If a setting is out of its range.
@@ -117,16 +117,16 @@ class EventDetector:
 
     @classmethod
     def from_settings(cls, settings: DetectorSettings) -> EventDetector:
-        """Return a detector with *settings*, which has seen nothing."""
+        """Return a new detector with *settings*."""
         detector = cls.__new__(cls)
         detector._start(settings)  # noqa: SLF001 - our own
         return detector
 
     @classmethod
     def load(cls, path: str | Path) -> EventDetector:
-        """Return a detector with the settings in a TOML file, as `save` and `tune_events` write it.
+        """Return a detector with the settings in a TOML file, as written by `save` and `tune_events`.
 
-        A setting that the file leaves out has its default.
+        Settings that the file leaves out have their defaults.
 
         Raises:
             DataError: If the file cannot be read, is not TOML, or holds an unknown or impossible setting.
@@ -134,7 +134,7 @@ class EventDetector:
         return cls.from_settings(load_settings(path))
 
     def save(self, path: str | Path) -> None:
-        """Write the settings to a TOML file at *path*; one that exists is replaced.
+        """Write the settings to a TOML file at *path*, replacing an existing file.
 
         Raises:
             DataError: If the file cannot be written.
@@ -148,34 +148,34 @@ class EventDetector:
 
     @property
     def num_stored(self) -> int:
-        """How many numbers the detector stores; the number of labels bounds it, not the length of the stream."""
+        """Number of values that the detector stores; bounded by the number of labels, not by the length of the stream."""
         return 0 if self._states is None else self._states.num_values()
 
     def fresh(self) -> EventDetector:
-        """Return a detector with the same settings that has seen nothing: for another stream."""
+        """Return a new detector with the same settings, for another stream."""
         return self.from_settings(self._settings)
 
     def update(self, prediction: Prediction) -> tuple[Event, ...]:
-        """Take the next prediction and return the events that its frame changed.
+        """Process the next prediction and return the events that changed with it.
 
         An event is returned when it begins, again when it is confirmed, and again when it ends or is dropped; its
-        `state` says which. Most programs need those that are confirmed, to act at once, or those that ended, to keep.
-        An event has ended once its pause is longer than *max_gap_s*, so an offset is known so much later.
+        `state` says which. Most programs use confirmed events, to react at once, or ended ones, to keep a list.
+        An event ends once its gap is longer than *max_gap_s*, so an offset is known that much later.
 
-        A frame of the same time as the one before counts, and takes no time. Where the stream was lost, what went on
-        ends at the last frame before, and smoothing starts over. It was lost between two frames more than 2 s,
-        *max_gap_s* and three times the interval before apart.
+        A frame with the same time as the previous one counts, and has no duration. After an interruption, active events
+        end with the last frame before it, and smoothing starts over. Two frames are interrupted if they are more than
+        2 s, more than *max_gap_s*, and more than three times the previous interval apart.
 
         Args:
-            prediction: What a model says of one frame, with the time of the frame.
+            prediction: The prediction of a frame, with its time.
 
         Returns:
-            The events in the order of the labels, mostly none.
+            The changed events in the order of the labels; usually none.
 
         Raises:
             ArrayError: If the prediction has no time.
             LabelsError: If it has other labels than the first one, or a label of the settings is not among them; the
-                message offers the nearest ones. Also if the settings name the background as a label to find.
+                message suggests similar ones. Also if the settings name the background as a label to find.
             SessionError: If its time lies before that of the prediction before. After any of these, the detector is as
                 it was.
         """
@@ -196,10 +196,10 @@ class EventDetector:
         return states.advance(prediction.scores, time_s)
 
     def finish(self) -> tuple[Event, ...]:
-        """End the stream: return the events that end with it, and forget it, so that another may begin.
+        """End the stream and return the events that end with it; the detector is then ready for another stream.
 
-        What is still on ends with the last frame, which holds as long as the frame before it did. That is no offset
-        that the model noticed, so neither *delay_s* nor *pad_s* moves it.
+        Active events end with the last frame, which is taken to last as long as the frame before it. This is not an
+        offset seen by the model, so neither *delay_s* nor *pad_s* moves it.
 
         Returns:
             The events that ended or were dropped, in the order of the labels.
@@ -209,7 +209,7 @@ class EventDetector:
         return changes
 
     def reset(self) -> None:
-        """Forget the stream without ending its events."""
+        """Discard the stream without ending its events."""
         self._start(self._settings)
 
     def detect(
@@ -222,16 +222,16 @@ class EventDetector:
     ) -> tuple[Event, ...]:
         """Return the events in the scores of a whole recording.
 
-        The stream of the detector stays as it is.
+        The stream of the detector is not affected.
 
         Args:
             scores: ``(frames, classes)``, 0 to 1.
             times_s: ``(frames,)``, when each frame is shown, in seconds, in order.
-            labels: The name of each class.
-            background: The label for "nothing of these", which makes no event; `None` if there is none.
+            labels: The label of each class.
+            background: The label for "none of these", which makes no event; `None` if there is none.
 
         Returns:
-            The events that ended, in the order of their onsets; of equal onsets, the one that ended first.
+            The events that ended, ordered by onset, then by the time at which they ended.
 
         Raises:
             ArrayError: If *scores* or *times_s* is something else.
@@ -284,14 +284,14 @@ def find_events(
 ) -> tuple[Event, ...]:
     """Return the events in the predictions of a whole recording.
 
-    They are exactly those that `EventDetector.update` and `finish` report as ended, one prediction after the other.
+    They are exactly those that `EventDetector.update` and `finish` report as ended.
 
     Args:
-        predictions: What a model says of each frame, in the order of time, with the times of the frames.
-        detector: What to find them with; it stays as it is. `None` for ``EventDetector()``.
+        predictions: The predictions of all frames in order, with their times.
+        detector: The detector to use; it is not changed. `None` for ``EventDetector()``.
 
     Returns:
-        The events that ended, in the order of their onsets; of equal onsets, the one that ended first.
+        The events that ended, ordered by onset, then by the time at which they ended.
 
     Raises:
         ArrayError: If a prediction has no time.

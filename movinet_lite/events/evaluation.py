@@ -1,4 +1,4 @@
-"""Says how good a detector is on annotated videos, by all of the metrics."""
+"""Evaluates a detector on annotated videos with all metrics."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def evaluate_events(
 
     Args:
         videos: Scores and annotations of each video, by its name.
-        labels: The name of each class.
+        labels: The label of each class.
         detector: What to find events with; it stays as it is. `None` for ``EventDetector()``.
         collars_s: The collars of `event_f1`, in seconds, at least one; the table by label is of the first.
         segment_s: The segments of `segment_f1`, in seconds.

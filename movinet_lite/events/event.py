@@ -1,4 +1,4 @@
-"""What an event is, found or annotated."""
+"""Events and annotations."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ def _check_state(_event: object, _field: object, value: str) -> None:
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """One action with its place in time, as it stands after the frame with which its state changed.
+    """An event in time, after the frame at which its state changed.
 
-    An event keeps its `label` and `start_s` from the beginning to the end. No other event that is confirmed has both.
+    An event keeps its `label` and `start_s` through all states; no two confirmed events of a stream share both.
 
     Attributes:
         label: The class.
         start_s: The onset, in seconds on the clock of the predictions.
-        end_s: The offset in seconds; `None` while it goes on.
+        end_s: The offset in seconds; `None` while the event is active.
         peak: The highest score so far, 0 to 1.
-        mean: The mean score of its frames so far, 0 to 1, pauses that were bridged included.
-        num_frames: How many frames it has so far.
+        mean: The mean score of its frames so far, 0 to 1, including bridged gaps.
+        num_frames: Number of frames so far.
         state: ``"began"``, ``"confirmed"``, ``"ended"``, or ``"dropped"`` if it ended before it was confirmed.
-        confirmed_s: The time of the frame that confirmed it: when a live system could say so. `None` until then.
+        confirmed_s: The time of the frame that confirmed it; `None` until then.
 
     Raises:
         DataError: If it ends before it starts, or *state* is another word.
@@ -97,24 +97,24 @@ class Event:
 
     @property
     def score(self) -> float:
-        """How sure the event is, 0 to 1: its mean score."""
+        """The score of the event, 0 to 1: its mean score."""
         return self.mean
 
     @property
     def duration_s(self) -> float | None:
-        """How long it lasted, in seconds; `None` while it goes on."""
+        """Duration in seconds; `None` while the event is active."""
         return None if self.end_s is None else self.end_s - self.start_s
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the event as plain values that `json.dumps` takes, under the names of its attributes."""
+        """Return the attributes of the event as JSON-compatible values."""
         return attrs.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Event:
-        """Return the event that `to_dict` gave *values* for.
+        """Return the event for the *values* of `to_dict`.
 
         Raises:
-            DataError: If a value is missing, unknown or of another type.
+            DataError: If a value is missing, unknown or of the wrong type.
         """
         known = {field.name: field for field in attrs.fields(cls)}
         missing = [

@@ -1,4 +1,4 @@
-"""Text files, read and written whole."""
+"""Reads and writes text files."""
 
 from __future__ import annotations
 

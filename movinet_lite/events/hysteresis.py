@@ -1,4 +1,4 @@
-"""Two thresholds, durations and pauses for many labels at once: the states of an event detector.
+"""Thresholds with hysteresis, durations and gaps, for many labels at once.
 
 A label is on from the first frame at or above *enter* until the first frame below *leave*. A frame holds until the
 next one, so this frame's time is the offset; the last frame of a stream holds as long as the frame before it did.

@@ -1,4 +1,4 @@
-"""Scores over time as arrays, and the checks where they enter."""
+"""Scores over time as arrays, with their checks."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class ScoredVideo:
         times_s: ``(frames,)`` float64: when each frame is shown, in seconds, in order.
         scores: ``(frames, classes)`` float32, 0 to 1.
         annotations: What happened, in any order.
-        background: The label for "nothing of these", which makes no event; `None` if the model has none.
+        background: The label for "none of these", which makes no event; `None` if the model has none.
 
     Raises:
         ArrayError: If the arrays are something else.
@@ -143,7 +143,7 @@ class ScoredVideo:
         """Return the video with nothing annotated as background, and scores of 0 for it.
 
         Args:
-            labels: The name of each class.
+            labels: The label of each class.
         """
         if self.background is None:
             return self

@@ -1,4 +1,4 @@
-"""The settings of an event detector, checked once, and their TOML file."""
+"""The settings of an event detector, and their TOML file."""
 
 from __future__ import annotations
 
@@ -161,14 +161,14 @@ class DetectorSettings:
 
 
 def check_not_background(settings: DetectorSettings, background: str) -> None:
-    """Refuse settings that name the class for "nothing of these".
+    """Refuse settings that name the class for "none of these".
 
     Raises:
         LabelsError: If they do.
     """
     if background in (settings.labels or ()) or background in settings.thresholds:
         raise LabelsError(
-            f'{background!r} is the class for "nothing of these" and makes no event; leave it out of labels and thresholds'
+            f'{background!r} is the class for "none of these" and makes no event; leave it out of labels and thresholds'
         )
 
 

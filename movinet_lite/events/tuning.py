@@ -1,4 +1,4 @@
-"""Chooses the settings of an event detector on annotated videos, and says what they gain on others."""
+"""Tunes the settings of an event detector on annotated videos, with cross-validation."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def tune_events(
 
     Args:
         videos: Scores and annotations of each video, by its name; at least two with something annotated.
-        labels: The name of each class.
+        labels: The label of each class.
         metric: One of `METRICS`.
         collar_s: The collar of ``event_f1``, in seconds.
         segment_s: The segments of ``segment_f1``, in seconds.

@@ -1,4 +1,4 @@
-"""Finds models by name, address, Kaggle handle or path, downloads them, and keeps them in a cache."""
+"""Finds models by name, URL, Kaggle handle or path, downloads them, and caches them."""
 
 from movinet_lite.hub.cache import (
     CacheEntry,

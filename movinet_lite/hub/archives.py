@@ -1,4 +1,4 @@
-"""Unpacks downloaded archives: nothing lands outside the folder, and nothing fills the disk or the memory."""
+"""Unpacks downloaded archives safely: nothing outside the folder, within limits on size and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps what was downloaded or compiled in a folder that many processes may use at once.
+"""Caches downloads and compiled models in a folder that processes share.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Downloads files over http, with retries, limits, progress, and a reason for each failure."""
+"""Downloads files over HTTP, with retries, limits and progress."""
 
 from __future__ import annotations
 

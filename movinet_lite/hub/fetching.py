@@ -1,4 +1,4 @@
-"""Fetches models from TF Hub, Kaggle and other addresses into the cache."""
+"""Fetches models from TF Hub, Kaggle and other URLs into the cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells where to ask for a name, a Kaggle handle or an address, and where the cache keeps the answer."""
+"""Maps names, Kaggle handles and URLs to download addresses and cache keys."""
 
 from __future__ import annotations
 

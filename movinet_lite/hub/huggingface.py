@@ -1,4 +1,4 @@
-"""Fetches models from Hugging Face, with its own package, which keeps them in its own cache and knows who is logged in.
+"""Fetches models from Hugging Face with huggingface_hub, into its cache.
 
 References:
     [1] huggingface_hub, "Understand caching": ``models--owner--name/refs`` and ``snapshots``.

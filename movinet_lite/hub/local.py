@@ -1,4 +1,4 @@
-"""Finds models on this machine: the demo in the package, SavedModels, checkpoints, and model files."""
+"""Finds local models: the demo, SavedModels, checkpoints, and model files."""
 
 from __future__ import annotations
 

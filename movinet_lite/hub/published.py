@@ -1,4 +1,4 @@
-"""Tells whether a model is a published one, and so tells the 600 classes of Kinetics-600 apart."""
+"""Recognises published models, whose classes are those of Kinetics-600."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds a model by its name, address, Kaggle handle or path, and downloads it if need be.
+"""Resolves a name, URL, Kaggle handle or path to a local model, and downloads it if needed.
 
 What is not here yet is downloaded once and kept in the cache (`movinet_lite.hub.cache`).
 """

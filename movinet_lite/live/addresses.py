@@ -1,4 +1,4 @@
-"""What a live source is: an address, a camera, standard input, or a file; and how FFmpeg opens it."""
+"""Recognises live sources (URLs, cameras, standard input, files), and the FFmpeg options to open them."""
 
 from __future__ import annotations
 

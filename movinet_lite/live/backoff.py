@@ -1,4 +1,4 @@
-"""How long to pause between attempts to reach a source that was lost."""
+"""Back-off between attempts to reconnect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One watched camera: its source, the states of its stream, its events, and what there is to say of it."""
+"""A watched camera: its source, stream states, events and status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads which cameras to watch, and how, from a TOML file."""
+"""Reads the cameras to watch from a TOML file."""
 
 from __future__ import annotations
 

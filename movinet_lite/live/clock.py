@@ -1,4 +1,4 @@
-"""Gives the frames of a live source their time, from their time stamps and from when they came."""
+"""Assigns times to live frames, from their time stamps and arrival times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One connection to a live source: opens it, reads its packets, and decodes the pictures that are wanted."""
+"""One connection to a live source: opens it, reads packets, and decodes the frames that are needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hands events from the thread that finds them to whoever iterates over them."""
+"""Passes events from the watching thread to the consumer."""
 
 from __future__ import annotations
 

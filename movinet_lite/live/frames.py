@@ -1,4 +1,4 @@
-"""Hands the frames of a source from the thread that decodes to the one that takes them."""
+"""Passes frames from the decoding thread to the consumer."""
 
 from __future__ import annotations
 

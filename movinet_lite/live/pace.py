@@ -1,4 +1,4 @@
-"""Decides at which rate all cameras are watched, so that a machine with too much to do lags behind none of them.
+"""Lowers the frame rate of all cameras when the machine cannot keep up.
 
 The rate of each camera is its own times one factor for all of them. The factor falls at once to what the machine can do,
 and rises again slowly.

@@ -1,4 +1,4 @@
-"""Keeps the encoded packets of the last seconds of a source in memory, so that they can be written to a file later."""
+"""A ring buffer of the encoded packets of the last seconds."""
 
 from __future__ import annotations
 

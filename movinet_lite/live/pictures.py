@@ -1,4 +1,4 @@
-"""Turns the decoded pictures of a live source into RGB arrays of the size wanted."""
+"""Converts decoded live frames to RGB arrays of the requested size."""
 
 from __future__ import annotations
 

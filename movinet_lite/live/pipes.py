@@ -1,4 +1,4 @@
-"""Reads standard input or a named pipe in a way that ends when it is told to."""
+"""Reads standard input or a named pipe, and stops on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes a clip of each event: some seconds before it, the event, and some seconds after."""
+"""Records a clip of each event, with some seconds before and after it."""
 
 from __future__ import annotations
 

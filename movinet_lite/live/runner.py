@@ -1,4 +1,4 @@
-"""Keeps one live source running: connects, watches over the connection, and connects again.
+"""Keeps a live source running: connects, monitors the connection, and reconnects.
 
 Two threads serve a source. The *reader* is inside FFmpeg, which can block: it connects, reads and decodes, and lives as
 long as its connection. The *keeper* never blocks: it tells when no frame comes, gives up a reader that is out of time,

@@ -1,4 +1,4 @@
-"""Chooses which frames of a live stream to take, by their time."""
+"""Samples the frames of a live stream by time."""
 
 from __future__ import annotations
 

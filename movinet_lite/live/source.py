@@ -1,4 +1,4 @@
-"""Live sources: cameras, streams from the network, standard input, and files played at their own pace."""
+"""Live sources: cameras, network streams, standard input, and files played in real time."""
 
 from __future__ import annotations
 

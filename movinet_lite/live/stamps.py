@@ -1,4 +1,4 @@
-"""Gives the packets of a live stream the time stamps that they lack."""
+"""Fills in missing time stamps of live packets."""
 
 from __future__ import annotations
 

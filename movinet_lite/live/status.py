@@ -1,4 +1,4 @@
-"""What a live source says about itself."""
+"""The status of a live source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened at which camera, and when by the clock on the wall."""
+"""An event at a camera, in wall-clock time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watches any number of cameras through one model.
+"""Watches any number of cameras with one model.
 
 Each source decodes in a thread of its own. One loop takes the newest frame of each camera that has one, longest not served
 first, and steps their streams in one call. So a slow or dead camera holds nobody up.

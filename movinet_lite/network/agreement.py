@@ -1,4 +1,4 @@
-"""The check that a model computes what its source computes: the clip, the difference, and how large it may be.
+"""The check that a converted model reproduces its source's logits: the test clip and the tolerances.
 
 Whoever imports, compiles or exports a model compares logits here, and nowhere else.
 """

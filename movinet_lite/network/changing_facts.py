@@ -1,4 +1,4 @@
-"""Changes the facts of a model of ours in its file or folder, and nothing of what it computes (no TensorFlow)."""
+"""Changes the facts stored in a model file or folder, and nothing else (no TensorFlow)."""
 
 from __future__ import annotations
 

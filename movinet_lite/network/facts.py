@@ -1,4 +1,4 @@
-"""The facts of a model, declared once: files carry them from where they are known to where a user reads them."""
+"""The facts of a model, such as labels, frame size and rate, declared once for all file formats."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class ModelFacts:
         fit: How frames of another shape were scaled in the training, as in `movinet_lite.video.prepare_frame`; `None` if
             unknown.
         temperature: What its logits are divided by before softmax, above 0; `None` if it was not calibrated.
-        background_index: The place of its class for "nothing of these" in the order of the logits; `None` if it has none.
+        background_index: The place of its class for "none of these" in the order of the logits; `None` if it has none.
 
     Raises:
         ModelError: If *temperature* is no number above 0, or *background_index* is no class.
@@ -121,7 +121,7 @@ class ModelFacts:
 
     @property
     def background(self) -> str | None:
-        """The label of the class for "nothing of these"; `None` if there is none, or its label is unknown."""
+        """The label of the class for "none of these"; `None` if there is none, or its label is unknown."""
         if self.background_index is None or self.labels is None:
             return None
         return self.labels[self.background_index]

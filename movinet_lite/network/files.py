@@ -1,4 +1,4 @@
-"""Our own file of a network: one ``.safetensors`` file, weights under their published names and what the network is.
+"""This library's network file: ``.safetensors`` with weights under their published names, and the spec.
 
 The weights are float32 or float16 arrays under the names that the models on TF Hub give them (`Movinet.named_weights`), so
 that any tool that reads safetensors reads them. What the network is stands in the file's metadata as JSON under the key

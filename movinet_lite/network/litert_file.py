@@ -1,4 +1,4 @@
-"""What stands beside the graph in a LiteRT model of ours: its facts, and what its states mean.
+"""The metadata in a LiteRT file of this library: facts, and the meaning of its states.
 
 A ``.tflite`` file of ours is the graph with a zip archive behind it, as TensorFlow Lite's own metadata packs files: a
 runtime reads the first and ignores the second. The archive holds ``movinet_lite.json``, with the size and the checksum of

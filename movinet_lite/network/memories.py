@@ -1,4 +1,4 @@
-"""How a forward step reads the states of streams and writes the new ones.
+"""How a forward pass reads and writes stream states.
 
 A `Memory` is made for one call and thrown away after it: the step around it stays a pure function of frames and
 states.

@@ -407,7 +407,7 @@ def replace_head(
     """Return a network with the same backbone and a classifier for other classes: the first step of fine-tuning.
 
     The hidden layer before the classifier is kept too; only the classifier starts anew. It is not calibrated, and has
-    no class for "nothing of these".
+    no class for "none of these".
 
     Args:
         network: Stays as it is.

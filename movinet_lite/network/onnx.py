@@ -1,4 +1,4 @@
-"""The one place that imports onnx."""
+"""The only module that imports onnx."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in an ONNX file of ours beside the graph: its facts, and what its states mean (no onnx, no TensorFlow).
+"""The metadata in an ONNX file of this library (needs neither onnx nor TensorFlow).
 
 `movinet_lite.network.onnx_graph` describes inputs and outputs.
 """

@@ -1,4 +1,4 @@
-"""How convolutions of stride 2 treat the edge of a frame: as TensorFlow, or as PyTorch (no TensorFlow).
+"""The padding of strided convolutions: as in TensorFlow, or as in PyTorch (no TensorFlow).
 
 TensorFlow's "same" pads as little as possible, more below and to the right; its average pools leave the padding out of the
 mean. MoViNet-pytorch does so if a model is built with ``tf_like=True``, as the published ones are. Else it pads by the

@@ -1,4 +1,4 @@
-"""Run a SavedModel of any generation on a short clip, to compare what it computes."""
+"""Runs a SavedModel of any generation on a short clip, for comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load a SavedModel for its signatures alone.
+"""Loads only the signatures of a SavedModel.
 
 TensorFlow builds every function of a SavedModel anew when it loads one. A model saved with Keras has hundreds, several for
 each layer, and its signatures need a few of them. Here the others are left out of what TensorFlow gets to see; the signatures,

@@ -1,4 +1,4 @@
-"""What stands in a SavedModel or a TensorFlow checkpoint: its variables, with their names and places.
+"""Reads the variables of a SavedModel or TensorFlow checkpoint, with names and shapes.
 
 Neither is loaded as a program: values come from the checkpoint, names and owners from the object graph. That takes a
 second where loading the program takes ten.

@@ -1,4 +1,4 @@
-"""What a network is, apart from its weights, and how that is written down (no TensorFlow)."""
+"""The specification of a network: everything but its weights, and how it is stored (no TensorFlow)."""
 
 from __future__ import annotations
 

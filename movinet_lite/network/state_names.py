@@ -1,4 +1,4 @@
-"""Names of a stream's states, and the check that states fit the model they are given to.
+"""The names of stream states, and the check that states fit a model.
 
 Published models name one state in three ways: ``state/b0/l0/stream_buffer`` (the models on TF Hub),
 ``state_b0_l0_stream_buffer`` (the arguments of their signature ``call``) and ``state_block0_layer0_stream_buffer``

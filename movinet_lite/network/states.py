@@ -1,4 +1,4 @@
-"""The states of streams: which there are, and how they turn into the published layout and back.
+"""Stream states: which a network has, and their conversion to and from the published layout.
 
 The network's own layout holds any number of streams, each of its own age:
 

@@ -1,4 +1,4 @@
-"""Imports TensorFlow and Keras in one place, so that where they are missing, one line says what to install.
+"""Imports TensorFlow and Keras, or says in one line what to install.
 
 Modules that cannot do without TensorFlow take ``tf`` and ``keras`` from here. It logs errors alone, unless the application
 has set ``TF_CPP_MIN_LOG_LEVEL``, which TensorFlow reads once, when it is first imported. LiteRT 2.3 has no such setting:

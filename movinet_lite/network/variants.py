@@ -1,4 +1,4 @@
-"""From a variant's name to its architecture, and from a model's names to its variant.
+"""The published variants: architectures, and how to recognise them by name.
 
 MoViNet comes in sizes: A0, the smallest, to A5, and T0, which is smaller still and was never published with weights.
 Each is a stem, five blocks of layers and a head. This module holds the tables and loads nothing heavy.

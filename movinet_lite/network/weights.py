@@ -1,4 +1,4 @@
-"""Import the weights of a published or exported MoViNet.
+"""Imports the weights of a published or exported MoViNet.
 
 What a file holds is recognised from the names and shapes of its variables; nothing is taken by order. Every variable
 is used exactly once, every weight set exactly once, and what comes out must compute what the source computes.

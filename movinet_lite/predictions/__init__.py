@@ -1,4 +1,4 @@
-"""What a model says: scores, rankings, filters, predictions, and tables of them."""
+"""Scores, rankings, filters, predictions, and tables of them."""
 
 from movinet_lite.predictions.html_table import score_table
 from movinet_lite.predictions.label_filter import LabelFilter

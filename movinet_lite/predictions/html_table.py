@@ -1,4 +1,4 @@
-"""Draws rows of text with a score each as an HTML table, for notebooks."""
+"""Renders rows of text and score as an HTML table, for notebooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lets through the labels of interest, from some score on."""
+"""Filters labels by name and minimum score."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def _check_max_results(_filter: object, _field: object, value: int | None) -> No
 
 @attrs.frozen
 class LabelFilter:
-    """What of a ranking is of interest: some classes only, from some score on, so many at most.
+    """A filter for rankings: by label, minimum score and number of results.
 
-    The names are checked against the labels here, once.
+    Names are checked against the labels when the filter is created.
 
     Attributes:
         labels: The labels of the model, in the order of the logits.
-        allow: The only labels to let through; `None` for all.
-        deny: Labels to leave out, even if they are allowed.
-        min_score: The lowest score to let through, 0 to 1.
-        max_results: How many results to let through at most; `None` for any number.
+        allow: The labels that pass; `None` for all.
+        deny: Labels that do not pass, even if allowed.
+        min_score: The minimum score, 0 to 1.
+        max_results: The maximum number of results; `None` for no limit.
 
     Raises:
         ArrayError: If *min_score* or *max_results* is out of range.
-        LabelsError: If a name is not a label, in which case the message offers the nearest ones, or if no label is
+        LabelsError: If a name is not a label, in which case the message suggests similar ones, or if no label is
             left.
 
     Example:
@@ -81,13 +81,13 @@ class LabelFilter:
         return permitted
 
     def apply(self, ranking: Iterable[tuple[str, float]]) -> Ranking:
-        """Return what of *ranking* the filter lets through, in the same order.
+        """Return the pairs of *ranking* that pass, in the same order.
 
         Args:
             ranking: Pairs of label and score, best first.
 
         Returns:
-            The pairs let through, their scores unchanged.
+            The pairs that pass, with unchanged scores.
         """
         return tuple(self._passing(ranking))
 

@@ -1,4 +1,4 @@
-"""Chooses the classes that lead a video, with the curve of each."""
+"""Selects the leading classes of a video, with their curves."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def top_k_over_time(
 
     Args:
         scores: ``(frames, classes)``, 0 to 1, at least one frame.
-        labels: The name of each class.
+        labels: The label of each class.
         k: How many classes count as leading in a frame, and how many are returned at most; at least 1.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a model says of a clip or of a stream: its logits, scores and labels as one value."""
+"""The prediction for a clip or a frame of a stream: logits, scores and labels."""
 
 from __future__ import annotations
 
@@ -70,24 +70,24 @@ def _as_labels(labels: Sequence[str]) -> tuple[str, ...]:
 
 @attrs.frozen(eq=False, repr=False)
 class Prediction:
-    """What a model says of a clip, or of a stream up to one frame.
+    """The prediction for a clip, or for a stream up to a frame.
 
-    Its arrays are its own and read-only.
+    Its arrays are copies and read-only.
 
     Attributes:
         logits: ``(classes,)``, float32, any range, not normalised.
-        labels: The name of each class.
-        frame_index: The frame that it follows, counted from 0; `None` if it belongs to no single frame.
-        time_s: When that frame is shown, in seconds from the start of the video; `None` if that is not known.
-        frames_seen: How many frames it looks back on, its own included: all of the stream, or fewer where the stream has a
-            horizon or was started anew; `None` if it belongs to no stream.
-        temperature: What the logits are divided by before softmax, above 0: that of a model that was calibrated, else 1.
-        background: The label for "nothing of these", which makes no event; `None` if the model has none.
+        labels: The label of each class.
+        frame_index: The frame that it follows, counted from 0; `None` if it does not belong to a single frame.
+        time_s: Display time of that frame, in seconds from the start of the video; `None` if unknown.
+        frames_seen: Number of frames that it is based on, including its own: all of the stream, or fewer with a horizon
+            or after a reset; `None` if it does not belong to a stream.
+        temperature: Divides the logits before softmax, above 0; 1 unless the model was calibrated.
+        background: The label for "none of these", which makes no event; `None` if the model has none.
         features: ``(channels,)``, float32: the pooled output of the model's backbone; `None` where they were not asked for.
 
     Raises:
-        ArrayError: If *logits* is not one number for each class, or *temperature* is no number above 0.
-        LabelsError: If there is not one label for each class, or *background* is none of them.
+        ArrayError: If *logits* does not have one number per class, or *temperature* is not above 0.
+        LabelsError: If there is not one label per class, or *background* is not among them.
 
     Example:
         >>> prediction = Prediction([0.0, 0.0], ("walking", "running"), frame_index=12, time_s=2.4)
@@ -139,7 +139,7 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """The class with the highest score; of several, the first in the order of the labels."""
+        """The label with the highest score; the first one in case of a tie."""
         return self.labels[int(self.scores.argmax())]
 
     @property
@@ -148,12 +148,12 @@ class Prediction:
         return float(self.scores.max())
 
     def top_k(self, k: int = 5, *, label_filter: LabelFilter | None = None) -> Ranking:
-        """Return the *k* classes with the highest scores, or those of them that a filter lets through.
+        """Return the *k* labels with the highest scores, among those that pass the filter.
 
         Args:
-            k: How many classes, at least 1; fewer are returned if there are fewer.
-            label_filter: What to let through; `None` for every class. It changes no score: those of the classes
-                let through need not sum to 1.
+            k: Maximum number of labels, at least 1.
+            label_filter: The filter; `None` for all labels. Scores do not change, so those of the labels that
+                pass need not sum to 1.
 
         Returns:
             Pairs of label and score, best first; classes of equal score in the order of their labels.
@@ -176,7 +176,7 @@ class Prediction:
     def to_dict(
         self, k: int = 5, *, label_filter: LabelFilter | None = None
     ) -> dict[str, Any]:
-        """Return the prediction as plain values that `json.dumps` takes.
+        """Return the prediction as JSON-compatible values.
 
         Args:
             k: As in `top_k`.

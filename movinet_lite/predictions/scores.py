@@ -1,4 +1,4 @@
-"""Turns logits into scores, and scores into a ranking of labels; the checks of both."""
+"""Converts logits to scores and ranks labels, with checks."""
 
 from __future__ import annotations
 

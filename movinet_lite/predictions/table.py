@@ -1,4 +1,4 @@
-"""Turns the predictions of a whole run into a table: rows, CSV, or a pandas data frame."""
+"""Converts the predictions of a run to a table: rows, CSV, or a pandas data frame."""
 
 from __future__ import annotations
 

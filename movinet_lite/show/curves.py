@@ -1,4 +1,4 @@
-"""From predictions to curves on axes of matplotlib.
+"""Plots score curves with matplotlib.
 
 The library's face to it is `movinet_lite.show.plotting`.
 """

@@ -1,4 +1,4 @@
-"""From a video and its events to a video with a bar of the events under the picture.
+"""Draws a timeline of events under the frames of a video.
 
 Needs the extra ``plot``: ``pip install 'movinet-lite[plot]'``.
 """
@@ -185,8 +185,8 @@ def add_event_bar(
     Args:
         path: A video file; see `read_frames`.
         events: As in `EventBar`.
-        start_s: Where to begin, in seconds; `None` at the first frame.
-        end_s: Where to end, in seconds; `None` at the end of the video.
+        start_s: Start time in seconds; `None` for the first frame.
+        end_s: End time in seconds, exclusive; `None` for the end of the video.
         max_rows: As in `EventBar`.
 
     Returns:

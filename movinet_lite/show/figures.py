@@ -1,4 +1,4 @@
-"""Makes figures of matplotlib that do not pass through pyplot, and that notebooks show as pictures."""
+"""Creates matplotlib figures without pyplot, shown as pictures in notebooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From text to pixels: what the pictures that show predictions and events have in common.
+"""Renders text to pixels.
 
 The letters are those of DejaVu Sans, which comes with matplotlib.
 """

@@ -1,4 +1,4 @@
-"""What notebooks show: a table of predictions over time, events as a timeline, and a clip as a video.
+"""Notebook output: a table of predictions, a timeline of events, and a video player.
 
 A lone `Prediction` needs no help: a notebook shows it as a table by itself.
 """

@@ -1,4 +1,4 @@
-"""From a frame and a prediction to a frame that shows the prediction, and from a video to one that does.
+"""Draws predictions on frames and videos.
 
 Needs the extra ``plot``: ``pip install 'movinet-lite[plot]'``.
 """
@@ -58,7 +58,7 @@ def draw_overlay(
         A new array, ``(height, width, 3)``, uint8, 0 to 255, RGB.
 
     Raises:
-        ArrayError: If *frame* is not one RGB picture, *k* is below 1, *corner* unknown, or *scale* not above 0.
+        ArrayError: If *frame* is not an RGB picture, *k* is below 1, *corner* unknown, or *scale* not above 0.
         LabelsError: If *label_filter* was made for other labels.
         MissingDependencyError: If matplotlib is not installed.
     """
@@ -106,7 +106,7 @@ def overlay_video(
         corner: As in `draw_overlay`.
         scale: As in `draw_overlay`.
         start_s: Where to begin, in seconds: at the frame shown then. `None` at the first frame.
-        end_s: Where to end, in seconds; `None` at the end of the video.
+        end_s: End time in seconds, exclusive; `None` for the end of the video.
 
     Returns:
         An iterator of the frames, in the video's own size and at its own rate, one after the other.

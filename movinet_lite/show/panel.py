@@ -1,4 +1,4 @@
-"""Draws the leading labels of a prediction into a corner of a picture.
+"""Draws the leading labels in a corner of a frame.
 
 The letters are those of DejaVu Sans, which comes with matplotlib.
 """

@@ -1,4 +1,4 @@
-"""From predictions to pictures: curves over time, a frame above its curves, and the animation of a whole clip.
+"""Plots of predictions: score curves, a frame above its curves, and animations.
 
 Needs the extra ``plot``: ``pip install 'movinet-lite[plot]'``. Nothing here goes through pyplot, so no figure is left open
 and no setting of matplotlib is changed. The settings in force are respected: pictures made under a dark style are dark.
@@ -120,7 +120,7 @@ def draw_step(
         ``(height, width, 3)``, uint8, 0 to 255, RGB.
 
     Raises:
-        ArrayError: If *frame* is not one RGB picture, or *index* or *height* is out of range; also as
+        ArrayError: If *frame* is not an RGB picture, or *index* or *height* is out of range; also as
             `plot_scores`.
         LabelsError: As `plot_scores`.
         MissingDependencyError: If matplotlib is not installed.
@@ -239,8 +239,8 @@ def animate_video(
         k: How many curves at most, at least 1.
         log: Whether the axis of the scores is logarithmic.
         height: Of the pictures, in pixels, at least 200. Their width follows from the shape of the frames.
-        start_s: Where to begin, in seconds; `None` at the first frame.
-        end_s: Where to end, in seconds; `None` at the end of the video.
+        start_s: Start time in seconds; `None` for the first frame.
+        end_s: End time in seconds, exclusive; `None` for the end of the video.
 
     Returns:
         An iterator of the pictures, with the times of their frames, one after the other; `write_video` takes them.
@@ -289,7 +289,7 @@ def plot_confusion(
     Args:
         confusion: ``(classes, classes)``, whole numbers, 0 or more: how many examples of the class of the row were
             predicted as that of the column, as in `movinet_lite.training.evaluate.Evaluation`.
-        labels: The name of each class.
+        labels: The label of each class.
         ax: Where to draw; `None` makes a figure of its own, which is the *figure* of what is returned.
 
     Returns:

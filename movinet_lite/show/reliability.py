@@ -1,4 +1,4 @@
-"""A reliability diagram: how often predictions of each score are right."""
+"""Reliability diagrams: accuracy by score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a frame and its place in time to a picture of it above the curves.
+"""Draws a frame above the score curves up to its time.
 
 The library's face to it is `movinet_lite.show.plotting`.
 """

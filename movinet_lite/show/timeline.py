@@ -1,4 +1,4 @@
-"""Events as lines of text over time, for a terminal."""
+"""A text timeline of events, for the terminal."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Window:
             time_s: When to show it, in seconds after the time 0 of its video.
 
         Raises:
-            ArrayError: If *frame* is not one RGB picture.
+            ArrayError: If *frame* is not an RGB picture.
         """
         from tkinter import PhotoImage
 

@@ -1,1 +1,1 @@
-"""From clips and labels to weights, and how good they are: `examples`, `fine_tune`, `evaluate`."""
+"""Training and evaluation on labelled videos: `examples`, `fine_tune`, `evaluate`."""

@@ -1,4 +1,4 @@
-"""Change a clip as another camera, another place or another light would have, and not what it shows (numpy only).
+"""Augments clips: crops, flips, time shifts and colour changes (numpy only).
 
 What is drawn at random is drawn once a clip: all its frames change alike, so that nothing moves that did not move.
 """

@@ -1,4 +1,4 @@
-"""Examples of "nothing of these": the class that keeps a model from seeing an action in everything."""
+"""Examples for the background class: video that shows none of the other classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From examples to batches of clips: decoded by time, augmented, and made ready ahead of the step that takes them."""
+"""Decodes, augments and batches clips, ahead of the training step."""
 
 from __future__ import annotations
 

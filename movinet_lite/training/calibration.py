@@ -1,4 +1,4 @@
-"""Scores that mean what they say: temperature scaling, and how far scores are from how often they are right (no TensorFlow).
+"""Temperature scaling and calibration error (no TensorFlow).
 
 A network's scores are mostly not how often it is right: trained with label smoothing it is right more often than it says,
 trained for long less often. Its logits divided by one number, the temperature, mend most of that, and change no ranking [1].

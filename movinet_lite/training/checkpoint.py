@@ -1,4 +1,4 @@
-"""What a training needs to go on after its process has ended: one file, replaced whole after every epoch.
+"""The checkpoint from which a training resumes: one file, replaced after every epoch.
 
 The file is a ``.safetensors``: weights as ``weight/NAME``, what the optimiser keeps as ``optimizer/NUMBER``, the states of
 random generators as ``random/NUMBER``; how far the training had come, and with which settings, stands in its metadata.

@@ -1,4 +1,4 @@
-"""How often a classifier is right on labelled videos: as a whole, by class, and by how much it has seen (no TensorFlow)."""
+"""Evaluates a classifier on labelled videos: overall, by class, and by number of frames (no TensorFlow)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled examples: what they are, and which are trained on and which are held out (no TensorFlow)."""
+"""Labelled examples and their splits (no TensorFlow)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PARTS: Final[Mapping[str, Part]] = {
 """What folders and lists call the parts of a data set, in small letters."""
 
 BACKGROUND: Final = "background"
-"""The label of the class for "nothing of these"."""
+"""The label of the class for "none of these"."""
 
 _MAX_NAMED: Final = 3
 

@@ -1,4 +1,4 @@
-"""Fine-tune a MoViNet on other classes, on an ordinary computer.
+"""Fine-tunes a MoViNet on other classes.
 
 A stream network is trained as it will be used: causal, on whole clips that start at an empty stream or, for long streams,
 after earlier frames of one, with a prediction after every frame. Its weights then run frame by frame, with states, as

@@ -1,4 +1,4 @@
-"""From a folder with a folder of videos for each class to labelled examples."""
+"""Reads labelled examples from a folder with one folder of videos per class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which video files were cut from the same recording, by their names."""
+"""Groups video files of the same recording by their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a ``.csv`` file to labelled examples."""
+"""Reads labelled examples from a ``.csv`` file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the lists that come with public data sets to labelled examples: UCF-101, HMDB51, Kinetics, Something-Something.
+"""Reads the official lists of UCF-101, HMDB51, Kinetics and Something-Something.
 
 References:
     [1] UCF-101, "Train/Test Splits for Action Recognition": https://www.crcv.ucf.edu/data/UCF101.php

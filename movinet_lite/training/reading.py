@@ -1,4 +1,4 @@
-"""Read labelled examples from whatever holds them: a folder, a list, or an official list of a data set."""
+"""Reads labelled examples from a folder, a list, or an official list of a data set."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_examples(
 ) -> ExampleSet:
     """Return the labelled videos in a folder, or those that a list names.
 
-    A class of the name ``background`` stands for "nothing of these"; it may also come from elsewhere.
+    A class of the name ``background`` stands for "none of these"; it may also come from elsewhere.
 
     Args:
         path: A folder, as `read_folder` takes it; a ``.csv`` file, as `read_csv` takes it; or an official list, as

@@ -1,4 +1,4 @@
-"""What was measured after each epoch, kept for people, for spreadsheets and for TensorBoard."""
+"""Metrics of each epoch, as CSV and for TensorBoard."""
 
 from __future__ import annotations
 

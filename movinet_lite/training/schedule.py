@@ -1,4 +1,4 @@
-"""How large a step of the optimiser is, and how much each class counts (pure)."""
+"""The learning rate schedule and the class weights (pure)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to train: every choice that `fine_tune` leaves to its caller, checked (no TensorFlow)."""
+"""The settings of a training, with checks (no TensorFlow)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network that a training starts from."""
+"""Builds the network that a training starts from."""
 
 from __future__ import annotations
 

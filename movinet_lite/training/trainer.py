@@ -1,4 +1,4 @@
-"""The loop of a training: epochs of steps, what is measured after each, and what is kept."""
+"""The training loop: steps, epochs, validation, and saving."""
 
 from __future__ import annotations
 

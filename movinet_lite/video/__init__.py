@@ -1,4 +1,4 @@
-"""Video files: reading and writing them, choosing frames by their time, and scaling frames for a model."""
+"""Reads and writes video files, samples frames by time, and scales them for a model."""
 
 from movinet_lite.video.decoding import VideoInfo
 from movinet_lite.video.reading import (

@@ -1,4 +1,4 @@
-"""Reads the frames of a file in a thread of its own, some ahead of those that are in use."""
+"""Decodes frames ahead in a separate thread."""
 
 from __future__ import annotations
 

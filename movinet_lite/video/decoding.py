@@ -1,4 +1,4 @@
-"""Open one video file and decode its pictures, from any time on, with what the file says about itself.
+"""Opens a video file and decodes its frames, from any time on.
 
 The library's face to it is `movinet_lite.video.reading`.
 """

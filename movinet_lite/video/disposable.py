@@ -1,4 +1,4 @@
-"""Tells which packets hold nothing but a frame that no other frame is predicted from, so that it need not be decoded.
+"""Finds packets with frames that no other frame refers to, which need not be decoded.
 
 Such frames are called disposable. Only what the format's specification says is believed, and only where a packet holds
 one whole frame; where in doubt a packet is not disposable.

@@ -1,4 +1,4 @@
-"""Converts frames of high dynamic range or wide gamut to the BT.709 colours that models are trained on."""
+"""Converts HDR and wide-gamut frames to BT.709, the colours of the training videos."""
 
 from __future__ import annotations
 

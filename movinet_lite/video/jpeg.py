@@ -1,4 +1,4 @@
-"""Writes a frame as a JPEG picture."""
+"""Encodes a frame as JPEG."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def to_jpeg(frame: Frame | VideoFrame, *, max_width: int | None = None) -> bytes
         max_width: Scale a wider frame down to this width, in pixels, in its own shape; `None` never does.
 
     Raises:
-        ArrayError: If *frame* is not one RGB picture.
+        ArrayError: If *frame* is not an RGB picture.
     """
     import av
 

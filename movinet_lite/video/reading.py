@@ -1,4 +1,4 @@
-"""From a video file to frames with their times.
+"""Reads frames with their times from video files.
 
 Which frame is taken, to the letter:
 
@@ -72,39 +72,38 @@ def read_frames(
     threads: int | None = None,
     quality: Quality = "exact",
 ) -> FrameReader:
-    """Return the frames of a video file, one by one, each with its time.
+    """Return an iterator over the frames of a video file, each with its time.
 
-    The file is opened and its first frame decoded at once, so a file that is none fails here; the rest is decoded as
-    it is asked for. The file is closed after the last frame, at the end of a ``with`` block, and when the reader is
-    dropped.
+    The call opens the file and decodes the first frame, so a file that is not a video fails here; the rest is decoded
+    on demand. The file is closed after the last frame, at the end of a ``with`` block, and when the reader is
+    garbage-collected.
 
     Args:
-        path: A video file: mp4, mov, webm, mkv, avi, gif, or what else FFmpeg reads; or a binary file object that can
+        path: A video file: mp4, mov, webm, mkv, avi, gif, or another format that FFmpeg reads; or a binary file object that can
             seek, such as an upload or `io.BytesIO`, which stays open. Not a URL and not a camera.
-        fps: Frames per second to give, each the one shown at its time; `None` gives every frame of the file once.
-            A model wants the frame rate it was trained with.
-        frame_size: ``(height, width)`` in pixels to stretch the frames to, on the way from the decoder, which is the
-            fastest place; `None` keeps their size. The stored pixels count: if they are not square, the frames are
-            not widened for it.
-        start_s: Where to begin, in seconds; `None` at the first frame. Jumps there without decoding what lies before.
-        end_s: Where to end, in seconds; a frame at this very time is left out. `None` at the end of the video.
-        max_pixels: How many pixels a frame of the file may have, height times width, since a small file can hold huge
+        fps: Frame rate to sample at; each sample is the frame shown at its time. `None` returns every frame once.
+            Use the frame rate of the model.
+        frame_size: ``(height, width)`` in pixels to stretch the frames to, right after decoding, which is fastest; `None`
+            keeps their size. Non-square pixels are kept as stored.
+        start_s: Start time in seconds; `None` for the first frame. Seeks there without decoding everything before.
+        end_s: End time in seconds, exclusive; `None` for the end of the video.
+        max_pixels: Maximum number of pixels in a frame, height times width, because a small file can hold huge
             frames; 89,478,485 by default, as in Pillow. `None` for no limit.
-        skip_damage: Whether to go on after damage, as players do, and give the frames that can be decoded; what was
-            wrong is then `FrameReader.damage`, not an error.
-        threads: How many threads decode; `None` for one for each core, which takes the least time. One alone takes the
-            least CPU time, as in a worker among others.
-        quality: ``"exact"``, or ``"fast"``, which decodes without the filter that smooths the edges of blocks.
+        skip_damage: Whether to continue after damage, as players do, with the frames that can be decoded;
+            `FrameReader.damage` then says what was wrong, instead of an error.
+        threads: Number of decoding threads; `None` for one per core, which is fastest. A single thread takes the
+            least CPU time, for example in one of several workers.
+        quality: ``"exact"``, or ``"fast"``, which decodes without the loop filter.
 
     Returns:
         An iterator of `VideoFrame`, and a context manager. Pixels are ``(height, width, 3)``, uint8, 0 to 255, RGB,
-        upright, in an array of their own; *time_s* is the frame's own time without *fps*, else the time asked for.
+        upright, each in its own array; *time_s* is the frame's own time without *fps*, else the sample time.
         Iterating raises `VideoError` after the last good frame if the file is damaged or was cut short, and where one
-        frame of the file would be given more than 100,000 times or is followed by a gap of more than a day.
+        frame would be repeated more than 100,000 times or is followed by a gap of more than a day.
 
     Raises:
-        VideoNotFoundError: If there is no such file.
-        VideoError: If it is not a video, has no picture that can be decoded, has larger frames than *max_pixels*, or
+        VideoNotFoundError: If the file does not exist.
+        VideoError: If it is not a video, has no frame that can be decoded, has frames larger than *max_pixels*, or
             ends before *start_s*.
         ArrayError: If *fps*, *frame_size*, *start_s*, *end_s*, *max_pixels*, *threads* or *quality* is impossible.
 
@@ -139,21 +138,21 @@ def load_clip(
     """Return the frames of a video file as one array.
 
     Args:
-        path: A video file; see `read_frames`, also for what is not told here.
-        fps: Frames per second to take; `None` takes every frame of the file.
+        path: A video file; see `read_frames`, also for details of the other arguments.
+        fps: Frame rate to sample at; `None` returns every frame of the file.
         frame_size: ``(height, width)`` in pixels to stretch the frames to; `None` keeps their size.
-        start_s: Where to begin, in seconds; `None` at the first frame.
-        end_s: Where to end, in seconds; `None` at the end of the video.
-        max_frames: How many frames to take at most; `None` takes all.
-        max_pixels: How many pixels a frame of the file may have; see `read_frames`.
-        skip_damage: Whether to go on after damage; see `read_frames`.
+        start_s: Start time in seconds; `None` for the first frame.
+        end_s: End time in seconds, exclusive; `None` for the end of the video.
+        max_frames: Maximum number of frames; `None` for all.
+        max_pixels: Maximum number of pixels in a frame; see `read_frames`.
+        skip_damage: Whether to continue after damage; see `read_frames`.
 
     Returns:
         ``(frames, height, width, 3)``, uint8, 0 to 255, RGB.
 
     Raises:
-        VideoNotFoundError: If there is no such file.
-        VideoError: If it is not a video, is damaged or cut short within the frames asked for, or has no frame between
+        VideoNotFoundError: If the file does not exist.
+        VideoError: If it is not a video, is damaged or truncated within the requested frames, or has no frame between
             *start_s* and *end_s*.
         ArrayError: If *fps*, *frame_size*, *start_s*, *end_s* or *max_frames* is impossible.
     """
@@ -180,13 +179,13 @@ def read_video_info(
 
     Args:
         path: A video file; see `read_frames`.
-        max_pixels: How many pixels a frame of the file may have; see `read_frames`.
+        max_pixels: Maximum number of pixels in a frame; see `read_frames`.
 
     Returns:
         The facts. Only the first frame is decoded, so the number of frames and the duration are the file's claims.
 
     Raises:
-        VideoNotFoundError: If there is no such file.
+        VideoNotFoundError: If the file does not exist.
         VideoError: If it is not a video, has no picture that can be decoded, or larger frames than *max_pixels*.
         ArrayError: If *max_pixels* is no whole number of at least 1.
     """

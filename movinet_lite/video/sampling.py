@@ -1,4 +1,4 @@
-"""Chooses which frames of a video to take: the one shown at each time asked for."""
+"""Selects the frame shown at each sample time."""
 
 from __future__ import annotations
 

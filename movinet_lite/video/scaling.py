@@ -1,4 +1,4 @@
-"""Scales frames to the size and range that a model takes."""
+"""Scales frames to the size and range of a model."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class FrameScaler:
 
     Args:
         frame_size: ``(height, width)`` of the results, in pixels.
-        fit: How a frame of another size is scaled; see `prepare_frame`.
+        fit: How frames of another aspect ratio are resized; see `prepare_frame`.
         short_side: The length of the short side before the crop, in pixels; only ``fit="evaluation"`` looks at it and
             needs it.
 
@@ -263,7 +263,7 @@ def prepare_frame(
         ``(height, width, 3)``, float32, 0 to 1, RGB: *out*, or a new array. Never *frame* itself.
 
     Raises:
-        ArrayError: If *frame* is not one RGB picture, *frame_size* not two whole numbers of at least 1, *fit*
+        ArrayError: If *frame* is not an RGB picture, *frame_size* not two whole numbers of at least 1, *fit*
             unknown, *short_side* missing or too short, or *out* of another shape or dtype.
 
     Example:

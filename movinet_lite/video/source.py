@@ -1,4 +1,4 @@
-"""What a video is read from: the path of a file, or a binary file object."""
+"""Video sources: the path of a file, or a binary file object."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class VideoFile:
         """Return what PyAV can open, at its beginning.
 
         Raises:
-            VideoNotFoundError: If there is no such file.
+            VideoNotFoundError: If the file does not exist.
             VideoError: If it is no regular file, or empty.
         """
         if self._file is None:

@@ -1,4 +1,4 @@
-"""Leaves out the frames that nobody sees: those shown at no sampled time that no other frame is predicted from.
+"""Skips the decoding of frames that no sample shows and no other frame refers to.
 
 The times of the packets of a file are known before they are decoded, so it is known which frames will be sampled. Each
 frame left out stands in the sequence as a `LeftOut`, with its time, so that all else goes on as if it had been decoded.

@@ -1,4 +1,4 @@
-"""Gives each decoded frame its time, whatever the clock of its file does."""
+"""Assigns a time to each decoded frame, also where the clock of the file is irregular."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From frames to a video file.
+"""Writes frames to video files.
 
 The library's face to it is `movinet_lite.video.reading`.
 """

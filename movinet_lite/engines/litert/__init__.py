@@ -1,1 +1,1 @@
-"""Runs compiled models with LiteRT: the fast engine."""
+"""Runs compiled models with LiteRT, the fast engine."""

@@ -1,4 +1,4 @@
-"""Plans which streams step together in one call."""
+"""Plans which streams are stepped together in one call."""
 
 from __future__ import annotations
 

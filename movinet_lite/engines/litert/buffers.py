@@ -1,4 +1,4 @@
-"""The states of streams in LiteRT's own buffers, and what a caller sees of them.
+"""Stream states in LiteRT's own buffers, and their public form.
 
 A buffer that nobody holds any more is used again, by whichever stream comes next. As many as one call can need at once
 are kept; the rest go back to the system.

@@ -1,4 +1,4 @@
-"""Runs compiled base models with LiteRT: whole clips of any length through one graph.
+"""Runs compiled base models with LiteRT: clips of any length through one graph.
 
 In the graph of a base model the frames of a clip are the first axis, and nothing but that axis depends on their number.
 So a clip of another length needs no other file: the graph is laid out anew for it, which takes milliseconds. LiteRT
@@ -89,7 +89,7 @@ class LiteRTClipModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:

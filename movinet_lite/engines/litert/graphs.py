@@ -1,4 +1,4 @@
-"""A LiteRT graph: its declared inputs and outputs, its memory, and one call of it.
+"""A LiteRT graph: its inputs and outputs, its buffers, and one call of it.
 
 References:
     [1] LiteRT, ``ai_edge_litert.compiled_model.CompiledModel`` and ``ai_edge_litert.interpreter.Interpreter``.

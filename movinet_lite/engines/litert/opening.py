@@ -1,4 +1,4 @@
-"""Opens ``.tflite`` files as stream models: files of ours, and files that others made."""
+"""Opens ``.tflite`` files as stream models: this library's and others'."""
 
 from __future__ import annotations
 

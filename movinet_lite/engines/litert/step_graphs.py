@@ -1,4 +1,4 @@
-"""One graph that steps streams: where its image, logits and states are, and which states it writes."""
+"""A graph that steps streams: the places of its image, logits and states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs compiled models with LiteRT: the fast engine.
+"""Runs compiled stream models with LiteRT.
 
 The states of a stream stay in LiteRT's own buffers. A step reads them from one set of buffers and writes them to
 another, and the set it read from is free again as soon as nobody holds those states: no state is copied from frame to
@@ -86,7 +86,7 @@ class LiteRTStreamModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:

@@ -1,1 +1,1 @@
-"""Runs ONNX files of ours with ONNX Runtime, on a CPU or an accelerator."""
+"""Runs exported ONNX files with ONNX Runtime, on CPU or an accelerator."""

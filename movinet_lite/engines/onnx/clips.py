@@ -1,4 +1,4 @@
-"""Runs base models with ONNX Runtime: whole clips of any length."""
+"""Runs base models with ONNX Runtime: clips of any length."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class OnnxClipModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:

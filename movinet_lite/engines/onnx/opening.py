@@ -1,4 +1,4 @@
-"""Opens ONNX files as models: files that exist, and files made once from another form and kept in the cache."""
+"""Opens ONNX files as models, or exports one to the cache first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opens ONNX files with ONNX Runtime: the one place that imports it.
+"""Opens ONNX files with ONNX Runtime; the only module that imports it.
 
 References:
     [1] ONNX Runtime, "Execution Providers", https://onnxruntime.ai/docs/execution-providers.

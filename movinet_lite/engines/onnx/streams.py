@@ -1,4 +1,4 @@
-"""Runs stream models with ONNX Runtime; the states stay where the execution provider computes.
+"""Runs stream models with ONNX Runtime; the states stay on the device.
 
 The file takes one frame of any number of streams. Streams that stay together share tensors, and nothing is copied between
 calls.
@@ -38,7 +38,7 @@ class OnnxStreamModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:

@@ -1,1 +1,1 @@
-"""Runs models with TensorFlow, as they are."""
+"""Runs models with TensorFlow, unconverted."""

@@ -1,4 +1,4 @@
-"""Runs a network of ours as it was trained, with TensorFlow: what is in a ``.safetensors`` file.
+"""Runs the network of a ``.safetensors`` file with TensorFlow.
 
 A stream steps by any number of frames in one call. Its states stay TensorFlow's, in the network's own layout; who looks at
 them sees the layout of the models on TF Hub.
@@ -47,7 +47,7 @@ class NetworkClipModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -74,7 +74,7 @@ class NetworkStreamModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:

@@ -1,4 +1,4 @@
-"""Runs a SavedModel as it is, with TensorFlow: the slowest engine, and the one that takes every published model.
+"""Runs SavedModels with TensorFlow: the slowest engine, and the one that runs every published model.
 
 The calling conventions are those of the models on TF Hub and of the Model Garden's exports [1]:
 
@@ -148,7 +148,7 @@ class TensorFlowClipModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -207,7 +207,7 @@ class TensorFlowStreamModel:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The facts of the model."""
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:

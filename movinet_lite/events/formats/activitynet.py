@@ -1,4 +1,4 @@
-"""The JSON of ActivityNet: annotations under ``database``, what a program found under ``results``."""
+"""ActivityNet JSON: annotations under ``database``, detections under ``results``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The label track of Audacity: start, end and label with tabs between."""
+"""Audacity label tracks: start, end and label, separated by tabs."""
 
 from __future__ import annotations
 

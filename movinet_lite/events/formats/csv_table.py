@@ -1,4 +1,4 @@
-"""CSV: a line an event, with the columns video, label, start_s, end_s and score."""
+"""CSV with a line per event and the columns video, label, start_s, end_s and score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON lines: a line for each change of an event, with all that is known of it."""
+"""JSON lines: a line for each change of an event, with all its fields."""
 
 from __future__ import annotations
 

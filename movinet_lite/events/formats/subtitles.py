@@ -1,4 +1,4 @@
-"""WebVTT and SRT, which players show: a cue an event."""
+"""WebVTT and SRT subtitles: a cue per event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the formats share: lines, numbers, and where in a file a fault is."""
+"""Shared by the formats: lines, numbers, and the position of an error in a file."""
 
 from __future__ import annotations
 

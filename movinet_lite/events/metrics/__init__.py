@@ -1,4 +1,4 @@
-"""How well the events found agree with the annotations.
+"""Metrics that compare events with annotations.
 
 ==========================  =================================================================================
 function                    what it counts

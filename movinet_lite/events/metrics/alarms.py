@@ -1,4 +1,4 @@
-"""How many events an hour overlap nothing annotated."""
+"""False alarms: events per hour that overlap no annotation."""
 
 from __future__ import annotations
 

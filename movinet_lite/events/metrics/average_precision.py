@@ -1,4 +1,4 @@
-"""Average precision of what is ranked by score, counted in two ways."""
+"""Average precision of ranked items, by two conventions."""
 
 from __future__ import annotations
 

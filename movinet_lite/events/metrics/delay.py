@@ -1,4 +1,4 @@
-"""How long after an onset the first correct answer comes."""
+"""The delay between an onset and the first correct detection."""
 
 from __future__ import annotations
 

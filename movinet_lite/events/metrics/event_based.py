@@ -1,4 +1,4 @@
-"""F1 of whole events, whose onsets and offsets must lie within a collar."""
+"""Event-based F1: onsets and offsets must be within a collar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mean average precision of the scores of single frames."""
+"""Mean average precision of frame scores."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def frame_map(
 
     Args:
         videos: Scores and annotations of each video, by its name.
-        labels: The name of each class.
+        labels: The label of each class.
 
     Raises:
         DataError: If there is no video.

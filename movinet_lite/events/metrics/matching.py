@@ -1,4 +1,4 @@
-"""The largest number of pairs between two sets where only some may be paired."""
+"""Maximum matching between two sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""F1 of pieces of time of one length."""
+"""Segment-based F1, over segments of equal length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mean average precision of events at thresholds of temporal IoU."""
+"""Mean average precision of events at temporal IoU thresholds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The annotations and the events of the same videos, side by side."""
+"""Annotations and events of the same videos."""
 
 from __future__ import annotations
 

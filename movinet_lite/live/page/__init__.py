@@ -1,4 +1,4 @@
-"""A page that shows cameras, their scores and their events, live, and what programs ask for.
+"""The web page of `watch`: cameras, scores and events, live, and endpoints for programs.
 
 =============  ==================================================================================
 module         what it holds

@@ -1,4 +1,4 @@
-"""Decides who may see the page.
+"""Access control of the page.
 
 On this machine alone, the name in the address must be one of this machine: so no page of another site, whose name was
 made to lead here, can read it. Where others can reach the port, they must know the token, in a header or, after they

@@ -1,4 +1,4 @@
-"""What there is to show: the watcher, its scores, its events and their clips."""
+"""The data of the page: the watcher, scores, events and clips."""
 
 from __future__ import annotations
 

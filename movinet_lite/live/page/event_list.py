@@ -1,4 +1,4 @@
-"""The last events, newest last, with their pictures."""
+"""The most recent events, with their pictures."""
 
 from __future__ import annotations
 

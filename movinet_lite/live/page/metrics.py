@@ -1,4 +1,4 @@
-"""The state of a watcher in the text format of Prometheus."""
+"""Metrics of a watcher in the Prometheus text format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is at which address of the page."""
+"""The routes of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scores of the last minutes, camera by camera, thinned out to what a curve shows."""
+"""Recent scores of each camera, downsampled for curves."""
 
 from __future__ import annotations
 

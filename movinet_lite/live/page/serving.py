@@ -1,4 +1,4 @@
-"""Serves the page from a thread of its own."""
+"""Serves the page in a thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights of PyTorch: read their files without PyTorch and without running them, and give a network their weights.
+"""Imports PyTorch weights, without PyTorch and without executing pickles.
 
 =============  ====================================================================================================
 module         what it holds

@@ -1,4 +1,4 @@
-"""PyTorch's files, and ``.safetensors`` files with the tensors of PyTorch: what is in them, read without PyTorch.
+"""Reads PyTorch files, and ``.safetensors`` files with PyTorch tensors, without PyTorch.
 
 PyTorch has had two formats. Since 1.6 a file is a zip archive: ``<name>/data.pkl``, a pickle that names the tensors, and
 ``<name>/data/0`` ... with their numbers, not compressed. Before, and still if asked for, it was five pickles in a row with

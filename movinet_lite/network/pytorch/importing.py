@@ -1,4 +1,4 @@
-"""Give a network the weights of a file of PyTorch.
+"""Loads the weights of a PyTorch file into a network.
 
 References:
     [1] Atze00/MoViNet-pytorch, ``movinets/models.py``: ``pretrained`` sets ``tf_like``; the activations and the gates.

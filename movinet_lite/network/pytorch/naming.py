@@ -1,4 +1,4 @@
-"""What the tensors of PyTorch's MoViNet are called, and what they are in our network (no TensorFlow).
+"""Maps the tensor names of PyTorch MoViNets to those of our network (no TensorFlow).
 
 References:
     [1] Atze00/MoViNet-pytorch, ``movinets/models.py``.

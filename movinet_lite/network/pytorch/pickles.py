@@ -1,4 +1,4 @@
-"""What stands in a pickle of PyTorch, if it is nothing but tensors and plain data.
+"""A restricted reader of PyTorch pickles, which builds only tensors and plain data.
 
 A pickle is a program. Python's own reader runs it, and one that was made to do harm does what it likes. This reader
 follows the few instructions that saving a state dict takes, and knows the few names that PyTorch writes for tensors;

@@ -1,4 +1,4 @@
-"""What a file of PyTorch holds: which MoViNet, and which tensor is which weight (no TensorFlow).
+"""Recognises the MoViNet in a PyTorch file: variant, mode, and the role of each tensor (no TensorFlow).
 
 References:
     [1] Atze00/MoViNet-pytorch, ``movinets/models.py``.
