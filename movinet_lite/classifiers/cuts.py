@@ -36,10 +36,11 @@ def thumbnail(frame: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.ascontiguousarray(frame[rows][:, columns]).ravel()
     high, wide = height // _BLOCKS, width // _BLOCKS
     rows = frame[: high * _BLOCKS].reshape(_BLOCKS, high, width * 3)
-    # A sum over whole rows is several times as fast as NumPy's mean over blocks.
-    sums = np.einsum("bhw->bw", rows).reshape(_BLOCKS, width, 3)
-    blocks = sums[:, : wide * _BLOCKS].reshape(_BLOCKS, _BLOCKS, wide, 3).sum(2)
-    found: NDArray[np.float32] = blocks.ravel() / np.float32(high * wide)
+    # Sums over whole rows first, and einsum then, take a third of the time of NumPy's mean over blocks.
+    sums = np.add.reduce(rows, axis=1).reshape(_BLOCKS, width, 3)
+    blocks = sums[:, : wide * _BLOCKS].reshape(_BLOCKS, _BLOCKS, wide, 3)
+    found: NDArray[np.float32] = np.einsum("ywxc->ywc", blocks).ravel()
+    found /= np.float32(high * wide)
     return found
 
 
@@ -50,7 +51,11 @@ def novelty(thumb: NDArray[np.float32], last: NDArray[np.float32]) -> float:
         thumb: ``(192,)``, from `thumbnail`.
         last: ``(frames, 192)``.
     """
-    return float(np.abs(last - thumb).mean(1).min()) if len(last) else 0.0
+    if not len(last):
+        return 0.0
+    differences = last - thumb
+    np.abs(differences, out=differences)
+    return float(np.add.reduce(differences, axis=1).min()) / THUMBNAIL_SIZE
 
 
 def is_cut(

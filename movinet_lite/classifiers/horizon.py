@@ -63,6 +63,8 @@ class BoundedStates(Mapping[str, NDArray[Any]]):
         watch: What was remembered.
     """
 
+    __slots__ = ("long", "watch", "young")
+
     def __init__(self, long: States, young: States | None, watch: Watch) -> None:
         self.long = long
         self.young = young
@@ -196,7 +198,7 @@ class BoundedStreamModel:
                     break  # the other rows are those of the session that answered before
             else:
                 long = after
-        return np.stack(logits), ages, BoundedStates(long, young, watch)
+        return np.array(logits), ages, BoundedStates(long, young, watch)
 
     def step_many(
         self, frames: NDArray[np.float32], states: Sequence[States]
@@ -261,6 +263,8 @@ class BoundedStreamModel:
             watch: Before these frames.
             cuts: Whether each of them begins another scene.
         """
+        if len(cuts) == 1:
+            return 1
         if self.restart_at_cuts and any(cuts[1:]):
             cuts = cuts[: 1 + cuts[1:].index(True)]
         return watch.frames_to_keep(self.rules, cuts)

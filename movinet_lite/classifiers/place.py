@@ -116,21 +116,18 @@ class Place:
             time_s: When it was shown, in seconds.
             begun_at: As in `Position`.
         """
-        recount_at = self.position.recount_at
-        if begun_at != self.position.begun_at:
+        position = self.position
+        recount_at = position.recount_at
+        if begun_at != position.begun_at:
             recount_at = begun_at + MAX_COUNT
-        return attrs.evolve(
-            self.position,
-            states=states,
-            num_frames=self.position.num_frames + 1,
-            frame_shape=frame_shape,
-            time_s=time_s,
-            begun_at=begun_at,
-            moves=self.position.moves + 1,
-            recount_at=recount_at,
-            call=None,
-            start=0,
-            stop=0,
+        return Position(
+            states,
+            position.num_frames + 1,
+            frame_shape,
+            time_s,
+            begun_at,
+            position.moves + 1,
+            recount_at,
         )
 
     def go_to(

@@ -7,6 +7,7 @@ so the rules suit any stream model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final, Self
 
@@ -137,7 +138,19 @@ class Watch:
 
     def copy(self) -> Self:
         """Return a watch that changes by itself; the arrays are replaced, never written to."""
-        return attrs.evolve(self)
+        return type(self)(
+            self.num_frames,
+            self.long_age,
+            self.young_age,
+            self.after_cut,
+            self.against,
+            self.same,
+            self.tokens,
+            self.logits,
+            self.thumbnails,
+            self.novelties,
+            self.jumps,
+        )
 
     @property
     def has_young(self) -> bool:
@@ -156,8 +169,8 @@ class Watch:
         thumb = thumbnail(frame)
         found = novelty(thumb, self.thumbnails)
         cut = is_cut(found, self.novelties, self.novelties[-rules.life :])
-        self.thumbnails = _push(self.thumbnails, thumb[np.newaxis], rules.memory)
-        self.novelties = _push(self.novelties, [found], rules.memory)
+        self.thumbnails = _push(self.thumbnails, thumb, rules.memory)
+        self.novelties = _push(self.novelties, found, rules.memory)
         return cut
 
     def begin_frame(self, rules: Rules, *, cut: bool) -> bool:
@@ -188,10 +201,11 @@ class Watch:
         jump = 0.0
         if len(self.logits):
             change = logits - self.logits
+            change -= float(np.add.reduce(change)) / len(change)
             # A mean over n frames moves by 1 / n.
-            jump = float(np.linalg.norm(change - change.mean())) * self.long_age
+            jump = math.sqrt(change.dot(change)) * self.long_age
         is_jump = len(self.jumps) > 0 and jump > JUMP_RATIO * float(self.jumps.max())
-        self.jumps = _push(self.jumps, [jump], rules.memory)
+        self.jumps = _push(self.jumps, jump, rules.memory)
         self.logits = logits
         starts = (
             is_jump
@@ -270,8 +284,12 @@ class Watch:
         self.after_cut = after_cut
 
 
-def _push(last: NDArray[np.float32], value: object, memory: int) -> NDArray[np.float32]:
+def _push(
+    last: NDArray[np.float32], value: float | NDArray[np.float32], memory: int
+) -> NDArray[np.float32]:
     """Return the last *memory* of *last* and *value*."""
-    return np.concatenate(
-        [last[max(0, len(last) - memory + 1) :], np.asarray(value, np.float32)]
-    )
+    kept = min(len(last), memory - 1)
+    pushed = np.empty((kept + 1, *last.shape[1:]), np.float32)
+    pushed[:kept] = last[len(last) - kept :]
+    pushed[kept] = value
+    return pushed

@@ -15,7 +15,7 @@ import attrs
 from movinet_lite.errors import ArrayError, DataError, LabelsError
 from movinet_lite.events.files import read_text
 from movinet_lite.events.settings import DELAY_S, DetectorSettings, load_settings
-from movinet_lite.redaction import redact
+from movinet_lite.video.redaction import redact
 
 __all__ = [
     "CameraFile",

@@ -7,7 +7,7 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 import numpy as np
@@ -30,15 +30,28 @@ from movinet_lite.predictions.scores import (
 
 __all__ = ["Prediction", "common_labels", "mean_prediction"]
 
+_FLOAT32 = np.dtype(np.float32)
+
 
 def _own_logits(logits: ArrayLike) -> Scores:
-    array = as_floats(logits, "logits", "(classes,)", ndim=1)
-    if array.dtype != np.float32:
+    if _is_row(logits):
+        own = logits.copy()
+    else:
+        array = as_floats(logits, "logits", "(classes,)", ndim=1)
         with np.errstate(over="ignore"):  # to infinity, which is refused
-            array = array.astype(np.float32)
-    own = np.array(array, np.float32)
-    check_peak(float(own.max()))
+            own = np.array(array, np.float32)
+    check_peak(own.item(own.argmax()))  # of NaN, if there is one
     return _read_only(own)
+
+
+def _is_row(logits: ArrayLike) -> TypeGuard[Scores]:
+    """Return whether *logits* are what a session gives, once a frame: they need no further question."""
+    return (
+        type(logits) is np.ndarray
+        and logits.dtype == _FLOAT32
+        and logits.ndim == 1
+        and logits.size > 0
+    )
 
 
 def _own_features(features: ArrayLike) -> NDArray[np.float32]:

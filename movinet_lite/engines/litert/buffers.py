@@ -6,6 +6,8 @@ are kept; the rest go back to the system.
 
 from __future__ import annotations
 
+import itertools
+import operator
 import weakref
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +16,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
-from movinet_lite.engines.litert.graphs import Graph, TensorSpec
+from movinet_lite.engines.litert.graphs import Buffer, Graph, TensorSpec
 from movinet_lite.network.litert_file import (
     LiteRTInfo,
     from_litert_states,
@@ -33,6 +35,9 @@ __all__ = [
     "StateLayout",
     "StoredLayout",
 ]
+
+
+_buffers_of = operator.attrgetter("buffers")
 
 
 class StateLayout(Protocol):
@@ -89,42 +94,50 @@ class PublishedLayout:
 
 
 class Slot:
-    """A buffer of one state, which goes back to its pool when nobody holds it any more."""
+    """Buffers of states that are written and passed on together; they go back to their pool when nobody holds them any more.
 
-    __slots__ = ("_pool", "buffer")
+    A step makes one of these for each group of states instead of one for each state, which is most of what Python does
+    around LiteRT's call.
+    """
 
-    def __init__(self, buffer: Any, pool: Pool) -> None:
-        self.buffer = buffer
+    __slots__ = ("_pool", "buffers")
+
+    def __init__(self, buffers: tuple[Buffer, ...], pool: Pool) -> None:
+        self.buffers = buffers
         self._pool = pool
 
     def __del__(self) -> None:
         # Ctrl-C may have come before the pool was known.
         if pool := getattr(self, "_pool", None):
-            pool.give_back(self.buffer)
+            pool.give_back(self.buffers)
 
 
 class Pool:
-    """Buffers of one shape and dtype, which may serve any state of these.
+    """Buffers of a group of states, which may serve any group of the same shapes and dtypes.
 
     Attributes:
-        most: How many buffers that nobody uses it keeps.
-        free: These buffers.
+        most: How many sets of buffers that nobody uses it keeps.
+        free: These sets.
     """
 
     def __init__(self) -> None:
         """Begin with none."""
         self.most = 0
-        self.free: list[Any] = []
+        self.free: list[tuple[Buffer, ...]] = []
 
-    def take(self, graph: Graph, name: str) -> Slot:
-        """Return a buffer for the state *name* of *graph*: a free one first, else a new one."""
-        buffer = self.free.pop() if self.free else graph.input_buffer(name)
-        return Slot(buffer, self)
+    def take(self, graph: Graph, names: Sequence[str]) -> Slot:
+        """Return buffers for the states *names* of *graph*: free ones first, else new ones."""
+        buffers = (
+            self.free.pop()
+            if self.free
+            else tuple(graph.input_buffer(name) for name in names)
+        )
+        return Slot(buffers, self)
 
-    def give_back(self, buffer: Any) -> None:
-        """Keep a buffer that nobody uses any more, if there are not enough of them."""
+    def give_back(self, buffers: tuple[Buffer, ...]) -> None:
+        """Keep buffers that nobody uses any more, if there are not enough of them."""
         if len(self.free) < self.most:
-            self.free.append(buffer)
+            self.free.append(buffers)
 
 
 class BufferPools:
@@ -134,12 +147,14 @@ class BufferPools:
         """Begin with no graph."""
         self._pools: defaultdict[object, Pool] = defaultdict(Pool)
 
-    def serve(self, states: Sequence[TensorSpec]) -> list[Pool]:
-        """Return the pool of each of the *states* that a graph takes and gives.
+    def serve(self, groups: Sequence[Sequence[TensorSpec]]) -> list[Pool]:
+        """Return the pool of each of the *groups* of states that a graph takes and gives.
 
         While it runs, a stream has two buffers for each: so many are kept when nobody uses them.
         """
-        kinds = [(tensor.shape, tensor.dtype) for tensor in states]
+        kinds = [
+            tuple((tensor.shape, tensor.dtype) for tensor in group) for group in groups
+        ]
         for kind, count in Counter(kinds).items():
             pool = self._pools[kind]
             pool.most = max(2 * count, pool.most)
@@ -150,15 +165,21 @@ class StateBuffers:
     """The buffers of all states, of one stream, or of those of a batch, which share them.
 
     Attributes:
-        slots: The buffer of each state, in the order of the model.
+        slots: The buffers of each group of states, in the order of the model.
         streams: How many streams they have room for.
         holders: The states that are in them, where several streams share them.
     """
+
+    __slots__ = ("holders", "slots", "streams")
 
     def __init__(self, slots: list[Slot], streams: int = 1) -> None:
         self.slots = slots
         self.streams = streams
         self.holders: list[weakref.ref[BufferStates]] = []
+
+    def in_order(self) -> list[Buffer]:
+        """Return the buffer of each state, group by group."""
+        return list(itertools.chain.from_iterable(map(_buffers_of, self.slots)))
 
 
 class Shows(Protocol):
@@ -176,6 +197,8 @@ class BufferStates(Mapping[str, NDArray[Any]]):
         buffers: Where they are.
         lane: Which stream of the buffers it is.
     """
+
+    __slots__ = ("__weakref__", "_shown", "buffers", "lane", "model")
 
     def __init__(self, model: Shows, buffers: StateBuffers, lane: int = 0) -> None:
         self.model = model

@@ -13,7 +13,7 @@ import functools
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from movinet_lite.errors import ModelError, said_by
 
 __all__ = [
+    "Buffer",
     "Graph",
     "GraphFile",
     "TensorSpec",
@@ -117,6 +118,26 @@ def _identity_of(path: Path) -> tuple[int, ...]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
+class Buffer:
+    """Memory of LiteRT's own for one input or output.
+
+    A call asks for the capsule of every buffer; here it is an attribute, not computed anew by a property each time.
+
+    Attributes:
+        capsule: What LiteRT's runtime takes for it.
+        write: Copies an array into it.
+        read: Returns so many numbers of a dtype from it.
+    """
+
+    __slots__ = ("capsule", "read", "write")
+
+    def __init__(self, buffer: Any) -> None:
+        """Take one that LiteRT made."""
+        self.capsule = buffer.capsule
+        self.write: Callable[[NDArray[Any]], None] = buffer.write
+        self.read: Callable[[int, np.dtype[Any]], NDArray[Any]] = buffer.read
+
+
 class Graph:
     """One signature of a ``.tflite`` file, compiled for the CPU.
 
@@ -181,17 +202,19 @@ class Graph:
         details = buffer.get_tensor_details()
         buffer.write(np.zeros(details["shape"], details["dtype"]))
 
-    def input_buffer(self, name: str) -> Any:
+    def input_buffer(self, name: str) -> Buffer:
         """Return new memory for the input *name*, which may serve as the output of the same size too."""
         with foreign_errors(self._source):
-            return self._model.create_input_buffer_by_name(self.signature, name)
+            return Buffer(self._model.create_input_buffer_by_name(self.signature, name))
 
-    def output_buffer(self, name: str) -> Any:
+    def output_buffer(self, name: str) -> Buffer:
         """Return new memory for the output *name*."""
         with foreign_errors(self._source):
-            return self._model.create_output_buffer_by_name(self.signature, name)
+            return Buffer(
+                self._model.create_output_buffer_by_name(self.signature, name)
+            )
 
-    def run(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+    def run(self, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> None:
         """Compute *outputs* from *inputs*, buffers in the order of `inputs` and `outputs`.
 
         Raises:

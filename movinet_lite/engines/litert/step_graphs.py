@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FEATURE_NAMES, FeatureName, FrameSize
 from movinet_lite.engines.litert.buffers import BufferPools, Slot, StateBuffers
-from movinet_lite.engines.litert.graphs import Graph, TensorSpec
+from movinet_lite.engines.litert.graphs import Buffer, Graph, TensorSpec
 from movinet_lite.errors import ModelError
 from movinet_lite.network.state_names import canonical_state_name, pair_names
 
@@ -72,7 +75,8 @@ class StepGraph:
         image: Its image.
         logits: Its logits.
         features: Its features by name; see `movinet_lite.engines.features`.
-        states: Its states, in order.
+        groups: The names of its states: those of a group are written and passed on together.
+        states: Its states, group by group.
     """
 
     def __init__(
@@ -82,7 +86,7 @@ class StepGraph:
         source: str,
         *,
         moves: Mapping[str, str] | None = None,
-        order: Sequence[str] | None = None,
+        groups: Sequence[Sequence[str]] | None = None,
         pools: BufferPools | None = None,
     ) -> None:
         """Find the places of frames, logits and states.
@@ -92,7 +96,8 @@ class StepGraph:
             call: What it takes.
             source: The model, for messages.
             moves: The states that the graph does not give, and which input state each of them is after a call.
-            order: The names of the states in the order to hold them; `None` for the graph's own.
+            groups: The names of the states, those that another graph of this model holds together in one; `None` to
+                group them as they pass through this graph.
             pools: Where to have buffers for states from; `None` for pools of its own.
 
         Raises:
@@ -110,11 +115,7 @@ class StepGraph:
         }
         _check_meaning(self.image, "image", source)
         _check_meaning(self.logits, "logits", source)
-        names = list(order or (name for name in inputs if name != image))
-        self.states = tuple(inputs[name] for name in names)
-        rows = (self.logits, *self.features.values())
-        _check_first_axes(self.states, rows, call, source)
-        self._pools = (pools or BufferPools()).serve(self.states)
+        names = [name for name in inputs if name != image]
         moves = moves or {}
         given = pair_names(
             [name for name in names if name not in moves],
@@ -127,41 +128,61 @@ class StepGraph:
             for name, output in given.items()
             if output in graph.passed_through
         }
+        moved = {
+            name: origin
+            for name, origin in {**moves, **passed}.items()
+            if origin != image and inputs[name].means_the_same_as(inputs[origin])
+        }
+        self.groups = tuple(map(tuple, groups or _group(names, moved)))
+        names = list(itertools.chain.from_iterable(self.groups))
+        self.states = tuple(inputs[name] for name in names)
+        rows = (self.logits, *self.features.values())
+        _check_first_axes(self.states, rows, call, source)
+        self._pools = (pools or BufferPools()).serve(
+            [[inputs[name] for name in group] for group in self.groups]
+        )
+        self._moved = _moves_of_groups(self.groups, moved)
+        self._written = [
+            place for place in range(len(self.groups)) if place not in dict(self._moved)
+        ]
+        in_moved = {name for place, _ in self._moved for name in self.groups[place]}
         self._computed = [
             _Computed(names.index(name), inputs[name], outputs[output])
             for name, output in given.items()
             if name not in passed
         ]
-        self._moved: list[tuple[int, int]] = []
-        self._copied: list[_Copied] = []
         for state in self._computed:
             _check_same_kind(state.read, state.written, source)
+        self._copied: list[_Copied] = []
         for name, origin in {**moves, **passed}.items():
             place, read, stored = names.index(name), inputs[name], inputs[origin]
             _check_same_kind(read, stored, source)
-            if origin == image:
-                self._copied.append(_Copied(place, read, None, stored))
-            elif read.means_the_same_as(stored):
-                self._moved.append((place, names.index(origin)))
-            else:
-                self._copied.append(_Copied(place, read, names.index(origin), stored))
+            if name not in in_moved:
+                where = None if origin == image else names.index(origin)
+                self._copied.append(_Copied(place, read, where, stored))
         self._requantised = [
             state
             for state in self._computed
             if not state.read.means_the_same_as(state.written)
         ]
         self._image_buffer = graph.input_buffer(image)
-        # LiteRT wants a buffer for every output. That of one it does not write must be the buffer of the input: it is
-        # one tensor, and LiteRT reads it where it was told last.
-        self._passed = [[*names, image].index(origin) for origin in passed.values()]
         self._logits_buffer = graph.output_buffer(logits)
         self._feature_buffers = {
             name: graph.output_buffer(name) for name in self.features
         }
-        self._input_places = [[*names, image].index(name) for name in inputs]
-        results = [given[names[state.place]] for state in self._computed]
-        results += [*(given[name] for name in passed), logits, *self.features]
-        self._output_places = [results.index(name) for name in outputs]
+        # Places among the states before the call, the image, the states after it, the logits and the features.
+        before = [*names, image]
+        self._inputs_of = operator.itemgetter(*(before.index(name) for name in inputs))
+        # LiteRT wants a buffer for every output. That of one it does not write must be the buffer of the input: it is
+        # one tensor, and LiteRT reads it where it was told last.
+        after = {
+            given[names[state.place]]: len(before) + state.place
+            for state in self._computed
+        }
+        after |= {given[name]: before.index(origin) for name, origin in passed.items()}
+        for place, name in enumerate((logits, *self.features)):
+            after[name] = len(before) + len(names) + place
+        self._outputs_of = operator.itemgetter(*(after[name] for name in outputs))
 
     @property
     def frame_size(self) -> FrameSize:
@@ -175,12 +196,11 @@ class StepGraph:
 
     def fill(self, stored: Mapping[str, NDArray[Any]]) -> StateBuffers:
         """Return buffers with the states *stored* in them."""
-        slots = []
-        for place, tensor in enumerate(self.states):
-            slot = self._take(place)
-            slot.buffer.write(np.ascontiguousarray(stored[tensor.name], tensor.dtype))
-            slots.append(slot)
-        return StateBuffers(slots, self.call.streams)
+        slots = [self._take(place) for place in range(len(self.groups))]
+        buffers = StateBuffers(slots, self.call.streams)
+        for tensor, buffer in zip(self.states, buffers.in_order(), strict=True):
+            buffer.write(np.ascontiguousarray(stored[tensor.name], tensor.dtype))
+        return buffers
 
     def run(
         self,
@@ -202,25 +222,27 @@ class StepGraph:
         new_slots = list(slots)
         for new, old in self._moved:
             new_slots[new] = slots[old]
-        for state in self._computed:
-            new_slots[state.place] = self._take(state.place)
+        for place in self._written:
+            new_slots[place] = self._take(place)
+        after = StateBuffers(new_slots, self.call.streams)
         self._image_buffer.write(self.image.store(frames))
-        given = [*(slot.buffer for slot in slots), self._image_buffer]
-        taken = [new_slots[state.place].buffer for state in self._computed]
-        taken += [*(given[place] for place in self._passed), self._logits_buffer]
-        taken += self._feature_buffers.values()
-        self.graph.run(
-            [given[place] for place in self._input_places],
-            [taken[place] for place in self._output_places],
-        )
+        given, written = buffers.in_order(), after.in_order()
+        every = [
+            *given,
+            self._image_buffer,
+            *written,
+            self._logits_buffer,
+            *self._feature_buffers.values(),
+        ]
+        self.graph.run(self._inputs_of(every), self._outputs_of(every))
         for state in self._requantised:
-            buffer = new_slots[state.place].buffer
+            buffer = written[state.place]
             _convert(buffer, state.written, buffer, state.read)
         for copied in self._copied:
-            new_slots[copied.place] = self._take(copied.place)
-            origin = given[-1 if copied.origin is None else copied.origin]
-            buffer = new_slots[copied.place].buffer
-            _convert(origin, copied.stored, buffer, copied.read)
+            origin = (
+                self._image_buffer if copied.origin is None else given[copied.origin]
+            )
+            _convert(origin, copied.stored, written[copied.place], copied.read)
         rows = _rows_in(self._logits_buffer, self.logits)
         if features:
             wanted = [
@@ -228,20 +250,62 @@ class StepGraph:
                 for name in features
             ]
             rows = np.concatenate([rows, *wanted], axis=1)
-        return rows, StateBuffers(new_slots, self.call.streams)
+        return rows, after
 
     def _take(self, place: int) -> Slot:
-        """Return a buffer for the state at *place*."""
-        return self._pools[place].take(self.graph, self.states[place].name)
+        """Return buffers for the states of the group at *place*."""
+        return self._pools[place].take(self.graph, self.groups[place])
 
 
-def _rows_in(buffer: Any, tensor: TensorSpec) -> NDArray[np.float32]:
+def _rows_in(buffer: Buffer, tensor: TensorSpec) -> NDArray[np.float32]:
     """Return the real values of *tensor* in a *buffer*, one row for each frame."""
     real = tensor.real(buffer.read(tensor.size, tensor.dtype))
     return real.reshape(-1, tensor.shape[-1]).astype(np.float32, copy=False)
 
 
-def _convert(origin: Any, stored: TensorSpec, target: Any, read: TensorSpec) -> None:
+def _group(names: Sequence[str], moved: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Return the states in groups that a graph writes together and, from call to call, passes on together.
+
+    With each call the frames of a layer's window move up by one. Those of all layers with windows of one length do so
+    together; states that are only written make one group.
+
+    Args:
+        names: The states.
+        moved: The states that are another one as it was before the call, and which.
+    """
+    members: defaultdict[tuple[int, int], list[tuple[int, str]]] = defaultdict(list)
+    depths: dict[str, tuple[int, str]] = {}
+    for name in names:
+        depth, top = 0, name
+        while top in moved and depth <= len(
+            names
+        ):  # not for ever where two change places
+            depth, top = depth + 1, moved[top]
+        depths[name] = depth, top
+    lengths: defaultdict[str, int] = defaultdict(int)
+    for depth, top in depths.values():
+        lengths[top] = max(lengths[top], depth)
+    for name, (depth, top) in depths.items():
+        members[depth, lengths[top]].append((names.index(top), name))
+    return [tuple(name for _, name in sorted(group)) for group in members.values()]
+
+
+def _moves_of_groups(
+    groups: Sequence[tuple[str, ...]], moved: Mapping[str, str]
+) -> list[tuple[int, int]]:
+    """Return the groups that are, after a call, another one as it was before, and which, as places in *groups*."""
+    places = {group: place for place, group in enumerate(groups)}
+    moves = []
+    for place, group in enumerate(groups):
+        origins = tuple(moved.get(name, "") for name in group)
+        if origins in places:
+            moves.append((place, places[origins]))
+    return moves
+
+
+def _convert(
+    origin: Buffer, stored: TensorSpec, target: Buffer, read: TensorSpec
+) -> None:
     """Write the real values in the buffer *origin* to the buffer *target*, as *read* stores them."""
     real = stored.real(origin.read(stored.size, stored.dtype))
     target.write(read.store(real).reshape(read.shape))

@@ -28,7 +28,7 @@ from movinet_lite.engines.litert.buffers import (
     StateLayout,
     StoredLayout,
 )
-from movinet_lite.engines.litert.graphs import Graph, GraphFile, TensorSpec
+from movinet_lite.engines.litert.graphs import Graph, GraphFile
 from movinet_lite.engines.litert.step_graphs import ONE_FRAME, Call, StepGraph
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError
@@ -72,12 +72,13 @@ class LiteRTStreamModel:
             else StoredLayout(self._single.states)
         )
         self._frame_size = self._single.frame_size
+        self._unseen: StateBuffers | None = None  # of a stream that has seen no frame
         self._batch: StepGraph | None = None
         self._unopened: dict[Call, GraphFile] = {}  # by `_open_longer`
         self._longer: list[StepGraph] = []
         for call, path in paths.items():
             if call.streams > 1:
-                self._batch = self._open(call, path, self._single.states)
+                self._batch = self._open(call, path, self._single.groups)
             elif call != ONE_FRAME:
                 # A live stream never needs it, and it holds the weights once more.
                 self._unopened[call] = GraphFile.now(path)
@@ -96,7 +97,10 @@ class LiteRTStreamModel:
         """
         self._check_frame_size(tuple(frame_size))
         with self._lock:
-            return BufferStates(self, self._single.fill(self._single.empty()))
+            if self._unseen is None:
+                self._unseen = self._single.fill(self._single.empty())
+        # One set for all streams: a step reads it and writes to others.
+        return BufferStates(self, self._unseen)
 
     def step(
         self, frames: NDArray[np.float32], states: States
@@ -123,8 +127,13 @@ class LiteRTStreamModel:
         """Return what `step` does, and features behind the logits; see `FeatureStreamModel.step_with_features`."""
         self._check_frame_size(frames.shape[1:3])
         states = self._without_other_models(states)
-        if len(frames) > 1:
-            self._open_longer()
+        if len(frames) == 1:
+            with self._lock:
+                answer, buffers = self._single.run(
+                    frames, self._buffers_of(states), names
+                )
+            return answer, BufferStates(self, buffers)
+        self._open_longer()
         with self._lock:
             rows = []
             place = 0
@@ -212,8 +221,9 @@ class LiteRTStreamModel:
     def _read_all(self, buffers: StateBuffers) -> dict[str, NDArray[Any]]:
         """Return what *buffers* hold of each stream: ``(streams, *shape of a state)``."""
         numbers = {}
-        for tensor, slot in zip(self._single.states, buffers.slots, strict=True):
-            flat = slot.buffer.read(tensor.size * buffers.streams, tensor.dtype)
+        found = zip(self._single.states, buffers.in_order(), strict=True)
+        for tensor, buffer in found:
+            flat = buffer.read(tensor.size * buffers.streams, tensor.dtype)
             numbers[tensor.name] = flat.reshape(buffers.streams, *tensor.shape)
         return numbers
 
@@ -274,9 +284,12 @@ class LiteRTStreamModel:
             states.buffers, states.lane = self._single.fill(stored), 0
 
     def _open(
-        self, call: Call, path: str | Path, order: Sequence[TensorSpec] = ()
+        self,
+        call: Call,
+        path: str | Path,
+        groups: Sequence[Sequence[str]] | None = None,
     ) -> StepGraph:
-        """Return the graph in the file at *path*, with its states in the order of those of the first one opened."""
+        """Return the graph in the file at *path*, with its states grouped as those of the first one opened."""
         source = self._info.source
         moves = None
         if self._graph_info is not None:
@@ -286,7 +299,7 @@ class LiteRTStreamModel:
             call,
             source,
             moves=moves,
-            order=[tensor.name for tensor in order] or None,
+            groups=groups,
             pools=self._pools,
         )
 
@@ -298,7 +311,7 @@ class LiteRTStreamModel:
             for call, file in list(self._unopened.items()):
                 try:
                     file.check_unchanged(self._info.source)
-                    graph = self._open(call, file.path, self._single.states)
+                    graph = self._open(call, file.path, self._single.groups)
                 except (ModelError, OSError) as error:
                     warnings.warn(
                         f"frames go through the model one by one, which takes longer, since its graph of {call.frames} "

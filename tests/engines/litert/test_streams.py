@@ -194,8 +194,9 @@ def test_memory_of_states_is_used_again(tflite, frames):
     memory = {}
     for _ in range(200):
         _, states = model.step(frames, states)
-        memory.update({id(slot.buffer): slot.buffer for slot in states.buffers.slots})
-    assert len(memory) <= 3 * len(states.buffers.slots)
+        buffers = states.buffers.in_order()
+        memory.update({id(buffer): buffer for buffer in buffers})
+    assert len(memory) <= 3 * len(buffers)
 
 
 def test_memory_of_closed_sessions_goes_back(tflite, frames):
