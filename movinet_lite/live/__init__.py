@@ -1,4 +1,4 @@
-"""Live video: sources, clips of events, and watching many sources with one model."""
+"""Live video: reads cameras and streams, writes clips of events, and watches many cameras with one model."""
 
 from movinet_lite.live.camera import CameraStatus
 from movinet_lite.live.clips import Clip

@@ -1,4 +1,4 @@
-"""Recognises live sources (URLs, cameras, standard input, files), and the FFmpeg options to open them."""
+"""Parses the name of a live source (an address, a camera, standard input, a file) into what FFmpeg opens."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Address:
         kind: What it is read from.
         url: What FFmpeg opens; it may hold credentials. Of a pipe, its path, or ``"-"``.
         format: FFmpeg's name of the format where it cannot find that out; `None` lets it.
-        options: What FFmpeg is told.
+        options: The options for FFmpeg.
     """
 
     name: str
@@ -119,7 +119,7 @@ def _of_network(
 
 
 def _limits(scheme: str, timeout_s: float) -> dict[str, str]:
-    """Return how FFmpeg is told how long to wait, for which each protocol has a name of its own."""
+    """Return the timeout options for FFmpeg, which differ by protocol."""
     microseconds = str(round(timeout_s * 1e6))
     options = {**_BRIEFLY, "rw_timeout": microseconds}
     if scheme.startswith("rtmp"):  # which announces sound also where there is none

@@ -73,7 +73,7 @@ class CameraStatus:
     Attributes:
         name: Of the camera.
         source: The state of its source.
-        fps: The frames per second that the model was given lately.
+        fps: The frames per second that the model was given lately; 0 once the source has ended.
         full_fps: The frames per second that it is given where the machine keeps up.
         lag_s: How old the last frame was when the model had answered; `None` before the first.
         leading: The label with the highest score in the last answer, and the score; `None` before the first.
@@ -261,7 +261,7 @@ class Camera:
 
     def _fps(self) -> float:
         times = list(self._times)
-        if len(times) < 2:
+        if len(times) < 2 or self.is_over:
             return 0.0
         # A camera that sends nothing slows down: the time since its last frame counts as soon as it is unusually long.
         end_s = max(times[-1], self.source.now_s - 2.0 / self.full_fps)

@@ -62,7 +62,7 @@ class CameraSettings:
         detector: What finds its events.
         fps: How many frames a second the model is given; `None` for the file's.
         transport: How RTSP is carried.
-        timeout_s: After how many seconds without a frame it is connected anew.
+        timeout_s: After how many seconds without a frame it reconnects.
     """
 
     name: str

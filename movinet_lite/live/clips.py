@@ -1,4 +1,4 @@
-"""Writes encoded packets to mp4 files without re-encoding."""
+"""Writes encoded packets to mp4 files, without re-encoding."""
 
 from __future__ import annotations
 

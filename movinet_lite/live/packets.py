@@ -110,13 +110,6 @@ class PacketRing:
         """How many bytes of packets are kept."""
         return self._num_bytes
 
-    def clear(self) -> None:
-        """Give the memory back."""
-        with self._lock:
-            self._packets.clear()
-            self._num_bytes = 0
-            self._waits_for_keyframe = True
-
     def _trim(self, oldest_s: float) -> None:
         """Drop whole groups of pictures from the front: those before *oldest_s*, and more where memory is short."""
         while self._packets:

@@ -50,13 +50,13 @@ class _Recording:
 
 
 class ClipRecorder:
-    """Writes clips of events of any number of sources to one folder, without encoding anything anew.
+    """Writes clips of events of any number of sources to one folder, without re-encoding.
 
-    One thread copies the packets, from *pre_s* before an event to *post_s* after it. Where the connection is lost
-    meanwhile, the clip ends there. Clips have no sound.
+    One thread copies the packets, from *pre_s* before an event to *post_s* after it. The clip ends early if the
+    connection is lost. Clips have no audio.
 
-    The folder stays within *max_bytes*: the oldest clips go first. Only files that a recorder wrote are ever removed; they
-    are known by their names.
+    When the clips in the folder exceed *max_bytes*, the oldest are removed. Only files that a recorder wrote are ever
+    removed; it recognises them by name.
 
     Args:
         folder: Where to write; it is made if there is none.

@@ -155,9 +155,7 @@ class Runner:
         for thread in threads:
             if thread is not threading.current_thread() and thread.ident is not None:
                 thread.join(patience_s / len(threads))
-        self._finish()
-        if self.ring is not None:
-            self.ring.clear()
+        self._finish()  # what the ring keeps stays: a clip in progress may need it
 
     # What the keeper does.
 

@@ -43,10 +43,10 @@ def open_source(
     on_change: Callable[[SourceStatus], None] | None = None,
     on_frame: Callable[[], None] | None = None,
 ) -> LiveSource:
-    """Open a camera or a stream, and return its frames as they come.
+    """Open a camera or a stream, and return its frames as they arrive.
 
-    Two threads of its own connect, decode, and connect again when the source is lost. This returns at once; a
-    camera that is off is no error but a state, see `LiveSource.status`.
+    The source connects, decodes and reconnects in two threads of its own, so this returns at once. A camera that is off
+    is not an error but a state; see `LiveSource.status`.
 
     Args:
         source: One of
@@ -65,11 +65,11 @@ def open_source(
         fit: How a frame of another shape gets that size; see `prepare_frame`.
         short_side: For ``fit="evaluation"``; see `prepare_frame`.
         name: What to call the source; `None` makes a name of *source*, without credentials.
-        policy: What a consumer that is late gets: ``"newest"``, the newest frame, or ``"all"``, every frame, while
-            the source waits. `None` is ``"all"`` for files, else ``"newest"``.
-        reconnect: Whether to connect again when the source is lost, stalled or at its end; a file ends at its end.
+        policy: What a slow consumer gets: ``"newest"``, the newest frame, or ``"all"``, every frame, while the source
+            waits. `None` is ``"all"`` for files, else ``"newest"``.
+        reconnect: Whether to reconnect when the source is lost, stalled or ends; a file always ends.
         timeout_s: How long to wait for the network or for a frame before the connection counts as lost, in seconds.
-        transport: How RTSP brings its packets: ``"tcp"`` loses none, ``"udp"`` is a little faster.
+        transport: How RTSP is transported: ``"tcp"`` loses no packets, ``"udp"`` has a little less latency.
         keep_s: How many seconds of encoded video to keep in memory, for `LiveSource.save_clip` and `ClipRecorder`.
         on_change: Called with the new status when the state changes.
         on_frame: Called when there is something to do: a frame is ready, the state changed, or the source ended.
@@ -246,7 +246,7 @@ class LiveSource:
         return VideoFrame(converter.pixels(picture), time_s=time_s, index=index)
 
     def save_clip(self, path: str | Path, *, start_s: float, end_s: float) -> Clip:
-        """Write what is kept in memory of a span of time to an mp4 file, without encoding it anew.
+        """Write a span of time that is kept in memory to an mp4 file, without re-encoding.
 
         The file begins at the last keyframe before *start_s*, or at the oldest that is kept, and ends at
         *end_s*, or where the connection was lost. It has no sound. It appears under its name when it is

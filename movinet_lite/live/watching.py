@@ -87,7 +87,7 @@ class Watcher:
             camera gets a fresh one with the same settings.
         fps: How many frames a second the model is given of each camera; `None` for its own rate.
         states: Which changes of events are given; see `Event`.
-        max_gap_s: A camera's stream starts anew, and its events end, where it sent nothing for longer than this, in
+        max_gap_s: A camera's stream state is reset, and its events end, when it sent nothing for longer than this, in
             seconds.
         snapshots: Whether each event carries the frame of its highest score.
         recorder: What records a clip of each confirmed event; `None` for no clips. It stays yours to close.

@@ -9,7 +9,7 @@ import av
 import pytest
 
 from movinet_lite import LiveSourceError, load_clip, read_video_info
-from movinet_lite.live import ClipRecorder
+from movinet_lite.live import ClipRecorder, open_source
 from movinet_lite.live.clips import write_clip
 from movinet_lite.live.packets import PacketRing
 from movinet_lite.testing import FakeLiveSource
@@ -260,6 +260,23 @@ def test_closing_finishes_what_is_in_progress(stream, tmp_path):
     assert not [thread for thread in threading.enumerate() if "clips" in thread.name]
     with pytest.raises(LiveSourceError, match="the recorder is closed"):
         recorder.begin(KeptSource(), start_s=0.0)
+
+
+def test_a_source_that_is_closed_does_not_cost_its_clips(stream, tmp_path):
+    """A clip that has just begun when its source is closed holds what the source had sent."""
+    told = []
+    with (
+        ClipRecorder(tmp_path, on_clip=told.append) as recorder,
+        open_source(stream, fps=None, keep_s=7.0) as source,
+    ):
+        for _ in range(5):
+            source.take(20.0)
+        recorder.begin(source, start_s=0.1)
+        source.close()
+
+    (clip,) = told
+    assert clip.error is None
+    assert len(load_clip(clip.path)) >= 5
 
 
 def test_an_event_without_end_is_cut(stream, tmp_path):

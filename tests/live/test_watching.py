@@ -405,6 +405,14 @@ def test_the_status_tells_how_a_camera_is(watcher):
     assert not watcher.status().overloaded
 
 
+def test_a_source_that_has_ended_has_no_rate(watcher):
+    """The frame rate of a file that is over is 0, not one that falls slowly."""
+    watcher.add(ended("door", ["red"] * 20))
+    list(watcher)
+
+    assert watcher.status().cameras[0].fps == 0.0
+
+
 def test_the_rate_falls_evenly(classifier):
     """Where the machine cannot keep up, every camera is given the same share of its frames."""
     watcher = Watcher(classifier)
