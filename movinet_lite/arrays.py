@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from numbers import Real
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, cast
 
 import attrs
 import numpy as np
@@ -40,12 +40,10 @@ __all__ = [
     "as_clip",
     "as_frame",
     "as_number",
-    "check_choice",
     "check_frame_size",
+    "check_one_of",
     "check_positive",
 ]
-
-T = TypeVar("T")
 
 Frame: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 """One picture, ``(height, width, 3)`` RGB, uint8 in 0 to 255 or float32 in 0 to 1."""
@@ -309,8 +307,13 @@ def check_positive(value: object, noun: str) -> float:
     return number
 
 
-def check_choice(value: T, noun: str, choices: Sequence[object]) -> T:
-    """Return *value*, which is one of *choices*.
+def as_number(value: object) -> float:
+    """Return *value* as a float, and NaN, which is in no range, if it is no number."""
+    return float(value) if isinstance(value, Real) else math.nan
+
+
+def check_one_of(value: object, noun: str, choices: tuple[object, ...]) -> None:
+    """See that *value* is one of *choices*.
 
     Args:
         value: A choice.
@@ -324,9 +327,3 @@ def check_choice(value: T, noun: str, choices: Sequence[object]) -> T:
         raise ArrayError(
             f"{noun} must be one of {', '.join(map(str, choices))}; got {value!r}"
         )
-    return value
-
-
-def as_number(value: object) -> float:
-    """Return *value* as a float, and NaN, which is in no range, if it is no number."""
-    return float(value) if isinstance(value, Real) else math.nan

@@ -172,10 +172,15 @@ def _add_fine_tune(commands: Any) -> None:
         metavar="N",
         help="end after so many epochs without a better one (default: never)",
     )
-    add_share_and_seed(
-        training,
-        share="share of each class to validate with, if the data is not parted",
-        seed="of every choice",
+    training.add_argument(
+        "--validation",
+        type=_share,
+        default=0.2,
+        metavar="SHARE",
+        help="share of each class to validate with, if the data is not parted (default: %(default)s)",
+    )
+    training.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of every choice (default: 0)"
     )
     add_offline(parser)
     add_json(parser)
@@ -205,26 +210,21 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_share_and_seed(
-    group: argparse._ArgumentGroup,
-    *,
-    share: str = "as given to fine-tune",
-    seed: str = "as given to fine-tune",
-) -> None:
-    """Add what decides which videos are validated with, where the data is not parted; *share* and *seed* say so."""
+def add_share_and_seed(group: argparse._ArgumentGroup) -> None:
+    """Add what decides which videos are validated with, where the data is not parted."""
     group.add_argument(
         "--validation",
         type=_share,
         default=0.2,
         metavar="SHARE",
-        help=f"{share} (default: %(default)s)",
+        help="as given to fine-tune (default: %(default)s)",
     )
     group.add_argument(
         "--seed",
         type=int,
         default=0,
         metavar="N",
-        help=f"{seed} (default: %(default)s)",
+        help="as given to fine-tune (default: 0)",
     )
 
 

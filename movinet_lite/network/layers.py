@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Final, Protocol, Self, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 import numpy as np
@@ -36,7 +36,6 @@ __all__ = [
     "ACTIVATIONS",
     "NORM_MOMENTUM",
     "Bottleneck",
-    "ClassifierHead",
     "Convolution",
     "Head",
     "Memory",
@@ -698,17 +697,11 @@ class Bottleneck(keras.layers.Layer):
             self.skip.fold_into(other.skip)
 
 
-class ClassifierHead(keras.layers.Layer):
-    """What the heads share: the last rows are projected, go through one hidden layer, and are classified."""
+class Head(keras.layers.Layer):
+    """From the last rows to logits: project, pool, one hidden layer, classify."""
 
     def __init__(
-        self,
-        channels: tuple[int, int, int],
-        num_classes: int,
-        options: Options,
-        *,
-        hidden: str,
-        hidden_activation: Callable[[Tensor], Tensor] | None = None,
+        self, channels: tuple[int, int, int], num_classes: int, options: Options
     ) -> None:
         """Create the weights.
 
@@ -716,11 +709,9 @@ class ClassifierHead(keras.layers.Layer):
             channels: That come in, of the projection, of the hidden layer.
             num_classes: How many logits to give.
             options: Of the network.
-            hidden: The hidden layer's name.
-            hidden_activation: The hidden layer's activation; `None` for none.
         """
         super().__init__(name="head")
-        incoming, projected, inner = channels
+        incoming, projected, hidden = channels
         ones = (1,) * (options.kernel_rank - 2)
         is_stream = options.mode == "stream"
         first, second = (
@@ -734,14 +725,14 @@ class ClassifierHead(keras.layers.Layer):
             activation=options.activate,
         )
         self.hidden = Convolution(
-            f"classifier_head/{hidden}/{first}",
-            (*ones, projected, inner),
+            f"classifier_head/head/{first}",
+            (*ones, projected, hidden),
             options,
-            activation=hidden_activation,
+            activation=swish,
         )
         self.classifier = Convolution(
             f"classifier_head/classifier/{second}",
-            (*ones, inner, num_classes),
+            (*ones, hidden, num_classes),
             options,
             stddev=0.01,  # [2]: a classifier starts undecided
         )
@@ -757,13 +748,15 @@ class ClassifierHead(keras.layers.Layer):
     ) -> Tensor:
         """Return logits: ``(batch, 1, 1, classes)`` of clips, ``(batch * frames, 1, 1, classes)`` of streams."""
         x = self.project(x, timeline=timeline, training=training)
-        x = self.summarise(x, timeline, memory)
+        if memory is None:
+            x = timeline.mean_of_clips(x)
+        else:
+            x = memory.running_mean(
+                "head", tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+            )
+        x = self.hidden(x, timeline=timeline)
         x = self.dropout(x, training=training)
         return self.classifier(x, timeline=timeline)
-
-    def summarise(self, x: Tensor, timeline: Timeline, memory: Memory | None) -> Tensor:
-        """Return what is classified, ``(batch or batch * frames, 1, 1, channels)``, from the projected rows."""
-        raise NotImplementedError
 
     @property
     def named_weights(self) -> dict[str, Any]:
@@ -774,33 +767,11 @@ class ClassifierHead(keras.layers.Layer):
             **self.classifier.named_weights,
         }
 
-    def fold_into(self, other: Self) -> None:
+    def fold_into(self, other: Head) -> None:
         """Give *other*, a folded head, the weights that compute the same as this one."""
         self.project.fold_into(other.project)
         self.hidden.fold_into(other.hidden)
         self.classifier.fold_into(other.classifier)
-
-
-class Head(ClassifierHead):
-    """From the last rows to logits: project, pool, one hidden layer, classify."""
-
-    def __init__(
-        self, channels: tuple[int, int, int], num_classes: int, options: Options
-    ) -> None:
-        """Create the weights; see `ClassifierHead`."""
-        super().__init__(
-            channels, num_classes, options, hidden="head", hidden_activation=swish
-        )
-
-    def summarise(self, x: Tensor, timeline: Timeline, memory: Memory | None) -> Tensor:
-        """Return the hidden layer of the mean over a clip, or over all frames so far."""
-        if memory is None:
-            x = timeline.mean_of_clips(x)
-        else:
-            x = memory.running_mean(
-                "head", tf.reduce_mean(x, axis=[1, 2], keepdims=True)
-            )
-        return self.hidden(x, timeline=timeline)
 
 
 def shape_of(x: Tensor) -> Any:

@@ -16,21 +16,21 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import attrs
 import numpy as np
 
 from movinet_lite.network.facts import TRANSFORMER_WINDOW, TransformerFacts
 from movinet_lite.network.layers import (
-    ClassifierHead,
+    Convolution,
     Memory,
     Options,
     Tensor,
     Timeline,
     size_of,
 )
-from movinet_lite.network.tensorflow import tf
+from movinet_lite.network.tensorflow import keras, tf
 
 __all__ = ["TransformerHead"]
 
@@ -55,7 +55,7 @@ class _Sequences:
     present: Tensor | None
 
 
-class TransformerHead(ClassifierHead):
+class TransformerHead(keras.layers.Layer):
     """From the last rows to logits: project, embed, relate the frames to each other, classify."""
 
     def __init__(
@@ -76,11 +76,34 @@ class TransformerHead(ClassifierHead):
             facts: Of the transformer.
             by_frame: Whether to give logits after each frame, over the last frames, or of whole clips.
         """
-        super().__init__(
-            (*channels, facts.embed_dim), num_classes, options, hidden="embedding"
+        super().__init__(name="head")
+        incoming, projected = channels
+        ones = (1,) * (options.kernel_rank - 2)
+        is_stream = options.mode == "stream"
+        first, second = (
+            ("conv2d/conv2d", "conv2d/conv2d_1") if is_stream else ("conv3d",) * 2
         )
         self._facts = facts
         self._by_frame = by_frame
+        self.project = Convolution(
+            f"head/project/{first}",
+            (*ones, incoming, projected),
+            options,
+            norm="head/project/bn",
+            activation=options.activate,
+        )
+        self.embedding = Convolution(
+            f"classifier_head/embedding/{first}",
+            (*ones, projected, facts.embed_dim),
+            options,
+        )
+        self.classifier = Convolution(
+            f"classifier_head/classifier/{second}",
+            (*ones, facts.embed_dim, num_classes),
+            options,
+            stddev=0.01,  # as in the published models
+        )
+        self.dropout = keras.layers.Dropout(options.dropout_rate, name="dropout")
         self._parts: dict[str, Any] = {}
         if not options.folded:  # see fold_into
             self._parts = {
@@ -89,20 +112,31 @@ class TransformerHead(ClassifierHead):
                 )
                 for name, shape, initial in _weights(facts)
             }
+        self.built = True
 
-    def summarise(self, x: Tensor, timeline: Timeline, memory: Memory | None) -> Tensor:
-        """Return what the transformer makes of the frames of a clip, or of the last ones."""
-        x = self._norm("norm", self.embed(x, timeline))
+    def call(
+        self,
+        x: Tensor,
+        timeline: Timeline,
+        memory: Memory | None = None,
+        training: bool = False,  # noqa: FBT001, FBT002 - Keras's own signature
+    ) -> Tensor:
+        """Return logits: ``(batch, 1, 1, classes)`` of clips, ``(batch * frames, 1, 1, classes)`` of streams."""
+        x = self.embed(x, timeline=timeline, training=training)
+        x = self._norm("norm", x)
         if self._by_frame and memory is not None:
             sequences = _last_frames(x, timeline, memory)
         else:
             sequences = _whole_clips(x, timeline)
-        return tf.expand_dims(tf.expand_dims(self._relate(sequences), 1), 1)
+        x = tf.expand_dims(tf.expand_dims(self._relate(sequences), 1), 1)
+        x = self.dropout(x, training=training)
+        return self.classifier(x, timeline=timeline)
 
-    def embed(self, x: Tensor, timeline: Timeline) -> Tensor:
+    def embed(self, x: Tensor, timeline: Timeline, *, training: bool = False) -> Tensor:
         """Return the embedding of each frame before the layer norm, ``(batch * frames, 1, 1, channels)``."""
+        x = self.project(x, timeline=timeline, training=training)
         x = tf.reduce_mean(x, axis=[1, 2], keepdims=True)
-        return self.hidden(x, timeline=timeline)
+        return self.embedding(x, timeline=timeline)
 
     def _relate(self, sequences: _Sequences) -> Tensor:
         """Return the mean over frames of what the transformer gives, ``(sequences, channels)``."""
@@ -155,13 +189,17 @@ class TransformerHead(ClassifierHead):
     def named_weights(self) -> dict[str, Any]:
         """The weights by name; those before the embedding have their published ones."""
         return {
-            **super().named_weights,
+            **self.project.named_weights,
+            **self.embedding.named_weights,
             **{f"{_PREFIX}/{name}": part for name, part in self._parts.items()},
+            **self.classifier.named_weights,
         }
 
-    def fold_into(self, other: Self) -> None:
+    def fold_into(self, other: TransformerHead) -> None:
         """Give *other*, a folded head, the weights that compute the same as this one."""
-        super().fold_into(other)
+        self.project.fold_into(other.project)
+        self.embedding.fold_into(other.embedding)
+        self.classifier.fold_into(other.classifier)
         other.take({name: np.asarray(part) for name, part in self._parts.items()})
 
     def take(self, parts: dict[str, Any]) -> None:
