@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from numbers import Real
-from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 import attrs
 import numpy as np
@@ -43,13 +43,11 @@ __all__ = [
     "as_clip",
     "as_frame",
     "as_number",
-    "check_choice",
     "check_fps",
     "check_frame_size",
+    "check_one_of",
     "check_positive",
 ]
-
-T = TypeVar("T")
 
 Frame: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 """One picture, ``(height, width, 3)`` RGB, uint8 in 0 to 255 or float32 in 0 to 1."""
@@ -332,22 +330,21 @@ def check_positive(value: object, noun: str) -> float:
     return number
 
 
-def check_choice(value: T, noun: str, choices: Sequence[object]) -> T:
-    """Return *value*, which is one of *choices*.
+def check_one_of(value: object, noun: str, choices: tuple[object, ...]) -> None:
+    """Check that *value* is one of *choices*.
 
     Args:
-        value: A choice.
-        noun: What is chosen, for the message.
-        choices: All there are.
+        value: The value.
+        noun: Its name, for the message.
+        choices: All valid values.
 
     Raises:
-        ArrayError: If it is none of them.
+        ArrayError: If it is not among them.
     """
     if value not in choices:
         raise ArrayError(
             f"{noun} must be one of {', '.join(map(str, choices))}; got {value!r}"
         )
-    return value
 
 
 def check_fps(value: object) -> float:

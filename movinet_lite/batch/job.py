@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
 
-from movinet_lite.arrays import check_choice
+from movinet_lite.arrays import check_one_of
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier
 from movinet_lite.classifiers.of_file import load_classifier
 from movinet_lite.errors import ArrayError, ModelError
@@ -30,7 +30,7 @@ ModelSource: TypeAlias = str | Path | Callable[[], Classifier]
 
 
 def _check_mode(_job: object, _field: object, value: object) -> None:
-    check_choice(value, "mode", get_args(Mode))
+    check_one_of(value, "mode", get_args(Mode))
 
 
 def _check_top_k(_job: object, _field: object, value: object) -> None:

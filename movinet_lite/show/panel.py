@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize, check_choice, check_positive
+from movinet_lite.arrays import FrameSize, check_one_of, check_positive
 from movinet_lite.predictions import Ranking
 from movinet_lite.show.letters import fitting, font, font_size_of, letters
 
@@ -37,7 +37,8 @@ _WHITE = np.array([255, 255, 255], np.float32)
 
 def check_corner(corner: Corner) -> Corner:
     """Return *corner*, one of `Corner`; an `ArrayError` is raised for any other."""
-    return check_choice(corner, "corner", get_args(Corner))
+    check_one_of(corner, "corner", get_args(Corner))
+    return corner
 
 
 def draw_panel(

@@ -17,7 +17,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize, check_choice
+from movinet_lite.arrays import FrameSize, check_one_of
 from movinet_lite.errors import VideoError
 from movinet_lite.video.disposable import disposable_test
 from movinet_lite.video.hdr import to_bt709, transfer_of
@@ -43,7 +43,8 @@ edges of blocks.
 
 def check_quality(quality: Quality) -> Quality:
     """Return *quality*, one of `Quality`; an `ArrayError` is raised for any other."""
-    return check_choice(quality, "quality", get_args(Quality))
+    check_one_of(quality, "quality", get_args(Quality))
+    return quality
 
 
 MAX_PIXELS = 89_478_485

@@ -17,8 +17,8 @@ from movinet_lite.arrays import (
     FrameSize,
     as_clip,
     as_frame,
-    check_choice,
     check_frame_size,
+    check_one_of,
 )
 from movinet_lite.errors import ArrayError
 
@@ -326,7 +326,8 @@ def _as_pictures(value: ArrayLike) -> NDArray[np.uint8] | NDArray[np.float32]:
 
 def check_fit(fit: Fit) -> Fit:
     """Return *fit*, one of `Fit`; an `ArrayError` is raised for any other."""
-    return check_choice(fit, "fit", get_args(Fit))
+    check_one_of(fit, "fit", get_args(Fit))
+    return fit
 
 
 def _check_out(

@@ -13,6 +13,8 @@ from movinet_lite import write_video
 from movinet_lite.cli import main
 from movinet_lite.network.files import save_network
 from movinet_lite.network.model import build_movinet
+from tests.networks import tiny_variant
+from tests.networks_table import TINY
 
 COLOURS = {"going left": -1, "going right": 1}
 SIZE = (32, 32)
@@ -53,6 +55,17 @@ def start(tmp_path_factory):
     labels = ("a", "b")
     save_network(build_movinet("t0", "stream", 2, labels=labels, frame_size=SIZE), path)
     return path
+
+
+@pytest.fixture(scope="module")
+def small_start(tmp_path_factory):
+    """Return the file of a smaller one, of a variant that this process alone knows."""
+    path = tmp_path_factory.mktemp("start") / "start.safetensors"
+    labels = ("a", "b")
+    with tiny_variant():
+        network = build_movinet(TINY.name, "stream", 2, labels=labels, frame_size=SIZE)
+        save_network(network, path)
+        yield path
 
 
 def _run(*arguments, **options):
@@ -132,14 +145,16 @@ def test_from_a_folder_of_videos_to_a_stream(videos, start, tmp_path):
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-3)
 
 
-def test_a_training_is_told_in_short_lines(videos, start, tmp_path, capfd, monkeypatch):
+def test_a_training_is_told_in_short_lines(
+    videos, small_start, tmp_path, capfd, monkeypatch
+):
     """Each line fits a terminal of 80 columns; nothing of TensorFlow's; at the end stands what to type next."""
     (tmp_path / "data").symlink_to(videos)
     output = tmp_path / "out"
     monkeypatch.chdir(tmp_path)  # the temporary folder's own name is long
 
     status = main(
-        ["fine-tune", "data", "--model", str(start), "--output", "out", "--num-frames", "4", "--epochs", "2",
+        ["fine-tune", "data", "--model", str(small_start), "--output", "out", "--num-frames", "4", "--epochs", "2",
          "--freeze-backbone", "--no-augmentation", "--seed", "2"]
     )  # fmt: skip
 
@@ -205,7 +220,9 @@ def test_wrong_options_are_told(capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
-def test_an_evaluation_can_be_looked_at(videos, start, tmp_path, capsys, monkeypatch):
+def test_an_evaluation_can_be_looked_at(
+    videos, small_start, tmp_path, capsys, monkeypatch
+):
     """Text with the table of mistakes, and a picture of it."""
     monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "data"
@@ -219,7 +236,7 @@ def test_an_evaluation_can_be_looked_at(videos, start, tmp_path, capsys, monkeyp
             "evaluate",
             str(folder),
             "--model",
-            str(start),
+            str(small_start),
             "--confusion",
             "--picture",
             str(picture),
