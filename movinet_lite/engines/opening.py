@@ -222,7 +222,14 @@ def open_to_compile(
         ConversionError: If it runs as it is alone: a base model with the weights of a stream model.
         ModelError: If it cannot be read, or is not of this *mode*.
     """
-    if mode == "base" and path.is_dir() and _is_causal_for_clips(path):
+    facts = read_facts(path) if path.is_dir() else None
+    serves_both = facts is not None and facts.layer_mode != facts.mode
+    if (
+        mode == "base"
+        and path.is_dir()
+        and not serves_both
+        and _is_causal_for_clips(path)
+    ):
         # Said before TensorFlow loads it, which takes long, and which whoever runs it as it is does again.
         raise ConversionError(
             f"{source}: a base model to compile must have the weights of a base model; these are of a causal model "

@@ -170,8 +170,12 @@ def import_weights(
     """
     source = read_source(path)
     found = recognise(source)
-    _check_wanted(source, found, variant, mode)
     facts = _facts_beside(source, found)
+    own_mode = found.mode
+    if facts is not None and facts.mode != found.mode:
+        # Causal layers that take whole clips: their weights serve both modes.
+        own_mode = facts.mode if mode is None else as_mode(mode)
+    _check_wanted(source, found, own_mode, variant, mode)
     if facts is not None:
         labels = facts.labels if labels is None else labels
         frame_size = frame_size or facts.frame_size
@@ -182,7 +186,7 @@ def import_weights(
     candidates = _candidates(found, activation, gate)
     network = build_movinet(
         found.variant.name,
-        found.mode,
+        own_mode,
         found.num_classes,
         gate=candidates[0][1],
         activation=candidates[0][0],
@@ -199,6 +203,7 @@ def import_weights(
         given = network.spec
         network.spec = attrs.evolve(
             facts,
+            mode=given.mode,
             gate=given.gate,
             activation=given.activation,
             positional_encoding=given.positional_encoding,
@@ -229,7 +234,7 @@ def _facts_beside(source: Source, found: Recognised) -> NetworkSpec | None:
         check_facts(
             facts,
             variant=found.variant.name,
-            mode=found.mode,
+            mode=facts.mode if facts.layer_mode == found.mode else found.mode,
             num_classes=found.num_classes,
             source=source.path,
         )
@@ -369,7 +374,11 @@ def _generation(names: list[str]) -> Generation:
 
 
 def _check_wanted(
-    source: Source, found: Recognised, variant: str | None, mode: str | None
+    source: Source,
+    found: Recognised,
+    own_mode: Mode,
+    variant: str | None,
+    mode: str | None,
 ) -> None:
     if variant is not None and get_variant(variant).name != found.variant.name:
         raise ModelError(
@@ -379,7 +388,7 @@ def _check_wanted(
             found.variant.name,
         )
     if mode is not None:
-        check_mode(found.mode, as_mode(mode), source.path)
+        check_mode(own_mode, as_mode(mode), source.path)
 
 
 def _candidates(

@@ -2,6 +2,7 @@
 
 import struct
 
+import attrs
 import numpy as np
 import pytest
 
@@ -79,6 +80,38 @@ def test_it_can_be_written_anew(tmp_path):
         written = export_model(path, tmp_path / "x.tflite", labels=LABELS)
 
     assert written.difference < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("mode", "causal"), [("stream", True), ("base", True), ("base", False)]
+)
+def test_a_saved_model_of_grw_weights_is_a_source_again(tmp_path, mode, causal):
+    """What is exported as a SavedModel loads compiled and as it is, and can be exported further, to the same logits."""
+    facts = attrs.evolve(FACTS, causal=causal)
+    network = small_network("base", transformer=facts, **(HARD if causal else {}))
+    path = save(smoothing_snapshot(network), tmp_path / "x.pt")
+    frames = moving_clips(frames=4, size=(32, 32))
+    expected = np.asarray(network(frames))[0]
+    kind = StreamingClassifier if mode == "stream" else BaseClassifier
+    model = tmp_path / "model"
+
+    export_model(path, model, to="saved_model", mode=mode, labels=LABELS)
+    again = export_model(model, tmp_path / "x.onnx", mode=mode)
+
+    assert again.difference < 1e-4
+    for source, engine in (
+        (model, "litert"),
+        (model, "tensorflow"),
+        (again.path, "onnx"),
+    ):
+        classifier = kind.load(source, engine=engine)
+        found = (
+            classifier.predict_frames(frames[0])[-1]
+            if mode == "stream"
+            else classifier.predict(frames[0])
+        )
+        assert classifier.info.engine == engine
+        assert_same_logits(found.logits, expected, 1e-4)
 
 
 def test_it_is_ready_to_be_trained(tmp_path):
