@@ -322,7 +322,7 @@ class Convolution(keras.layers.Layer):
         self._published_name = name
         self._published_norm = norm
         self._is_depthwise_2d = kernel_shape[-1] == 1 and len(kernel_shape) == 4
-        self._convolve = convolve or convolve_over_space(1)
+        self.convolve = convolve or convolve_over_space(1)
         self.activation = activation
         self._norm_momentum = options.norm_momentum
         channels = kernel_shape[-2 if self._is_depthwise_2d else -1]
@@ -358,7 +358,7 @@ class Convolution(keras.layers.Layer):
 
     def call(self, x: Tensor, timeline: Timeline, training: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - Keras's own signature
         """Return the rows after convolution, norm or bias, and activation."""
-        x = self._convolve(x, tf.convert_to_tensor(self.kernel), timeline)
+        x = self.convolve(x, tf.convert_to_tensor(self.kernel), timeline)
         if self.norm:
             # As in Keras, a norm that is frozen keeps its statistics in training too.
             x = self._normalise(x, learn=training and self.trainable)
@@ -757,6 +757,11 @@ class Head(keras.layers.Layer):
         x = self.hidden(x, timeline=timeline)
         x = self.dropout(x, training=training)
         return self.classifier(x, timeline=timeline)
+
+    @property
+    def products_of_one_row(self) -> tuple[Convolution, ...]:
+        """The convolutions of what has no space left."""
+        return (self.hidden, self.classifier)
 
     @property
     def named_weights(self) -> dict[str, Any]:
