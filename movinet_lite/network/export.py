@@ -55,16 +55,19 @@ class FlatMemory:
         prefix = f"state_{path.replace('/', '_')}"
         _, height, width, channels = rows.shape
         batch, frames = self._info.batch, self._info.num_frames
-        # Frames stand below each other as parts of one tall picture: joining pictures needs no reshape before it.
         past = [self._states[f"{prefix}_frame_{index}"] for index in range(length)]
-        tall = tf.reshape(rows, [batch, frames * height, width, channels])
-        joined = tf.concat([*past, tall], axis=1)
+        # XNNPACK copies what is to be reshaped after an activation. So the frames of one stream are joined along the first
+        # axis, and of several below each other, as parts of tall pictures, which one frame a call is already.
+        axis, step = (0, 1) if batch == 1 else (1, height)
+        stacked = rows
+        if axis == 1:
+            stacked = tf.reshape(rows, [batch, frames * height, width, channels])
+        joined = tf.concat([*past, stacked], axis)
         for index in range(max(0, length - frames), length):
-            place = frames - length + index
-            start = place * height
-            self.new_states[f"{prefix}_frame_{index}"] = (
-                rows if frames == 1 else tall[:, start : start + height]
-            )
+            start = (frames - length + index) * step
+            part = slice(start, start + step)
+            frame = stacked[part] if axis == 0 else stacked[:, part]
+            self.new_states[f"{prefix}_frame_{index}"] = rows if frames == 1 else frame
         return tf.reshape(joined, [batch, length + frames, height * width, channels])
 
     def running_mean(self, path: str, rows: Tensor) -> Tensor:
