@@ -1,4 +1,4 @@
-"""Measures a model on this machine: every way to run it, side by side in one process, in turns.
+"""Times the ways to run a model, interleaved in one process.
 
 Machines differ and are noisy, so ratios of ways measured in turns say more than milliseconds. Each way gets the same
 frames; the arithmetic limit is what the multiply-adds of a frame would take at the speed of a large matrix product.

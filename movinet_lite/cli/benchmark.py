@@ -1,4 +1,4 @@
-"""``movinet-lite benchmark``: how fast models are on this machine."""
+"""``movinet-lite benchmark``: measure speed on this machine."""
 
 from __future__ import annotations
 

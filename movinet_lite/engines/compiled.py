@@ -1,4 +1,4 @@
-"""From a SavedModel or a network of ours to LiteRT graphs that were seen to give the same logits, made once and kept in the cache.
+"""Compiles a SavedModel or network to LiteRT graphs, checks their logits, and caches them.
 
 An entry of the cache is a folder with one graph: for one frame a call, for several frames, or for several streams. Its
 name holds a checksum of the model, so that a changed model gets entries of its own; labels are no part of it, since they

@@ -1,4 +1,4 @@
-"""The parts a MoViNet is made of, on 4-D tensors.
+"""The layers of MoViNet, on 4-D tensors.
 
 Inside the network the frames of all clips stand one after the other in the first axis: ``(batch * frames, height,
 width, channels)``. Runtimes have fast kernels for 4-D tensors and slow ones, or none, for 5-D. A `Timeline` knows

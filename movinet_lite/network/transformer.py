@@ -1,4 +1,4 @@
-"""The head of models trained with GRW-smoothing: an embedding of each frame, and a small transformer over time [1].
+"""The head of models trained with GRW-smoothing: frame embeddings and a small transformer over time [1].
 
 A frame's embedding is the mean over space of what the backbone gives, through one dense layer and a layer norm. The
 transformer sees the embeddings of all frames of a clip at once, both those before and those after a frame, and the
