@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -21,6 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
+from movinet_lite.benchmark.machine import (
+    limit_ms,
+    machine_facts,
+    matrix_speed,
+    start_tensorflow,
+)
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
 from movinet_lite.engines import load_model
 from movinet_lite.engines.base import ClipModel, StreamModel
@@ -33,13 +38,12 @@ from movinet_lite.errors import MissingDependencyError, ModelError
 from movinet_lite.events import EventDetector, find_events
 from movinet_lite.hub import resolve_weights
 from movinet_lite.labels import unnamed_classes
-from movinet_lite.network.variants import Mode, get_variant
+from movinet_lite.network.variants import Mode
 from movinet_lite.predictions import Prediction
 
 __all__ = ["BenchmarkReport", "Measurement", "benchmark"]
 
 _WARM_UP: Final = 5
-_MATRIX_SIZE: Final = 1536  # a float32 product of this size keeps every core busy and fits in no cache by chance
 _RUN_FRAMES: Final = 48
 
 
@@ -230,8 +234,8 @@ def benchmark(
     threads = threads or available_cores()
     stream_path = _find(stream, "stream", offline=offline)
     base_path = _find(base, "base", offline=offline)
-    tf = _start_tensorflow(threads)
-    gflops = _matrix_speed(tf)
+    tf = start_tensorflow(threads)
+    gflops = matrix_speed(tf)
     ways: list[_Way] = []
     starts: list[Start] = []
     info = None
@@ -264,15 +268,15 @@ def benchmark(
             starts += _starts("base", base_path, clip_model.info.num_classes)
     assert info is not None  # noqa: S101 - one of the two is there
     _measure_in_turns(ways, calls)
-    limit_ms = _limit_ms(info.variant, gflops)
+    limit = limit_ms(info.variant, gflops)
     return BenchmarkReport(
         model=info.source,
         frame_size=info.frame_size or (0, 0),
         threads=threads,
-        machine=_machine(),
+        machine=machine_facts(),
         gflops=gflops,
-        limit_ms=limit_ms,
-        measurements=tuple(_measurement(way, ways, limit_ms) for way in ways),
+        limit_ms=limit,
+        measurements=tuple(_measurement(way, ways, limit) for way in ways),
         starts=tuple(starts),
     )
 
@@ -289,19 +293,6 @@ def _check_request(
             raise ModelError(f"{name} must be at least 1; got {value}")
 
 
-def _start_tensorflow(threads: int) -> Any:
-    from movinet_lite.network.tensorflow import tf
-
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-    except RuntimeError as error:
-        raise ModelError(
-            f"TensorFlow takes its number of threads once a process, before its first use; got threads={threads} after "
-            "that (measure in a process of its own)"
-        ) from error
-    return tf
-
-
 def _find(source: str | Path | None, mode: Mode, *, offline: bool) -> Path | None:
     if source is None:
         return None
@@ -312,13 +303,6 @@ def _find(source: str | Path | None, mode: Mode, *, offline: bool) -> Path | Non
             source,
         )
     return path
-
-
-def _limit_ms(variant: str | None, gflops: float) -> float | None:
-    """Return what the multiply-adds of a frame would take at *gflops* 10^9 a second."""
-    if variant is None:
-        return None
-    return get_variant(variant).frame_multiply_adds / gflops  # millions over 10^9
 
 
 def _measure_in_turns(ways: Sequence[_Way], calls: int) -> None:
@@ -338,9 +322,7 @@ def _measure_in_turns(ways: Sequence[_Way], calls: int) -> None:
         done = until
 
 
-def _measurement(
-    way: _Way, ways: Sequence[_Way], limit_ms: float | None
-) -> Measurement:
+def _measurement(way: _Way, ways: Sequence[_Way], limit: float | None) -> Measurement:
     median = float(np.median(way.times))
     baseline = next((other for other in ways if other.name == way.baseline), None)
     return Measurement(
@@ -352,7 +334,7 @@ def _measurement(
         times_baseline=(
             float(np.median(baseline.times)) / median if baseline else None
         ),
-        share_of_limit=limit_ms / median if limit_ms and way.unit == "frame" else None,
+        share_of_limit=limit / median if limit and way.unit == "frame" else None,
     )
 
 
@@ -547,17 +529,6 @@ def _network_clip(path: Path, clip: NDArray[np.uint8]) -> Callable[[], object]:
     return lambda: model.predict(images)
 
 
-def _matrix_speed(tf: Any) -> float:
-    """Return 10^9 multiply-adds a second of a float32 matrix product, the best of several."""
-    one = tf.random.stateless_normal((_MATRIX_SIZE, _MATRIX_SIZE), (0, 0))
-    best = 0.0
-    for _ in range(8):
-        start = time.perf_counter()
-        tf.linalg.matmul(one, one).numpy()
-        best = max(best, _MATRIX_SIZE**3 / (time.perf_counter() - start))
-    return best / 1e9
-
-
 _START = """
 import sys, time
 start = time.perf_counter()
@@ -636,23 +607,3 @@ def _start(
         raise ModelError(f"a fresh process could not load the model: {last}", model[0])
     load_s, peak_mb = done.stdout.split()
     return Start(way=way, load_s=float(load_s), peak_mb=float(peak_mb))
-
-
-def _machine() -> dict[str, str]:
-    from importlib.metadata import version
-
-    processor = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                processor = line.split(":", 1)[1].strip()
-                break
-    return {
-        "processor": processor or platform.machine(),
-        "cores": str(available_cores()),
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "tensorflow": version("tensorflow"),
-        "ai-edge-litert": version("ai-edge-litert"),
-    }

@@ -36,6 +36,7 @@ def add_commands(commands: Any) -> None:
             "benchmark --stream a2 --threads 1 --stock-tflite a2.tflite",
             "benchmark --stream a0 --soak 100000",
             "benchmark --stream a0 --pipeline clip.mp4",
+            "benchmark --stream a2 --threads 1 --profile",
         ),
     )
     parser.add_argument("--stream", metavar="MODEL", help="the stream model")
@@ -94,6 +95,12 @@ def add_commands(commands: Any) -> None:
         "demux, decode, scale, infer, rest",
     )
     parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="in place of all else, tell how long each kind of operator of the stream model takes, one frame a call and "
+        "several",
+    )
+    parser.add_argument(
         "--quality",
         choices=get_args(Quality),
         default="exact",
@@ -111,6 +118,8 @@ def _benchmark(args: argparse.Namespace) -> int:
         return _train(args)
     if args.pipeline is not None:
         return _measure_pipeline(args)
+    if args.profile:
+        return _profile(args)
     from movinet_lite.benchmark.measuring import benchmark
 
     if sys.stderr.isatty():
@@ -174,4 +183,20 @@ def _measure_pipeline(args: argparse.Namespace) -> int:
         print_json(**attrs.asdict(cost))
     else:
         print(cost.to_text())
+    return 0
+
+
+def _profile(args: argparse.Namespace) -> int:
+    """Measure each operator."""
+    from movinet_lite.benchmark.profiling import profile
+
+    if args.stream is None:
+        raise UsageError("--profile needs --stream MODEL")
+    report = profile(
+        args.stream, threads=args.threads, calls=args.calls, offline=args.offline
+    )
+    if args.json:
+        print_json(**report.to_dict())
+    else:
+        print(report.to_text())
     return 0

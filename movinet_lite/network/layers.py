@@ -324,7 +324,7 @@ class Convolution(keras.layers.Layer):
         self._published_name = name
         self._published_norm = norm
         self._is_depthwise_2d = kernel_shape[-1] == 1 and len(kernel_shape) == 4
-        self._convolve = convolve or convolve_over_space(1)
+        self.convolve = convolve or convolve_over_space(1)
         self.activation = activation
         self._norm_momentum = options.norm_momentum
         channels = kernel_shape[-2 if self._is_depthwise_2d else -1]
@@ -358,14 +358,23 @@ class Convolution(keras.layers.Layer):
             for part, initializer in _NORM_PARTS.items()
         }
 
-    def call(self, x: Tensor, timeline: Timeline, training: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - Keras's own signature
-        """Return the rows after convolution, norm or bias, and activation."""
-        x = self._convolve(x, tf.convert_to_tensor(self.kernel), timeline)
+    def call(
+        self,
+        x: Tensor,
+        timeline: Timeline,
+        training: bool = False,  # noqa: FBT001, FBT002 - Keras's own signature
+        shape: Any = None,
+    ) -> Tensor:
+        """Return the rows after convolution, norm or bias, and activation; in another *shape*, if one is given."""
+        x = self.convolve(x, tf.convert_to_tensor(self.kernel), timeline)
         if self.norm:
             # As in Keras, a norm that is frozen keeps its statistics in training too.
             x = self._normalise(x, learn=training and self.trainable)
         else:
             x = tf.nn.bias_add(x, self.bias)
+        if shape is not None:
+            # Before the activation: XNNPACK computes that in place, and copies what is to be reshaped after it.
+            x = tf.reshape(x, shape)
         return x if self.activation is None else self.activation(x)
 
     def _normalise(self, x: Tensor, *, learn: bool) -> Tensor:
@@ -641,8 +650,9 @@ class Bottleneck(keras.layers.Layer):
         if self.feature_in_time is not None and memory is not None:
             shape = shape_of(y)
             window = memory.window(self._path, y, self._spec.buffered_frames)
-            y = self.feature_in_time(window, timeline=timeline, training=training)
-            y = tf.reshape(y, shape)
+            y = self.feature_in_time(
+                window, timeline=timeline, training=training, shape=shape
+            )
         y = self.squeeze_excitation(y, timeline=timeline, memory=memory)
         y = self.projection(y, timeline=timeline, training=training)
         if self.scale is not None:
@@ -794,6 +804,11 @@ class ClassifierHead(keras.layers.Layer):
     ) -> dict[str, Tensor]:
         """Return the features of the projected rows, each ``(batch or batch * frames, 1, 1, channels)``."""
         raise NotImplementedError
+
+    @property
+    def products_of_one_row(self) -> tuple[Convolution, ...]:
+        """The convolutions of what has no space left."""
+        return (self.hidden, self.classifier)
 
     @property
     def named_weights(self) -> dict[str, Any]:

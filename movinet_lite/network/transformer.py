@@ -161,6 +161,11 @@ class TransformerHead(ClassifierHead):
         return tf.convert_to_tensor(self._parts[name])
 
     @property
+    def products_of_one_row(self) -> tuple[Convolution, ...]:
+        """None: embeddings of many frames come together."""
+        return ()
+
+    @property
     def named_weights(self) -> dict[str, Any]:
         """The weights by name; those before the embedding have their published ones."""
         return {
