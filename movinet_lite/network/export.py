@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.atomic import new_directory, write_atomically
-from movinet_lite.errors import ConversionError, ModelError, said_by
+from movinet_lite.errors import ModelError
 from movinet_lite.labels import save_labels
+from movinet_lite.network.converting import Quantize, Traced, convert, trace
 from movinet_lite.network.layers import Tensor, Timeline
 from movinet_lite.network.litert_file import (
     LITERT_FRAME_COUNT,
@@ -28,9 +29,6 @@ from movinet_lite.network.states import FRAME_COUNT, count_names, state_shapes
 from movinet_lite.network.tensorflow import saved_model_pb2, tf
 
 __all__ = ["Quantize", "export_litert", "export_saved_model"]
-
-Quantize: TypeAlias = Literal["float16", "dynamic"]
-"""How weights are stored: as float16, or as int8 with activations quantised as they come."""
 
 
 class FlatMemory:
@@ -130,21 +128,17 @@ def export_litert(
         batch=batch,
         quantize=quantize,
     )
-    graph = _convert(_traced(network, info), quantize)
+    graph = convert(_traced(network, info), quantize)
     write_atomically(Path(path), pack_litert(graph, info))
     return info
 
 
-def _traced(network: Movinet, info: LiteRTInfo) -> Any:
+def _traced(network: Movinet, info: LiteRTInfo) -> Traced:
     folded = network if network.options.folded else fold(network)
     rows: int | None = info.batch * info.num_frames
     if info.mode == "base" and info.batch == 1:
         rows = None  # nothing but the first axis depends on the number of frames
     shapes = {"image": (rows, *info.frame_size, 3), **litert_state_shapes(info)}
-    specs = {
-        name: tf.TensorSpec(shape, tf.float32, name=name)
-        for name, shape in shapes.items()
-    }
 
     def run(**inputs: Tensor) -> dict[str, Tensor]:
         image = inputs.pop("image")
@@ -157,40 +151,7 @@ def _traced(network: Movinet, info: LiteRTInfo) -> Any:
         flat = tf.reshape(logits, [rows, info.num_classes])
         return {"logits": flat, **memory.new_states}
 
-    # The network's weights are constants of the graph: tracking it here would save it a second time, for seconds.
-    module = tf.Module()
-    module.run = tf.function(run, autograph=False)
-    return module, module.run.get_concrete_function(**specs)
-
-
-def _convert(traced: Any, quantize: Quantize | None) -> bytes:
-    module, function = traced
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantize is not None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    try:
-        graph = bytes(converter.convert())
-    except Exception as error:  # the converter raises a class of its own, and bare ones
-        raise ConversionError(
-            f"LiteRT could not convert the network: {said_by(error)}"
-        ) from error
-    _check_signature(graph)
-    return graph
-
-
-def _check_signature(graph: bytes) -> None:
-    """Raise if the graph has lost its names: the converter then falls back, silently, to a graph without any."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    found = list(Interpreter(model_content=graph).get_signature_list())
-    if found != ["serving_default"]:
-        raise ConversionError(
-            f"a LiteRT model must have one signature, 'serving_default'; the converter gave {found or 'none'} "
-            "(is the disk of temporary files full?)"
-        )
+    return trace(run, shapes, folded.variables)
 
 
 def export_saved_model(network: Movinet, path: str | Path) -> None:
