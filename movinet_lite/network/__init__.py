@@ -1,4 +1,4 @@
-"""The network itself: build it, import its weights, save and load them, export it.
+"""The MoViNet network: build, import weights, save, load, and export.
 
 ==============  ==================================================================================================
 module          what it holds

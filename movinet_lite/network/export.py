@@ -1,4 +1,4 @@
-"""Write a network as a SavedModel with the calling conventions of TF Hub, or as a LiteRT model.
+"""Exports a network as a SavedModel with the conventions of TF Hub, or as a LiteRT model.
 
 References:
     [1] The pages of the models on TF Hub, "Usage": ``init_states``, ``model({**states, "image": frames})``.
