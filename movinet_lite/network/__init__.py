@@ -19,6 +19,7 @@ module          what it holds
 `agreement`     compare logits: the clip, the difference, how large it may be (no TensorFlow)
 `files`         our own file: `save_network`, `load_network`
 `export`        write a SavedModel or a LiteRT model
+`converting`    from a function of TensorFlow to a LiteRT graph
 `litert_file`   what stands beside the graph in a LiteRT model of ours (no TensorFlow)
 `parity`        compare with exports of the Model Garden: ``python -m tests.model_garden.parity``
 ==============  ==================================================================================================

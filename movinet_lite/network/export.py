@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.atomic import new_directory, write_atomically
-from movinet_lite.errors import ConversionError, ModelError, said_by
+from movinet_lite.errors import ModelError
 from movinet_lite.labels import save_labels
 from movinet_lite.network.compact import CompactProducts
+from movinet_lite.network.converting import Quantize, Traced, convert, trace
 from movinet_lite.network.layers import Tensor, Timeline
 from movinet_lite.network.litert_file import (
     LITERT_FRAME_COUNT,
@@ -35,9 +36,6 @@ __all__ = [
     "export_saved_model",
     "rename_variables",
 ]
-
-Quantize: TypeAlias = Literal["float16", "dynamic"]
-"""How weights are stored: as float16, or as int8 with activations quantised as they come."""
 
 
 class FlatMemory:
@@ -147,20 +145,16 @@ def export_litert(
     folded = network if network.options.folded else fold(network)
     with products.of(folded.head.products_of_one_row if compact else ()):
         traced = _traced(folded, info)
-    graph = products.store(_convert(traced, quantize))
+    graph = products.store(convert(traced, quantize))
     write_atomically(Path(path), pack_litert(graph, info))
     return info
 
 
-def _traced(folded: Movinet, info: LiteRTInfo) -> Any:
+def _traced(folded: Movinet, info: LiteRTInfo) -> Traced:
     rows: int | None = info.batch * info.num_frames
     if info.mode == "base" and info.batch == 1:
         rows = None  # nothing but the first axis depends on the number of frames
     shapes = {"image": (rows, *info.frame_size, 3), **litert_state_shapes(info)}
-    specs = {
-        name: tf.TensorSpec(shape, tf.float32, name=name)
-        for name, shape in shapes.items()
-    }
 
     def run(**inputs: Tensor) -> dict[str, Tensor]:
         image = inputs.pop("image")
@@ -173,10 +167,7 @@ def _traced(folded: Movinet, info: LiteRTInfo) -> Any:
         logits, features = folded.forward_with_features(image, memory.timeline, memory)
         return {**_flat({"logits": logits, **features}, rows), **memory.new_states}
 
-    # The network's weights are constants of the graph: tracking it here would save it a second time, for seconds.
-    module = tf.Module()
-    module.run = tf.function(run, autograph=False)
-    return module, module.run.get_concrete_function(**specs)
+    return trace(run, shapes, folded.variables)
 
 
 def _flat(results: Mapping[str, Tensor], rows: int | None) -> dict[str, Tensor]:
@@ -185,36 +176,6 @@ def _flat(results: Mapping[str, Tensor], rows: int | None) -> dict[str, Tensor]:
         name: tf.reshape(result, [rows, result.shape[-1]])
         for name, result in results.items()
     }
-
-
-def _convert(traced: Any, quantize: Quantize | None) -> bytes:
-    module, function = traced
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantize is not None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    try:
-        graph = bytes(converter.convert())
-    except Exception as error:  # the converter raises a class of its own, and bare ones
-        raise ConversionError(
-            f"LiteRT could not convert the network: {said_by(error)}"
-        ) from error
-    _check_signature(graph)
-    return graph
-
-
-def _check_signature(graph: bytes) -> None:
-    """Raise if the graph has lost its names: the converter then falls back, silently, to a graph without any."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    found = list(Interpreter(model_content=graph).get_signature_list())
-    if found != ["serving_default"]:
-        raise ConversionError(
-            f"a LiteRT model must have one signature, 'serving_default'; the converter gave {found or 'none'} "
-            "(is the disk of temporary files full?)"
-        )
 
 
 def export_saved_model(network: Movinet, path: str | Path) -> None:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from movinet_lite.network.facts import TRANSFORMER_WINDOW, TransformerFacts
 from movinet_lite.network.layers import (
     ClassifierHead,
+    Convolution,
     Memory,
     Options,
     Tensor,
