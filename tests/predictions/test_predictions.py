@@ -504,6 +504,15 @@ def test_probabilities_are_computed_once():
         ([[0, 1]], r"of shape \(classes,\); got shape \(1, 2\) \(a batch\?"),
         ([], r"got shape \(0,\)"),
         (["a", "b"], "got <U1"),
+        (
+            np.float32([0, math.nan]),
+            "logits must be numbers; got NaN .NaN in the frames",
+        ),
+        (np.float32([math.nan, INF]), "logits must be numbers; got NaN"),
+        (np.float32([0, INF]), "got plus infinity"),
+        (np.float32([-INF, -INF]), "minus infinity for every class"),
+        (np.float32([]), r"got shape \(0,\)"),
+        (np.float32([[0, 1]]), r"got shape \(1, 2\) \(a batch\?"),
     ],
 )
 def test_logits_without_probabilities_make_no_prediction(logits, message):
