@@ -68,6 +68,7 @@ class ClipRecorder:
 
     Raises:
         ArrayError: If a number is impossible.
+        LiveSourceError: If there can be no such folder.
     """
 
     def __init__(
@@ -99,7 +100,13 @@ class ClipRecorder:
         self._closing = False
         self._thread: threading.Thread | None = None
         self.last_error: str | None = None
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LiveSourceError(
+                f"the folder of clips must be one that can be made; got {error.strerror!r}",
+                self.folder,
+            ) from error
         self._find_clips()
 
     def begin(self, source: LiveSource, *, start_s: float, label: str = "event") -> str:

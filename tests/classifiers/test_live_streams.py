@@ -98,7 +98,9 @@ def test_a_horizon_beyond_any_stream_is_refused(horizon_s):
 @pytest.mark.parametrize("fps", [1001, 1e308])
 def test_a_rate_beyond_any_camera_is_refused(fps):
     """More frames per second than a session can keep of the last seconds are one clear error."""
-    with pytest.raises(ArrayError, match=re.escape(f"fps must be at most 1000; got {fps}")):
+    with pytest.raises(
+        ArrayError, match=re.escape(f"fps must be at most 1000; got {fps}")
+    ):
         StreamingClassifier(FakeStreamModel(), fps=fps)
 
 
