@@ -43,7 +43,7 @@ def test_a_full_disk_ends_a_batch_with_the_name_of_its_file(tmp_path):
     """The row that could not be written is said once, by the error that names the file; the next run cuts it off."""
     path = tmp_path / "rows.jsonl"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    row = {"path": "a.mp4", "settings": "x", "error": None, "rest": "." * 10_000}
+    row = {"path": "a.mp4", "settings": "x", "error": None, "rest": "." * 5_000}
 
     def write() -> None:
         with Journal(path, "x") as journal:
