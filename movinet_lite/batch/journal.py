@@ -58,7 +58,9 @@ class Journal:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._file.close()
+        # A line that could not be written is written once more, in vain; its error was said.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def append(self, row: Row) -> None:
         """Write a row, and wait until the disk has it.

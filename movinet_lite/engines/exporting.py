@@ -93,7 +93,8 @@ def export_model(
 
     Raises:
         ConversionError: If it cannot be written in this form, or computes something else.
-        ModelError: If the model cannot be found or read, *path* is taken, or the options do not go together.
+        ModelError: If the model cannot be found or read, *path* is taken or cannot be written, or the options do not go
+            together.
         LabelsError: If the labels are not as many as the classes.
         MissingDependencyError: If a package is missing that this form needs.
     """
@@ -118,6 +119,19 @@ def export_model(
         labels=labels,
         functions=Functions(activation, gate),
     )
+    try:
+        difference = _write_checked(network, path, to, quantize)
+    except OSError as error:
+        raise ModelError(
+            f"it cannot be written: {error.strerror or error}", path
+        ) from error
+    return Export(path, _num_bytes(path), difference)
+
+
+def _write_checked(
+    network: Movinet, path: Path, to: ExportFormat, quantize: Quantize | None
+) -> float:
+    """Write *network*, and return by how much what was written differs from it."""
     target = Path(os.path.realpath(path))  # where path is a link, it stays one
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
@@ -134,7 +148,7 @@ def export_model(
                 f"it would differ by {difference:.1e}, and is not written"
             )
         draft.replace(target)
-    return Export(path, _num_bytes(path), difference)
+    return difference
 
 
 def _check_options(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from movinet_lite import StreamingClassifier
 from movinet_lite.batch import Job, Limits, find_videos, run
+from movinet_lite.batch.journal import Journal
 from movinet_lite.cli import main
 from movinet_lite.demo import CLIP
 from movinet_lite.errors import DataError, ModelError
@@ -35,6 +37,29 @@ def _rows(path: Path) -> dict[str, dict[str, Any]]:
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert len({row["path"] for row in rows}) == len(rows)
     return {Path(row["path"]).stem: row for row in rows}
+
+
+def test_a_full_disk_ends_a_batch_with_the_name_of_its_file(tmp_path):
+    """The row that could not be written is said once, by the error that names the file; the next run cuts it off."""
+    path = tmp_path / "rows.jsonl"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    row = {"path": "a.mp4", "settings": "x", "error": None, "rest": "." * 5_000}
+
+    def write() -> None:
+        with Journal(path, "x") as journal:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+            journal.append(row)
+
+    try:
+        with pytest.raises(DataError, match=r"rows\.jsonl: .*'File too large'"):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    with Journal(path, "x") as journal:
+        assert journal.done == set()
+        journal.append(row)
+    assert set(_rows(path)) == {"a"}
 
 
 def test_each_video_has_a_row_and_a_broken_one_an_error(folder, tmp_path):

@@ -279,6 +279,19 @@ def test_too_few_examples_are_refused(demo, examples, message):
         FewShotClassifier.teach(examples, demo)
 
 
+def test_classes_are_not_taught_on_taught_classes(taught, clips):
+    """What was taught from a few clips is no model to teach on, with what is."""
+    with pytest.raises(ModelError, match="give the model below it"):
+        FewShotClassifier.teach(clips, taught)
+
+
+def test_frames_are_scaled_as_they_were_for_teaching(clips):
+    """What was taught on cropped frames crops them, without being told."""
+    cropped = StreamingClassifier.load("demo", fit="crop")
+
+    assert FewShotClassifier.teach(clips, cropped).fit == "crop"
+
+
 def test_damaged_files_and_other_models_are_refused(tmp_path, taught, monkeypatch):
     """A changed byte, a cut, a wrong name, and a model that gives other features are refused."""
     path = tmp_path / "mine.fewshot"

@@ -5,6 +5,7 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 
+import attrs
 import av
 import pytest
 
@@ -139,6 +140,33 @@ def test_a_clip_ends_where_the_connection_was_lost(stream, tmp_path):
 
     assert [number_in(frame) for frame in load_clip(before.path)] == list(range(10, 18))
     assert [number_in(frame) for frame in load_clip(after.path)] == list(range(10))
+
+
+def test_two_packets_of_one_time_are_both_in_a_clip(stream, tmp_path):
+    """A stream that gives two packets one time, as cameras do after a hitch, makes a whole clip."""
+    ring = PacketRing(60.0)
+    feed(ring, stream)
+    packets = ring.since(0)
+    packets[7] = attrs.evolve(packets[7], dts=packets[6].dts, pts=packets[6].pts)
+
+    clip = write_clip(
+        tmp_path / "clip.mp4",
+        packets,
+        source="cam",
+        start_s=0.0,
+        end_s=2.0,
+        started_at=BEGAN,
+    )
+
+    assert [number_in(frame) for frame in load_clip(clip.path)] == list(range(20))
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path):
+    """A file where the clips shall go is one error that names it."""
+    (tmp_path / "clips").touch()
+
+    with pytest.raises(LiveSourceError, match=r"clips: .*'File exists'"):
+        ClipRecorder(tmp_path / "clips")
 
 
 @pytest.mark.parametrize("span", [(10.0, 12.0), (-9.0, -8.0)])

@@ -11,7 +11,7 @@ from hypothesis import given
 from PIL import Image
 
 from movinet_lite import ArrayError, Prediction, read_video_info
-from movinet_lite.events import Annotation
+from movinet_lite.events import Annotation, Event
 from movinet_lite.show.notebook import show_clip, show_events, show_predictions
 from movinet_lite.show.plotting import plot_confusion, plot_probabilities
 from tests.strategies import label_lists
@@ -212,6 +212,18 @@ def test_events_are_a_timeline():
     places = re.findall(r"left: ([\d.]+)%; width: ([\d.]+)%", shown.text)
     assert places == [("0.00", "25.00"), ("75.00", "25.00"), ("50.00", "25.00")]
     assert "script" not in Page(shown.text).tags
+
+
+def test_a_timeline_of_a_part_begins_at_its_left_end():
+    """Places count from *start_s*, and under the mouse stand times, and the score of an event."""
+    event = Event(
+        label="squat", start_s=65.0, end_s=70.0, peak=0.75, mean=0.5, num_frames=10
+    )
+
+    shown = show_events([event], start_s=60.0, end_s=80.0)
+
+    assert "left: 25.00%; width: 25.00%" in shown.text
+    assert 'title="65.0 s to 70.0 s, score 0.50"' in shown.text
 
 
 @pytest.mark.parametrize(

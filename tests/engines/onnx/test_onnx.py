@@ -1,5 +1,7 @@
 """Models in ONNX files: they compute what the network computes, and say what it is."""
 
+import errno
+import os
 import sys
 
 import attrs
@@ -9,6 +11,7 @@ import pytest
 
 from movinet_lite import BaseClassifier, StreamingClassifier, step_many
 from movinet_lite.cli import main
+from movinet_lite.engines import exporting
 from movinet_lite.engines.exporting import export_model
 from movinet_lite.engines.loading import load_model
 from movinet_lite.engines.onnx import opening
@@ -272,6 +275,23 @@ def test_a_missing_package_is_named(file, monkeypatch):
 
     with pytest.raises(MissingDependencyError, match=r"movinet-lite\[onnx\]"):
         load_model(file, "stream")
+
+
+def test_a_full_disk_is_said_with_the_path(weights, tmp_path, monkeypatch):
+    """What the system refuses is one error that names the file, and nothing is left."""
+
+    def fill(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(exporting, "_write", fill)
+    path = tmp_path / "full" / "model.onnx"
+
+    with pytest.raises(
+        ModelError, match=r"model\.onnx: it cannot be written: No space"
+    ):
+        export_model(weights, path)
+
+    assert list(path.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
