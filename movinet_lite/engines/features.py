@@ -39,7 +39,6 @@ from movinet_lite.errors import ModelError
 from movinet_lite.network.state_names import canonical_state_name
 
 __all__ = [
-    "StreamWithFeatures",
     "check_feature_name",
     "clip_with_features",
     "feature_names",
@@ -105,7 +104,7 @@ def stream_with_features(
         if name not in (known or ("pooled",)):
             raise _missing(name, known, model.info)
     if isinstance(model, FeatureStreamModel) and known:
-        return StreamWithFeatures(model, names)
+        return _StreamWithFeatures(model, names)
     return _PooledFromStates(model, len(names))
 
 
@@ -134,7 +133,7 @@ def _missing(name: str, known: Sequence[str], info: ModelInfo) -> ModelError:
     )
 
 
-class StreamWithFeatures:
+class _StreamWithFeatures:
     """A stream model whose rows hold features behind the logits."""
 
     def __init__(self, model: FeatureStreamModel, names: Sequence[FeatureName]) -> None:

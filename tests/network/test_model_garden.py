@@ -106,6 +106,34 @@ def test_a_clip_in_one_call(export, name):
     )
 
 
+@pytest.mark.parametrize("name", ["a0_stream_hub_7", "a0_base_hub_7"])
+def test_features_are_those_of_the_model_garden(export, name):
+    """Its classifier makes its own logits of our hidden features; its states hold the sum of our pooled ones."""
+    found = export(name)
+    network, video = found.network, found.reference["video"]
+    if network.spec.mode == "stream":
+        start = network.init_states(1, video.shape[2:4])
+        _, _, features = network.step_with_features(video, start)
+        expected = found.reference["frame_logits"]
+        total = found.reference["state:state/head/pool_buffer"].reshape(1, -1)
+        pooled = np.asarray(features["pooled"])[0, -1:]
+        found.assert_same(pooled, total / video.shape[1])
+        hidden = np.asarray(features["hidden"])[0]
+    else:
+        _, features = network.call_with_features(video)
+        expected = found.reference["clip_logits"]
+        hidden = np.asarray(features["hidden"])
+
+    variables = {
+        variable.name: variable.numpy()
+        for variable in found.model.weights_list
+        if "classifier_head/classifier" in variable.name
+    }
+    (kernel,) = (value for key, value in variables.items() if "kernel" in key)
+    (bias,) = (value for key, value in variables.items() if "bias" in key)
+    found.assert_same(hidden @ kernel.reshape(kernel.shape[-2:]) + bias, expected)
+
+
 @pytest.mark.parametrize("name", STREAMS + STREAMS_OF_ANOTHER_SEED)
 @pytest.mark.parametrize("pieces", [1, 3, 5])
 def test_every_frame_of_a_stream(export, name, pieces):

@@ -505,14 +505,14 @@ def test_probabilities_are_computed_once():
         ([], r"got shape \(0,\)"),
         (["a", "b"], "got <U1"),
         (
-            np.float32([0, math.nan]),
+            np.array([0, math.nan], np.float32),
             "logits must be numbers; got NaN .NaN in the frames",
         ),
-        (np.float32([math.nan, INF]), "logits must be numbers; got NaN"),
-        (np.float32([0, INF]), "got plus infinity"),
-        (np.float32([-INF, -INF]), "minus infinity for every class"),
-        (np.float32([]), r"got shape \(0,\)"),
-        (np.float32([[0, 1]]), r"got shape \(1, 2\) \(a batch\?"),
+        (np.array([math.nan, INF], np.float32), "logits must be numbers; got NaN"),
+        (np.array([0, INF], np.float32), "got plus infinity"),
+        (np.array([-INF, -INF], np.float32), "minus infinity for every class"),
+        (np.array([], np.float32), r"got shape \(0,\)"),
+        (np.array([[0, 1]], np.float32), r"got shape \(1, 2\) \(a batch\?"),
     ],
 )
 def test_logits_without_probabilities_make_no_prediction(logits, message):

@@ -33,7 +33,9 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def one_by_one(model: LiteRTStreamModel, clip: np.ndarray) -> tuple[np.ndarray, dict]:
+def one_by_one(
+    model: LiteRTStreamModel, clip: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return the logits after each frame, and the states after the last."""
     states = model.init_states(SIZE)
     rows = []
