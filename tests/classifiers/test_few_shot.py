@@ -8,6 +8,7 @@ from movinet_lite import FewShotClassifier, StreamingClassifier, find_events, st
 from movinet_lite.arrays import VideoFrame
 from movinet_lite.cli import main
 from movinet_lite.engines.features import pooled_features
+from movinet_lite.engines.few_shot import BACKGROUND
 from movinet_lite.errors import DataError, ModelError
 from movinet_lite.video import write_video
 
@@ -62,6 +63,16 @@ def test_what_resembles_nothing_is_mostly_background(taught):
 
     assert taught.background == "background"
     assert np.mean([label == "background" for label in answers]) > 0.5
+
+
+def test_examples_of_background_are_background(demo, clips, taught):
+    """Clips of what shall not be recognised are all background; without being taught, not all of them are."""
+    others = [render_clip(action, seed=TEACHING_SEEDS) for action in DEMO_ACTIONS]
+
+    told = FewShotClassifier.teach({**clips, BACKGROUND: others}, demo)
+
+    assert {_answer(told, clip).label for clip in others} == {BACKGROUND}
+    assert {_answer(taught, clip).label for clip in others} > {BACKGROUND}
 
 
 def test_the_same_clips_teach_the_same(demo, clips, taught):
