@@ -6,9 +6,9 @@ import pytest
 from drawn_figures import DEMO_ACTIONS, NEW_ACTIONS, render_clip
 from movinet_lite import FewShotClassifier, StreamingClassifier, find_events, step_many
 from movinet_lite.arrays import VideoFrame
+from movinet_lite.classifiers.few_shot import BACKGROUND
 from movinet_lite.cli import main
 from movinet_lite.engines.features import pooled_features
-from movinet_lite.engines.few_shot import BACKGROUND
 from movinet_lite.errors import DataError, ModelError
 from movinet_lite.video import write_video
 
