@@ -14,6 +14,7 @@ from movinet_lite import (
     step_many,
 )
 from movinet_lite.arrays import VideoFrame
+from movinet_lite.classifiers.few_shot import BACKGROUND
 from movinet_lite.cli import main
 from movinet_lite.demo import MODEL
 from movinet_lite.engines.features import pooled_features
@@ -117,6 +118,16 @@ def test_clips_that_are_nearly_alike_teach_what_differs_more(shared_data):
     for name in names[:3]:
         assert _answer(taught, halves[name][1]).label == name
     assert _answer(taught, clips[names[3]]).label == "background"
+
+
+def test_examples_of_background_are_background(demo, clips, taught):
+    """Clips of what shall not be recognised are all background; without being taught, not all of them are."""
+    others = [render_clip(action, seed=TEACHING_SEEDS) for action in DEMO_ACTIONS]
+
+    told = FewShotClassifier.teach({**clips, BACKGROUND: others}, demo)
+
+    assert {_answer(told, clip).label for clip in others} == {BACKGROUND}
+    assert {_answer(taught, clip).label for clip in others} > {BACKGROUND}
 
 
 def test_the_same_clips_teach_the_same(demo, clips, taught):
