@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Self
@@ -287,6 +288,8 @@ class _Process:
         # A node that does not have the folder cannot have a file in it.
         with contextlib.suppress(OSError):
             os.chdir(folder)
+        # A worker begins by importing the program of the process above it; here that is Ray, which it does not need.
+        vars(sys.modules["__main__"]).pop("__file__", None)
         self._pool = Pool(job, 1, limits)
         self._pool.begin()
 
