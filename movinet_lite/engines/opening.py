@@ -235,7 +235,7 @@ def open_to_compile(
             f"{source}: a base model to compile must have the weights of a base model; these are of a causal model "
             "that was saved to take whole clips (StreamingClassifier runs it compiled, frame by frame)"
         )
-    model = _run_signatures(path, mode, source, None, labels)
+    model = _run_signatures(path, mode, source, None, labels, few_calls=True)
     if model is None:
         network = open_network(
             path,
@@ -258,6 +258,8 @@ def _run_signatures(
     source: str,
     threads: int | None,
     labels: tuple[str, ...] | None,
+    *,
+    few_calls: bool = False,
 ) -> TensorFlowClipModel | TensorFlowStreamModel | None:
     """Return a SavedModel that TensorFlow runs; `None` for what runs as a network of ours alone."""
     if not path.is_dir():
@@ -265,7 +267,14 @@ def _run_signatures(
     check_form(path, mode, source)
     if mode == "stream" and _is_causal_for_clips(path):
         return None
-    return load_saved_model(path, mode, threads=threads, source=source, labels=labels)
+    return load_saved_model(
+        path,
+        mode,
+        threads=threads,
+        source=source,
+        labels=labels,
+        few_calls=few_calls,
+    )
 
 
 def _is_causal_for_clips(path: Path) -> bool:

@@ -15,6 +15,7 @@ module          what it holds
 `pytorch`       import weights of PyTorch
 `sources`       what stands in a SavedModel or a checkpoint
 `signatures`    load a SavedModel for its signatures alone
+`flat_signatures`  the same as flat graphs, ready sooner
 `probes`        run a SavedModel on a short clip
 `agreement`     compare logits: the clip, the difference, how large it may be (no TensorFlow)
 `files`         our own file: `save_network`, `load_network`

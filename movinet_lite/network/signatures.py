@@ -15,12 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from movinet_lite.network.flat_signatures import load_flat_signatures
 from movinet_lite.network.tensorflow import DecodeError, saved_model_pb2, tf
 
-__all__ = ["load_signatures", "takes_whole_clips"]
+__all__ = ["load_for_few_calls", "load_signatures", "takes_whole_clips"]
 
 _SAVED_MODEL: Final = "saved_model.pb"
 _COMPILE_MARK: Final = "_XlaMustCompile"
+_NOTHING: Final = "_generic_user_object"  # an object without anything in it
+_GRADIENT_MARK: Final = "_gradient_op_type"
 
 
 def load_signatures(path: str | Path) -> Any:
@@ -42,6 +45,12 @@ def load_signatures(path: str | Path) -> Any:
             return tf.saved_model.load(scratch)
         except Exception:  # noqa: BLE001 - whatever is the matter, TensorFlow says it best, of the whole model
             return tf.saved_model.load(str(path))
+
+
+def load_for_few_calls(path: str | Path) -> Any:
+    """Return the same as `load_signatures`, sooner where that is possible; each call may take longer."""
+    flat = load_flat_signatures(path)
+    return load_signatures(path) if flat is None else flat
 
 
 def takes_whole_clips(path: Path) -> bool:
@@ -74,6 +83,7 @@ def _write_without_other_functions(path: Path, target: Path) -> None:
     for index in reversed(range(len(functions))):
         if functions[index].signature.name in needed:
             _remove_compile_marks(functions[index], need_xla)
+            _remove_gradient_marks(functions[index])
         else:
             del functions[index]
     # Gradients are functions too, some of them gone now; nothing is trained here.
@@ -136,6 +146,12 @@ def _remove_compile_marks(function: Any, need_xla: set[str]) -> None:
             node.attr.pop(_COMPILE_MARK, None)
 
 
+def _remove_gradient_marks(function: Any) -> None:
+    """Remove the names of gradients that are gone: TensorFlow warns of each, swish has one, and nothing is trained here."""
+    for node in function.node_def:
+        node.attr.pop(_GRADIENT_MARK, None)
+
+
 def _forget_functions(node: Any, entries: set[str]) -> None:
     """Leave a node of the object graph only the functions that stay."""
     kind = node.WhichOneof("kind")
@@ -146,4 +162,8 @@ def _forget_functions(node: Any, entries: set[str]) -> None:
     elif kind == "bare_concrete_function":
         name = node.bare_concrete_function.concrete_function_name
         if name not in entries:  # nodes are known by their numbers: one must stay here
-            node.user_object.identifier = "_generic_user_object"
+            node.user_object.identifier = _NOTHING
+    elif kind == "captured_tensor":
+        # A constant inside a function; one that is needed after all makes the load fail, and the model is loaded whole.
+        if node.captured_tensor.concrete_function not in entries:
+            node.user_object.identifier = _NOTHING

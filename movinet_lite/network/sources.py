@@ -24,7 +24,7 @@ from movinet_lite.network.tensorflow import (
     trackable_object_graph_pb2,
 )
 
-__all__ = ["Source", "Variable", "read_source"]
+__all__ = ["SavedModel", "Source", "Variable", "read_saved_model", "read_source"]
 
 _OBJECT_GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _INDEX_SUFFIX: Final = ".index"
@@ -63,6 +63,19 @@ class Source:
     path: Path
     is_saved_model: bool
     variables: tuple[Variable, ...]
+
+
+@attrs.frozen(eq=False)
+class SavedModel:
+    """What stands in the files of a SavedModel.
+
+    Attributes:
+        meta_graph: Its functions, signatures and objects, as the protocol buffer has them.
+        variables: Its variables by their numbers in the object graph.
+    """
+
+    meta_graph: Any
+    variables: dict[int, Variable]
 
 
 class _Graph:
@@ -119,7 +132,8 @@ def read_source(path: str | Path) -> Source:
     """
     path = Path(path)
     if (path / "saved_model.pb").is_file():
-        return _read_saved_model(path)
+        variables = read_saved_model(path).variables
+        return Source(path, True, _once(variables))  # noqa: FBT003 - is_saved_model
     prefix = _find_checkpoint(path)
     reader, nodes = _open_checkpoint(path, prefix)
     names = {
@@ -137,22 +151,34 @@ def read_source(path: str | Path) -> Source:
     )
     wanted = graph.below(0, without=optimizer)
     keys = {index: key for index, key in _keys(nodes).items() if index in wanted}
-    return Source(path, False, _variables(path, graph, keys, reader))  # noqa: FBT003 - is_saved_model
+    variables = _variables(path, graph, keys, reader)
+    return Source(path, False, _once(variables))  # noqa: FBT003 - is_saved_model
 
 
-def _read_saved_model(path: Path) -> Source:
+def _once(variables: Mapping[int, Variable]) -> tuple[Variable, ...]:
+    """Return each variable once, whose value may have several objects."""
+    return tuple({variable.key: variable for variable in variables.values()}.values())
+
+
+def read_saved_model(path: Path) -> SavedModel:
+    """Return what stands in the files of the SavedModel at *path*, without loading it.
+
+    Raises:
+        ModelError: If they cannot be read, or a variable has no value.
+    """
     try:
         content = (path / "saved_model.pb").read_bytes()
-        nodes = (
-            saved_model_pb2.SavedModel.FromString(content)
-            .meta_graphs[0]
-            .object_graph_def.nodes
-        )
+        meta_graph = saved_model_pb2.SavedModel.FromString(content).meta_graphs[0]
+    except OSError as error:
+        raise ModelError(
+            f"saved_model.pb must be a file that can be read; {error}", path
+        ) from error
     except (DecodeError, IndexError) as error:
         raise ModelError(
             "saved_model.pb must be a SavedModel; it cannot be read (damaged, or cut short?)",
             path,
         ) from error
+    nodes = meta_graph.object_graph_def.nodes
     if not nodes:
         raise ModelError(
             "a SavedModel must be of TensorFlow 2, with an object graph; this one has none",
@@ -174,7 +200,7 @@ def _read_saved_model(path: Path) -> Source:
                 path,
             )
     wanted = {index: key for index, key in keys.items() if index in names}
-    return Source(path, True, _variables(path, graph, wanted, reader))  # noqa: FBT003 - is_saved_model
+    return SavedModel(meta_graph, _variables(path, graph, wanted, reader))
 
 
 def _find_checkpoint(path: Path) -> Path:
@@ -255,7 +281,7 @@ def _match_nodes(nodes: Any, stored: Any) -> dict[int, str]:
 
 def _variables(
     path: Path, graph: _Graph, keys: Mapping[int, str], reader: Any
-) -> tuple[Variable, ...]:
+) -> dict[int, Variable]:
     shapes = reader.get_variable_to_shape_map()
     found = {}
     for index, key in keys.items():
@@ -264,7 +290,7 @@ def _variables(
                 f"every variable must have a value; the checkpoint has none called {key!r}",
                 path,
             )
-        found[key] = Variable(
+        found[index] = Variable(
             name=graph.names[index].removesuffix(":0"),
             key=key,
             shape=tuple(shapes[key]),
@@ -273,4 +299,4 @@ def _variables(
         )
     if not found:
         raise ModelError("weights must hold variables; there are none", path)
-    return tuple(found.values())
+    return found

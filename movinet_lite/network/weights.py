@@ -46,7 +46,7 @@ from movinet_lite.network.agreement import (
 )
 from movinet_lite.network.model import Movinet, build_movinet
 from movinet_lite.network.probes import SavedModelRun
-from movinet_lite.network.signatures import load_signatures
+from movinet_lite.network.signatures import load_for_few_calls
 from movinet_lite.network.sources import Source, Variable, read_source
 from movinet_lite.network.spec import (
     USUAL_ACTIVATION,
@@ -503,7 +503,7 @@ def _check_logits(
 ) -> float:
     """Give *network* the activation and the gate that reproduce the source's logits; return how well they do."""
     if loaded is None:
-        loaded = load_signatures(source.path)
+        loaded = load_for_few_calls(source.path)
     if hasattr(loaded, "signatures"):
         run = SavedModelRun(loaded, source.path, facts=network.spec)
         clip = run.probe_clip(network.spec.frame_size)

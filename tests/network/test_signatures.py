@@ -160,3 +160,19 @@ def test_a_damaged_model_is_refused_as_tensorflow_does(tmp_path):
 
     with pytest.raises(OSError, match=str(tmp_path)):
         load_signatures(tmp_path)
+
+
+def test_gradients_that_are_gone_are_not_warned_of(tmp_path, caplog):
+    """Swish has a gradient of its own, which an export may leave out; nothing is trained here."""
+    model = Model()
+    tf.saved_model.save(
+        model,
+        str(tmp_path),
+        signatures={"call": model.call},
+        options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+    )
+    tf.saved_model.load(str(tmp_path))
+    assert "unsaved custom gradients" in caplog.text
+    caplog.clear()
+    load_signatures(tmp_path)
+    assert "unsaved custom gradients" not in caplog.text

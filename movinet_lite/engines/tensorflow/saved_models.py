@@ -58,6 +58,7 @@ def load_saved_model(
     threads: int | None = None,
     source: str | None = None,
     labels: tuple[str, ...] | None = None,
+    few_calls: bool = False,
 ) -> TensorFlowClipModel | TensorFlowStreamModel:
     """Load the SavedModel at *path*.
 
@@ -70,6 +71,7 @@ def load_saved_model(
             process, so it has to be given before anything else uses TensorFlow.
         source: What to call the model in `ModelInfo` and messages; *path* if `None`.
         labels: The names of the classes; `None` for those that lie beside it, if any.
+        few_calls: Whether it is to be called a few times only, and soon.
 
     Raises:
         ModelError: If it cannot be read, or is not a MoViNet of this *mode*.
@@ -79,12 +81,13 @@ def load_saved_model(
     if facts is not None:
         check_mode(facts.mode, mode, source)
         labels = facts.labels if labels is None else labels
-    from movinet_lite.network.signatures import load_signatures
+    from movinet_lite.network.signatures import load_for_few_calls, load_signatures
     from movinet_lite.network.tensorflow import tf
 
     set_threads(tf, threads, source)
+    load = load_for_few_calls if few_calls else load_signatures
     try:
-        module = load_signatures(path)
+        module = load(path)
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise ModelError(
             f"the folder must hold a SavedModel that TensorFlow can read; it says: {said_by(error)}",
