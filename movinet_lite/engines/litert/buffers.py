@@ -170,7 +170,7 @@ class StateBuffers:
         holders: The states that are in them, where several streams share them.
     """
 
-    __slots__ = ("holders", "slots", "streams")
+    __slots__ = ("__weakref__", "holders", "slots", "streams")
 
     def __init__(self, slots: list[Slot], streams: int = 1) -> None:
         self.slots = slots
