@@ -127,7 +127,7 @@ def test_features_are_those_of_the_model_garden(export, name):
     variables = {
         variable.name: variable.numpy()
         for variable in found.model.weights_list
-        if "classifier_head/classifier" in variable.name
+        if "/classifier/" in variable.name
     }
     (kernel,) = (value for key, value in variables.items() if "kernel" in key)
     (bias,) = (value for key, value in variables.items() if "bias" in key)
