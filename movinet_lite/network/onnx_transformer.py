@@ -106,7 +106,7 @@ def _facts(network: Movinet) -> Any:
 
 def _embed(graph: Graph, network: Movinet, x: str) -> str:
     """Add the embedding of each row and its norm, ``(rows, channels)``."""
-    x = graph.add("Flatten", graph.pointwise(x, network.head.embedding), axis=1)
+    x = graph.add("Flatten", graph.pointwise(x, network.head.hidden), axis=1)
     return _norm(graph, network, "norm", x)
 
 

@@ -165,7 +165,7 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path):
     """A file where the clips shall go is one error that names it."""
     (tmp_path / "clips").touch()
 
-    with pytest.raises(LiveSourceError, match=r"clips: .*'File exists'"):
+    with pytest.raises(LiveSourceError, match="clips: .*File exists"):
         ClipRecorder(tmp_path / "clips")
 
 
