@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import logging
 import os
 import signal
 import sys
@@ -132,7 +133,7 @@ def _run(argv: Sequence[str] | None) -> int:
     # What TensorFlow says of itself below the level of errors is of no use to someone with a video.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with native_notes_held_back(), _library_warnings():
+        with native_notes_held_back(), _library_warnings(), _library_notes():
             return int(args.run(args))
     except (DataError, LabelsError, VariantError, UsageError) as error:
         complain("error", error)
@@ -160,6 +161,32 @@ def _library_warnings() -> Iterator[None]:
         warnings.filterwarnings("always", module=r"movinet_lite\b")
         warnings.showwarning = show
         yield
+
+
+class _Notes(logging.Handler):
+    """Says what the library logs in one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain("note", record.getMessage())
+
+
+@contextlib.contextmanager
+def _library_notes() -> Iterator[None]:
+    """Say what takes long: that a model is compiled, where it is kept, or that another process does so."""
+    loggers = [
+        logging.getLogger(name) for name in ("movinet_lite.engines", "movinet_lite.hub")
+    ]
+    levels = [logger.level for logger in loggers]
+    notes = _Notes(logging.INFO)
+    for logger in loggers:
+        logger.addHandler(notes)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(notes)
+            logger.setLevel(level)
 
 
 class _CommandsFormatter(argparse.RawDescriptionHelpFormatter):

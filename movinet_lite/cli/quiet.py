@@ -95,6 +95,7 @@ def _hold_absl_back(undo: contextlib.ExitStack) -> None:
     if logging.root.handlers:
         return
     handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
     handler.addFilter(
         lambda record: record.name != "absl" or record.levelno >= logging.ERROR

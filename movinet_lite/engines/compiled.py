@@ -8,10 +8,9 @@ TensorFlow.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
 import math
-import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,15 +26,10 @@ from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_graphs
 from movinet_lite.engines.litert.step_graphs import ONE_FRAME, Call
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
+from movinet_lite.engines.made_once import check_agrees, logits_of, make_missing
 from movinet_lite.engines.opening import is_checkpoint, open_to_compile
-from movinet_lite.errors import ConversionError, ModelError
-from movinet_lite.hub.cache import (
-    compiled_folder,
-    locked,
-    new_folder,
-    read_note,
-    write_note,
-)
+from movinet_lite.errors import ModelError
+from movinet_lite.hub.cache import compiled_folder, read_note, write_note
 from movinet_lite.network.agreement import (
     COMPILED_TOLERANCE,
     PROBE_FRAMES,
@@ -56,8 +50,6 @@ _FRAMES_OF_LONG_CALL_OF_LARGER: Final = 8
 # Raise it when what is compiled changes, so that old entries are made anew.
 _FORMAT: Final = 3
 _GRAPH: Final = "graph.tflite"
-# One model at a time: it takes all cores, and gigabytes.
-_COMPILING: Final = threading.Lock()
 _CHECKED_FRAMES: Final = 18  # a call of sixteen, or two of eight, and two of one
 
 
@@ -92,17 +84,15 @@ def load_compiled(
     job = _Job(path, mode, source, frame_size, streams, functions or Functions())
     name = job.name()
     entries = {kind: compiled_folder() / f"{name}-{kind}" for kind in job.kinds()}
-    if not _missing(entries):
+    made = make_missing(
+        name,
+        entries,
+        what=f"{source} ({mode}) for this machine",
+        is_whole=_is_whole,
+        make=functools.partial(_compile, job),
+    )
+    if not made:
         _repeat_assumption(next(iter(entries.values())), job)
-    else:
-        # One process compiles for all; under the names of the entries others may remove them.
-        with locked(compiled_folder() / name), _COMPILING:
-            if missing := _missing(entries):
-                _make_entries(job, entries, missing)
-    if missing := _missing(entries):
-        raise ConversionError(
-            f"{source}: the compiled model must be readable where it was written; {entries[missing[0]]} is not"
-        )
     if labels is None and path.is_dir() and (facts := read_facts(path)):
         labels = facts.labels
     graphs = [entry / _GRAPH for entry in entries.values()]
@@ -189,11 +179,6 @@ def _checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _missing(entries: Mapping[str, Path]) -> list[str]:
-    """Return the kinds of the graphs that are missing or damaged."""
-    return [kind for kind, entry in entries.items() if not _is_whole(entry)]
-
-
 def _repeat_assumption(entry: Path, job: _Job) -> None:
     """Warn of what was assumed when the checkpoint of *job* was compiled, as if it were compiled now."""
     note = read_note(entry) or {}
@@ -212,18 +197,6 @@ def _is_whole(entry: Path) -> bool:
         return read_litert_info(entry / _GRAPH) is not None
     except ModelError:
         return False
-
-
-def _make_entries(
-    job: _Job, entries: Mapping[str, Path], missing: Sequence[str]
-) -> None:
-    """Compile the graphs of the kinds that are *missing*, all of them or none."""
-    with contextlib.ExitStack() as stack:
-        folders = dict(entries)
-        for kind in missing:
-            stack.enter_context(locked(entries[kind]))
-            folders[kind] = stack.enter_context(new_folder(entries[kind]))
-        _compile(job, folders, missing)
 
 
 def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> None:
@@ -256,11 +229,7 @@ def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> 
         )
         if agrees(difference, COMPILED_TOLERANCE):
             break
-    else:
-        raise ConversionError(
-            f"{job.source}: a compiled model must give the logits of its source to {COMPILED_TOLERANCE:g} of the largest; "
-            f"this one differs by {difference:.1e}"
-        )
+    check_agrees(difference, job.source, "a compiled")
     for kind in missing:
         write_note(
             folders[kind],
@@ -283,17 +252,15 @@ def _difference(
     frames = probe_clip(_CHECKED_FRAMES, *frame_size)[0]
     # What rounding does to the logits grows with the frames, in models that are not trained to more than the tolerance.
     short = frames[:PROBE_FRAMES]
+    expected = logits_of(reference, short)
     if isinstance(compiled, LiteRTClipModel):
-        assert isinstance(reference, ClipModel)  # noqa: S101 - both are of one mode
-        pairs = [
-            (compiled.predict(short[np.newaxis]), reference.predict(short[np.newaxis]))
-        ]
+        pairs = [(logits_of(compiled, short), expected)]
     else:
-        assert isinstance(reference, StreamModel)  # noqa: S101
-        expected, _ = reference.step(short, reference.init_states(frame_size))
         singles = _one_by_one(compiled, frames, frame_size)
-        together, _ = compiled.step(frames, compiled.init_states(frame_size))
-        pairs = [(singles[: len(short)], expected), (together, singles)]
+        pairs = [
+            (singles[: len(short)], expected),
+            (logits_of(compiled, frames), singles),
+        ]
         if streams > 1:
             many = _answers_of_many(compiled, streams, short, frame_size)
             pairs += [(answer, singles[: len(short)]) for answer in many]

@@ -1,11 +1,13 @@
 """What native libraries print while they start stays away from the terminal, and what anyone else prints does not."""
 
+import logging
 import os
 import subprocess
 import sys
 
 import pytest
 
+from movinet_lite.cli.program import _library_notes
 from movinet_lite.cli.quiet import native_notes_held_back
 
 NOTES = (
@@ -110,3 +112,18 @@ def test_absl_is_held_back_and_other_loggers_are_not():
         "ERROR:absl:the disk is full",
         "WARNING:camera:no signal",
     ]
+
+
+def test_a_command_says_what_the_library_logs(capsys):
+    """That a model is compiled takes long: one line of the standard error, piped or not, and no other module's notes."""
+
+    def log():
+        logging.getLogger("movinet_lite.engines").info("compiling a0")
+        logging.getLogger("movinet_lite.engines").debug("took a0 from the cache")
+        logging.getLogger("elsewhere").info("nothing to see")
+
+    with _library_notes():
+        log()
+    assert capsys.readouterr().err == "movinet-lite: note: compiling a0\n"
+    log()
+    assert capsys.readouterr().err == ""

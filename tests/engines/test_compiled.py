@@ -7,6 +7,7 @@ import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -643,3 +644,31 @@ def test_a_compiled_base_model_agrees_with_the_model_garden(
         frame_size=video.shape[1:3],
     )
     assert_close(classifier.predict(video).logits, reference["clip_logits"][0])
+
+
+def test_the_log_says_that_a_model_is_compiled_and_where_it_is_kept(
+    saved_models, tmp_path, monkeypatch, caplog
+):
+    """Once, before and after; the next load says at another level that it took it from there."""
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
+    with caplog.at_level("DEBUG", logger="movinet_lite"):
+        BaseClassifier.load(
+            saved_models / "base", engine="litert", frame_size=FRAME_SIZE
+        )
+        first = [record for record in caplog.records if "movinet_lite" in record.name]
+        caplog.clear()
+        BaseClassifier.load(
+            saved_models / "base", engine="litert", frame_size=FRAME_SIZE
+        )
+        second = [record for record in caplog.records if "movinet_lite" in record.name]
+    name = f"{saved_models / 'base'} (base) for this machine"
+    before, after = first
+    assert before.levelname == after.levelname == "INFO"
+    assert before.getMessage() == (
+        f"compiling {name}; this happens once and may take a minute"
+    )
+    assert after.getMessage().startswith(f"compiled {name} in ")
+    assert Path(after.getMessage().split("kept in ")[1]).is_dir()
+    (again,) = second
+    assert again.levelname == "DEBUG"
+    assert again.getMessage() == f"took {name} from {compiled_folder()}"

@@ -5,27 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
 from movinet_lite.engines.compiled import name_of_entry
+from movinet_lite.engines.made_once import check_agrees, logits_of, make_missing
 from movinet_lite.engines.onnx.clips import OnnxClipModel
 from movinet_lite.engines.onnx.runtime import Provider, import_runtime, open_session
 from movinet_lite.engines.onnx.streams import OnnxStreamModel
 from movinet_lite.engines.opening import open_to_compile
-from movinet_lite.errors import ConversionError
-from movinet_lite.hub.cache import (
-    compiled_folder,
-    locked,
-    new_folder,
-    read_note,
-    write_note,
-)
+from movinet_lite.hub.cache import compiled_folder, read_note, write_note
 from movinet_lite.network.agreement import (
-    COMPILED_TOLERANCE,
     PROBE_FRAMES,
-    agrees,
     largest_difference,
     probe_clip,
 )
@@ -106,13 +96,19 @@ def load_as_onnx(
         ModelError: If it cannot be read, or is not of this *mode*.
     """
     said = functions or Functions()
-    entry = compiled_folder() / f"{name_of_entry(path, mode, frame_size, said)}-onnx"
+    name = f"{name_of_entry(path, mode, frame_size, said)}-onnx"
+    entry = compiled_folder() / name
     if read_note(entry) is None:
-        check_onnx()
-        with locked(entry):
-            if read_note(entry) is None:
-                with new_folder(entry) as folder:
-                    _export(path, mode, source, frame_size, said, folder=folder)
+        check_onnx()  # before anything takes long
+    make_missing(
+        f"{name}-making",
+        {_FILE: entry},
+        what=f"{source} ({mode}) for ONNX Runtime",
+        is_whole=lambda folder: read_note(folder) is not None,
+        make=lambda folders, _: _export(
+            path, mode, source, frame_size, said, folder=folders[_FILE]
+        ),
+    )
     if labels is None and path.is_dir() and (facts := read_facts(path)):
         labels = facts.labels  # which may have changed since
     return load_onnx(
@@ -142,18 +138,9 @@ def _export(
     )
     export_onnx(network, folder / _FILE)
     exported = load_onnx(folder / _FILE, mode, source=source)
-    size = network.spec.frame_size
-    frames = probe_clip(PROBE_FRAMES, *size)[0]
-    logits = []
-    for model in (exported, reference):
-        if isinstance(model, ClipModel):
-            logits.append(model.predict(frames[np.newaxis]))
-        else:
-            logits.append(model.step(frames, model.init_states(size))[0])
-    difference = largest_difference(*logits)
-    if not agrees(difference, COMPILED_TOLERANCE):
-        raise ConversionError(
-            f"{source}: an exported model must give the logits of its source to {COMPILED_TOLERANCE:g} of the largest; "
-            f"this one differs by {difference:.1e}"
-        )
+    frames = probe_clip(PROBE_FRAMES, *network.spec.frame_size)[0]
+    difference = largest_difference(
+        logits_of(exported, frames), logits_of(reference, frames)
+    )
+    check_agrees(difference, source, "an exported")
     write_note(folder, source=source, mode=mode, difference=difference)
