@@ -95,14 +95,14 @@ def test_crashing_endless_and_greedy_videos_become_errors(folder, tmp_path):
         output,
         Job(model=models.told),
         workers=2,
-        limits=Limits(timeout_s=2.0, memory_mb=450),
+        limits=Limits(timeout_s=5.0, memory_mb=450),
     )
 
     rows = _rows(output)
     assert (end.num_done, end.num_errors) == (7, 4)
     assert "SIGKILL" in rows["crash"]["error"]
     assert rows["crash"]["attempts"] == 2
-    assert "at most 2 s" in rows["endless"]["error"]
+    assert "at most 5 s" in rows["endless"]["error"]
     assert rows["endless"]["attempts"] == 1
     assert "450 MiB" in rows["greedy"]["error"]
 
@@ -153,12 +153,21 @@ def test_a_model_that_cannot_be_loaded_ends_it(folder, tmp_path):
     assert output.read_bytes() == b""
 
 
-def test_a_model_that_loads_for_ever_ends_it(folder, tmp_path):
+@pytest.mark.parametrize("model", [models.slow, models.slow_after_the_first])
+def test_a_model_that_loads_for_ever_ends_it(model, folder, tmp_path, monkeypatch):
     """A load has a limit of its own, in the first worker as in those that come after it."""
-    job = Job(model=models.slow)
+    monkeypatch.setenv("LOADED_ONCE", str(tmp_path / "loaded"))
+    (folder / "a_endless.mp4").symlink_to(CLIP)
+    output = tmp_path / "rows.jsonl"
 
     with pytest.raises(ModelError, match="in at most 2 s; it took longer"):
-        run(folder, tmp_path / "rows.jsonl", job, limits=Limits(load_timeout_s=2.0))
+        run(
+            folder,
+            output,
+            Job(model=model),
+            workers=2,
+            limits=Limits(load_timeout_s=2.0),
+        )
 
 
 def test_the_horizon_of_clips_does_not_count():
