@@ -1,6 +1,6 @@
 """Frames, clips, scores and states as arrays, and the checks where they enter the library.
 
-Every array that crosses the library's border is one of these:
+Every array in the public API is one of these:
 
 =============  =======================================  ==========================================
 noun           shape                                    dtype and range
@@ -50,29 +50,29 @@ __all__ = [
 ]
 
 Frame: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
-"""One picture, ``(height, width, 3)`` RGB, uint8 in 0 to 255 or float32 in 0 to 1."""
+"""A frame, ``(height, width, 3)`` RGB, uint8 in 0 to 255 or float32 in 0 to 1."""
 
 Clip: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
-"""Pictures in the order of time, ``(frames, height, width, 3)``, each as in `Frame`."""
+"""Frames in order of time, ``(frames, height, width, 3)``, each as in `Frame`."""
 
 Scores: TypeAlias = NDArray[np.float32]
-"""One number a class, ``(classes,)`` float32."""
+"""One number per class, ``(classes,)`` float32."""
 
 FrameSize: TypeAlias = tuple[int, int]
 """``(height, width)`` in pixels."""
 
 FeatureName: TypeAlias = Literal["pooled", "hidden"]
-"""Which features of a model: its backbone's output averaged over space and time, or its hidden layer's output."""
+"""The features of a model: the backbone's output averaged over space and time, or the hidden layer's output."""
 
 FEATURE_NAMES: Final[tuple[FeatureName, ...]] = get_args(FeatureName)
 
 States: TypeAlias = Mapping[str, NDArray[Any]]
-"""The memory of one stream: the model's own state names, each with its array."""
+"""The states of one stream: the arrays by the model's state names."""
 
 MAX_FPS = 1000.0
-"""The most frames per second that a model can be asked at: of what lies further back, so many would have to be kept."""
+"""Maximum frame rate of a model, since a session stores a history of frames per second."""
 
-# By how much arithmetic in float32 may miss the ends of the range from 0 to 1.
+# Rounding tolerance of float32 at the ends of the range from 0 to 1.
 _ROUNDING = 1e-6
 
 _UINT8 = np.dtype(np.uint8)
@@ -95,15 +95,16 @@ class VideoFrame:
     index: int
 
     def __array__(self, dtype: Any = None, *, copy: bool | None = None) -> NDArray[Any]:
-        """Return the pixels, as `numpy.asarray` asks for them.
+        """Return the pixels, for `numpy.asarray`.
 
         Raises:
-            ValueError: If *copy* is `False` and *dtype* is not that of the pixels, as numpy's own arrays do.
+            ValueError: If *copy* is `False` and *dtype* is not that of the pixels, as for numpy arrays.
         """
         same = dtype is None or np.dtype(dtype) == self.pixels.dtype
         if copy is False and not same:
             raise ValueError(
-                f"pixels of {self.pixels.dtype} cannot become {np.dtype(dtype)} without a copy, and copy=False rules one out"
+                f"pixels of {self.pixels.dtype} cannot be converted to {np.dtype(dtype)} without a copy, which "
+                "copy=False forbids"
             )
         if same:
             return self.pixels.copy() if copy else self.pixels
@@ -116,7 +117,7 @@ class VideoFrame:
 
 
 def as_frame(frame: object) -> Frame:
-    """Return *frame* as an array that is certainly one RGB picture.
+    """Return *frame* as an array, after checking that it is an RGB frame.
 
     Args:
         frame: ``(height, width, 3)``, uint8 in 0 to 255 or floating point in 0 to 1, RGB; or a `VideoFrame`.
@@ -125,7 +126,7 @@ def as_frame(frame: object) -> Frame:
         The same array, not copied if it is uint8 or float32.
 
     Raises:
-        ArrayError: If it is something else; the message names the likely mistake.
+        ArrayError: If it is not; the message names the likely mistake.
 
     Example:
         >>> import numpy as np
@@ -137,7 +138,7 @@ def as_frame(frame: object) -> Frame:
     """
     if isinstance(frame, VideoFrame):
         frame = frame.pixels
-    # What nearly every frame is; the way through all questions takes several times as long.
+    # The common case; the full checks take several times as long.
     if (
         type(frame) is np.ndarray
         and frame.dtype == _UINT8
@@ -150,17 +151,17 @@ def as_frame(frame: object) -> Frame:
 
 
 def as_clip(clip: object) -> Clip:
-    """Return *clip* as an array that is certainly a series of RGB pictures.
+    """Return *clip* as an array, after checking that it is a series of RGB frames.
 
     Args:
         clip: ``(frames, height, width, 3)``, uint8 in 0 to 255 or floating point in 0 to 1, RGB; or a list or tuple of
             frames of one size and dtype.
 
     Returns:
-        One array, not copied if it came as a uint8 or float32 array.
+        One array, not copied if it is a uint8 or float32 array.
 
     Raises:
-        ArrayError: If it is something else; the message names the likely mistake.
+        ArrayError: If it is not; the message names the likely mistake.
 
     Example:
         >>> import numpy as np
@@ -181,11 +182,11 @@ def _alike_frames(clip: list[object] | tuple[object, ...]) -> list[NDArray[Any]]
             raise ArrayError(f"frame {index} of the clip: {error}") from error
         frames.append(frame)
         first = frames[0]
-        # Stacked with float frames, 0 to 255 would become float32 in 0 to 255.
+        # Stacked with float frames, uint8 would become float32 in 0 to 255.
         if (frame.shape, frame.dtype) != (first.shape, first.dtype):
             raise ArrayError(
-                "all frames of a clip must have one shape and one dtype; "
-                f"frame 0 is {first.dtype} of shape {first.shape}, "
+                f"all frames of a clip must have the same shape and dtype; frame 0 is {first.dtype} of shape "
+                f"{first.shape}, "
                 f"frame {index} is {frame.dtype} of shape {frame.shape}"
             )
     return frames
@@ -194,7 +195,7 @@ def _alike_frames(clip: list[object] | tuple[object, ...]) -> list[NDArray[Any]]
 def _check_pictures(value: object, ndim: int, noun: str, shape: str) -> Frame:
     if np.ma.is_masked(value):
         raise ArrayError(
-            f"{_rule(noun, shape)}; got a masked array, whose mask would be lost (fill it: {noun}.filled(0))"
+            f"{_rule(noun, shape)}; got a masked array, whose mask would be lost (fill it with {noun}.filled(0))"
         )
     try:
         array = np.asarray(value)
@@ -235,7 +236,7 @@ def _mismatch(array: NDArray[Any], value: object, ndim: int, noun: str) -> str:
     if array.dtype.kind not in "fiu":
         given = f"{array.dtype} array" if isinstance(value, np.ndarray) else ""
         hint = (
-            " (an iterator? make it a list first)" if hasattr(value, "__next__") else ""
+            " (an iterator? convert it to a list)" if hasattr(value, "__next__") else ""
         )
         return f"got a {given or type(value).__name__}{hint}"
     got = f"got {array.dtype} of shape {array.shape}"
@@ -251,11 +252,11 @@ def _shape_hint(shape: tuple[int, ...], ndim: int, noun: str) -> str:
     if len(shape) == 3 and shape[-1] == 3:
         hint = " (one frame? a clip of one frame is frame[np.newaxis])"
     elif len(shape) == ndim - 1:
-        hint = f" (grey? repeat it as three channels: np.stack([{noun}] * 3, axis=-1))"
+        hint = f" (greyscale? repeat it as three channels: np.stack([{noun}] * 3, axis=-1))"
     elif len(shape) == ndim + 1 and shape[0] == 1:
-        hint = f" (a batch of one? give what is in it: {noun}[0])"
+        hint = f" (a batch of one? pass {noun}[0])"
     elif len(shape) == ndim + 1:
-        hint = f" (several? give one {noun} after the other)"
+        hint = " (several? pass them one by one)"
     return hint
 
 
@@ -264,7 +265,7 @@ def _channels_hint(shape: tuple[int, ...], noun: str) -> str:
     if shape[-1] == 4:
         hint = f" (RGBA? drop the last channel: {noun}[..., :3])"
     elif shape[-1] == 1:
-        hint = f" (grey? repeat the channel: np.repeat({noun}, 3, axis=-1))"
+        hint = f" (greyscale? repeat the channel: np.repeat({noun}, 3, axis=-1))"
     elif shape[-3] == 3:
         axis = len(shape) - 3
         hint = f" (channels first? move them last: np.moveaxis({noun}, {axis}, -1))"
@@ -276,20 +277,20 @@ def _channels_hint(shape: tuple[int, ...], noun: str) -> str:
 def _range_hint(low: float, high: float, noun: str) -> str:
     hint = ""
     if np.isnan(low):
-        hint = " (NaN: a division by zero on the way?)"
+        hint = " (NaN: a division by zero in preprocessing?)"
     elif low >= -0.2 and high <= 1.2:
-        hint = f" (overshoot of a resize? cut it off: np.clip({noun}, 0, 1))"
+        hint = f" (overshoot of a resize? clip it: np.clip({noun}, 0, 1))"
     elif low >= 0 and high <= 255:
-        hint = " (0 to 255? divide by 255, or give uint8)"
+        hint = " (0 to 255? divide by 255, or pass uint8)"
     elif low >= -1 and high <= 1:
-        hint = f" (normalised to [-1, 1]? the models take [0, 1]: ({noun} + 1) / 2)"
+        hint = f" (normalised to [-1, 1]? the models expect [0, 1]: ({noun} + 1) / 2)"
     elif low >= -3 and high <= 3:
-        hint = " (normalised by mean and deviation? the models take plain [0, 1])"
+        hint = " (normalised by mean and deviation? the models expect [0, 1])"
     return hint
 
 
 def check_frame_size(frame_size: object) -> FrameSize:
-    """Return *frame_size* as two plain integers.
+    """Return *frame_size* as two Python integers.
 
     Args:
         frame_size: ``(height, width)`` in pixels.
@@ -312,17 +313,17 @@ def check_frame_size(frame_size: object) -> FrameSize:
 
 
 def check_positive(value: object, noun: str) -> float:
-    """Return *value* as a float that is certainly above 0 and finite.
+    """Return *value* as a float, after checking that it is above 0 and finite.
 
     Args:
         value: A number.
-        noun: What it is, for the message.
+        noun: The name of the value, for the message.
 
     Returns:
         The number.
 
     Raises:
-        ArrayError: If it is no number, not above 0, infinite or NaN.
+        ArrayError: If it is not a number, not above 0, infinite or NaN.
     """
     number = as_number(value)
     if not 0 < number < math.inf:
@@ -348,10 +349,10 @@ def check_one_of(value: object, noun: str, choices: tuple[object, ...]) -> None:
 
 
 def check_fps(value: object) -> float:
-    """Return *value* as frames per second that a model can be asked at: above 0, and at most `MAX_FPS`.
+    """Return *value* as a frame rate, after checking that it is above 0 and at most `MAX_FPS`.
 
     Raises:
-        ArrayError: If it is no number, or outside of this range.
+        ArrayError: If it is not a number, or out of this range.
     """
     number = check_positive(value, "fps")
     if number > MAX_FPS:
@@ -360,5 +361,5 @@ def check_fps(value: object) -> float:
 
 
 def as_number(value: object) -> float:
-    """Return *value* as a float, and NaN, which is in no range, if it is no number."""
+    """Return *value* as a float, or NaN, which is in no range, if it is not a number."""
     return float(value) if isinstance(value, Real) else math.nan

@@ -1,7 +1,7 @@
-"""Write files and directories so that a reader never sees half of one.
+"""Write files and directories atomically: a reader never sees an incomplete one.
 
-What is being made stands beside its place under a name of its own, which ends in `TEMPORARY_PATTERN`, and moves there by one rename. It has
-the permissions that the process gives to whatever it makes.
+An incomplete file or directory is in the same directory under a temporary name that ends in `TEMPORARY_PATTERN`, and is
+then renamed. It has the default permissions of the process.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from pathlib import Path
 __all__ = ["TEMPORARY_PATTERN", "new_directory", "remove", "write_atomically"]
 
 TEMPORARY_PATTERN = "." + "[0-9a-f]" * 8 + ".tmp"
-"""How the names of what is being made end, for `glob`; they begin with a dot and the name of what is made."""
+"""The end of temporary names, for `glob`; they start with a dot and the final name."""
 
 
 def _temporary_name(path: Path) -> Path:
-    """Return a name beside *path* that nothing has, hidden from listings."""
+    """Return an unused name in the directory of *path*, hidden from listings."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under another name beside *path*, then rename it; a file that is there is replaced.
+    """Write a file under a temporary name in the directory of *path*, then rename it, replacing an existing file.
 
     Args:
-        path: The file; its directory is made if there is none.
-        content: What to write.
+        path: The file; its directory is created if it does not exist.
+        content: The content of the file.
     """
-    path = Path(os.path.realpath(path))  # where path is a link, it stays one
+    path = Path(os.path.realpath(path))  # if path is a link, it is preserved
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_name(path)
     try:
@@ -45,13 +45,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def new_directory(path: Path, *, through_link: bool = True) -> Iterator[Path]:
-    """Give an empty directory beside *path*, and rename it to *path* once the block is through.
+    """Yield an empty directory next to *path*, and rename it to *path* at the end of the block.
 
-    What is there is replaced. If the block raises, nothing is left and *path* stays as it was.
+    An existing directory is replaced. If the block raises, nothing is left and *path* is unchanged.
 
     Args:
-        path: The directory to be; its parent is made if there is none.
-        through_link: Whether a link at *path* stays, and what it points to is replaced; else the link is.
+        path: The final directory; its parent is created if it does not exist.
+        through_link: Whether to keep a link at *path* and replace its target; otherwise the link itself is replaced.
     """
     if through_link and path.exists():
         path = Path(os.path.realpath(path))
@@ -68,7 +68,7 @@ def new_directory(path: Path, *, through_link: bool = True) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a directory, which is all there under its name or not there at all, also while it goes."""
+    """Remove a file or directory atomically: under its name it is either complete or absent."""
     going = path.rename(_temporary_name(path))
     if going.is_dir() and not going.is_symlink():
         shutil.rmtree(going)

@@ -4,21 +4,21 @@
 
     MoViNetError(Exception)                  one except clause for all of them
     ├── ArrayError(ValueError)               a frame, clip, logits or states of the wrong shape, dtype or range
-    ├── LabelsError(ValueError)              labels empty, repeated, unknown, or not as many as classes
-    ├── DataError(ValueError)                examples to learn from or to evaluate on are missing or do not fit
+    ├── LabelsError(ValueError)              labels empty, repeated, unknown, or of the wrong number
+    ├── DataError(ValueError)                training or evaluation examples are missing or do not fit
     ├── VariantError(ValueError)             an unknown variant, or a combination that does not exist
     ├── VideoError(OSError)                  a video cannot be opened, decoded or written
     │   ├── VideoNotFoundError(FileNotFoundError)
     │   └── LiveSourceError(VideoError)      a live source cannot be opened, or a clip of it cannot be written
-    ├── ModelError(RuntimeError)             a model cannot be found, fetched, read, or is not what was asked for
+    ├── ModelError(RuntimeError)             a model cannot be found, downloaded or read, or is of another kind
     ├── SessionError(RuntimeError)           frame size changed, session closed, foreign states, two threads
-    ├── ConversionError(RuntimeError)        a model did not compile, or the compiled one computes something else
+    ├── ConversionError(RuntimeError)        a model cannot be compiled, or the compiled one computes other results
     ├── ClusterError(RuntimeError)           a cluster cannot be reached, or its actors do not start
     ├── PageError(OSError)                   the page of a watcher cannot be served
     └── MissingDependencyError(ImportError)  a package is not installed
 
 Each is also the built-in exception that fits, so ``except FileNotFoundError`` and ``except MoViNetError`` both work.
-A message says the rule, what came, and what to do.
+A message states the rule, what was found, and what to do.
 """
 
 from __future__ import annotations
@@ -49,8 +49,7 @@ _LONGEST_QUOTE: Final = 300
 class MoViNetError(Exception):
     """Base of every exception that the library raises on purpose.
 
-    All arguments are positional and kept in ``args``, so that each error survives pickling; the text comes from
-    ``__str__``.
+    All arguments are positional and stored in ``args``, so that errors can be pickled; ``__str__`` builds the text.
     """
 
     def __init__(self, message: str, *fields: object) -> None:
@@ -58,7 +57,7 @@ class MoViNetError(Exception):
         self.message = message
 
     def __str__(self) -> str:
-        """Return the message alone."""
+        """Return the message."""
         return self.message
 
 
@@ -67,11 +66,11 @@ class ArrayError(MoViNetError, ValueError):
 
 
 class LabelsError(MoViNetError, ValueError):
-    """Labels are empty, repeated or unknown, or not as many as the model has classes.
+    """Labels are empty, repeated or unknown, or their number is not that of the model's classes.
 
     Attributes:
-        path: The file the labels came from; `None` if they came from no file.
-        line: The line of the file at fault, counted from 1; `None` if no single line is.
+        path: The file of the labels; `None` if they are not from a file.
+        line: The line of the file, counted from 1; `None` if the error does not concern a single line.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class LabelsError(MoViNetError, ValueError):
         self.line = line
 
     def __str__(self) -> str:
-        """Return the message behind the path and line, as compilers print them."""
+        """Return the message after the path and line, in the format of compilers."""
         if self.path is None:
             return self.message
         where = str(self.path) if self.line is None else f"{self.path}:{self.line}"
@@ -90,10 +89,10 @@ class LabelsError(MoViNetError, ValueError):
 
 
 class DataError(MoViNetError, ValueError):
-    """Examples to learn from or to evaluate on are missing, or do not fit the model or the options.
+    """Training or evaluation examples are missing, or do not fit the model or the options.
 
     Attributes:
-        path: The folder or file they came from; empty if from none.
+        path: Their folder or file; empty if there is none.
     """
 
     def __init__(self, message: str, path: str | Path = "") -> None:
@@ -101,16 +100,16 @@ class DataError(MoViNetError, ValueError):
         self.path = path
 
     def __str__(self) -> str:
-        """Return the message behind the path."""
+        """Return the message after the path."""
         return f"{self.path}: {self.message}" if str(self.path) else self.message
 
 
 class VariantError(MoViNetError, ValueError):
-    """A variant is unknown, or does not exist in the mode asked for.
+    """A variant is unknown, or does not exist in the requested mode.
 
     Attributes:
-        name: What was asked for.
-        known: The names that exist.
+        name: The requested name.
+        known: The valid names.
     """
 
     def __init__(
@@ -130,24 +129,24 @@ class VideoError(MoViNetError, OSError):
 
     def __init__(self, message: str, path: str | Path = "") -> None:
         super().__init__(message, path)
-        # OSError takes the first of two arguments for the number of an error.
+        # OSError interprets the first of two arguments as an error number.
         self.errno = None
         self.strerror = message
         self.path = path
 
     def __str__(self) -> str:
-        """Return the message behind the path."""
+        """Return the message after the path."""
         return f"{self.path}: {self.message}" if str(self.path) else self.message
 
 
 class VideoNotFoundError(VideoError, FileNotFoundError):
-    """There is no video at the path given."""
+    """There is no video at the given path."""
 
 
 class LiveSourceError(VideoError):
     """A live source cannot be opened, or a clip of it cannot be written.
 
-    A camera that is off or a connection that is lost is no error but a state of the source.
+    A camera that is off or a lost connection is a state of the source, not an error.
 
     Attributes:
         path: The name of the source, without credentials.
@@ -155,12 +154,12 @@ class LiveSourceError(VideoError):
 
 
 class ModelError(MoViNetError, RuntimeError):
-    """A model cannot be found, fetched or read, or is not what was asked for.
+    """A model cannot be found, downloaded or read, or is not of the expected kind.
 
     Attributes:
-        source: Where the model was to come from.
-        expected: What the library needed, where that is one thing.
-        received: What it found in its place.
+        source: The name, address or path of the model.
+        expected: What the library expected, if that is a single thing.
+        received: What it found instead.
     """
 
     def __init__(
@@ -176,27 +175,27 @@ class ModelError(MoViNetError, RuntimeError):
         self.received = received
 
     def __str__(self) -> str:
-        """Return the message behind the source."""
+        """Return the message after the source."""
         return f"{self.source}: {self.message}" if str(self.source) else self.message
 
 
 class SessionError(MoViNetError, RuntimeError):
-    """A session was used in a way that would mix up its states.
+    """A session was used in a way that would corrupt its states.
 
-    It is closed, or in use by another thread, or the size of the frames changed, or the states set do not belong to
-    its model.
+    It is closed or in use by another thread, the size of the frames changed, or the given states do not belong to its
+    model.
     """
 
 
 class ConversionError(MoViNetError, RuntimeError):
-    """A model did not compile, or the compiled model computes something else than its source."""
+    """A model cannot be compiled, or the compiled model computes other results than its source."""
 
 
 class ClusterError(MoViNetError, RuntimeError):
     """A cluster cannot be reached, or its actors do not start.
 
     Attributes:
-        address: Of the cluster; empty if none was given.
+        address: The address of the cluster; empty if none was given.
     """
 
     def __init__(self, message: str, address: str = "") -> None:
@@ -204,44 +203,44 @@ class ClusterError(MoViNetError, RuntimeError):
         self.address = address
 
     def __str__(self) -> str:
-        """Return the message behind the address."""
+        """Return the message after the address."""
         return f"{self.address}: {self.message}" if self.address else self.message
 
 
 class PageError(MoViNetError, OSError):
-    """The page of a watcher cannot be served: its port is taken, or it would lie open."""
+    """The page of a watcher cannot be served: its port is in use, or it would be open to others."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        # OSError takes the first of two arguments for the number of an error.
+        # OSError interprets the first of two arguments as an error number.
         self.errno = None
         self.strerror = message
 
 
 class MissingDependencyError(MoViNetError, ImportError):
-    """A package is needed and not installed.
+    """A required package is not installed.
 
     Attributes:
-        package: The package that is missing.
-        extra: The extra of ``movinet-lite`` that installs it; empty if none does.
+        package: The missing package.
+        extra: The extra of ``movinet-lite`` that installs it; empty if there is none.
     """
 
     def __init__(self, package: str, extra: str = "") -> None:
         wanted = f"'movinet-lite[{extra}]'" if extra else package
         message = (
-            f"this needs the package {package!r}, which is not installed; "
+            f"this requires the package {package!r}, which is not installed; "
             f"install it with: pip install {wanted}"
         )
         super().__init__(message)
-        self.args = (package, extra)  # what pickle calls the class with
+        self.args = (package, extra)  # the arguments that pickle calls the class with
         self.package = package
         self.extra = extra
 
 
 def said_by(error: BaseException) -> str:
-    r"""Return what an exception of another library says, in one line of at most 300 characters, to quote it.
+    r"""Return the message of another library's exception on one line of at most 300 characters.
 
-    Not its first line alone: of an error while TensorFlow runs a graph that one is only "Graph execution error:".
+    All lines are joined, since the first line of TensorFlow's errors may only be "Graph execution error:".
 
     Example:
         >>> said_by(ValueError("Graph execution error:\n\n  no such kernel\n"))

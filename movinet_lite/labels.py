@@ -1,7 +1,7 @@
 """Label lists: reading, checking, searching, and the labels of Kinetics-600.
 
-Labels are a tuple of names in the order of the logits, which is the model's own: other libraries order the classes of
-Kinetics differently, and nothing but the list that came with a model tells its order.
+Labels are a tuple of names in the order of the logits. The order is specific to the model: other libraries order the
+classes of Kinetics differently, so use the list that belongs to the model.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ __all__ = [
 _NUMBERED = re.compile(r"\s*(?P<number>\d{1,9})(?:\s*[:;,.)]\s*|\s+)(?P<name>\S.*)")
 """A line such as ``0 walking``, ``0: walking`` or ``0,"walking"``."""
 
-# How many unknown names one message explains, and how many labels it offers for each.
+# Maximum number of unknown names in a message, and of similar labels for each.
 _MAX_OFFERS = 3
 
 KINETICS_600 = "kinetics-600"
-"""What stands for the labels of Kinetics-600 where the path of a file is taken."""
+"""Stands for the labels of Kinetics-600 in place of a path."""
 
 _KINETICS_600_PATH = Path(__file__).with_name("kinetics_600_labels.txt")
 _KINETICS_600_SHA256 = (
@@ -44,13 +44,13 @@ _KINETICS_600_SHA256 = (
 
 
 def load_labels(path: str | Path) -> tuple[str, ...]:
-    r"""Return the labels in the file at *path*: one a line, or JSON if its name ends in ``.json``.
+    r"""Return the labels in the file at *path*: one per line, or JSON if its name ends in ``.json``.
 
-    The file is UTF-8, with or without a byte order mark, with line ends of any system. Empty lines at its end are
-    left out; names are kept as they stand, space around them included. A file whose lines are all numbered from 0 or
-    from 1, such as ``0 walking`` or ``1: walking``, gives the names in the order of the numbers; one whose name ends in
-    ``.csv`` may have a line of headings, such as ``id,name``, before these. JSON may be a list of names, an object from name
-    to index, or an object from index to name, such as ``{"0": "walking", "1": "running"}``; indices count from 0.
+    The file is UTF-8, with or without a byte order mark, with the line endings of any system. Trailing empty lines are
+    ignored; names are kept unchanged, including surrounding spaces. If all lines are numbered from 0 or 1, such as
+    ``0 walking`` or ``1: walking``, the numbers are removed and determine the order; a file whose name ends in ``.csv``
+    may have a header, such as ``id,name``. JSON may be a list of names, an object from name to index, or an object from
+    index to name, such as ``{"0": "walking", "1": "running"}``; indices count from 0.
 
     Args:
         path: The file; or ``"kinetics-600"``, for `kinetics_600_labels`.
@@ -59,8 +59,8 @@ def load_labels(path: str | Path) -> tuple[str, ...]:
         The names, in the order of the file.
 
     Raises:
-        LabelsError: If the file cannot be read, is no such JSON or holds no name, or if a name is empty or repeated;
-            its `path` and `line` say where.
+        LabelsError: If the file cannot be read, is not such JSON or has no name, or if a name is empty or repeated; its
+            `path` and `line` give the position.
 
     Example:
         >>> import pathlib, tempfile
@@ -76,17 +76,17 @@ def load_labels(path: str | Path) -> tuple[str, ...]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise LabelsError(
-            f"labels must be in a file that can be read; got {error.strerror!r}", path
+            f"the file of labels must be readable; got {error.strerror!r}", path
         ) from error
     except ValueError as error:  # a null byte in the path
         raise LabelsError(
-            f"labels must be in a file that can be read; {error}", path
+            f"the file of labels must be readable; {error}", path
         ) from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise LabelsError(
-            "labels must be UTF-8 text; got bytes that are not (save the file as UTF-8)",
+            "labels must be UTF-8 text; got other bytes (save the file as UTF-8)",
             path,
             data.count(b"\n", 0, error.start) + 1,
         ) from error
@@ -101,9 +101,10 @@ def load_labels(path: str | Path) -> tuple[str, ...]:
 
 
 def _without_numbers(lines: Sequence[str]) -> list[str] | None:
-    """Return the names behind the numbers 0, 1, 2 ... or 1, 2, 3 ..., in their order; `None` if they are not so numbered.
+    """Return the names after the numbers 0, 1, 2 ... or 1, 2, 3 ..., in order; `None` if they are not numbered so.
 
-    Names that would be equal without their numbers, such as ``1 finger`` to ``5 fingers``, have them as a part.
+    If names would be equal without their numbers, such as ``1 finger`` to ``5 fingers``, the numbers are part of the
+    names.
     """
     name_of: dict[int, str] = {}
     for line in lines:
@@ -127,12 +128,12 @@ def _read_json(text: str, path: str | Path) -> tuple[str, ...]:
     try:
         return check_labels(_names_in_json(text, path))
     except LabelsError as error:
-        # No line of the file is the place of a name.
+        # Names have no line numbers here.
         raise LabelsError(error.message, path) from error
 
 
 def _names_in_json(text: str, path: str | Path) -> list[Any]:
-    """Return what stands in a JSON text for names, in the order of their indices."""
+    """Return the names in a JSON text, in the order of their indices."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -156,17 +157,17 @@ def _names_in_json(text: str, path: str | Path) -> list[Any]:
 
 
 def save_labels(labels: Iterable[str], path: str | Path) -> None:
-    """Write *labels* to a text file at *path*, one a line, for `load_labels` to read.
+    """Write *labels* to a text file at *path*, one per line, for `load_labels`.
 
-    Names that begin with numbers of their own, as ``1 person`` and ``2 people``, are numbered from 0 in the file: without
-    that, their own would be read as its numbers.
+    Names that start with numbers, such as ``1 person`` and ``2 people``, are numbered from 0 in the file, so that their
+    own numbers are not removed when the file is read.
 
     Args:
-        labels: The names, in the order of the logits.
-        path: The file; one that exists is replaced, once the new one is whole.
+        labels: The labels, in the order of the logits.
+        path: The file; an existing file is replaced atomically.
 
     Raises:
-        LabelsError: If there is no name, or one is empty, repeated, or longer than a line.
+        LabelsError: If there is no label, or a label is empty, repeated, or contains a line break.
         OSError: If the file cannot be written.
     """
     names = check_labels(labels)
@@ -181,19 +182,19 @@ def check_labels(
     *,
     path: str | Path | None = None,
 ) -> tuple[str, ...]:
-    """Return *labels* as a tuple that certainly names every class once.
+    """Return *labels* as a tuple, after checking that there is one unique label per class.
 
     Args:
-        labels: The names, in the order of the logits.
-        num_classes: How many classes the model has; `None` if that is not known yet.
-        path: The file they came from, one a line, for the error to point to; `None` if they came from no file.
+        labels: The labels, in the order of the logits.
+        num_classes: Number of classes of the model; `None` if unknown.
+        path: Their file, with one label per line, for the error; `None` if they are not from a file.
 
     Returns:
         The names.
 
     Raises:
-        LabelsError: If there is no name, or not one for each class; or if a name is empty, repeated, not a `str`, or
-            longer than a line.
+        LabelsError: If there is no label, or not one per class; or if a label is empty, repeated, not a `str`, or
+            contains a line break.
 
     Example:
         >>> check_labels(["walking", "running"], 3)
@@ -203,7 +204,7 @@ def check_labels(
     """
     names = as_names(labels)
     if not names:
-        raise LabelsError("labels must name at least one class; got no name", path)
+        raise LabelsError("there must be at least one label; got none", path)
     place_of: dict[str, int] = {}
     for place, name in enumerate(names, start=1):
         problem = _problem(name) or (
@@ -211,8 +212,7 @@ def check_labels(
         )
         if problem:
             raise LabelsError(
-                f"every label must be one line of text that stands once; "
-                f"label {place}, {name!r}, {problem}",
+                f"every label must be a unique line of text; label {place}, {name!r}, {problem}",
                 path,
                 None if path is None else place,
             )
@@ -223,11 +223,11 @@ def check_labels(
             f"got {len(names)} names (labels of another model?)",
             path,
         )
-    return tuple(map(str, names))  # numpy's strings become plain ones
+    return tuple(map(str, names))  # converts numpy strings
 
 
 def unnamed_classes(num_classes: int) -> tuple[str, ...]:
-    """Return labels for a model whose classes nobody has named, or whose predictions nobody reads.
+    """Return placeholder labels, for a model without labels or if the labels are not used.
 
     Example:
         >>> unnamed_classes(2)
@@ -237,7 +237,7 @@ def unnamed_classes(num_classes: int) -> tuple[str, ...]:
 
 
 def as_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Return *names* as a tuple, unless they are a lone `str`, which would be taken for a list of letters.
+    """Return *names* as a tuple; a single `str` raises an error, since it would be read as a list of characters.
 
     Args:
         names: Any number of names.
@@ -246,12 +246,12 @@ def as_names(names: Iterable[str]) -> tuple[str, ...]:
         The names.
 
     Raises:
-        LabelsError: If *names* is a lone `str`.
+        LabelsError: If *names* is a single `str`.
     """
     if isinstance(names, str):
         raise LabelsError(
             f"names must be a sequence of str; got the str {names!r} "
-            f"(one name? write [{names!r}]; a file of names? read it with load_labels)"
+            f"(for one name, write [{names!r}]; for a file of names, use load_labels)"
         )
     return tuple(names)
 
@@ -262,19 +262,19 @@ def _problem(name: object) -> str:
     if not name.strip():
         return "is empty"
     if any(character in name for character in "\r\n\ufeff"):
-        return "holds a line end or a byte order mark"
+        return "contains a line break or a byte order mark"
     return ""
 
 
 @functools.cache
 def kinetics_600_labels() -> tuple[str, ...]:
-    """Return the 600 names of Kinetics-600 in the order of the logits of the published models.
+    """Return the 600 labels of Kinetics-600 in the order of the published models' logits.
 
     Returns:
-        The names, in plain ASCII order.
+        The labels, in ASCII order.
 
     Raises:
-        LabelsError: If the file that ships with the library was changed.
+        LabelsError: If the file that ships with the library was modified.
 
     Example:
         >>> labels = kinetics_600_labels()
@@ -289,22 +289,21 @@ def kinetics_600_labels() -> tuple[str, ...]:
     text = "".join(f"{label}\n" for label in labels)
     if hashlib.sha256(text.encode()).hexdigest() != _KINETICS_600_SHA256:
         raise LabelsError(
-            "the labels must be those that ship with the library; the file was changed "
-            "(install movinet-lite again)",
+            "the labels must be those that ship with the library; the file was modified (reinstall movinet-lite)",
             _KINETICS_600_PATH,
         )
     return labels
 
 
 def label_indices(names: Iterable[str], labels: Iterable[str]) -> tuple[int, ...]:
-    """Return the place of each of *names* among *labels*.
+    """Return the index of each of *names* in *labels*.
 
     Args:
-        names: The names to look up, written exactly as the labels are.
-        labels: The names of all classes, in the order of the logits.
+        names: The names to look up, spelled exactly as the labels.
+        labels: All labels, in the order of the logits.
 
     Returns:
-        For each name, from 0, the index of its class.
+        The index of each name, from 0.
 
     Raises:
         LabelsError: If a name is not among the labels; the message suggests similar ones.
@@ -326,14 +325,14 @@ def label_indices(names: Iterable[str], labels: Iterable[str]) -> tuple[int, ...
 
 
 def search_labels(pattern: str, labels: Iterable[str]) -> tuple[str, ...]:
-    """Return the labels that contain *pattern*, in upper or lower case.
+    """Return the labels that contain *pattern*, ignoring case.
 
     Args:
-        pattern: Any part of a name, as plain text.
-        labels: The names to search.
+        pattern: Part of a label, as plain text.
+        labels: The labels to search.
 
     Returns:
-        The labels that contain it, in their own order; all of them for an empty pattern.
+        The labels that contain it, in order; all of them for an empty pattern.
 
     Example:
         >>> search_labels("Jogging", ["dog walking", "jogging", "jogging backwards"])
@@ -349,5 +348,5 @@ def _offer(name: str, labels: tuple[str, ...]) -> str:
     nearest = [*search_labels(name, labels), *(label_of[folded] for folded in close)]
     offered = list(dict.fromkeys(nearest))[:_MAX_OFFERS]
     if not offered:
-        return f"{name!r} (nothing near it)"
-    return f"{name!r} (nearest: {', '.join(map(repr, offered))})"
+        return f"{name!r} (nothing similar)"
+    return f"{name!r} (similar: {', '.join(map(repr, offered))})"

@@ -1,8 +1,8 @@
 """Fake models and fake live sources, for applications' tests.
 
-The models compute sums of colours: tiny, deterministic, and exact enough to say what a session must give. Give one to a
-classifier in the place of a real model, and everything else is the library's own code. The source gives the frames that a
-test gave it.
+The models compute sums of colours: they are tiny, deterministic, and exact enough to predict the output of a session.
+Pass one to a classifier in place of a real model; everything else is the library's own code. The source returns the
+frames that a test passes to it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LABELS: Final = (
     "green",
     "blue",
 )
-"""The classes of the fake models, in the order of their logits."""
+"""The labels of the fake models, in the order of their logits."""
 
 _LAST: Final = "state/b0/l0/stream_buffer"
 _SUM: Final = "state/head/pool_buffer"
@@ -42,7 +42,7 @@ _COUNT: Final = "state/head/pool_frame_count"
 
 
 class _FakeModel:
-    """A model of six classes that says what it is told to say."""
+    """A model of six classes with configurable facts."""
 
     _mode: ClassVar[Mode]
 
@@ -72,13 +72,13 @@ class FakeStreamModel(_FakeModel):
     the other three the means over all frames so far. Its states have published names.
 
     Args:
-        labels: Six names of classes; `None` for a model that does not know them.
-        frame_size: The ``(height, width)`` that it says it was trained on.
-        fps: The frames per second that it says it was trained on.
+        labels: Six labels; `None` for a model without labels.
+        frame_size: The ``(height, width)`` that it reports as its training frame size.
+        fps: The frame rate that it reports as its training frame rate.
 
     Attributes:
-        info: What the model says of itself.
-        calls: How often `step` or `predict` was called.
+        info: The facts of the model.
+        calls: Number of calls of `step` or `predict`.
 
     Example:
         >>> import numpy as np
@@ -94,7 +94,7 @@ class FakeStreamModel(_FakeModel):
     _mode = "stream"
 
     def init_states(self, frame_size: FrameSize) -> dict[str, NDArray[Any]]:
-        """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
+        """Return the states of a stream without frames; see `StreamModel.init_states`."""
         height, width = frame_size
         return {
             _LAST: np.zeros((1, 1, height, width, 3), np.float32),
@@ -110,7 +110,7 @@ class FakeStreamModel(_FakeModel):
         colours = frames.mean(axis=(1, 2))
         before = states[_LAST].mean(axis=(1, 2, 3))
         rising = np.diff(colours, axis=0, prepend=before)
-        # One addition a frame, in their order: so a call for many frames gives what many calls give, bit for bit.
+        # One addition per frame, in order, so that one call with many frames is bit-identical to many calls.
         sums = np.cumsum(np.concatenate([states[_SUM].reshape(1, 3), colours]), axis=0)[
             1:
         ]
@@ -126,8 +126,8 @@ class FakeStreamModel(_FakeModel):
 class FakeClipModel(_FakeModel):
     """A base model whose logits depend on every frame of the clip and on their order.
 
-    The first three logits are the sums of the mean red, green and blue (0 to 1) of the frames, each times the number of
-    the frame, from 1; the other three their means over the clip. The arguments and attributes are those of
+    The first three logits are the sums of the mean red, green and blue (0 to 1) of the frames, each multiplied by the
+    frame number, from 1; the other three are their means over the clip. The arguments and attributes are those of
     `FakeStreamModel`.
 
     Example:
@@ -153,21 +153,21 @@ class FakeClipModel(_FakeModel):
 
 
 class FakeLiveSource:
-    """A live source without a camera: it gives the frames that it was given, and nothing by itself.
+    """A live source without a camera, which returns the frames that it was given.
 
-    It has all that `LiveSource` has, no threads, and no clock but its frames: nothing in it waits.
+    It has the interface of `LiveSource`. It has no threads, its clock is that of its frames, and no call blocks.
 
     Args:
-        frames: What it gives: ``(height, width, 3)`` each, uint8 in 0 to 255 or floating point in 0 to 1, RGB.
-        fps: How far apart they are: ``1 / fps`` seconds.
-        name: What it is called.
-        ends: Whether it ends after the last frame; else more can be pushed.
+        frames: The frames to return: ``(height, width, 3)`` each, uint8 in 0 to 255 or floating point in 0 to 1, RGB.
+        fps: Frame rate; frames are ``1 / fps`` seconds apart.
+        name: The name of the source.
+        ends: Whether it ends after the last frame; otherwise more frames can be pushed.
         on_change: Called with the new status when the state changes.
-        on_frame: Called when there is something to do.
+        on_frame: Called when a frame is available or the source ends.
 
     Attributes:
-        name: What it is called.
-        fps: As given.
+        name: The name of the source.
+        fps: The frame rate.
         started_at: The first of January 2026, at midnight (UTC).
 
     Example:
@@ -218,7 +218,7 @@ class FakeLiveSource:
             self.end()
 
     def push(self, frame: Frame) -> None:
-        """Let a frame come."""
+        """Add a frame."""
         if self._state == "waiting":
             self._num_reconnects += 1
         pixels = to_uint8(as_frame(frame))
@@ -231,7 +231,7 @@ class FakeLiveSource:
             self._on_frame()
 
     def lose(self, reason: str = "it was lost", *, for_s: float = 0.0) -> None:
-        """Let the connection be lost, for so many seconds of its clock; the next frame that is pushed brings it back."""
+        """Simulate a lost connection for *for_s* seconds of its clock; the next pushed frame restores it."""
         self._last_error = reason
         self._next_s = (
             round(self._next_s + for_s - self._period_s, 9) if for_s else self._next_s
@@ -239,15 +239,15 @@ class FakeLiveSource:
         self._change("waiting")
 
     def stall(self) -> None:
-        """Let no frame come although the connection stands, until the next one is pushed."""
+        """Simulate a stalled connection until the next frame is pushed."""
         self._change("stalled")
 
     def end(self) -> None:
-        """Let it end: once the frames that wait are taken, there are no more."""
+        """End the source after the waiting frames."""
         self._change("closed")
 
     def take(self, timeout_s: float | None = 0.0) -> VideoFrame | None:  # noqa: ARG002 - nothing is worth a wait
-        """Return the next frame; `None` if there is none, at once."""
+        """Return the next frame, or `None` if there is none, without waiting."""
         if not self._frames:
             return None
         frame = self._frames.popleft()
@@ -257,7 +257,7 @@ class FakeLiveSource:
 
     @property
     def ended(self) -> bool:
-        """Whether no frame will come any more."""
+        """Whether the source has ended and all frames are taken."""
         return self._state == "closed" and not self._frames
 
     @property
@@ -267,7 +267,7 @@ class FakeLiveSource:
 
     @property
     def status(self) -> SourceStatus:
-        """Where the source stands."""
+        """The status of the source."""
         return SourceStatus(
             name=self.name,
             state=self._state,
@@ -294,18 +294,18 @@ class FakeLiveSource:
         return []
 
     def save_clip(self, path: str | Path, *, start_s: float, end_s: float) -> Clip:
-        """Refuse: nothing is encoded here.
+        """Raise an error: a fake source has no packets to save.
 
         Raises:
             LiveSourceError: Always.
         """
         raise LiveSourceError(
-            f"a fake source keeps no packets; got {str(path)!r} from {start_s:g} s to {end_s:g} s",
+            f"a fake source has no packets to save; got {str(path)!r} from {start_s:g} s to {end_s:g} s",
             self.name,
         )
 
     def close(self) -> None:
-        """End the source, and drop the frames that wait."""
+        """End the source, and drop the waiting frames."""
         self._frames.clear()
         self._change("closed")
 

@@ -112,19 +112,19 @@ def test_a_copy_that_was_ruled_out_is_refused():
         ),
         (
             zeros(4, 6, 1),
-            "got uint8 of shape (4, 6, 1) (grey? repeat the channel: np.repeat(frame, 3, axis=-1))",
+            "got uint8 of shape (4, 6, 1) (greyscale? repeat the channel: np.repeat(frame, 3, axis=-1))",
         ),
         (
             zeros(4, 6),
-            "got uint8 of shape (4, 6) (grey? repeat it as three channels: np.stack([frame] * 3, axis=-1))",
+            "got uint8 of shape (4, 6) (greyscale? repeat it as three channels: np.stack([frame] * 3, axis=-1))",
         ),
         (
             zeros(1, 4, 6, 3),
-            "got uint8 of shape (1, 4, 6, 3) (a batch of one? give what is in it: frame[0])",
+            "got uint8 of shape (1, 4, 6, 3) (a batch of one? pass frame[0])",
         ),
         (
             zeros(5, 4, 6, 3),
-            "got uint8 of shape (5, 4, 6, 3) (several? give one frame after the other)",
+            "got uint8 of shape (5, 4, 6, 3) (several? pass them one by one)",
         ),
         (zeros(4, 6, 5), "got uint8 of shape (4, 6, 5)"),
         (zeros(3), "got uint8 of shape (3,)"),
@@ -139,39 +139,39 @@ def test_a_copy_that_was_ruled_out_is_refused():
         (zeros(4, 6, 3, dtype=np.complex64), "got a complex64 array"),
         (None, "got a NoneType"),
         ("clip.mp4", "got a str"),
-        (iter([]), "got a list_iterator (an iterator? make it a list first)"),
+        (iter([]), "got a list_iterator (an iterator? convert it to a list)"),
         (
             spread(0, 255),
-            "got float32 of shape (4, 6, 3) with values from 0 to 255 (0 to 255? divide by 255, or give uint8)",
+            "got float32 of shape (4, 6, 3) with values from 0 to 255 (0 to 255? divide by 255, or pass uint8)",
         ),
         (
             spread(0, 2, dtype=np.float64),
-            "got float64 of shape (4, 6, 3) with values from 0 to 2 (0 to 255? divide by 255, or give uint8)",
+            "got float64 of shape (4, 6, 3) with values from 0 to 2 (0 to 255? divide by 255, or pass uint8)",
         ),
         (
             spread(-1, 1),
             (
                 "got float32 of shape (4, 6, 3) with values from -1 to 1 "
-                "(normalised to [-1, 1]? the models take [0, 1]: (frame + 1) / 2)"
+                "(normalised to [-1, 1]? the models expect [0, 1]: (frame + 1) / 2)"
             ),
         ),
         (
             spread(-2.125, 2.5),
             (
                 "got float32 of shape (4, 6, 3) with values from -2.125 to 2.5 "
-                "(normalised by mean and deviation? the models take plain [0, 1])"
+                "(normalised by mean and deviation? the models expect [0, 1])"
             ),
         ),
         (
             spread(-0.125, 1.125),
             (
                 "got float32 of shape (4, 6, 3) with values from -0.125 to 1.125 "
-                "(overshoot of a resize? cut it off: np.clip(frame, 0, 1))"
+                "(overshoot of a resize? clip it: np.clip(frame, 0, 1))"
             ),
         ),
         (
             spread(0, np.nan),
-            "got float32 of shape (4, 6, 3) with values from nan to nan (NaN: a division by zero on the way?)",
+            "got float32 of shape (4, 6, 3) with values from nan to nan (NaN: a division by zero in preprocessing?)",
         ),
         (
             spread(-500, 500),
@@ -202,11 +202,11 @@ def test_what_is_no_frame_is_refused_with_the_likely_mistake(frame, message):
         ),
         (
             zeros(5, 4, 6, 1),
-            "got uint8 of shape (5, 4, 6, 1) (grey? repeat the channel: np.repeat(clip, 3, axis=-1))",
+            "got uint8 of shape (5, 4, 6, 1) (greyscale? repeat the channel: np.repeat(clip, 3, axis=-1))",
         ),
         (
             zeros(5, 4, 6),
-            "got uint8 of shape (5, 4, 6) (grey? repeat it as three channels: np.stack([clip] * 3, axis=-1))",
+            "got uint8 of shape (5, 4, 6) (greyscale? repeat it as three channels: np.stack([clip] * 3, axis=-1))",
         ),
         (
             zeros(4, 6, 3),
@@ -218,21 +218,21 @@ def test_what_is_no_frame_is_refused_with_the_likely_mistake(frame, message):
         ),
         (
             zeros(1, 5, 4, 6, 3),
-            "got uint8 of shape (1, 5, 4, 6, 3) (a batch of one? give what is in it: clip[0])",
+            "got uint8 of shape (1, 5, 4, 6, 3) (a batch of one? pass clip[0])",
         ),
         (
             zeros(2, 5, 4, 6, 3),
-            "got uint8 of shape (2, 5, 4, 6, 3) (several? give one clip after the other)",
+            "got uint8 of shape (2, 5, 4, 6, 3) (several? pass them one by one)",
         ),
         (zeros(0, 4, 6, 3), "got uint8 of shape (0, 4, 6, 3), which is empty"),
         ([], "got float64 of shape (0,), which is empty"),
         (
             (zeros(4, 6, 3) for _ in range(2)),
-            "got a generator (an iterator? make it a list first)",
+            "got a generator (an iterator? convert it to a list)",
         ),
         (
             spread(0, 255)[np.newaxis],
-            "got float32 of shape (1, 4, 6, 3) with values from 0 to 255 (0 to 255? divide by 255, or give uint8)",
+            "got float32 of shape (1, 4, 6, 3) with values from 0 to 255 (0 to 255? divide by 255, or pass uint8)",
         ),
     ],
 )
@@ -244,7 +244,7 @@ def test_what_is_no_clip_is_refused_with_the_likely_mistake(clip, message):
 
 def test_the_frame_at_fault_is_named():
     """Of a list of frames, the one that is no frame is named by its index."""
-    message = f"frame 1 of the clip: {FRAME_RULE}got uint8 of shape (4, 6) (grey?"
+    message = f"frame 1 of the clip: {FRAME_RULE}got uint8 of shape (4, 6) (greyscale?"
     with pytest.raises(ArrayError, match=f"^{re.escape(message)}"):
         as_clip([zeros(4, 6, 3), zeros(4, 6)])
 
@@ -259,7 +259,7 @@ def test_the_frame_at_fault_is_named():
 def test_frames_that_differ_make_no_clip(other, description):
     """Frames of several sizes, or whole numbers beside floats, are refused and both named."""
     message = (
-        "all frames of a clip must have one shape and one dtype; "
+        "all frames of a clip must have the same shape and dtype; "
         f"frame 0 is uint8 of shape (4, 6, 3), frame 2 is {description}"
     )
     with pytest.raises(ArrayError, match=f"^{re.escape(message)}$"):
@@ -302,7 +302,7 @@ def test_a_mask_is_not_lost():
     pixels = zeros(4, 6, 3)
     whole = np.ma.array(pixels)
     masked = np.ma.array(pixels, mask=pixels == 0)
-    message = re.escape("(fill it: frame.filled(0))")
+    message = re.escape("(fill it with frame.filled(0))")
 
     assert type(as_frame(whole)) is np.ndarray
     with pytest.raises(ArrayError, match=message):

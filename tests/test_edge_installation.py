@@ -15,7 +15,7 @@ LEFT_OUT = {"setuptools", "tensorflow", "tensorflow-hub"}
 """What a device does without."""
 
 WHAT_TO_INSTALL = (
-    "this needs the package 'tensorflow', which is not installed; "
+    "this requires the package 'tensorflow', which is not installed; "
     "install it with: pip install tensorflow"
 )
 

@@ -35,7 +35,7 @@ EXAMPLES = [
     VariantError("unknown variant", "a9", ("a0", "a1")),
     VideoError("no video stream", Path("clip.mp4")),
     VideoNotFoundError("no such file", "clip.mp4"),
-    LiveSourceError("nothing is kept of that time", "rtsp://cam/stream"),
+    LiveSourceError("no packets are stored for that time", "rtsp://cam/stream"),
     ModelError("not a SavedModel", "a0", (1, 2), {"got": 3}),
     ClusterError("it must be one that can be reached", "10.0.0.1:6379"),
     PageError("the port must be free"),
@@ -153,7 +153,7 @@ def test_missing_dependency_says_what_to_install():
     assert isinstance(error, ImportError)
     assert (error.package, error.extra) == ("matplotlib", "plot")
     assert str(error) == (
-        "this needs the package 'matplotlib', which is not installed; "
+        "this requires the package 'matplotlib', which is not installed; "
         "install it with: pip install 'movinet-lite[plot]'"
     )
 

@@ -149,9 +149,7 @@ def test_a_file_without_a_name_is_refused(labels_path, content):
     """A file that holds no name is an error with its path."""
     labels_path.write_bytes(content)
 
-    with pytest.raises(
-        LabelsError, match=r"at least one class; got no name$"
-    ) as caught:
+    with pytest.raises(LabelsError, match=r"at least one label; got none$") as caught:
         load_labels(labels_path)
 
     assert (caught.value.path, caught.value.line) == (labels_path, None)
@@ -184,7 +182,7 @@ def test_a_missing_file_is_an_error_with_its_path(tmp_path):
 
 def test_names_that_a_file_cannot_hold_are_not_saved(tmp_path):
     """A name with a line end in it is refused before anything is written."""
-    with pytest.raises(LabelsError, match="label 2, 'a\\\\nb', holds a line end"):
+    with pytest.raises(LabelsError, match="label 2, 'a\\\\nb', contains a line break"):
         save_labels(["yoga", "a\nb"], tmp_path / "labels.txt")
 
     assert not list(tmp_path.iterdir())
@@ -202,13 +200,13 @@ def test_labels_must_be_as_many_as_classes():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ((), "at least one class; got no name"),
+        ((), "at least one label; got none"),
         (("a", "b", "a"), "label 3, 'a', is also label 1"),
         (("a", " "), "label 2, ' ', is empty"),
         ((b"a",), "label 1, b'a', is of type bytes"),
         (("a", 1), "label 2, 1, is of type int"),
-        (("\ufeffa",), "holds a line end or a byte order mark"),
-        ("labels.txt", "got the str 'labels.txt' .* read it with load_labels"),
+        (("\ufeffa",), "contains a line break or a byte order mark"),
+        ("labels.txt", "got the str 'labels.txt' .*, use load_labels"),
     ],
 )
 def test_labels_that_name_no_class_are_refused(labels, message):
@@ -241,9 +239,9 @@ def test_kinetics_600_is_whole_and_sorted():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("zumba\n", "zumbas\n", "the file was changed"),
+        ("zumba\n", "zumbas\n", "the file was modified"),
         ("zumba\n", "", "each of the 600 classes; got 599 names"),
-        ("abseiling\nacting in play\n", "acting in play\nabseiling\n", "was changed"),
+        ("abseiling\nacting in play\n", "acting in play\nabseiling\n", "was modified"),
     ],
 )
 def test_changed_kinetics_600_is_refused(tmp_path, monkeypatch, old, new, message):
@@ -272,11 +270,11 @@ def test_indices_lead_back_to_the_names(labels, data):
 @pytest.mark.parametrize(
     ("name", "offer"),
     [
-        ("running", "'running' (nearest: 'Running')"),
-        ("skiing", "'skiing' (nearest: 'water skiing', 'skiing slalom')"),
-        ("YOGGA", "'YOGGA' (nearest: 'yoga')"),
-        ("dog", "'dog' (nearest: 'walking the dog')"),
-        ("xylophone", "'xylophone' (nothing near it)"),
+        ("running", "'running' (similar: 'Running')"),
+        ("skiing", "'skiing' (similar: 'water skiing', 'skiing slalom')"),
+        ("YOGGA", "'YOGGA' (similar: 'yoga')"),
+        ("dog", "'dog' (similar: 'walking the dog')"),
+        ("xylophone", "'xylophone' (nothing similar)"),
     ],
 )
 def test_unknown_names_come_with_the_nearest(name, offer):
@@ -289,7 +287,7 @@ def test_unknown_names_come_with_the_nearest(name, offer):
 def test_many_unknown_names_make_one_short_message():
     """Of many unknown names the first three are explained and the others counted."""
     with pytest.raises(
-        LabelsError, match=r"'b1' \(.*'b3' \(nothing near it\) and 6 more$"
+        LabelsError, match=r"'b1' \(.*'b3' \(nothing similar\) and 6 more$"
     ):
         label_indices([f"b{i}" for i in range(1, 10)], SPORTS)
 
@@ -347,7 +345,7 @@ def test_json_gives_names_in_the_order_of_their_indices(text, tmp_path):
         ('{"walking": 1, "running": 2}', "with each index from 0 once"),
         ('{"walking": 0, "running": 0}', "with each index from 0 once"),
         ('{"walking": true, "running": false}', "with each index from 0 once"),
-        ("{}", "at least one class"),
+        ("{}", "at least one label"),
         ('["walking", "walking"]', "'walking', is also label 1"),
         ('["walking", 3]', "label 2, 3, is of type int"),
     ],

@@ -1,20 +1,20 @@
-"""Processes many videos with a pool of workers, and keeps the results through any interruption.
+"""Processes many videos with a pool of workers, and can resume after any interruption.
 
 =============  ==================================================================================
-module         what it holds
+module         contents
 =============  ==================================================================================
-`inputs`       from folders, patterns and lists to the paths of videos
-`job`          what is computed for each video, by which model
-`one_video`    from the path of one video to its row: the same function everywhere
+`inputs`       lists the videos in folders, patterns and lists
+`job`          the model, and what to compute for each video
+`one_video`    processes one video and returns its row
 `storage`      fetches a video from remote storage
-`worker`       the process that loads the model once and takes one video after the other
-`pool`         starts workers, limits the time and the memory of a video, tries again
-`cluster`      connects to a Ray cluster, or says that it cannot be reached
-`ray_pool`     actors on it, as many as it has room for, each with a pool of one worker
-`journal`      the file of rows: whole lines only, each video once
+`worker`       the process that loads the model once and processes videos
+`pool`         starts workers, limits time and memory per video, retries
+`cluster`      connects to a Ray cluster
+`ray_pool`     Ray actors, each with a pool of one worker
+`journal`      the file of rows: complete lines only, each video once
 `parquet`      the same rows as a Parquet file
-`running`      `run` and `on_ray`: all of it
-`progress`     how far a batch is
+`running`      `run` and `on_ray`
+`progress`     the progress of a batch
 =============  ==================================================================================
 """
 

@@ -19,26 +19,25 @@ _COLUMNS: Final = ("path", "video")
 
 
 def find_videos(inputs: str | Path | Iterable[str | Path]) -> list[str]:
-    """Return the paths of the videos that *inputs* stand for, each once, in their order.
+    """Return the paths of the videos for *inputs*, each once, in order.
 
     Args:
         inputs: One of these, or several:
 
-            - a folder, with all videos below it by their endings; hidden files and folders are passed over;
+            - a folder, for all videos below it by file extension; hidden files and folders are ignored;
             - a pattern such as ``"videos/**/*.mp4"``;
-            - a ``.txt`` file with a path or an address a line; empty lines and those that begin with ``#`` are ignored;
+            - a ``.txt`` file with a path or URL per line; empty lines and lines that start with ``#`` are ignored;
             - a ``.csv`` file with a column ``path`` or ``video``;
-            - an address in remote storage, such as ``"s3://bucket/clip.mp4"``; a pattern, or a folder that ends in ``/``;
+            - a URL in remote storage, such as ``"s3://bucket/clip.mp4"``; a pattern, or a folder that ends in ``/``;
             - the path of a video.
 
-            Paths in a list start at the folder of the list.
+            Paths in a list are relative to the folder of the list.
 
     Returns:
-        The paths as they are given or found. Whether a file that is named is there shows when it is read: a missing one
-        becomes an error of its own row.
+        The paths as given or found. Existence is not checked: a missing file becomes a row with an error.
 
     Raises:
-        DataError: If a list cannot be read, or a folder, a pattern or all of it stand for no video.
+        DataError: If a list cannot be read, or there is no video in a folder, a pattern or in total.
     """
     given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     found = [path for one in given for path in _videos_of(os.fspath(one))]
@@ -67,14 +66,14 @@ def _filled(text: str, found: Iterable[str]) -> list[str]:
     paths = list(found)
     if not paths:
         raise DataError(
-            "a folder or a pattern must stand for at least one video; it stands for none",
+            "a folder or pattern must match at least one video; it matches none",
             text,
         )
     return paths
 
 
 def _below(folder: str) -> Iterator[str]:
-    # Not pathlib's way, which follows no link to a folder before Python 3.13, and some later.
+    # pathlib does not follow links to folders before Python 3.13, and only some later.
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
@@ -88,7 +87,9 @@ def _in_list(path: Path, names: Iterable[str]) -> list[str]:
         name if is_remote(name) else str(path.parent / name) for name in names if name
     ]
     if not found:
-        raise DataError("a list of videos must name at least one; it names none", path)
+        raise DataError(
+            "a list of videos must contain at least one; it contains none", path
+        )
     return found
 
 
@@ -97,7 +98,7 @@ def _lines(path: Path) -> Iterator[str]:
         text = os.fsdecode(path.read_bytes()).removeprefix("\ufeff")
     except OSError as error:
         raise DataError(
-            f"a list of videos must be a file that can be read; got {error.strerror!r}",
+            f"a list of videos must be a readable file; got {error.strerror!r}",
             path,
         ) from error
     for line in text.splitlines():

@@ -21,12 +21,12 @@ from movinet_lite.video.decoding import Quality, check_quality
 __all__ = ["Classifier", "Job", "Mode", "ModelSource"]
 
 Mode: TypeAlias = Literal["clip", "stream", "events"]
-"""What a row holds: the classes of the whole video, the leading class over time, or the events."""
+"""The content of a row: the labels of the whole video, the leading label over time, or the events."""
 
 Classifier: TypeAlias = BaseClassifier | StreamingClassifier
 
 ModelSource: TypeAlias = str | Path | Callable[[], Classifier]
-"""What `load` takes, or a function that returns a classifier. Workers import the function by its name."""
+"""A model as for `load`, or a function that returns a classifier. Workers import the function by name."""
 
 
 def _check_mode(_job: object, _field: object, value: object) -> None:
@@ -40,21 +40,21 @@ def _check_top_k(_job: object, _field: object, value: object) -> None:
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """What is computed for each video of a batch, by which model.
+    """The model of a batch, and what to compute for each video.
 
     Attributes:
-        model: Which model: what `StreamingClassifier.load` or `BaseClassifier.load` takes, or a function of a module that
+        model: A model as for `StreamingClassifier.load` or `BaseClassifier.load`, or a module-level function that
             returns a classifier.
-        mode: ``"clip"``: the *top_k* classes of the whole video; ``"stream"``: those at each time at which another class
-            leads; ``"events"``: the events.
-        top_k: How many classes to name.
-        detector: The settings of the detector of ``"events"``.
-        labels: The only labels to name in ``"clip"`` and ``"stream"``; `None` for all.
-        quality: How frames are decoded; see `read_video`.
-        load_options: The keyword arguments of ``load``. A worker computes with one thread where they do not say how many.
+        mode: ``"clip"``: the *top_k* labels of the whole video; ``"stream"``: those at each change of the leading
+            label; ``"events"``: the events.
+        top_k: Number of labels.
+        detector: The settings of the event detector for ``"events"``.
+        labels: The labels to include in ``"clip"`` and ``"stream"``; `None` for all.
+        quality: The decoding quality; see `read_video`.
+        load_options: The keyword arguments of ``load``. The default number of threads of a worker is one.
 
     Raises:
-        ArrayError: If *mode*, *top_k* or *quality* is impossible.
+        ArrayError: If *mode*, *top_k* or *quality* is invalid.
     """
 
     model: ModelSource = "a0"
@@ -69,18 +69,18 @@ class Job:
         """Return the classifier, and check that it fits the job.
 
         Raises:
-            ModelError: If it cannot be loaded, is of the wrong mode, or does not know its frame rate.
-            LabelsError: If a label is unknown to it.
+            ModelError: If it cannot be loaded, is of the wrong mode, or its frame rate is unknown.
+            LabelsError: If a label is not one of the model's.
         """
         classifier = self._load()
         if classifier.fps is None:
             raise ModelError(
-                "the model must know how many frames per second it was trained on; it does not (give them: --fps 5)",
+                "the frame rate of the model must be known; it is not (set --fps 5)",
                 str(self.model),
             )
         if self.mode != "clip" and not isinstance(classifier, StreamingClassifier):
             raise ModelError(
-                f"a batch of mode {self.mode!r} must have a stream model; got a base model",
+                f"a batch of mode {self.mode!r} requires a stream model; got a base model",
                 str(self.model),
                 "stream",
                 "base",
@@ -104,19 +104,19 @@ class Job:
 
     @property
     def _options(self) -> dict[str, Any]:
-        """The load options that count: whole videos are recognised without a horizon."""
+        """The effective load options: whole videos are classified without a horizon."""
         options = dict(self.load_options)
         if self.mode == "clip":
             options.pop("horizon_s", None)
         return options
 
     def new_detector(self) -> EventDetector:
-        """Return a detector that has seen nothing."""
+        """Return a new detector."""
         return EventDetector.from_settings(self.detector)
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that differ for jobs whose rows may differ."""
+        """A hash of 12 hexadecimal digits that differs for jobs whose rows may differ."""
         model = self.model
         name = (
             str(model)

@@ -20,29 +20,29 @@ from movinet_lite.video.ahead import FramesAhead
 __all__ = ["Row", "error_row", "process_video"]
 
 Row: TypeAlias = dict[str, Any]
-"""What is known of one video, as JSON has it:
+"""The JSON values of one video:
 
 ==============  =============================================================================================
-path            as the video was given or found
+path            path of the video as given or found
 size            bytes; null if it could not be read
-duration_s      what the file claims, in seconds; null if it claims nothing
+duration_s      duration as stored in the file, in seconds; null if missing
 predictions     a list of time_s (null for a whole video), label and score; null for events, and after an error
 events          a list of events, see `Event.to_dict`; null for predictions, and after an error
-seconds         how long it took
-attempts        how often it was tried
-error           null, or what went wrong
+seconds         processing time
+attempts        number of attempts
+error           null, or an error message
 settings        the digest of the job
 ==============  =============================================================================================
 """
 
 
 def process_video(classifier: Classifier, path: str, job: Job) -> Row:
-    """Return the row of one video; what goes wrong with it is the row's error.
+    """Return the row of one video; errors are stored in the row.
 
     Args:
-        classifier: What `Job.open` returned; its stream is begun anew.
-        path: Of a file, or an address in remote storage.
-        job: What to compute.
+        classifier: The result of `Job.open`; its stream is reset.
+        path: A path, or a URL in remote storage.
+        job: The job.
     """
     begin_s = time.perf_counter()
     row = _new_row(path, job)
@@ -97,7 +97,7 @@ def _size(file: str | BinaryIO) -> int | None:
 
 
 def _found(classifier: Classifier, frames: FramesAhead, job: Job) -> Row:
-    """Return what the job asks for: predictions or events."""
+    """Return the predictions or events of the job."""
     label_filter = LabelFilter(classifier.labels, allow=job.labels)
     if job.mode == "clip" or not isinstance(classifier, StreamingClassifier):
         prediction = predict_whole(classifier, frames)

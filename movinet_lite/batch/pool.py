@@ -50,15 +50,14 @@ def _check_attempts(_limits: object, _field: object, value: object) -> None:
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """What one video may take. A video beyond them becomes a row with an error.
+    """Resource limits per video. A video that exceeds them becomes a row with an error.
 
     Attributes:
-        timeout_s: How long one attempt may take, in seconds; `None` for any time.
-        memory_mb: How large a worker may grow, in MiB of resident memory; `None` for any size. On Linux only.
-        attempts: How often a video is tried with which a worker dies or goes beyond its memory. One beyond its time is
-            not tried again.
-        load_timeout_s: How long a worker may take to load the model, in seconds; `None` for any time. One that takes longer
-            ends the batch.
+        timeout_s: Time limit of one attempt, in seconds; `None` for no limit.
+        memory_mb: Memory limit of a worker, in MiB of resident memory; `None` for no limit. Linux only.
+        attempts: Maximum number of attempts for a video whose worker dies or exceeds its memory limit. Videos that
+            exceed the time limit are not retried.
+        load_timeout_s: Time limit for loading the model, in seconds; `None` for no limit. Exceeding it ends the batch.
 
     Raises:
         ArrayError: If one is out of range.
@@ -88,9 +87,9 @@ class Pool:
     The first worker loads the model alone, so that a model that must be fetched or compiled is so once.
 
     Args:
-        job: What to compute.
-        num_workers: How many processes.
-        limits: What one video may take.
+        job: The job.
+        num_workers: Number of processes.
+        limits: The limits per video.
     """
 
     def __init__(self, job: Job, num_workers: int, limits: Limits) -> None:

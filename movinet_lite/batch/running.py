@@ -1,4 +1,4 @@
-"""Runs a batch on this machine, from the start or where an earlier run stopped."""
+"""Runs a batch, from the start or from where an earlier run stopped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ENDINGS: Final = (".jsonl", ".parquet")
 
 
 class Processor(Protocol):
-    """What turns the paths of videos into rows."""
+    """Computes the rows of videos."""
 
     def process(self, paths: Iterable[str]) -> Iterator[Row]:
         """Yield the row of each of *paths*, in any order."""
@@ -43,28 +43,28 @@ def run(
 ) -> BatchProgress:
     """Process many videos with a pool of worker processes, and write a row for each.
 
-    A run that was interrupted, however, goes on where it was when it is started again with the same *output*: videos that
-    have a row are passed over. A video that is broken, takes too long or too much memory, or makes a worker die becomes a
-    row with an error.
+    To resume an interrupted run, start it again with the same *output*: videos that have a row are skipped. A video
+    that is broken, exceeds the limits or crashes its worker becomes a row with an error.
 
     Args:
-        inputs: Folders, patterns, lists, addresses or paths; see `find_videos`.
-        output: A ``.jsonl`` file, to which each row is appended when it is known; or a ``.parquet`` file, which is written
-            at the end, from a ``.parquet.jsonl`` beside it (needs the extra ``cluster``).
-        job: What to compute; `None` for ``Job()``.
-        workers: How many processes; `None` for one a core. Each decodes with one thread and computes with one.
-        limits: What one video may take; `None` for ``Limits()``.
-        retry_errors: Whether to do the videos again whose rows are errors.
-        on_progress: Called at the beginning and after each row.
+        inputs: Folders, patterns, lists, URLs or paths; see `find_videos`.
+        output: A ``.jsonl`` file, to which each row is appended when it is complete; or a ``.parquet`` file, which is
+            written at the end from a ``.parquet.jsonl`` file next to it (requires the extra ``cluster``).
+        job: The job; `None` for ``Job()``.
+        workers: Number of processes; `None` for one per core. Each uses one thread for decoding and one for the model.
+        limits: The limits per video; `None` for ``Limits()``.
+        retry_errors: Whether to process videos again whose rows are errors.
+        on_progress: Called at the start and after each row.
 
     Returns:
-        How many videos there were, were done before, were done, and are errors.
+        The progress at the end: number of videos, done before, done in total, and errors.
 
     Raises:
-        DataError: If *inputs* stand for no video, or *output* cannot be written, is in use, or holds rows of another job.
+        DataError: If *inputs* match no video, or *output* cannot be written, is in use, or contains rows of another
+            job.
         ArrayError: If *workers* is below 1.
-        ModelError: If the model cannot be loaded; then no video is tried.
-        LabelsError: If a label of *job* is unknown to the model.
+        ModelError: If the model cannot be loaded; then no video is processed.
+        LabelsError: If a label of *job* is not one of the model's.
         MissingDependencyError: If a package is missing, such as pyarrow for Parquet.
 
     Example:
@@ -100,35 +100,36 @@ def on_ray(
     retry_errors: bool = False,
     on_progress: Callable[[BatchProgress], None] | None = None,
 ) -> BatchProgress:
-    """Process many videos on a Ray cluster, and write the same rows as `run` does.
+    """Process many videos on a Ray cluster, and write the same rows as `run`.
 
-    The paths of videos go to the nodes, never frames, and the rows come back to *output*, which this machine writes. Each
-    node must have the package, with its extra ``cluster``, and reach the videos and the model under the same paths or
-    addresses. Relative paths start at this process's folder, on every node. A video whose actor or node dies is done by
-    another.
+    Paths are sent to the nodes, never frames, and rows are returned to this machine, which writes *output*. Each node
+    must have the package with the extra ``cluster``, and access the videos and the model under the same paths or URLs.
+    Relative paths are relative to this process's working directory on every node. A video whose actor or node dies is
+    processed by another one.
 
     Args:
-        inputs: Folders, patterns, lists, addresses or paths; see `find_videos`.
-        output: As for `run`. A run goes on where it was, also one that `run` began.
-        job: What to compute; `None` for ``Job()``.
-        address: Of the cluster, such as ``"10.0.0.1:6379"`` or ``"ray://10.0.0.1:10001"``; `None` for what ``RAY_ADDRESS``
-            says, for a cluster that runs on this machine, or for a new one on this machine alone, in this order. In a process
-            that is connected to a cluster, that cluster is used.
-        min_workers: How many actors to ask for at once, even if the cluster must grow for them.
-        max_workers: How many actors at most, each with a core; `None` for as many as the cluster has room for or grows to.
-        limits: What one video may take on its node; `None` for ``Limits()``.
-        retry_errors: Whether to do the videos again whose rows are errors.
-        on_progress: Called at the beginning and after each row.
+        inputs: Folders, patterns, lists, URLs or paths; see `find_videos`.
+        output: As for `run`. A run resumes where it stopped, also one started by `run`.
+        job: The job; `None` for ``Job()``.
+        address: The address of the cluster, such as ``"10.0.0.1:6379"`` or ``"ray://10.0.0.1:10001"``; `None` for
+            ``RAY_ADDRESS``, a running cluster on this machine, or a new one on this machine only, in this order. An
+            existing connection of the process is used.
+        min_workers: Number of actors to request immediately, even if the cluster must grow for them.
+        max_workers: Maximum number of actors, each with one core; `None` for as many as the cluster has room for or
+            grows to.
+        limits: The limits per video on its node; `None` for ``Limits()``.
+        retry_errors: Whether to process videos again whose rows are errors.
+        on_progress: Called at the start and after each row.
 
     Returns:
         As `run`.
 
     Raises:
         ClusterError: If the cluster cannot be reached, or its actors do not start.
-        DataError: As `run`.
-        ArrayError: If *min_workers* or *max_workers* is below 1, or *job* has a function of the program itself.
-        ModelError: If the model cannot be loaded; then no video is tried.
-        LabelsError: If a label of *job* is unknown to the model.
+        DataError: As in `run`.
+        ArrayError: If *min_workers* or *max_workers* is below 1, or *job* has a function of the main program.
+        ModelError: If the model cannot be loaded; then no video is processed.
+        LabelsError: If a label of *job* is not one of the model's.
         MissingDependencyError: If a package is missing, such as Ray.
     """
     job = job or Job()
@@ -136,7 +137,7 @@ def on_ray(
     _check_workers("max_workers", max_workers)
     if getattr(job.model, "__module__", None) == "__main__":
         raise ArrayError(
-            "the function that returns the model must be of a module that nodes can import; it is of the program itself"
+            "the function that returns the model must be in a module that nodes can import; it is in the main program"
         )
     check_ray()
     return run_with(
@@ -169,7 +170,7 @@ def run_with(
     retry_errors: bool,
     on_progress: Callable[[BatchProgress], None] | None,
 ) -> BatchProgress:
-    """Process many videos with what *open_processor* returns; see `run`."""
+    """Process many videos with the result of *open_processor*; see `run`."""
     output = check_output(output)
     is_parquet = output.suffix.lower() == ".parquet"
     paths = find_videos(inputs)
@@ -183,7 +184,7 @@ def run_with(
             with open_processor() as processor:
                 for row in processor.process(left):
                     if row["path"] in journal.done:
-                        continue  # a cluster may do a video twice when a part of it fails
+                        continue  # a cluster may process a video twice when a part of it fails
                     journal.append(row)
                     progress = progress.after(is_error=row["error"] is not None)
                     if on_progress:
@@ -194,10 +195,10 @@ def run_with(
 
 
 def check_output(output: str | Path) -> Path:
-    """Return the path of the results, and refuse what cannot be written in the end.
+    """Return the path of the results, after checking that they can be written.
 
     Raises:
-        DataError: If its ending is another.
+        DataError: If its extension is unknown.
         MissingDependencyError: If pyarrow is missing.
     """
     path = Path(output)

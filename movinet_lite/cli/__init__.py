@@ -1,28 +1,28 @@
 """The command line.
 
-Results go to the standard output, one line each; whatever else there is to say goes to the standard error. Nothing here
-computes: every command is a few calls of the library. TensorFlow is loaded with the first video that can be read, so
-that ``--help``, ``labels``, ``models`` and mistakes are answered at once.
+Results are printed to standard output, one per line; everything else goes to standard error. Commands only call the
+library. TensorFlow is loaded with the first readable video, so that ``--help``, ``labels``, ``models`` and usage errors
+respond immediately.
 
 ==============  ==========================================================================================
-module          what it holds
+module          contents
 ==============  ==========================================================================================
-`program`       `main`: reads the command line, runs a command, tells what failed; the list of the commands
+`program`       `main`: parses the command line, runs a command, reports errors; the list of commands
 `demo`          ``demo``
 `classify`      ``classify``
 `stream`        ``stream``
 `watch`         ``watch``
-`watch_views`   what it prints: a table, lines or JSON
+`watch_views`   the output of ``watch``: a table, lines or JSON
 `batch`         ``batch``
 `models`        ``models`` and ``labels``
 `training`      ``fine-tune`` and ``evaluate``
-`training_bar`  the line of the terminal that says how far these are
-`quiet`         keeps what TensorFlow says of itself from the terminal
+`training_bar`  the progress bar of these commands
+`quiet`         keeps log lines of native libraries off the terminal
 `export`        ``export``
 `benchmark`     ``benchmark``
-`videos`        what ``classify`` and ``stream`` share
-`arguments`     options that commands share, and the types of what is typed
-`output`        what is printed, and the exit statuses
+`videos`        shared by ``classify`` and ``stream``
+`arguments`     shared options and argument types
+`output`        output lines and exit statuses
 ==============  ==========================================================================================
 """
 

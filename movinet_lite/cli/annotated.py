@@ -148,7 +148,7 @@ def _add_videos(parser: argparse.ArgumentParser) -> None:
     )
     add_model_and_frames(parser, models="demo, a0 to a5")
     add_horizon(parser, HORIZON_S)
-    parser.set_defaults(start=None, end=None)  # videos are judged whole
+    parser.set_defaults(start=None, end=None)  # whole videos are evaluated
     add_detector_options(parser)
 
 
@@ -163,7 +163,7 @@ def _add_segment(group: argparse._ArgumentGroup) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    """Print how good the events of annotated videos are."""
+    """Evaluate events on annotated videos and print the result."""
     detector = make_detector(args)
     videos, labels = _score_videos(args, detector)
     found = evaluate_events(
@@ -181,7 +181,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _tune(args: argparse.Namespace) -> int:
-    """Write the settings that are best for annotated videos."""
+    """Tune settings on annotated videos and write them."""
     if args.folds < 2:
         raise UsageError(f"--folds must be at least 2; got {args.folds}")
     if not args.output.absolute().parent.is_dir():
@@ -223,8 +223,8 @@ def _score_videos(
 ) -> tuple[dict[str, ScoredVideo], tuple[str, ...]]:
     """Return the scores of each video with its annotations, and the labels of the model.
 
-    What can be known to be wrong is refused before a model is loaded. A video that cannot be read ends the command:
-    without it, the figures would be of something else.
+    Usage errors are reported before a model is loaded. An unreadable video ends the command, since the metrics would
+    otherwise cover other videos.
     """
     annotations = _of_videos(args.annotations, args.videos)
     if len(annotations) < at_least:
@@ -244,7 +244,7 @@ def _score_videos(
 
 
 def _of_videos(path: Path, videos: Iterable[str]) -> dict[str, tuple[Annotation, ...]]:
-    """Return the annotations of each video, and say how many annotated videos were not given."""
+    """Return the annotations of each video, and print the number of annotated videos that were not passed."""
     annotations = read_annotations(path)
     found: dict[str, tuple[Annotation, ...]] = {}
     used: dict[str, str] = {}
@@ -253,14 +253,14 @@ def _of_videos(path: Path, videos: Iterable[str]) -> dict[str, tuple[Annotation,
         name = next((name for name in names if name in annotations), None)
         if name is None:
             near = difflib.get_close_matches(Path(video).name, annotations, 3)
-            offer = f" (nearest: {', '.join(map(repr, near))})" if near else ""
+            offer = f" (similar: {', '.join(map(repr, near))})" if near else ""
             raise DataError(
-                f"every video must have annotations, if only none; {video} has not{offer}",
+                f"every video must have annotations, possibly empty; {video} has none{offer}",
                 path,
             )
         if name in used:
             raise DataError(
-                f"each video must have annotations of its own; {used[name]} and {video} have those of {name!r}",
+                f"each video must have its own annotations; {used[name]} and {video} have those of {name!r}",
                 path,
             )
         used[name] = video

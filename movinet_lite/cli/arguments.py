@@ -39,7 +39,7 @@ OUTPUT_ENDINGS = (".mp4", ".gif")
 
 
 class UsageError(Exception):
-    """An option is missing without which the command cannot run."""
+    """A required option is missing."""
 
 
 def add_command(
@@ -54,12 +54,12 @@ def add_command(
     """Add a command and return its parser, for its options.
 
     Args:
-        commands: What `add_commands` of a module was given.
-        name: What is typed to run it.
-        run: What runs it: from the parsed arguments to the exit status.
-        summary: Half a line for the list of commands.
-        description: What it does, for its own ``--help``.
-        examples: Lines to type, without the program's name.
+        commands: The argument of `add_commands`.
+        name: The name of the command.
+        run: Runs the command with the parsed arguments and returns the exit status.
+        summary: A short description for the list of commands.
+        description: A description for its ``--help``.
+        examples: Example command lines, without the program's name.
     """
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
@@ -74,7 +74,7 @@ def add_command(
 
 
 def examples_text(*lines: str) -> str:
-    """Return lines to type as the end of a ``--help``."""
+    """Return the examples for the end of a ``--help``."""
     return "\n".join(["examples:", *(f"  {PROGRAM} {line}" for line in lines)])
 
 
@@ -128,7 +128,7 @@ def count(text: str) -> int:
 
 
 def threads(text: str) -> int:
-    """Return a number of threads; many more than any machine has cores would only use up the memory."""
+    """Return a number of threads; the limit prevents running out of memory."""
     with contextlib.suppress(ValueError):
         if 1 <= (found := int(text)) <= MAX_THREADS:
             return found
@@ -138,7 +138,7 @@ def threads(text: str) -> int:
 
 
 def number(text: str, *, low: float, high: float, rule: str) -> float:
-    """Return a number from *low* to *high*, both included; *rule* says so in words."""
+    """Return a number from *low* to *high*, inclusive; *rule* describes the range."""
     with contextlib.suppress(ValueError):
         if low <= (found := float(text)) <= high:  # false for NaN
             return found
@@ -168,7 +168,7 @@ def output_path(text: str) -> Path:
 
 
 def frame_size(text: str) -> FrameSize:
-    """Return (height, width) from such as ``172x172``."""
+    """Return (height, width) from a text such as ``172x172``."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text.strip().lower())
     if match is None:
         raise argparse.ArgumentTypeError(

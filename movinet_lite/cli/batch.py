@@ -66,7 +66,7 @@ def add_commands(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="a .jsonl file, or .parquet (needs the extra 'cluster')",
+        help="a .jsonl file, or .parquet (requires the extra 'cluster')",
     )
     parser.add_argument(
         "--mode",
@@ -152,9 +152,9 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
 
 
 def _batch(args: argparse.Namespace) -> int:
-    """Go through the videos, and say how many there were."""
+    """Process the videos, and print a summary."""
     if args.min_workers and args.ray is None:
-        raise UsageError("--min-workers needs --ray")
+        raise UsageError("--min-workers requires --ray")
     run_batch = functools.partial(
         _runner(args),
         args.inputs,
@@ -219,7 +219,7 @@ def _make_limits(args: argparse.Namespace) -> Limits:
 
 @contextlib.contextmanager
 def _progress_bar() -> Iterator[Callable[[BatchProgress], None]]:
-    """Give what draws how far the batch is, if the standard error is a terminal."""
+    """Yield a function that draws a progress bar, if standard error is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda _: None
         return

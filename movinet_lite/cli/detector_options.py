@@ -46,8 +46,8 @@ def add_detector_options(
     """Add an option for each setting of a detector, and ``--settings FILE``.
 
     Args:
-        parser: Of the command.
-        labels: Whether to add those that name labels; a command that has its own sets *allow* and *thresholds*.
+        parser: The parser of the command.
+        labels: Whether to add options for labels; other commands set *allow* and *thresholds* themselves.
     """
     group = parser.add_argument_group("events, times in seconds")
     group.add_argument(
@@ -98,9 +98,9 @@ def make_detector(args: argparse.Namespace) -> EventDetector:
     """Return the detector that the options of a command describe.
 
     Raises:
-        UsageError: If the options do not go together.
-        DataError: If the file of settings is not one.
-        LabelsError: If a label is named twice, or has thresholds and is not allowed.
+        UsageError: If the options conflict.
+        DataError: If the settings file is invalid.
+        LabelsError: If a label is repeated, or has thresholds and is not allowed.
     """
     if args.settings is not None:
         settings = change_settings(load_settings(args.settings), args)
@@ -116,10 +116,10 @@ def make_detector(args: argparse.Namespace) -> EventDetector:
 def change_settings(
     settings: DetectorSettings, args: argparse.Namespace
 ) -> DetectorSettings:
-    """Return *settings* with what the options of a command say in their place.
+    """Return *settings*, overridden by the options of a command.
 
     Raises:
-        UsageError: If they do not go together.
+        UsageError: If they conflict.
         LabelsError: If a label has thresholds and is not allowed.
     """
     kept = {
@@ -134,7 +134,7 @@ def change_settings(
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that are given as options, but for thresholds."""
+    """Return the settings that are given as options, except thresholds."""
     given = {
         name: getattr(args, name)
         for name in ("enter", "leave", *_TIMES)
@@ -153,7 +153,7 @@ def _or_usage_error(
 
 
 def check_event_labels(detector: EventDetector, labels: tuple[str, ...] | None) -> None:
-    """Refuse labels in the settings that the model does not have; *labels* is `None` where it is not loaded yet.
+    """Raise an error for labels in the settings that the model lacks; *labels* is `None` before the model is loaded.
 
     Raises:
         LabelsError: If there is one.

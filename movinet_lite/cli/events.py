@@ -116,7 +116,7 @@ def _check_usage(args: argparse.Namespace) -> None:
     check_output(args)
     if args.format in _OF_ONE_VIDEO and len(args.videos) > 1:
         raise UsageError(
-            f"--format {args.format} takes one video; got {len(args.videos)} (run the command for each, or choose csv)"
+            f"--format {args.format} takes one video; got {len(args.videos)} (run the command for each, or use csv)"
         )
 
 
@@ -153,7 +153,7 @@ def _find(
 def _say(
     args: argparse.Namespace, path: str, event: Event, frames: WatchedFrames[Any]
 ) -> None:
-    """Print an event that has just ended, unless the format wants all of them together."""
+    """Print an event that has just ended, unless the format requires all events at once."""
     if args.format == "json":
         frames.print(event_line(event, path).rstrip("\n"))
     elif args.format is None:
@@ -186,7 +186,7 @@ def _can_print(text: str) -> bool:
 def _write_bar(args: argparse.Namespace, path: str, events: list[Event]) -> None:
     info = read_video_info(path)
     if info.fps is None:
-        raise VideoError("the file does not tell its frame rate", path)
+        raise VideoError("the frame rate of the file is unknown", path)
     frames = add_event_bar(path, events, start_s=args.start, end_s=args.end)
     with watch_frames(args, path, info, frames) as watched:
         write_video(args.output, watched, fps=info.fps)

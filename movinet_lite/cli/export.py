@@ -69,7 +69,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _export(args: argparse.Namespace) -> int:
-    """Write a model in another form."""
+    """Write a model in another format."""
     from movinet_lite.engines.exporting import export_model
 
     if sys.stderr.isatty():

@@ -39,7 +39,7 @@ def _add_models(commands: Any) -> None:
 
 
 def _models(args: argparse.Namespace) -> int:
-    """Print the models that have a name."""
+    """Print the named models."""
     from movinet_lite.hub import cache_folder, cached_models
     from movinet_lite.hub.handles import find_remotes
 
@@ -77,12 +77,14 @@ def _models(args: argparse.Namespace) -> int:
     if not args.json:
         print_table(rows)
         print(f"\nTop-1 in per cent on Kinetics-600. The cache is {cache_folder()}")
-        print("demo ships with the package, and knows actions of drawn figures alone.")
+        print(
+            "demo ships with the package, and only recognises actions of drawn figures."
+        )
     return 0
 
 
 def _demo_rows(args: argparse.Namespace) -> list[tuple[str, ...]]:
-    """Return what the table says of the demo, or print it as JSON; nothing if it is not there."""
+    """Return the table rows of the demo, or print it as JSON; nothing if it is missing."""
     from movinet_lite import demo
     from movinet_lite.hub.handles import DEMO_NAME
     from movinet_lite.network.litert_file import read_litert_info

@@ -1,6 +1,6 @@
 """Output lines and exit statuses of the command line.
 
-Results go to the standard output, one line each; whatever else there is to say goes to the standard error.
+Results are printed to standard output, one per line; everything else goes to standard error.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ FAILED, WRONG_USAGE, INTERRUPTED, PIPE_CLOSED, TERMINATED = 1, 2, 130, 141, 143
 
 
 def complain(kind: str, message: object) -> None:
-    """Say *message* in one line of the standard error; a terminal gets several, broken between words."""
-    if sys.stderr is None:  # print would take the standard output for it
+    """Print *message* on one line of standard error; on a terminal it is wrapped."""
+    if sys.stderr is None:  # print would use standard output instead
         return
     text = " ".join(f"{PROGRAM}: {kind}: {message}".split())
     if sys.stderr.isatty():
@@ -59,7 +59,7 @@ def complain(kind: str, message: object) -> None:
 
 
 def loading(model: str) -> str:
-    """Return that a model is being loaded, and why that may take long.
+    """Return a status line for loading a model, with a note if it may take long.
 
     Example:
         >>> loading("a2"), loading("a2.tflite")
@@ -72,12 +72,12 @@ def loading(model: str) -> str:
 
 
 def to_json(**values: Any) -> str:
-    """Return *values* as an object in one line."""
+    """Return *values* as a JSON object on one line."""
     return json.dumps(values)
 
 
 def print_json(**values: Any) -> None:
-    """Print *values* as an object in one line, at once."""
+    """Print *values* as a JSON object on one line, and flush."""
     print(to_json(**values), flush=True)
 
 
@@ -97,7 +97,7 @@ def timeline_line(
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows with their columns below each other."""
+    """Print rows with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -105,7 +105,7 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 def clock(time_s: float) -> str:
-    """Return a time as people write it.
+    """Return a time for people, such as ``0:02.4``.
 
     Example:
         >>> clock(2.4), clock(59.97), clock(3661.0)
@@ -119,13 +119,13 @@ def clock(time_s: float) -> str:
 
 
 def as_dicts(ranking: Ranking) -> list[dict[str, Any]]:
-    """Return a ranking as JSON has it."""
+    """Return a ranking for JSON."""
     return [{"label": label, "score": score} for label, score in ranking]
 
 
 @contextlib.contextmanager
 def progress_bar(name: str, length_s: float | None) -> Iterator[Progress | None]:
-    """Draw a bar while the block runs, if the standard error is a terminal."""
+    """Draw a progress bar while the block runs, if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

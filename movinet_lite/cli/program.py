@@ -70,27 +70,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
     Args:
-        argv: The arguments behind the program's name; `None` for those of the process.
+        argv: The arguments after the program's name; `None` for those of the process.
 
     Returns:
-        0 if all went well, 1 if something failed, 2 for wrong usage, 130 after Ctrl-C, 141 if whoever read the output
-        has gone.
+        0 for success, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C, 141 if the reader of the output has closed
+        it.
 
     Raises:
         SystemExit: After SIGTERM, with status 143.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # The names of files hold any bytes.
+        # File names may contain any bytes.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with _ended_by_sigterm():
             status = _run(argv)
-        if sys.stdout is not None:  # closed by whoever started the command
+        if sys.stdout is not None:  # closed by the parent process
             sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Python flushes the standard output once more when it ends.
+        # Python flushes standard output again at exit.
         _give_up_output()
         return PIPE_CLOSED
     except OSError as error:
@@ -107,7 +107,7 @@ def _ended_by_sigterm() -> Iterator[None]:
     def end(*_: object) -> NoReturn:
         raise SystemExit(TERMINATED)
 
-    # Only the main thread may say what a signal does, and whoever started the command may want none of it.
+    # Only the main thread may set signal handlers, and the parent process may ignore the signal.
     if (
         threading.current_thread() is not threading.main_thread()
         or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
@@ -130,7 +130,7 @@ def _run(argv: Sequence[str] | None) -> int:
         args = make_parser().parse_args(argv)
     except SystemExit as stop:  # after --help, --version and wrong usage
         return int(stop.code or 0)
-    # What TensorFlow says of itself below the level of errors is of no use to someone with a video.
+    # TensorFlow's messages below the level of errors are not useful to users of the command.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with native_notes_held_back(), _library_warnings(), _library_notes():
@@ -139,7 +139,7 @@ def _run(argv: Sequence[str] | None) -> int:
         complain("error", error)
         return WRONG_USAGE
     except MoViNetError as error:
-        # What was tried to fetch a model takes several lines.
+        # The attempts to download a model take several lines.
         first, *rest = str(error).splitlines()
         complain("error", first)
         for line in rest:
@@ -151,7 +151,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 @contextlib.contextmanager
 def _library_warnings() -> Iterator[None]:
-    """Say the library's own warnings in one line each, and leave out those that are for developers."""
+    """Print the library's own warnings on one line each, and hide those for developers."""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         complain("warning", message)
@@ -190,7 +190,7 @@ def _library_notes() -> Iterator[None]:
 
 
 class _CommandsFormatter(argparse.RawDescriptionHelpFormatter):
-    """Leaves room for the longest command; argparse forgets that commands are indented."""
+    """Reserves room for the longest command; argparse ignores the indentation of commands."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog)
@@ -198,7 +198,7 @@ class _CommandsFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return what reads the command line, with every command."""
+    """Return the parser of the command line, with every command."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Recognise actions in video with MoViNet.",

@@ -60,7 +60,7 @@ def add_commands(commands: Any) -> None:
     )
     add_video_options(parser, top_k=1, models="demo, a0 to a5")
     add_horizon(parser)
-    # The lines name one action by default, and pictures have room for more.
+    # Lines show one label by default, and frames have room for more.
     parser.set_defaults(top_k=None)
     parser.add_argument(
         "--every", action="store_true", help="print a line for each frame"
@@ -69,12 +69,12 @@ def add_commands(commands: Any) -> None:
         "--output",
         type=output_path,
         metavar="FILE",
-        help="write the video with the predictions drawn on it, as .mp4 or .gif (needs the extra 'plot')",
+        help="write the video with the predictions drawn on it, as .mp4 or .gif (requires the extra 'plot')",
     )
     parser.add_argument(
         "--show",
         action="store_true",
-        help="play the video with the predictions drawn on it in a window (needs the extra 'plot')",
+        help="play the video with the predictions drawn on it in a window (requires the extra 'plot')",
     )
     parser.add_argument(
         "--corner",
@@ -92,7 +92,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _stream(args: argparse.Namespace) -> int:
-    """Print what each video shows as it goes on."""
+    """Print the predictions for each video as they are made."""
 
     @functools.cache
     def load() -> tuple[StreamingClassifier, LabelFilter]:
@@ -140,11 +140,11 @@ def _stream_overlaid(
     window: Window | None,
     say: Callable[[WatchedFrames[Any], Prediction], None],
 ) -> None:
-    """Draw what is predicted onto every frame of a video, and write and show the frames."""
+    """Draw the predictions onto every frame of a video, and write and show the frames."""
     trained_fps(args, classifier)
     info = read_video_info(path)
     if info.fps is None:
-        raise VideoError("the file does not tell its frame rate", path)
+        raise VideoError("the frame rate of the file is unknown", path)
     overlaid = overlay_video(
         path,
         classifier,

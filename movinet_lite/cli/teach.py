@@ -73,7 +73,7 @@ def _output(text: str) -> Path:
 
 
 def _teach(args: argparse.Namespace) -> int:
-    """Teach, save, and say how well it went."""
+    """Teach the classes, save them, and print the accuracy."""
     if is_few_shot(args.folder):
         moved = FewShotClassifier.load(
             args.folder, model=args.model, offline=args.offline

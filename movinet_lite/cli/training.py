@@ -182,7 +182,7 @@ def _add_fine_tune(commands: Any) -> None:
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add the labelled videos and where their background is."""
+    """Add the options for labelled videos and their background."""
     parser.add_argument(
         "data",
         type=Path,
@@ -214,7 +214,7 @@ def add_share_and_seed(
     share: str = "as given to fine-tune",
     seed: str = "as given to fine-tune",
 ) -> None:
-    """Add what decides which videos are validated with, where the data is not parted; *share* and *seed* say so."""
+    """Add the options for the validation split; *share* and *seed* are their help texts."""
     group.add_argument(
         "--validation",
         type=_share,
@@ -248,7 +248,7 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
 
 
 def _fine_tune(args: argparse.Namespace) -> int:
-    """Train, and say after each epoch how it goes."""
+    """Train, and print the metrics after each epoch."""
     augmentation = Augmentation(flip=not args.no_flip)
     if args.no_augmentation:
         augmentation = Augmentation(
@@ -267,10 +267,10 @@ def _fine_tune(args: argparse.Namespace) -> int:
     )
     data = _read_data(args)
     if not args.json:
-        to_test = f", {len(data.test)} to test with" if data.test else ""
+        to_test = f", {len(data.test)} for testing" if data.test else ""
         print(
-            f"{len(data.labels)} classes, {len(data.training)} videos to train on, "
-            f"{len(data.validation)} to validate with{to_test}",
+            f"{len(data.labels)} classes, {len(data.training)} videos for training, {len(data.validation)} for "
+            f"validation{to_test}",
             flush=True,
         )
     with work_bar() as bar:
@@ -302,7 +302,7 @@ def _fine_tune(args: argparse.Namespace) -> int:
 
 
 def _read_data(args: argparse.Namespace) -> ExampleSet:
-    """Return the examples, and say which files were left out."""
+    """Return the examples, and print the skipped files."""
     data = read_examples(
         args.data,
         videos=args.videos,
@@ -321,7 +321,7 @@ def _read_data(args: argparse.Namespace) -> ExampleSet:
 
 
 class _Told:
-    """Says how a training goes, in lines that fit a terminal of 80 columns."""
+    """Prints the progress of training, in lines that fit a terminal of 80 columns."""
 
     _TITLES = ("epoch", "loss", "top-1", "val. loss", "val. top-1", "time left")
     _WIDTHS = (9, 8, 8, 11, 12, 15)
@@ -335,7 +335,7 @@ class _Told:
     def resumed(self, num_epochs: int) -> None:
         self._epoch = num_epochs + 1
         if not self._args.json:
-            self._bar.print(f"going on after epoch {num_epochs}")
+            self._bar.print(f"resuming after epoch {num_epochs}")
 
     def ready(self) -> None:
         self._bar.show("the first step, which takes longest")
@@ -388,9 +388,9 @@ def _say_result(args: argparse.Namespace, data: ExampleSet, result: FineTuned) -
         )
     else:
         judged = (
-            "the smallest training loss"
+            "the lowest training loss"
             if best.validation_top_1 is None
-            else f"top-1 {best.validation_top_1:.1%} on the videos to validate with"
+            else f"top-1 {best.validation_top_1:.1%} on the validation videos"
         )
         print(f"{result.path}: epoch {best.epoch}, {judged}")
         if best.temperature is not None:
@@ -399,7 +399,7 @@ def _say_result(args: argparse.Namespace, data: ExampleSet, result: FineTuned) -
     if result.ended_early == "interrupted":
         command = shlex.join([*sys.argv[1:]])
         resume = "" if args.resume else " --resume"
-        complain("interrupted", f"to go on: {PROGRAM} {command}{resume}")
+        complain("interrupted", f"to resume: {PROGRAM} {command}{resume}")
         return INTERRUPTED
     return 0
 
@@ -407,12 +407,12 @@ def _say_result(args: argparse.Namespace, data: ExampleSet, result: FineTuned) -
 def _next_commands(
     args: argparse.Namespace, data: ExampleSet, path: Path
 ) -> Iterator[str]:
-    """Yield what to type next, to use the model and to judge it."""
+    """Yield commands to use and to evaluate the model."""
     model = ["--model", str(path)]
     if args.mode == "base":
         model += ["--mode", "base"]
     use = "stream" if args.mode == "stream" else "classify"
-    yield f"to use it:    {shlex.join([PROGRAM, use, 'clip.mp4', *model[:2]])}"
+    yield f"to use it:   {shlex.join([PROGRAM, use, 'clip.mp4', *model[:2]])}"
     if not (data.test or data.validation):
         return
     judge = [PROGRAM, "evaluate", str(args.data), *model]
@@ -427,11 +427,11 @@ def _next_commands(
     ):
         if value != default:
             judge += [option, str(value)]
-    yield f"to judge it:  {shlex.join(judge)}"
+    yield f"to evaluate: {shlex.join(judge)}"
 
 
 def _duration(seconds: float) -> str:
-    """Return a length of time as people write it.
+    """Return a duration for people, such as ``42 s``.
 
     Example:
         >>> _duration(42.4), _duration(250), _duration(7300)
@@ -473,7 +473,7 @@ def _add_evaluate(commands: Any) -> None:
         "--fit",
         choices=get_args(Fit),
         help="how to resize frames of another aspect ratio (default: as in training; as the published accuracies were "
-        "measured, evaluation, where the model does not say)",
+        "measured, evaluation, if the model does not store this)",
     )
     model.add_argument(
         "--threads",
@@ -502,20 +502,20 @@ def _add_evaluate(commands: Any) -> None:
         "--picture",
         type=picture_path,
         metavar="FILE",
-        help="write the confusion matrix as a picture (needs the extra 'plot')",
+        help="write the confusion matrix as an image (requires the extra 'plot')",
     )
     parser.add_argument(
         "--plot",
         type=picture_path,
         metavar="FILE",
-        help="write a reliability diagram: accuracy by score (needs the extra 'plot')",
+        help="write a reliability diagram: accuracy by score (requires the extra 'plot')",
     )
     add_offline(parser)
     add_json(parser)
 
 
 def examples_of(args: argparse.Namespace) -> Sequence[Example]:
-    """Return the videos of the part that the options of a command name.
+    """Return the videos of the split that the options select.
 
     Raises:
         UsageError: If there is none.
@@ -528,12 +528,12 @@ def examples_of(args: argparse.Namespace) -> Sequence[Example]:
         "test": data.test,
     }[args.part]
     if not examples:
-        raise UsageError(f"there are no videos in the part {args.part!r}")
+        raise UsageError(f"there are no videos in the split {args.part!r}")
     return examples
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    """Judge a model, and print how often it was right."""
+    """Evaluate a model, and print its accuracy."""
     if args.picture is not None or args.plot is not None:
         check_matplotlib()
     examples = examples_of(args)
@@ -584,7 +584,7 @@ def _save_confusion(path: Path, found: Evaluation) -> None:
 
 
 def picture_path(text: str) -> Path:
-    """Return the path of a picture to write."""
+    """Return the path of an image to write."""
     path = Path(text)
     if path.suffix.lower() not in _PICTURE_ENDINGS:
         raise argparse.ArgumentTypeError(

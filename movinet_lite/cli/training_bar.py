@@ -14,22 +14,22 @@ __all__ = ["WorkBar", "work_bar"]
 
 
 class WorkBar:
-    """One line with a name, a bar and how long is left; nothing where nobody watches."""
+    """A line with a name, a bar and the remaining time; nothing if standard error is not a terminal."""
 
     def __init__(self, progress: Progress | None) -> None:
-        """Take what draws; `None` draws nothing."""
+        """Store the progress display; `None` draws nothing."""
         self._progress = progress
         self._name = ""
 
     def show(
         self, name: str, done: int | None = None, total: int | None = None
     ) -> None:
-        """Say what goes on, and how many of how many steps are done; without these it only moves."""
+        """Show the current work with its completed and total steps; without these, the bar is indeterminate."""
         if self._progress is None:
             return
         if (
             name != self._name
-        ):  # a bar of its own, whose time left does not count what was before
+        ):  # a new bar, whose remaining time does not include earlier work
             for task in self._progress.task_ids:
                 self._progress.remove_task(task)
             self._progress.add_task(name, total=total, count="")
@@ -39,13 +39,13 @@ class WorkBar:
             self._progress.update(task, completed=done, count=f"{done}/{total}")
 
     def print(self, line: str) -> None:
-        """Print a result at once, above the bar."""
+        """Print a result above the bar."""
         with self.hidden():
             print(line, flush=True)
 
     @contextlib.contextmanager
     def hidden(self) -> Iterator[None]:
-        """Take the bar off the terminal while the block prints."""
+        """Hide the bar while the block prints."""
         if self._progress is not None:
             self._progress.stop()
         try:
@@ -57,7 +57,7 @@ class WorkBar:
 
 @contextlib.contextmanager
 def work_bar() -> Iterator[WorkBar]:
-    """Give a bar for the time of the block, which draws if the standard error is a terminal."""
+    """Yield a bar for the block, which draws if standard error is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield WorkBar(None)
         return

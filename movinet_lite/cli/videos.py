@@ -63,9 +63,9 @@ def add_video_options(
     """Add the options of a command for videos.
 
     Args:
-        parser: Of the command.
-        top_k: How many actions it names by default.
-        models: The names of models that it takes.
+        parser: The parser of the command.
+        top_k: The default number of labels.
+        models: The names of models that it accepts.
     """
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a video file")
     add_part(add_model_and_frames(parser, models=models))
@@ -103,11 +103,11 @@ def add_video_options(
 def add_model_and_frames(
     parser: argparse.ArgumentParser, *, models: str
 ) -> argparse._ArgumentGroup:
-    """Add what says which model sees which frames, and return the group of the frames' options.
+    """Add the options for the model and the frames, and return the group of frame options.
 
     Args:
-        parser: Of the command.
-        models: The names of models that it takes.
+        parser: The parser of the command.
+        models: The names of models that it accepts.
     """
     model = parser.add_argument_group("model")
     model.add_argument(
@@ -170,7 +170,7 @@ def add_part(frames: argparse._ArgumentGroup) -> None:
 
 
 def check_usage(args: argparse.Namespace) -> None:
-    """Refuse what cannot work before time goes into fetching and loading a model."""
+    """Report usage errors before downloading and loading a model."""
     check_part(args)
     labels = labels_before_loading(args)
     if labels is not None:
@@ -178,7 +178,7 @@ def check_usage(args: argparse.Namespace) -> None:
 
 
 def check_part(args: argparse.Namespace) -> None:
-    """Refuse a part of a video that ends before it begins."""
+    """Raise an error for a part of a video that ends before it starts."""
     if args.end is not None and args.end <= (args.start or 0.0):
         raise UsageError(
             f"--end must be later than --start; got --start {args.start or 0:g} --end {args.end:g}"
@@ -186,7 +186,7 @@ def check_part(args: argparse.Namespace) -> None:
 
 
 def labels_before_loading(args: argparse.Namespace) -> tuple[str, ...] | None:
-    """Return the labels of the model as far as the options tell them, to check names before time goes into loading."""
+    """Return the labels of the model, if the options determine them, to check names before loading."""
     from movinet_lite.hub import MODEL_NAMES
 
     if args.labels:
@@ -195,7 +195,7 @@ def labels_before_loading(args: argparse.Namespace) -> tuple[str, ...] | None:
 
 
 def check_output(args: argparse.Namespace, *, draws: bool = False) -> None:
-    """Refuse what cannot be drawn or written before time goes into loading a model; *draws*: even if nothing is written."""
+    """Report output that cannot be drawn or written before loading a model; *draws*: even if nothing is written."""
     if args.output or draws:
         check_matplotlib()
     if args.output is None:
@@ -204,7 +204,7 @@ def check_output(args: argparse.Namespace, *, draws: bool = False) -> None:
         raise UsageError(
             f"--output takes one video; got {len(args.videos)} (run the command for each)"
         )
-    # Not pathlib's way, which fails where links lead in a circle.
+    # pathlib would fail for circular links.
     if os.path.realpath(args.output) == os.path.realpath(args.videos[0]):
         raise UsageError(
             f"--output must be another file than the video; got {args.output} for both"
@@ -212,11 +212,11 @@ def check_output(args: argparse.Namespace, *, draws: bool = False) -> None:
 
 
 def for_each_video(paths: Iterable[str], handle: Callable[[str], None]) -> int:
-    """Give each of *paths* to *handle*, and go on where one fails."""
+    """Call *handle* for each of *paths*, and continue after failures."""
     status = 0
     for path in paths:
         try:
-            read_video_info(path)  # before a model is loaded for nothing
+            read_video_info(path)  # before a model is loaded needlessly
             handle(path)
         except (VideoError, ArrayError, SessionError) as error:
             complain("error", error)
@@ -225,7 +225,7 @@ def for_each_video(paths: Iterable[str], handle: Callable[[str], None]) -> int:
 
 
 def add_horizon(parser: argparse.ArgumentParser, default: float | str = "auto") -> None:
-    """Add how far a stream looks back, in seconds; ``"auto"`` is the length of the clips of the training."""
+    """Add the horizon in seconds; ``"auto"`` is the length of the training clips."""
     shown = "the length of the training clips" if default == "auto" else f"{default:g}"
     parser.add_argument(
         "--horizon",
@@ -242,7 +242,7 @@ def _horizon(text: str) -> float | str:
 
 
 def load_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of a command as those of ``load``, and say that a model is being loaded."""
+    """Return the arguments of ``load`` for the options of a command, and print that a model is being loaded."""
     if sys.stderr.isatty():
         print(f"{loading(args.model)} ...", file=sys.stderr, flush=True)
     return {
@@ -267,17 +267,17 @@ def _horizon_option(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def make_label_filter(args: argparse.Namespace, labels: tuple[str, ...]) -> LabelFilter:
-    """Return the filter that the options of a command describe."""
+    """Return the label filter for the options of a command."""
     return LabelFilter(
         labels, allow=args.allow, deny=args.deny, min_score=args.threshold
     )
 
 
 class WatchedFrames(Generic[_AnyFrame]):
-    """The frames of a video, with a bar on the standard error where someone watches it.
+    """The frames of a video, with a progress bar if standard error is a terminal.
 
     Attributes:
-        num_frames: How many were given.
+        num_frames: Number of frames so far.
     """
 
     def __init__(
@@ -297,7 +297,7 @@ class WatchedFrames(Generic[_AnyFrame]):
             yield frame
 
     def print(self, line: str) -> None:
-        """Print a result at once, above the bar."""
+        """Print a result above the bar."""
         shared = self._progress is not None and sys.stdout.isatty()
         if self._progress is not None and shared:
             self._progress.stop()
@@ -312,7 +312,7 @@ def watch_file(
     path: str,
     classifier: BaseClassifier | StreamingClassifier,
 ) -> Iterator[WatchedFrames[VideoFrame]]:
-    """Open a video and give its frames at the model's rate, with a bar while someone watches."""
+    """Open a video and yield its frames at the model's frame rate, with a progress bar."""
     trained_fps(args, classifier)
     with (
         classifier.read_video(path, start_s=args.start, end_s=args.end) as reader,
@@ -328,7 +328,7 @@ def watch_frames(
     info: VideoInfo,
     frames: Iterable[_AnyFrame],
 ) -> Iterator[WatchedFrames[_AnyFrame]]:
-    """Give *frames* with a bar of how far into the video they are."""
+    """Yield *frames* with a progress bar."""
     start_s = args.start or 0.0
     end_s = info.duration_s if args.end is None else args.end
     length_s = None if end_s is None else max(end_s - start_s, 0.0)
@@ -339,7 +339,7 @@ def watch_frames(
 def trained_fps(
     args: argparse.Namespace, classifier: BaseClassifier | StreamingClassifier
 ) -> float:
-    """Return the model's frame rate, or refuse to guess it."""
+    """Return the model's frame rate, or raise an error if it is unknown."""
     if classifier.fps is None:
         raise UsageError(
             f"{args.model}: the frame rate of the model is unknown (set it, for example: --fps 5)"

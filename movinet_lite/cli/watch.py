@@ -54,7 +54,7 @@ __all__ = ["add_commands"]
 _TOKEN: Final = "MOVINET_LITE_TOKEN"  # noqa: S105 - the name of a variable
 
 _LOOK_S: Final = 0.2
-"""How often the table is drawn and signals are looked for, in seconds."""
+"""Interval at which the table is drawn and signals are checked, in seconds."""
 
 _NAMED: Final = re.compile(r"([\w .-]+)=(.+)", re.DOTALL)
 
@@ -124,13 +124,13 @@ def add_commands(commands: Any) -> None:
     results.add_argument(
         "--serve",
         metavar="[HOST:]PORT",
-        help="show cameras, scores and events on a page (needs the extra 'serve'); a HOST other than this machine needs a "
-        f"token in the environment variable {_TOKEN}",
+        help="show cameras, scores and events on a page (requires the extra 'serve'); a HOST other than this machine requires "
+        f"a token in the environment variable {_TOKEN}",
     )
 
 
 def _watch(args: argparse.Namespace) -> int:
-    """Watch cameras until a signal comes, or until every source has ended."""
+    """Watch cameras until a signal arrives or every source has ended."""
     plan = _plan(args)
     with contextlib.ExitStack() as stack:
         page = None
@@ -177,7 +177,7 @@ def _watch(args: argparse.Namespace) -> int:
 
 @attrs.frozen(kw_only=True)
 class _Plan:
-    """What options and file together say."""
+    """The combination of options and file."""
 
     cameras: tuple[CameraSettings, ...]
     detector: DetectorSettings
@@ -187,7 +187,7 @@ class _Plan:
 
 
 def _plan(args: argparse.Namespace) -> _Plan:
-    """Return what options and file say, and refuse what cannot work before time goes into loading a model."""
+    """Return the combination of options and file, and report usage errors before loading a model."""
     file = None if args.config is None else read_camera_file(args.config)
     args.allow = [label for label, _ in args.event] or None
     detector = _detector(args, file)
@@ -196,7 +196,8 @@ def _plan(args: argparse.Namespace) -> _Plan:
     cameras = (*of_file, *given)
     if not cameras:
         raise UsageError(
-            "watch needs a SOURCE, or --config FILE with cameras; got none (the first camera of this machine: watch 0)"
+            "watch requires a SOURCE, or --config FILE with cameras; got none (the first camera of this machine: "
+            "watch 0)"
         )
     if file is not None:
         args.labels = args.labels or file.labels
@@ -215,7 +216,7 @@ def _plan(args: argparse.Namespace) -> _Plan:
 
 
 def _detector(args: argparse.Namespace, file: CameraFile | None) -> DetectorSettings:
-    """Return the settings of cameras that have none of their own, and prepare *args* to change those of others."""
+    """Return the default detector settings, and prepare *args* to override those of single cameras."""
     args.thresholds = [
         (label, enter) for label, enter in args.event if enter is not None
     ]
@@ -225,7 +226,7 @@ def _detector(args: argparse.Namespace, file: CameraFile | None) -> DetectorSett
 
 
 def _changed(args: argparse.Namespace, camera: CameraSettings) -> CameraSettings:
-    """Return a camera of the file with what the options say in the place of its own settings."""
+    """Return a camera of the file with its settings overridden by the options."""
     if args.settings is not None:
         detector = make_detector(args).settings
     else:
@@ -238,7 +239,7 @@ def _changed(args: argparse.Namespace, camera: CameraSettings) -> CameraSettings
 def _camera(
     args: argparse.Namespace, text: str, detector: DetectorSettings
 ) -> CameraSettings:
-    """Return the camera that is typed as SOURCE or NAME=SOURCE."""
+    """Return the camera given as SOURCE or NAME=SOURCE."""
     name, source = "", text
     match = _NAMED.fullmatch(text)
     if match is not None and not Path(text).exists():
@@ -261,7 +262,7 @@ def _clips(args: argparse.Namespace, file: CameraFile | None) -> ClipSettings | 
         )
     if args.clips_gb is not None:
         if settings is None:
-            raise UsageError("--clips-gb needs --clips FOLDER; got none")
+            raise UsageError("--clips-gb requires --clips FOLDER; got none")
         settings = attrs.evolve(settings, max_gb=args.clips_gb)
     return settings
 
@@ -277,7 +278,7 @@ def _page(args: argparse.Namespace, file: CameraFile | None) -> PageSettings | N
 
 
 def _follow(watcher: Watcher, view: View, page: Page | None) -> int:
-    """Show events and cameras until a signal comes, or until every source has ended."""
+    """Show events and cameras until a signal arrives or every source has ended."""
     with _signals() as stop, view:
         while not (stop.is_set() or watcher.is_over):
             event = watcher.take(_LOOK_S)
@@ -299,10 +300,10 @@ def _follow(watcher: Watcher, view: View, page: Page | None) -> int:
 
 
 class _Stop(threading.Event):
-    """Set by the first signal that asks the command to end.
+    """Set by the first signal to end the command.
 
     Attributes:
-        number: Of the signal; 0 before it.
+        number: The number of the signal; 0 before it.
     """
 
     number = 0
@@ -310,7 +311,7 @@ class _Stop(threading.Event):
 
 @contextlib.contextmanager
 def _signals() -> Iterator[_Stop]:
-    """Give what Ctrl-C and SIGTERM set; a second Ctrl-C ends the command at once."""
+    """Yield an object that Ctrl-C and SIGTERM set; a second Ctrl-C ends the command immediately."""
     stop = _Stop()
 
     def ask(number: int, _frame: object) -> None:

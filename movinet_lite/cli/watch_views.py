@@ -32,25 +32,25 @@ _STATES: Final = {
 """The states of a source, and their colours."""
 
 _BAR: Final = 10
-"""How many characters a score of 1 is wide."""
+"""Width of the bar of a score of 1, in characters."""
 
 _DRAWS_PER_S: Final = 4
 
 
 class View(Protocol):
-    """Something that shows events and cameras. `clip` is called from another thread."""
+    """Displays events and cameras. `clip` is called from another thread."""
 
     def event(self, event: WatchedEvent) -> None:
-        """Show that an event changed."""
+        """Show a changed event."""
 
     def clip(self, clip: Clip) -> None:
-        """Show that a clip was written, or why not."""
+        """Show a written or failed clip."""
 
     def look(self, status: WatchStatus) -> None:
-        """Show how the cameras are."""
+        """Show the status of the cameras."""
 
     def say(self, text: str) -> None:
-        """Say something that is no result."""
+        """Show a message that is not a result."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -60,7 +60,7 @@ class View(Protocol):
 
 
 def make_view(*, as_json: bool) -> View:
-    """Return what fits the output: JSON if it is asked for, a table in a terminal, lines elsewhere."""
+    """Return the view for the output: JSON if requested, a table in a terminal, lines otherwise."""
     if as_json:
         return JsonView()
     if sys.stdout.isatty():
@@ -69,7 +69,7 @@ def make_view(*, as_json: bool) -> View:
 
 
 class _Changes:
-    """Tells what changed between two looks: states of cameras, and overload."""
+    """Detects changes of camera states and overload."""
 
     def __init__(self) -> None:
         self._states: dict[str, str] = {}
@@ -81,7 +81,7 @@ class _Changes:
         return changed
 
     def _is_new(self, camera: CameraStatus) -> bool:
-        """Return whether a camera's state is news; that one which is lost is tried again is none."""
+        """Return whether a camera's state should be reported; retries of a lost camera are not."""
         before = self._states.get(camera.name)
         again = before is not None and camera.source.state == "connecting"
         return camera.source.state != before and not again
@@ -93,7 +93,7 @@ class _Changes:
 
 
 class _Lines:
-    """What views that print lines have in common."""
+    """Base of views that print lines."""
 
     def __init__(self) -> None:
         self._changes = _Changes()
@@ -107,14 +107,14 @@ class _Lines:
 
 
 class JsonView(_Lines):
-    """One JSON object a line; its *kind* is event, clip, camera or load."""
+    """Prints one JSON object per line; its *kind* is event, clip, camera or load."""
 
     def event(self, event: WatchedEvent) -> None:
         """Print an event."""
         self._print(kind="event", **event.to_dict())
 
     def clip(self, clip: Clip) -> None:
-        """Print that a clip was written."""
+        """Print a written clip."""
         self._print(
             kind="clip",
             clip_id=clip.clip_id,
@@ -125,7 +125,7 @@ class JsonView(_Lines):
         )
 
     def look(self, status: WatchStatus) -> None:
-        """Print what changed."""
+        """Print changes."""
         for camera in self._changes.cameras(status):
             self._print(
                 kind="camera",
@@ -145,7 +145,7 @@ class JsonView(_Lines):
             )
 
     def say(self, text: str) -> None:
-        """Say it on the standard error."""
+        """Print a message to standard error."""
         print(text, file=sys.stderr, flush=True)
 
     def _print(self, **values: Any) -> None:
@@ -154,7 +154,7 @@ class JsonView(_Lines):
 
 
 class LinesView(_Lines):
-    """One line an event; whatever else there is to say goes to the standard error."""
+    """Prints one line per event; everything else goes to standard error."""
 
     def event(self, event: WatchedEvent) -> None:
         """Print an event."""
@@ -165,11 +165,11 @@ class LinesView(_Lines):
             )
 
     def clip(self, clip: Clip) -> None:
-        """Say that a clip was written."""
+        """Print a written clip to standard error."""
         self.say(_clip_line(clip))
 
     def look(self, status: WatchStatus) -> None:
-        """Say what changed."""
+        """Print changes to standard error."""
         for camera in self._changes.cameras(status):
             error = camera.source.last_error
             why = f" ({error})" if error and camera.source.state != "live" else ""
@@ -178,13 +178,13 @@ class LinesView(_Lines):
             self.say(load_line(status))
 
     def say(self, text: str) -> None:
-        """Say it on the standard error."""
+        """Print a message to standard error."""
         with self._printing:
             print(text, file=sys.stderr, flush=True)
 
 
 class TableView:
-    """A table of cameras that is drawn anew, below the events as they come."""
+    """Draws a table of cameras below the events."""
 
     def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
@@ -220,7 +220,7 @@ class TableView:
         self._notes.append(Text(event_line(event), style=style))
 
     def clip(self, clip: Clip) -> None:
-        """Print that a clip was written above the table."""
+        """Print a written clip above the table."""
         self.say(_clip_line(clip))
 
     def look(self, status: WatchStatus) -> None:
@@ -230,7 +230,7 @@ class TableView:
             self._live.update(draw_status(status), refresh=True)
 
     def say(self, text: str) -> None:
-        """Print it above the table."""
+        """Print a message above the table."""
         from rich.text import Text
 
         self._notes.append(Text(text, style="dim"))
@@ -241,7 +241,7 @@ class TableView:
 
 
 def event_line(event: WatchedEvent) -> str:
-    """Return an event in one line: when, where, what, and how far it has come."""
+    """Return an event on one line: time, camera, label and state."""
     found = event.event
     shown = _local(event.ended_at or event.started_at)
     what = f"{event.source}  {found.label}"
@@ -252,7 +252,7 @@ def event_line(event: WatchedEvent) -> str:
 
 
 def load_line(status: WatchStatus) -> str:
-    """Return in words whether the machine keeps up."""
+    """Return a line on the load of the machine."""
     load = status.load
     if not load.overloaded:
         return f"the machine keeps up: the model takes {load.needed:.0%} of its time"
@@ -260,13 +260,13 @@ def load_line(status: WatchStatus) -> str:
         return f"overloaded: decoding is {load.late_s:.1f} s late"
     late = f", decoding is {load.late_s:.1f} s late" if load.late_s > 1.0 else ""
     return (
-        f"overloaded: every camera is watched at {load.rate:.0%} of its rate "
+        f"overloaded: all frame rates are reduced to {load.rate:.0%} "
         f"(the model would take {load.needed:.0%} of its time{late})"
     )
 
 
 def draw_status(status: WatchStatus) -> RenderableType:
-    """Return the table of cameras, and below it whether the machine keeps up."""
+    """Return the table of cameras, followed by the load."""
     from rich.console import Group
     from rich.text import Text
 

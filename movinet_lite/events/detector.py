@@ -129,7 +129,7 @@ class EventDetector:
         Settings that the file leaves out have their defaults.
 
         Raises:
-            DataError: If the file cannot be read, is not TOML, or holds an unknown or impossible setting.
+            DataError: If the file cannot be read, is not TOML, or has an unknown or invalid setting.
         """
         return cls.from_settings(load_settings(path))
 
@@ -176,8 +176,8 @@ class EventDetector:
             ArrayError: If the prediction has no time.
             LabelsError: If it has other labels than the first one, or a label of the settings is not among them; the
                 message suggests similar ones. Also if the settings name the background as a label to find.
-            SessionError: If its time lies before that of the prediction before. After any of these, the detector is as
-                it was.
+            SessionError: If its time is before that of the previous prediction. After any of these errors, the detector
+                is unchanged.
         """
         time_s = prediction.time_s
         if time_s is None:
@@ -190,7 +190,7 @@ class EventDetector:
         states = self._states_for(prediction)
         if states.last_s is not None and time_s < states.last_s:
             raise SessionError(
-                f"times must not run backwards; got {time_s:g} s after {states.last_s:g} s "
+                f"times must be in ascending order; got {time_s:g} s after {states.last_s:g} s "
                 "(another video? call finish() or reset() before it)"
             )
         return states.advance(prediction.scores, time_s)
@@ -226,7 +226,7 @@ class EventDetector:
 
         Args:
             scores: ``(frames, classes)``, 0 to 1.
-            times_s: ``(frames,)``, when each frame is shown, in seconds, in order.
+            times_s: ``(frames,)``, the display times in seconds, in ascending order.
             labels: The label of each class.
             background: The label for "none of these", which makes no event; `None` if there is none.
 
@@ -234,7 +234,7 @@ class EventDetector:
             The events that ended, ordered by onset, then by the time at which they ended.
 
         Raises:
-            ArrayError: If *scores* or *times_s* is something else.
+            ArrayError: If *scores* or *times_s* is invalid.
             LabelsError: If there is not one label for each class, or a label of the settings is not among them.
         """
         rows = as_scores(scores)
@@ -252,7 +252,7 @@ class EventDetector:
             self._labels = labels
         elif labels is not self._labels and labels != self._labels:
             raise LabelsError(
-                "predictions must have the labels that the first one had; got different ones "
+                "all predictions must have the same labels; got different ones "
                 "(predictions of another model? call reset() before them)"
             )
         return self._states
@@ -296,7 +296,7 @@ def find_events(
     Raises:
         ArrayError: If a prediction has no time.
         LabelsError: If the labels differ, or a label of the settings is not among them.
-        SessionError: If the times run backwards.
+        SessionError: If the times are not in order.
 
     Example:
         >>> from movinet_lite import Prediction

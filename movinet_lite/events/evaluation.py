@@ -32,17 +32,17 @@ __all__ = ["EventEvaluation", "evaluate_events"]
 
 @attrs.frozen(eq=False)
 class EventEvaluation:
-    """How well the events of some videos agree with the annotations.
+    """The agreement of events with annotations.
 
     Attributes:
-        events: What was found in each video, by its name.
+        events: The detected events of each video, by name.
         event_f1: F1 of whole events, by collar in seconds.
         segment_s: The length of the segments, in seconds.
         segment_f1: F1 of segments.
         temporal_map: Mean average precision over temporal IoU.
-        frame_map: That of the scores of single frames, which no setting of a detector changes.
-        delay: How late the events were confirmed.
-        false_alarms: How many overlap nothing annotated.
+        frame_map: Mean average precision of the frame scores, which does not depend on the detector.
+        delay: The delay from onset to confirmation.
+        false_alarms: The events that overlap no annotation.
     """
 
     events: Mapping[str, tuple[Event, ...]] = attrs.field(repr=False)
@@ -55,7 +55,7 @@ class EventEvaluation:
     false_alarms: FalseAlarmReport
 
     def intervals(self, *, confidence: float = 0.95) -> dict[str, Interval]:
-        """Return each metric with its interval by bootstrap over the videos, by what it is called in `to_text`."""
+        """Return each metric with its bootstrap interval over the videos, by its name in `to_text`."""
         return {
             **{
                 f"event F1, collar {collar_s:g} s": report.interval(
@@ -73,7 +73,7 @@ class EventEvaluation:
         }
 
     def to_text(self) -> str:
-        """Return the metrics with their intervals of 95 %, and a table by label."""
+        """Return a report: the metrics with 95 % intervals, and a table by label."""
         lines = [
             f"{name:<24}{interval.value:>8.3f}   {interval.low:.3f} to {interval.high:.3f}"
             for name, interval in self.intervals().items()
@@ -96,7 +96,7 @@ class EventEvaluation:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the metrics as plain values that `json.dumps` takes; `None` where one has no value."""
+        """Return the metrics as JSON-compatible values; `None` for undefined ones."""
         return {
             "num_videos": len(self._first.videos),
             "hours": self._hours(),
@@ -160,21 +160,21 @@ def evaluate_events(
     collars_s: Sequence[float] = (1.0, 2.0),
     segment_s: float = 1.0,
 ) -> EventEvaluation:
-    """Return how well the events that a detector finds agree with the annotations.
+    """Evaluate the events of a detector against annotations.
 
-    Annotations of labels that the detector may not find (its *labels*) are left out, and of the background.
+    Annotations of the background, and of labels that are not among the detector's *labels*, are ignored.
 
     Args:
         videos: Scores and annotations of each video, by its name.
         labels: The label of each class.
-        detector: What to find events with; it stays as it is. `None` for ``EventDetector()``.
-        collars_s: The collars of `event_f1`, in seconds, at least one; the table by label is of the first.
-        segment_s: The segments of `segment_f1`, in seconds.
+        detector: The detector; it is not changed. `None` for ``EventDetector()``.
+        collars_s: The collars of `event_f1`, in seconds, at least one; the table by label uses the first.
+        segment_s: The segment length of `segment_f1`, in seconds.
 
     Raises:
         DataError: If there is no video or no collar, a video has fewer than two frames, or an option is out of its
             range.
-        LabelsError: If there is not one label for each class, or a label annotated is not among them.
+        LabelsError: If there is not one label for each class, or an annotated label is not among them.
 
     Example:
         >>> from movinet_lite.events import Annotation

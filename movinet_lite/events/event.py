@@ -17,7 +17,7 @@ EventState: TypeAlias = Literal["began", "confirmed", "ended", "dropped"]
 
 
 class Span(Protocol):
-    """What an `Event` and an `Annotation` have in common, and all that metrics and formats need."""
+    """The common interface of `Event` and `Annotation`, as used by metrics and formats."""
 
     @property
     def label(self) -> str:
@@ -33,7 +33,7 @@ class Span(Protocol):
 
     @property
     def score(self) -> float | None:
-        """How sure it is, 0 to 1; `None` if nobody said."""
+        """The score, 0 to 1; `None` if unknown."""
 
 
 def _check_start(_span: object, _field: object, value: float) -> None:
@@ -72,7 +72,7 @@ class Event:
         confirmed_s: The time of the frame that confirmed it; `None` until then.
 
     Raises:
-        DataError: If it ends before it starts, or *state* is another word.
+        DataError: If it ends before it starts, or *state* is unknown.
 
     Example:
         >>> event = Event(label="yoga", start_s=1.0, end_s=3.5, peak=0.75, mean=0.5, num_frames=12)
@@ -169,7 +169,7 @@ def _fits(name: str, value: object) -> bool:
 
 def _check_label(_annotation: object, _field: object, value: Any) -> None:
     if not isinstance(value, str) or not value.strip():
-        raise DataError(f"label must be the name of a class; got {value!r}")
+        raise DataError(f"label must be a non-empty name; got {value!r}")
 
 
 def _check_score(_annotation: object, _field: object, value: float | None) -> None:
@@ -179,13 +179,13 @@ def _check_score(_annotation: object, _field: object, value: float | None) -> No
 
 @attrs.frozen
 class Annotation:
-    """An action with its place in time, as a person wrote it down, or another program.
+    """An annotated action with its onset and offset.
 
     Attributes:
         label: The class.
         start_s: The onset in seconds.
         end_s: The offset in seconds.
-        score: How sure it is; `None` for what is known.
+        score: The score of a detection; `None` for ground truth.
 
     Raises:
         DataError: If it ends before it starts, or a value is not a number.
@@ -218,10 +218,10 @@ AnySpan = TypeVar("AnySpan", bound=Span)
 
 
 def completed(spans: Iterable[AnySpan]) -> tuple[AnySpan, ...]:
-    """Return those of *spans* that are over: all annotations, and events that ended.
+    """Return the completed *spans*: all annotations, and events that ended.
 
-    So everything that `EventDetector.update` and `finish` returned may be given, in any order: events that began, were
-    confirmed or dropped are left out, since those that matter ended later.
+    This accepts everything that `EventDetector.update` and `finish` return, in any order: events in other states are
+    left out, since confirmed events end later.
 
     Raises:
         DataError: If an event was confirmed and never ended.
@@ -236,7 +236,7 @@ def completed(spans: Iterable[AnySpan]) -> tuple[AnySpan, ...]:
             and (span.label, span.start_s) not in names
         ):
             raise DataError(
-                f"every confirmed event must have ended; {span.label!r} from {span.start_s:g} s goes on "
+                f"every confirmed event must have ended; {span.label!r} from {span.start_s:g} s has not "
                 "(add the events that the detector's finish() returns)"
             )
     return over

@@ -20,17 +20,17 @@ def read_text(path: str | Path) -> str:
         return Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise DataError(
-            f"the file must be one that can be read; got {error.strerror!r}", path
+            f"the file must be readable; got {error.strerror!r}", path
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(
-            "the file must be UTF-8 text; got bytes that are not (save it as UTF-8)",
+            "the file must be UTF-8 text; got other bytes (save it as UTF-8)",
             path,
         ) from error
 
 
 def read_filled(path: str | Path) -> str:
-    """Return the text of a UTF-8 file that must say something.
+    """Return the text of a UTF-8 file that must not be empty.
 
     Raises:
         DataError: If it cannot be read, is not UTF-8, or is empty.
@@ -39,23 +39,23 @@ def read_filled(path: str | Path) -> str:
     if not text.strip():
         raise DataError(
             "a file of annotations must not be empty "
-            "(a video in which nothing happens? name it alone on a line of CSV: video,,,)",
+            "(for a video without events, write a CSV row with its name only: video,,,)",
             path,
         )
     return text
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write *text* to a UTF-8 file, so that nobody sees half of it.
+    """Write *text* to a UTF-8 file atomically.
 
     Raises:
-        DataError: If it cannot be written, or the text is not one that UTF-8 can hold.
+        DataError: If it cannot be written, or the text cannot be encoded as UTF-8.
     """
     try:
         content = text.encode()
     except UnicodeEncodeError as error:
         raise DataError(
-            f"the text must be one that UTF-8 can hold; got {text[error.start]!r} "
+            f"the text must be encodable as UTF-8; got {text[error.start]!r} "
             "(the name of a file that is not UTF-8?)",
             path,
         ) from error
@@ -63,5 +63,5 @@ def write_text(path: str | Path, text: str) -> None:
         write_atomically(Path(path), content)
     except OSError as error:
         raise DataError(
-            f"the file must be one that can be written; got {error.strerror!r}", path
+            f"the file must be writable; got {error.strerror!r}", path
         ) from error

@@ -1,8 +1,8 @@
 """Thresholds with hysteresis, durations and gaps, for many labels at once.
 
-A label is on from the first frame at or above *enter* until the first frame below *leave*. A frame holds until the
-next one, so this frame's time is the offset; the last frame of a stream holds as long as the frame before it did.
-Everything that costs Python per label is done for labels that are on or in a pause only.
+A label is active from the first frame at or above *enter* until the first frame below *leave*. A frame lasts until the
+next one, so the time of that frame is the offset; the last frame of a stream lasts as long as the previous one. Python
+code runs only for labels that are active or in a gap; the rest is vectorised.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _TICK_S: Final = 1e-6
 
 _LOST_S: Final = 2.0
 _LOST_INTERVALS: Final = 3.0
-"""A stream is lost between frames more than 2 s apart, and more than three times as far as the two before."""
+"""A stream is interrupted between frames more than 2 s and more than three times the previous interval apart."""
 
 
 @attrs.frozen(kw_only=True)
 class Timing:
-    """The settings of a detector that are times, in seconds; `EventDetector` says what each does."""
+    """The times among the settings of a detector, in seconds; see `EventDetector`."""
 
     min_duration_s: float
     max_gap_s: float
@@ -41,13 +41,13 @@ class Timing:
 
     @property
     def bridged_s(self) -> float:
-        """The longest pause within an event: events whose padding would touch are one."""
+        """The longest gap within an event: events whose padding would touch are merged."""
         return max(self.max_gap_s, 2 * self.pad_s)
 
 
 @attrs.define(eq=False)
 class _Track:
-    """A label that is on, or in a pause that may be bridged."""
+    """A label that is active, or in a gap that may be bridged."""
 
     start_s: float  # as reported
     onset_s: float  # moved back by the delay, without padding
@@ -102,17 +102,17 @@ class Hysteresis:
         self._enter = enter
         self._leave = leave
         self._timing = timing
-        self._threshold = enter.copy()  # *leave* for labels that are on
+        self._threshold = enter.copy()  # *leave* for active labels
         self._tracks: dict[int, _Track] = {}
         self._quiet_until_s: dict[int, float] = {}
-        self._cut_s: dict[int, float] = {}  # the end that padding must not cross
-        self._first_s = 0.0  # of the stream, or since it was lost
+        self._cut_s: dict[int, float] = {}  # the end that padding must not exceed
+        self._first_s = 0.0  # of the stream, or since the interruption
         self._last_s: float | None = None
         self._now_s = (
             0.0  # the same, but for frames after a loss, while what was before it ends
         )
         self._interval_s = 0.0  # between the last two frames
-        self._hold_s = 0.0  # how long the last frame holds if none follows
+        self._hold_s = 0.0  # duration of the last frame if none follows
         self._smoothed: NDArray[np.float64] | None = None
         self._changes: list[tuple[int, Event]] = []
 
@@ -122,7 +122,7 @@ class Hysteresis:
         return self._last_s
 
     def advance(self, scores: NDArray[np.float32], time_s: float) -> tuple[Event, ...]:
-        """Take the scores of the next frame, ``(classes,)`` float32, and return the events that changed."""
+        """Process the scores of the next frame, ``(classes,)`` float32, and return the events that changed."""
         interval_s = 0.0
         self._now_s = time_s
         if self._last_s is None:
@@ -145,12 +145,12 @@ class Hysteresis:
         return self._take_changes()
 
     def close(self) -> tuple[Event, ...]:
-        """End what goes on, as the stream does, and return it."""
+        """End all active events, at the end of the stream, and return them."""
         self._end_all()
         return self._take_changes()
 
     def num_values(self) -> int:
-        """Return how many numbers are stored, which stays the same however long a stream is."""
+        """Return the number of stored values, which does not depend on the length of the stream."""
         arrays = (self._enter, self._leave, self._threshold, self._smoothed)
         return (
             sum(array.size for array in arrays if array is not None)
@@ -264,7 +264,7 @@ class Hysteresis:
             self._report(index, track, "confirmed")
 
     def _end(self, index: int, track: _Track, *, cut_s: float | None = None) -> None:
-        """End a label at its pause, or where it is cut: there it has no padding."""
+        """End a label at its gap, or at a cut, which has no padding."""
         if cut_s is None:
             assert track.pause_s is not None  # noqa: S101 - a fault of ours, not of a caller
             off_s, pad_s = track.pause_s, self._timing.pad_s
@@ -276,7 +276,7 @@ class Hysteresis:
         self._remove(index, track, off_s, end_s + pad_s)
 
     def _end_all(self) -> None:
-        """End every label, since no frame follows: what is on lasts until the end, which is no offset to move back."""
+        """End every label at the end of the stream, which is not moved back like an offset."""
         if self._last_s is None:
             return
         stop_s = self._last_s + self._hold_s

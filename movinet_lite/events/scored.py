@@ -18,14 +18,14 @@ __all__ = ["ScoredVideo", "as_scores", "as_times", "check_scored"]
 
 
 def as_scores(scores: ArrayLike) -> NDArray[np.float32]:
-    """Return *scores* as ``(frames, classes)`` float32, certainly 0 to 1.
+    """Return *scores* as ``(frames, classes)`` float32, after checking the range 0 to 1.
 
     Raises:
-        ArrayError: If they are something else.
+        ArrayError: If they are invalid.
     """
     array = _as_numbers(scores, "scores", 2, "(frames, classes)")
     if not array.shape[1]:
-        raise ArrayError("scores must be of at least one class; got none")
+        raise ArrayError("there must be scores of at least one class; got none")
     low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
     if np.isnan(array).any():
         raise ArrayError(
@@ -33,16 +33,16 @@ def as_scores(scores: ArrayLike) -> NDArray[np.float32]:
         )
     if not (low >= 0 and high <= 1 + 1e-6):
         raise ArrayError(
-            f"scores must be from 0 to 1; got {low:g} to {high:g} (logits? apply softmax to them)"
+            f"scores must be from 0 to 1; got {low:g} to {high:g} (if these are logits, apply softmax)"
         )
     return array.astype(np.float32)
 
 
 def as_times(times_s: ArrayLike, num_frames: int) -> NDArray[np.float64]:
-    """Return *times_s* as ``(frames,)`` float64, certainly finite and in order.
+    """Return *times_s* as ``(frames,)`` float64, after checking that they are finite and in order.
 
     Raises:
-        ArrayError: If they are something else, or not one for each frame.
+        ArrayError: If they are invalid, or their number is not that of the frames.
     """
     times = _as_numbers(times_s, "times_s", 1, "(frames,)").astype(np.float64)
     if len(times) != num_frames:
@@ -58,8 +58,7 @@ def as_times(times_s: ArrayLike, num_frames: int) -> NDArray[np.float64]:
     if back.size:
         place = int(back[0]) + 1
         raise ArrayError(
-            "times_s must not run backwards; "
-            f"got {times[place]:g} s for frame {place} after {times[place - 1]:g} s"
+            f"times_s must be in ascending order; got {times[place]:g} s for frame {place} after {times[place - 1]:g} s"
         )
     return times
 
@@ -83,16 +82,16 @@ def _as_tuple(annotations: Iterable[Annotation]) -> tuple[Annotation, ...]:
 
 @attrs.frozen(eq=False)
 class ScoredVideo:
-    """What a model said of one video, and what really happened in it.
+    """The scores and the annotations of a video.
 
     Attributes:
-        times_s: ``(frames,)`` float64: when each frame is shown, in seconds, in order.
+        times_s: ``(frames,)`` float64: the display times in seconds, in ascending order.
         scores: ``(frames, classes)`` float32, 0 to 1.
-        annotations: What happened, in any order.
+        annotations: The annotations, in any order.
         background: The label for "none of these", which makes no event; `None` if the model has none.
 
     Raises:
-        ArrayError: If the arrays are something else.
+        ArrayError: If an array is invalid.
 
     Example:
         >>> ScoredVideo([0.0, 0.5], [[1.0, 0.0], [0.5, 0.5]], [Annotation("yoga", 0.0, 1.0)]).num_frames
@@ -114,14 +113,14 @@ class ScoredVideo:
         predictions: Iterable[Prediction],
         annotations: Iterable[Annotation] = (),
     ) -> ScoredVideo:
-        """Return what a model said of one video, from its predictions one after the other.
+        """Return the scored video for a sequence of predictions.
 
         Args:
-            predictions: Those of each frame, in the order of time, with the times of the frames.
-            annotations: What really happened.
+            predictions: The predictions of all frames in order, with their times.
+            annotations: The annotations.
 
         Raises:
-            ArrayError: If there is no prediction, one has no time, or the times run backwards.
+            ArrayError: If there is no prediction, one has no time, or the times are not in order.
         """
         times_s: list[float] = []
         scores: list[NDArray[np.float32]] = []
@@ -140,7 +139,7 @@ class ScoredVideo:
         return cls(np.array(times_s), np.stack(scores), tuple(annotations), background)
 
     def without_background(self, labels: Sequence[str]) -> ScoredVideo:
-        """Return the video with nothing annotated as background, and scores of 0 for it.
+        """Return the video without background annotations, and with scores of 0 for the background.
 
         Args:
             labels: The label of each class.
@@ -154,12 +153,12 @@ class ScoredVideo:
 
     @property
     def num_frames(self) -> int:
-        """How many frames there are."""
+        """Number of frames."""
         return len(self.scores)
 
     @property
     def duration_s(self) -> float:
-        """How long the video is, in seconds; its last frame counts as long as the frame before it."""
+        """Duration in seconds; the last frame lasts as long as the previous one."""
         if self.num_frames < 2:
             return 0.0
         last_s = self.times_s[-1]
@@ -169,10 +168,10 @@ class ScoredVideo:
 def check_scored(
     videos: Mapping[str, ScoredVideo], labels: Sequence[str]
 ) -> tuple[str, ...]:
-    """Return *labels* as a tuple that certainly names every class of every video, and everything annotated.
+    """Return *labels* as a tuple, after checking that they cover the classes and annotations of all videos.
 
     Raises:
-        LabelsError: If it does not; the message says in which video.
+        LabelsError: If they do not; the message names the video.
     """
     names = check_labels(labels)
     for name, video in videos.items():

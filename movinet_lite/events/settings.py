@@ -31,17 +31,16 @@ Thresholds: TypeAlias = tuple[float, float]
 """*enter* and *leave* of one label."""
 
 HORIZON_S: Final = 3.0
-"""How far a stream should look back whose events are wanted, in seconds: what the commands and `watch` load models with. Onsets
-and offsets come late in the first horizon of a stream. Of five real videos in a row, in all 120 orders, event F1 (collar
-2.5 s) was 0.51 with the default of sessions, ten seconds, and 0.72 with three; docs/events.md has more."""
+"""The horizon for event detection in streams, in seconds: the default of the commands and `watch`. Onsets and offsets
+are late during the first horizon of a stream. For five real videos in a row, in all 120 orders, event F1 (collar 2.5 s)
+was 0.51 with the default of sessions, ten seconds, and 0.72 with three; docs/events.md has more."""
 
 DELAY_S: Final = 1.0
-"""By how much the commands and files of cameras move events back where nothing else is said, in seconds: about as late as a
-stream with that horizon notices a change. It raised the F1 above from 0.72 to 0.81."""
+"""The default of *delay_s* in the commands and camera files, in seconds: approximately the latency of a stream with this horizon. It raised the F1 above from 0.72 to 0.81."""
 
 _HYSTERESIS: Final = 0.15
 _LOWEST_LEAVE: Final = 0.01
-"""*leave* where none is given, as silero-vad chooses it: 0.15 below *enter*, and never 0, where nothing would end."""
+"""The minimum of the default for *leave*, which is 0.15 below *enter*, as in silero-vad; with 0, no event would end."""
 
 _TABLE: Final = "event_detector"
 
@@ -78,7 +77,7 @@ def _as_pairs(pairs: Mapping[str, Thresholds] | None) -> dict[str, Thresholds]:
             enter, leave = pair
         except (TypeError, ValueError) as error:
             raise ArrayError(
-                f"thresholds must give a label a pair of numbers, enter and leave; got {pair!r} for {label!r}"
+                f"thresholds must have a pair of numbers, enter and leave, for each label; got {pair!r} for {label!r}"
             ) from error
         of = f" of {label!r}"
         both = _as_number(f"enter{of}", enter), _as_number(f"leave{of}", leave)
@@ -89,7 +88,7 @@ def _as_pairs(pairs: Mapping[str, Thresholds] | None) -> dict[str, Thresholds]:
 
 @attrs.frozen(kw_only=True)
 class DetectorSettings:
-    """The settings of an `EventDetector`, which says what each means; all times are in seconds.
+    """The settings of an `EventDetector`; see there. All times are in seconds.
 
     Raises:
         ArrayError: If a setting is out of its range.
@@ -141,7 +140,7 @@ class DetectorSettings:
 
     @property
     def timing(self) -> Timing:
-        """The settings that are times."""
+        """The times among the settings."""
         return Timing(
             min_duration_s=self.min_duration_s,
             max_gap_s=self.max_gap_s,
@@ -161,10 +160,10 @@ class DetectorSettings:
 
 
 def check_not_background(settings: DetectorSettings, background: str) -> None:
-    """Refuse settings that name the class for "none of these".
+    """Raise an error for settings that include the class for "none of these".
 
     Raises:
-        LabelsError: If they do.
+        LabelsError: If they include it.
     """
     if background in (settings.labels or ()) or background in settings.thresholds:
         raise LabelsError(
@@ -173,7 +172,7 @@ def check_not_background(settings: DetectorSettings, background: str) -> None:
 
 
 def save_settings(settings: DetectorSettings, path: str | Path) -> None:
-    """Write *settings* to a TOML file that `load_settings` reads.
+    """Write *settings* to a TOML file for `load_settings`.
 
     Raises:
         DataError: If the file cannot be written.
@@ -188,7 +187,7 @@ def save_settings(settings: DetectorSettings, path: str | Path) -> None:
         elif name != "thresholds" and value is not None:
             lines.append(f"{name} = {value!r}")
     if settings.thresholds:
-        lines += ["", "# Labels with thresholds of their own: enter, leave."]
+        lines += ["", "# Thresholds of single labels: enter, leave."]
         lines.append(f"[{_TABLE}.thresholds]")
         for label, (enter, leave) in settings.thresholds.items():
             lines.append(f"{_quote(label)} = [{enter!r}, {leave!r}]")
@@ -199,7 +198,7 @@ def load_settings(path: str | Path) -> DetectorSettings:
     """Return the settings in the TOML file at *path*.
 
     Raises:
-        DataError: If the file cannot be read, is not TOML, or holds an unknown or impossible setting.
+        DataError: If the file cannot be read, is not TOML, or has an unknown or invalid setting.
     """
     try:
         document = tomllib.loads(read_text(path))
@@ -236,5 +235,5 @@ def _check_kinds(table: Mapping[str, Any]) -> None:
 
 
 def _quote(text: str) -> str:
-    # A JSON string is a TOML one, but for DEL, which TOML wants escaped.
+    # A JSON string is a TOML string, except for DEL, which TOML requires to be escaped.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

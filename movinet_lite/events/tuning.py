@@ -29,7 +29,7 @@ METRICS: Final = (
     "segment_f1_macro",
     "mean_ap",
 )
-"""What can be tuned for; see `movinet_lite.events.metrics`."""
+"""The metrics that can be optimised; see `movinet_lite.events.metrics`."""
 
 _Spans: TypeAlias = Mapping[str, Iterable[Span]]
 _Statistic: TypeAlias = Callable[[NDArray[np.intp]], float]
@@ -43,7 +43,7 @@ _GRID: Final[dict[str, tuple[float, ...]]] = {
     "min_duration_s": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 4.0),
     "max_gap_s": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0),
 }
-"""The values that are tried; *leave* as a share of *enter*."""
+"""The values to try; *leave* is relative to *enter*."""
 
 _NUM_DRAWN: Final = 48
 _MAX_ROUNDS: Final = 4
@@ -54,13 +54,13 @@ _Choice: TypeAlias = tuple[float, ...]
 
 @attrs.frozen(eq=False)
 class FoldResult:
-    """What was chosen without some videos, and how it does on them.
+    """The settings tuned without some videos, evaluated on them.
 
     Attributes:
-        videos: The names of the videos left out.
-        settings: What was chosen on the others.
-        value: The metric on the videos left out; NaN if nothing is annotated in them.
-        value_before: The same with the settings that tuning started from.
+        videos: The names of the held-out videos.
+        settings: The settings tuned on the others.
+        value: The metric on the held-out videos; NaN if they have no annotations.
+        value_before: The same with the initial settings.
     """
 
     videos: tuple[str, ...]
@@ -71,16 +71,16 @@ class FoldResult:
 
 @attrs.frozen(eq=False)
 class TuningResult:
-    """The settings chosen, and what to expect of them.
+    """The tuned settings, with their cross-validated performance.
 
     Attributes:
-        settings: What was chosen on all videos.
-        metric: What was tuned for.
-        fitted: The metric on the same videos; too good, since they were chosen on them.
-        before: The metric with the settings that tuning started from.
-        held_out: The metric over all videos, each with settings chosen without it.
-        gain: `held_out` less `before`, with its interval.
-        folds: What was chosen without each fold.
+        settings: The settings tuned on all videos.
+        metric: The name of the metric.
+        fitted: The metric on the same videos; optimistic, since the settings were tuned on them.
+        before: The metric with the initial settings.
+        held_out: The metric over all videos, each with settings tuned without it.
+        gain: `held_out` minus `before`, with its interval.
+        folds: The result of each fold.
     """
 
     settings: DetectorSettings
@@ -93,14 +93,14 @@ class TuningResult:
 
     @property
     def detector(self) -> EventDetector:
-        """A detector with the settings chosen; its `save` writes them to a file."""
+        """A detector with the tuned settings; use `save` to write them to a file."""
         return EventDetector.from_settings(self.settings)
 
     def __str__(self) -> str:
-        """Return what tuning gained, in one line."""
+        """Return a one-line summary."""
         gain = self.gain
         return (
-            f"{self.metric} on videos left out: {self.held_out:.3f}, before tuning {self.before:.3f}; "
+            f"{self.metric} on held-out videos: {self.held_out:.3f}, before tuning {self.before:.3f}; "
             f"gained {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}); "
             f"on the videos tuned on: {self.fitted:.3f}"
         )
@@ -118,28 +118,27 @@ def tune_events(
     start: EventDetector | None = None,
     seed: int = 0,
 ) -> TuningResult:
-    """Choose *enter*, *leave*, smoothing, durations, gaps and delay by the metric on annotated videos.
+    """Tune thresholds, smoothing, durations, gaps and delay for a metric on annotated videos.
 
-    The best of some settings drawn at random is improved one value at a time, until none helps. Of values that do
-    equally well, the middle one is taken, which is safest for other videos. The whole search is repeated without each
-    fold of the videos, to tell what its result is worth on videos that it has not seen. The same videos and seed give
-    the same result.
+    A random search is followed by coordinate descent until no value improves the metric. Among equally good values the
+    middle one is selected, which generalises best. The whole search is cross-validated over folds of videos. The same
+    videos and seed yield the same result.
 
     Args:
-        videos: Scores and annotations of each video, by its name; at least two with something annotated.
+        videos: Scores and annotations of each video, by its name; at least two with annotations.
         labels: The label of each class.
         metric: One of `METRICS`.
         collar_s: The collar of ``event_f1``, in seconds.
         segment_s: The segments of ``segment_f1``, in seconds.
-        by_class: Whether each annotated label gets thresholds of its own as well. Times stay common: a label has too few
-            events to choose them on.
-        num_folds: Into how many folds the videos are dealt, at least 2; one a video if there are fewer videos.
-        start: What to start from; settings that are not tuned stay as they are there. `None` for ``EventDetector()``.
-        seed: Of the settings drawn.
+        by_class: Whether to tune the thresholds of each annotated label as well. Times are shared by all labels, since
+            a single label has too few events.
+        num_folds: Number of folds, at least 2; one per video if there are fewer videos.
+        start: The initial detector; settings that are not tuned are kept. `None` for ``EventDetector()``.
+        seed: Random seed of the search.
 
     Raises:
-        DataError: If an option is unknown or out of its range, or fewer than two videos have something annotated.
-        LabelsError: If there is not one label for each class, or a label annotated is not among them.
+        DataError: If an option is unknown or out of its range, or fewer than two videos have annotations.
+        LabelsError: If there is not one label for each class, or an annotated label is not among them.
     """
     check_scored(videos, labels)
     first = EventDetector().settings if start is None else start.settings
@@ -149,7 +148,7 @@ def tune_events(
     videos = {name: video.without_background(labels) for name, video in videos.items()}
     if sum(bool(video.annotations) for video in videos.values()) < 2:
         raise DataError(
-            "at least two videos must have something annotated, to choose on one and judge on the other"
+            "at least two videos must have annotations, to tune on one and evaluate on the other"
         )
     search = _Search(videos, labels, _metric(metric, collar_s, segment_s), first, seed)
     everything = np.arange(len(videos))
@@ -207,7 +206,7 @@ def _metric(name: str, collar_s: float, segment_s: float) -> _Metric:
 def _deal(
     videos: Mapping[str, ScoredVideo], num_folds: int
 ) -> tuple[NDArray[np.intp], ...]:
-    """Return the places of the videos of each fold, dealt so that each has its share of what is annotated.
+    """Return the indices of the videos of each fold, stratified by annotations.
 
     Raises:
         DataError: If *num_folds* is below 2.
@@ -222,7 +221,7 @@ def _deal(
 
 
 class _Search:
-    """Tries settings on all videos at once, and remembers what came of them."""
+    """Evaluates settings on all videos, and caches the results."""
 
     def __init__(
         self,
@@ -237,7 +236,7 @@ class _Search:
         self._reference = {name: video.annotations for name, video in videos.items()}
         self._grid = _grid_around(start)
         self._drawn = self._draw(seed)
-        # Classes that never reach the lowest threshold make no event with any settings.
+        # Classes that never reach the lowest threshold have no events with any settings.
         lowest = min(
             [*self._grid["enter"], *(enter for enter, _ in start.thresholds.values())]
         )
@@ -260,7 +259,7 @@ class _Search:
         self._statistics: dict[str, _Statistic] = {}
 
     def choose(self, places: NDArray[np.intp], *, by_class: bool) -> DetectorSettings:
-        """Return the best settings for the videos at *places*."""
+        """Return the best settings for the videos with indices *places*."""
         best = max(self._drawn, key=lambda choice: self._value(choice, places))
         for _ in range(_MAX_ROUNDS):
             before = self._value(best, places)
@@ -272,18 +271,18 @@ class _Search:
         return self._choose_by_class(settings, places) if by_class else settings
 
     def value(self, settings: DetectorSettings, places: NDArray[np.intp]) -> float:
-        """Return the metric for the videos at *places*; NaN if nothing is annotated in them."""
+        """Return the metric for the videos with indices *places*; NaN if they have no annotations."""
         key = repr(settings)
         if key not in self._statistics:
             self._statistics[key] = self.statistic(self.events(settings))
         return self._statistics[key](places)
 
     def statistic(self, events: _Spans) -> _Statistic:
-        """Return the metric for events of all videos, as a function of the places of some."""
+        """Return the metric of the events as a function of video indices."""
         return self._metric(self._reference, events)
 
     def events(self, settings: DetectorSettings) -> dict[str, tuple[Event, ...]]:
-        """Return what settings find in each video."""
+        """Return the events of each video with some settings."""
         detector = EventDetector.from_settings(settings)
         return {
             name: detector.detect(scores, times_s, self._labels)
@@ -389,7 +388,7 @@ def _choice_of(settings: DetectorSettings) -> _Choice:
 
 
 def _grid_around(start: DetectorSettings) -> dict[str, tuple[float, ...]]:
-    """Return the grid with the values of *start*, and without durations that its longest one rules out."""
+    """Return the grid with the values of *start* added, and without durations above its maximum."""
     longest_s = math.inf if start.max_duration_s is None else start.max_duration_s
     return {
         name: tuple(
@@ -402,7 +401,7 @@ def _grid_around(start: DetectorSettings) -> dict[str, tuple[float, ...]]:
 
 
 def _middle_of_best(values: Sequence[float]) -> int:
-    """Return the middle of the longest run of the best of *values*; of runs of one length, the first."""
+    """Return the middle of the longest run of best *values*; the first run among equals."""
     best = max(values)
     runs: list[list[int]] = [[]]
     for place, value in enumerate(values):

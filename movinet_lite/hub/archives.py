@@ -1,4 +1,4 @@
-"""Unpacks downloaded archives safely: nothing outside the folder, within limits on size and memory."""
+"""Unpacks downloaded archives safely: inside their folder, within limits on size and memory."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from movinet_lite.errors import ModelError, said_by
 __all__ = ["MAX_FILES", "MAX_NAME_LENGTH", "MAX_UNPACKED_BYTES", "unpack"]
 
 MAX_UNPACKED_BYTES = 1 << 30
-"""The most that an archive may unpack to: 1 GiB. The largest MoViNet takes a fraction of that."""
+"""Maximum unpacked size of an archive: 1 GiB. The largest MoViNet needs a fraction of that."""
 
 MAX_FILES = 10_000
-"""The most files and folders that an archive may hold or need. A SavedModel holds about ten."""
+"""Maximum number of files and folders in an archive. A SavedModel has about ten."""
 
 MAX_NAME_LENGTH = 1000
-"""The longest name that an archive may hold, its folders included, in characters."""
+"""Maximum length of a name in an archive, including folders, in characters."""
 
 _MAX_HEADER_BYTES = 1 << 16
-"""The most bytes of a header that holds a long name or other facts of a file; `tarfile` reads all of it at once."""
+"""Maximum size of an extended header in bytes; `tarfile` reads the whole header into memory."""
 
 _LONG_HEADERS = {
     tarfile.XHDTYPE,
@@ -51,20 +51,20 @@ def unpack(
     max_bytes: int = MAX_UNPACKED_BYTES,
     max_files: int = MAX_FILES,
 ) -> None:
-    """Unpack a ``.tar.gz`` file, and refuse whatever a model has no need of.
+    """Unpack a ``.tar.gz`` file, rejecting anything that a model does not need.
 
-    Only plain files and folders below *folder* are written, with the permissions that new files have. The archive's
-    checksum is verified to its last byte.
+    Only regular files and folders below *folder* are written, with default permissions. The checksum of the whole
+    archive is verified.
 
     Args:
-        archive: The file; its name does not matter.
-        folder: Where to put its contents; must exist. After an error it may hold a part of them.
-        max_bytes: The most that the archive may unpack to.
-        max_files: The most files and folders that it may hold, those that its names imply included.
+        archive: The file; its name can be anything.
+        folder: The folder to unpack into; it must exist. After an error it may contain part of the archive.
+        max_bytes: Maximum unpacked size, in bytes.
+        max_files: Maximum number of files and folders, including parent folders that are only implied by names.
 
     Raises:
-        ModelError: If the archive is damaged or cut short, larger than the limits, or holds links, devices, or
-            names that lead outside.
+        ModelError: If the archive is damaged or truncated, exceeds the limits, or contains links, devices, or names
+            outside the folder.
     """
     paths: set[PurePosixPath] = set()
     try:
@@ -73,24 +73,24 @@ def unpack(
                 for member in tar:
                     name = _check_name(member.name, archive)
                     paths.update((name, *name.parents))
-                    if len(paths) > max_files + 1:  # "." is none of them
+                    if len(paths) > max_files + 1:  # "." is not one of them
                         raise ModelError(
-                            f"an archive may hold at most {max_files} files and folders; this one holds more",
+                            f"an archive may contain at most {max_files} files and folders; this one contains more",
                             archive,
                         )
                     if member.size < 0:
                         raise tarfile.ReadError(f"a file of {member.size} bytes")
                     _unpack_member(tar, member, archive, folder / name)
-            # The checksum stands at the very end.
+            # The checksum is at the end.
             while stream.read(1 << 16):
                 pass
     except _NOT_AN_ARCHIVE as error:
         raise ModelError(
-            f"the archive is damaged or cut short ({said_by(error)})", archive
+            f"the archive is damaged or truncated ({said_by(error)})", archive
         ) from error
 
 
-# `tarfile` lets through what goes wrong where it reads numbers and headers that refer to others.
+# `tarfile` does not convert errors from reading numbers and headers that refer to others.
 _NOT_AN_ARCHIVE = (
     EOFError,
     zlib.error,
@@ -104,7 +104,7 @@ _NOT_AN_ARCHIVE = (
 
 
 class _BoundedHeader(tarfile.TarInfo):
-    """A header of an archive; one that would take much memory is an error."""
+    """A header of an archive; a large one raises an error."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -117,7 +117,7 @@ class _BoundedHeader(tarfile.TarInfo):
 
 
 class _LimitedGzip(gzip.GzipFile):
-    """A gzip file that ends in an error when more than *max_bytes* come out of it."""
+    """A gzip file that raises an error once it has unpacked more than *max_bytes*."""
 
     def __init__(self, archive: Path, max_bytes: int) -> None:
         super().__init__(archive, "rb")
@@ -144,12 +144,12 @@ def _unpack_member(
             target.mkdir(parents=True, exist_ok=True)
             return
         contents = tar.extractfile(member) if member.isreg() else None
-        # A sparse file's holes cost nothing in the archive, and would escape the limit.
+        # The holes of a sparse file take no space in the archive, and would bypass the limit.
         if contents is None or member.issparse():
             kind = "a sparse file" if member.issparse() else _KINDS.get(member.type)
             raise ModelError(
-                "an archive of a model may hold files and folders only; "
-                f"got {kind or 'something else'} named {member.name!r}",
+                f"the archive of a model may contain only files and folders; got {kind or 'something else'} named "
+                f"{member.name!r}",
                 archive,
             )
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,8 @@ def _unpack_member(
             shutil.copyfileobj(contents, file)
     except (FileExistsError, NotADirectoryError) as error:
         raise ModelError(
-            f"an archive must hold each name once; got {member.name!r} again", archive
+            f"an archive must contain each name only once; got {member.name!r} again",
+            archive,
         ) from error
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
@@ -175,7 +176,7 @@ def _check_name(name: str, archive: Path) -> PurePosixPath:
             archive,
         )
     path = PurePosixPath(name)
-    # The backslash and the colon are harmless here, and not on Windows.
+    # Backslash and colon are harmless here, but not on Windows.
     if path.is_absolute() or ".." in path.parts or set(name) & set("\\:\0"):
         raise ModelError(
             f"an archive must unpack inside its folder; got the name {name!r}", archive

@@ -1,18 +1,18 @@
-"""Caches downloads and compiled models in a folder that processes share.
+"""Caches downloads and compiled models in a folder shared by all processes.
 
 ::
 
     <cache folder>/
         models/<entry>/                   a model: saved_model.pb and variables/, or one .tflite file
-        models/<entry>/movinet_lite_cache.json    the note: where it came from, when, its size and checksum
-        models/.<entry>.lock              empty; locked by the system while a process makes the entry
-        models/.<entry>.<random>.tmp/     an entry being made; what a killed process left goes with the next attempt
-        compiled/<entry>/                 the same for models that the library compiled
+        models/<entry>/movinet_lite_cache.json    the note: source, date, size and checksum
+        models/.<entry>.lock              empty; locked while a process creates the entry
+        models/.<entry>.<random>.tmp/     an incomplete entry; the next attempt removes leftovers of killed processes
+        compiled/<entry>/                 the same for compiled models
 
-An entry appears under its name by one rename, when all of it is there. To make one::
+A complete entry is renamed to its final name in one step. To create one::
 
     with locked(entry):                 # other processes and threads wait here
-        if not entry.exists():          # another may have made it meanwhile
+        if not entry.exists():          # another may have created it meanwhile
             with new_folder(entry) as folder:
                 ...                     # write files into folder
                 write_note(folder, address=...)
@@ -55,24 +55,24 @@ __all__ = [
 ]
 
 NOTE_NAME = "movinet_lite_cache.json"
-"""The file in an entry that says where the entry came from; not ``movinet_lite.json``, which models of ours bring."""
+"""The file in an entry that records its source; not ``movinet_lite.json``, which is part of models of this package."""
 
 LOCK_POLL_S = 0.1
-"""Seconds between two looks at a lock that another process holds."""
+"""Polling interval for a lock that another process holds, in seconds."""
 
 logger = logging.getLogger(__name__)
 
 
 @attrs.frozen
 class CacheEntry:
-    """One folder of the cache.
+    """A folder of the cache.
 
     Attributes:
         path: The folder.
-        num_bytes: How much it takes on the disk.
-        address: Where its contents came from; `None` if it was put there by hand.
-        sha256: The checksum of what was downloaded, in hexadecimal; `None` if unknown.
-        fetched: When, as ISO 8601 in UTC; `None` if unknown.
+        num_bytes: Size on disk, in bytes.
+        address: The source of its contents; `None` if it was added by hand.
+        sha256: The checksum of the download, in hexadecimal; `None` if unknown.
+        fetched: The time of the download, as ISO 8601 in UTC; `None` if unknown.
     """
 
     path: Path
@@ -83,13 +83,13 @@ class CacheEntry:
 
 
 def cache_folder() -> Path:
-    """Return the folder where models are kept; it need not exist yet.
+    """Return the cache folder; it need not exist yet.
 
-    It is the one that the environment variable ``MOVINET_LITE_CACHE`` names, or else ``movinet-lite`` in the
-    platform's folder for caches (``~/.cache`` on Linux).
+    This is the value of the environment variable ``MOVINET_LITE_CACHE``, or else ``movinet-lite`` in the platform's
+    cache folder (``~/.cache`` on Linux).
 
     Raises:
-        ModelError: If the variable begins with ``~`` and a user that does not exist.
+        ModelError: If the variable starts with ``~`` and the name of a user that does not exist.
     """
     named = os.environ.get("MOVINET_LITE_CACHE")
     if named:
@@ -97,7 +97,7 @@ def cache_folder() -> Path:
             return Path(named).expanduser().absolute()
         except RuntimeError as error:
             raise ModelError(
-                f"MOVINET_LITE_CACHE must name a folder; got {named!r}, and no home folder of such a user is known"
+                f"MOVINET_LITE_CACHE must be a folder; got {named!r}, whose home folder is unknown"
             ) from error
     from platformdirs import user_cache_path
 
@@ -105,31 +105,31 @@ def cache_folder() -> Path:
 
 
 def models_folder() -> Path:
-    """Return the folder of the cache that holds the models as they were fetched."""
+    """Return the cache folder of downloaded models."""
     return cache_folder() / "models"
 
 
 def compiled_folder() -> Path:
-    """Return the folder of the cache that holds what the library compiled."""
+    """Return the cache folder of compiled models."""
     return cache_folder() / "compiled"
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep all other processes and threads out while one makes, replaces or removes *path*.
+    """Lock *path* against other processes and threads while it is created, replaced or removed.
 
-    The lock is the system's, on an empty file beside *path*: it goes when its holder ends, however that ends. It is
-    not reentrant: asking for it twice in one thread waits for ever.
+    This is a file lock of the operating system, on an empty file next to *path*: it is released when its process ends,
+    for any reason. It is not reentrant: a thread that locks twice waits forever.
 
     Args:
-        path: What to make; its parent folder is made if it is missing.
+        path: The path to lock; its parent folder is created if it is missing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("a") as file:
         waiting = False
         while not _try_lock(file):
             if not waiting:
-                logger.info("waiting for another process that is making %s", path)
+                logger.info("waiting for another process that is creating %s", path)
                 waiting = True
             time.sleep(LOCK_POLL_S)
         try:
@@ -160,18 +160,18 @@ else:
         return True
 
     def _unlock(file: IO[str]) -> None:
-        # Closing would not do: a process forked meanwhile shares the lock.
+        # Closing would not suffice: a process forked meanwhile shares the lock.
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
 @contextmanager
 def new_folder(final: Path) -> Iterator[Path]:
-    """Give an empty folder to fill, which becomes *final* when all went well and disappears when not.
+    """Yield an empty folder, which is renamed to *final* on success and removed on failure.
 
-    To be used under `locked`. What stood at *final* is replaced; what killed processes left behind is removed.
+    Use it under `locked`. An existing *final* is replaced; leftovers of killed processes are removed.
 
     Args:
-        final: Where the folder shall appear, complete, by one rename.
+        final: The final path of the complete folder.
 
     Yields:
         The folder to fill, on the same disk as *final*.
@@ -182,11 +182,11 @@ def new_folder(final: Path) -> Iterator[Path]:
 
 
 def write_note(folder: Path, **facts: object) -> None:
-    """Write into *folder* where its contents came from.
+    """Write a note on the source of the contents to *folder*.
 
     Args:
-        folder: The entry, before it gets its final name.
-        **facts: What JSON can hold. `cached_models` shows ``address`` and ``sha256``; the time is added.
+        folder: The entry, before it has its final name.
+        **facts: JSON-compatible values. `cached_models` returns ``address`` and ``sha256``; the time is added.
     """
     fetched = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     text = json.dumps({**facts, "fetched": fetched}, indent=2)
@@ -194,7 +194,7 @@ def write_note(folder: Path, **facts: object) -> None:
 
 
 def read_note(folder: Path) -> dict[str, object] | None:
-    """Return what `write_note` wrote into *folder*, or `None` if there is no such note."""
+    """Return the note that `write_note` wrote to *folder*, or `None` if there is none."""
     try:
         note = json.loads((folder / NOTE_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -203,17 +203,17 @@ def read_note(folder: Path) -> dict[str, object] | None:
 
 
 def cached_models() -> tuple[CacheEntry, ...]:
-    """Return the models in the cache, by name, those unpacked there by hand included."""
+    """Return the models in the cache, sorted by name, including those unpacked there by hand."""
     return tuple(_read_entry(folder) for folder in _entries(models_folder()))
 
 
 def clear_cache() -> tuple[CacheEntry, ...]:
-    """Remove what the library put into the cache, and return what that was.
+    """Remove the library's entries from the cache, and return them.
 
-    Folders without the library's note, such as a model unpacked by hand, stay. Waits for downloads under way.
+    Folders without the library's note, such as models unpacked by hand, are kept. The call waits for running downloads.
 
     Returns:
-        The entries removed: models fetched, and models compiled.
+        The removed entries: downloaded and compiled models.
     """
     removed = []
     for parent in (models_folder(), compiled_folder()):

@@ -24,13 +24,13 @@ from movinet_lite.errors import ModelError, said_by
 __all__ = ["Download", "download"]
 
 MAX_DOWNLOAD_BYTES = 1 << 30
-"""The most that is downloaded: 1 GiB. The largest MoViNet takes a fraction of that."""
+"""Maximum size of a download: 1 GiB. The largest MoViNet needs a fraction of that."""
 
 TIMEOUT_S = 30.0
-"""How long a server may be silent, and how long it may take to begin its answer, in seconds."""
+"""Timeout for the start of a response and between received data, in seconds."""
 
 MIN_BYTES_PER_S = 1000.0
-"""The lowest rate at which a server may send, in bytes per second over `TIMEOUT_S`."""
+"""Minimum download rate, in bytes per second over `TIMEOUT_S`."""
 
 RETRY_PAUSES_S = (0.5, 2.0)
 """The pauses before the second and the third attempt, in seconds."""
@@ -41,11 +41,11 @@ _CHUNK_BYTES = 1 << 16
 
 @attrs.frozen
 class Download:
-    """What was downloaded.
+    """A finished download.
 
     Attributes:
-        num_bytes: How many bytes.
-        sha256: Their checksum, in hexadecimal.
+        num_bytes: Size in bytes.
+        sha256: Checksum, in hexadecimal.
     """
 
     num_bytes: int
@@ -55,20 +55,20 @@ class Download:
 def download(address: str, path: Path, *, progress: bool = False) -> Download:
     """Download a file.
 
-    Proxies named by the environment (``HTTPS_PROXY``, ``NO_PROXY``) are used. What may pass, such as a server that is
-    busy or slow, or a connection that is cut or not made in time, is tried three times in all. An error in writing *path*
-    comes through as it is.
+    Proxies in the environment (``HTTPS_PROXY``, ``NO_PROXY``) are used. After transient failures, such as a busy or
+    slow server, a lost connection or a timeout, the download is tried up to three times. Errors in writing *path* are
+    raised unchanged.
 
     Args:
-        address: An ``http://`` or ``https://`` address. Redirects to others are followed.
-        path: Where to write; an existing file is overwritten. After an error it may hold a part.
-        progress: Whether to draw a bar on standard error.
+        address: An ``http://`` or ``https://`` URL. Redirects to such URLs are followed.
+        path: The output path; an existing file is overwritten. After an error it may contain part of the file.
+        progress: Whether to show a progress bar on standard error.
 
     Returns:
         The size and the checksum.
 
     Raises:
-        ModelError: If the address did not give the whole file; the message says why.
+        ModelError: If the file cannot be downloaded completely; the message gives the reason.
     """
     host = urllib.parse.urlsplit(address).netloc
     pauses_s = list(RETRY_PAUSES_S)
@@ -83,7 +83,7 @@ def download(address: str, path: Path, *, progress: bool = False) -> Download:
 
 
 class _FailedError(Exception):
-    """One attempt failed, for a *reason* that is *passing* or not."""
+    """A failed attempt, for a *reason* that is transient (*passing*) or not."""
 
     def __init__(self, reason: str, *, passing: bool = False) -> None:
         super().__init__(reason)
@@ -109,12 +109,12 @@ class _OnlyHttp(urllib.request.HTTPRedirectHandler):
             reason = f"redirection to {newurl!r} is not allowed"
             raise urllib.error.HTTPError(req.full_url, code, reason, headers, fp)
         request = super().redirect_request(req, fp, code, msg, headers, newurl)
-        fp.close()  # or urllib would read what stands beside the new address, without end
+        fp.close()  # or urllib would read the body of the redirect, without limit
         return request
 
 
 class _Hurried(http.client.HTTPConnection):
-    """A connection on which the answer has to begin in time, its headers included."""
+    """A connection with a timeout for the start of the response, including its headers."""
 
     def getresponse(self) -> http.client.HTTPResponse:
         late = threading.Event()
@@ -139,11 +139,11 @@ class _Hurried(http.client.HTTPConnection):
 
 
 class _HurriedOverTls(_Hurried, http.client.HTTPSConnection):
-    """The same over TLS."""
+    """The same, over TLS."""
 
 
 class _HurriedHandler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-    """Opens addresses over hurried connections."""
+    """Opens URLs over connections with this timeout."""
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(_Hurried, req)
@@ -153,17 +153,17 @@ class _HurriedHandler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
 
 
 class _Pace:
-    """Watches that a server sends fast enough."""
+    """Checks that a server sends fast enough."""
 
     def __init__(self) -> None:
         self._since_s = time.monotonic()
         self._num_bytes = 0
 
     def add(self, num_bytes: int) -> None:
-        """Take *num_bytes* that just came.
+        """Add *num_bytes* just received.
 
         Raises:
-            _FailedError: If too few came since the last look.
+            _FailedError: If too few bytes were received since the last check.
         """
         self._num_bytes += num_bytes
         passed_s = time.monotonic() - self._since_s
@@ -184,7 +184,7 @@ def _download_once(
 ) -> Download:
     digest = hashlib.sha256()
     num_bytes = 0
-    with _explained(f"the server gave no answer within {TIMEOUT_S:g} seconds"):
+    with _explained(f"the server did not respond within {TIMEOUT_S:g} seconds"):
         opener = urllib.request.build_opener(_OnlyHttp, _HurriedHandler)
         request = urllib.request.Request(  # noqa: S310 (the caller checks the scheme)
             address, headers={"User-Agent": "movinet-lite"}
@@ -194,8 +194,8 @@ def _download_once(
         expected = _content_length(response)
         pace = _Pace()
         while True:
-            with _explained(f"the server was silent for {TIMEOUT_S:g} seconds"):
-                # What is there, not the whole chunk: a slow server would be waited for.
+            with _explained(f"the server sent nothing for {TIMEOUT_S:g} seconds"):
+                # Read what has arrived, not a whole chunk, which would wait for a slow server.
                 chunk = response.read1(_CHUNK_BYTES)
             if not chunk:
                 break
@@ -207,7 +207,7 @@ def _download_once(
             show(num_bytes, expected)
     if expected is not None and num_bytes != expected:
         raise _FailedError(
-            f"the download was cut short: {num_bytes} of {expected} bytes came",
+            f"the download is incomplete: received {num_bytes} of {expected} bytes",
             passing=True,
         )
     return Download(num_bytes=num_bytes, sha256=digest.hexdigest())
@@ -230,10 +230,10 @@ def _check_size(num_bytes: int) -> None:
 
 @contextmanager
 def _explained(too_late: str) -> Iterator[None]:
-    """Turn what goes wrong on the network into a reason, *too_late* where a time ran out.
+    """Convert network errors to a reason; *too_late* is the reason for a timeout.
 
     Raises:
-        _FailedError: In place of the errors of `urllib`, `http` and `socket`.
+        _FailedError: For all errors of `urllib`, `http` and `socket`.
     """
     try:
         yield
@@ -246,17 +246,17 @@ def _explained(too_late: str) -> Iterator[None]:
     except TimeoutError as error:
         raise _FailedError(too_late, passing=True) from error
     except (http.client.InvalidURL, ValueError) as error:
-        raise _FailedError(f"this is not an address: {error}") from error
+        raise _FailedError(f"this is not a valid URL: {error}") from error
     except (OSError, http.client.HTTPException) as error:
-        reason = f"the connection broke ({said_by(error)})"
+        reason = f"the connection was lost ({said_by(error)})"
         raise _FailedError(reason, passing=True) from error
 
 
 def _explain_status(error: urllib.error.HTTPError) -> _FailedError:
     if 300 <= error.code < 400:
-        return _FailedError(f"redirected in vain: {str(error.reason).splitlines()[0]}")
+        return _FailedError(f"the redirect failed: {str(error.reason).splitlines()[0]}")
     phrase = http.client.responses.get(error.code, "unknown status")
-    reason = f"the server answered {error.code} ({phrase})"
+    reason = f"the server responded with status {error.code} ({phrase})"
     if error.code in {401, 403}:
         reason += "; the model may need a login, or a licence accepted on its page"
     return _FailedError(reason, passing=error.code in _PASSING_STATUS)
@@ -265,7 +265,7 @@ def _explain_status(error: urllib.error.HTTPError) -> _FailedError:
 def _explain_no_connection(reason: object) -> _FailedError:
     if isinstance(reason, socket.gaierror):
         return _FailedError(
-            f"no connection: the host's name is unknown here ({reason.strerror}); is there a network?"
+            f"no connection: the host name cannot be resolved ({reason.strerror}); is there a network?"
         )
     if isinstance(reason, TimeoutError):
         return _FailedError(f"no connection within {TIMEOUT_S:g} seconds", passing=True)
@@ -278,7 +278,7 @@ def _explain_no_connection(reason: object) -> _FailedError:
 def _progress_bar(
     title: str, *, progress: bool
 ) -> Iterator[Callable[[int, int | None], None]]:
-    """Give a function of the bytes that came and the bytes to come, which draws a bar if *progress*."""
+    """Yield a function of received and expected bytes, which draws a progress bar if *progress*."""
     if not progress:
         yield lambda _done, _total: None
         return

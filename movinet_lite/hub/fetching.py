@@ -28,15 +28,15 @@ _SUFFIXES = {"tflite": ".tflite", "pytorch": ".pt", "safetensors": ".safetensors
 
 
 def find_cached(remote: Remote) -> Path | None:
-    """Return the model in the cache that came from *remote*, or `None`."""
+    """Return the cached model of *remote*, or `None`."""
     return find_model_within(remote.folder) if remote.folder.is_dir() else None
 
 
 def fetch_first(source: str, remotes: tuple[Remote, ...], *, progress: bool) -> Path:
-    """Return the model from the first of *remotes* that gives it, downloaded into the cache.
+    """Download the model from the first of *remotes* that has it into the cache, and return its path.
 
     Raises:
-        ModelError: If none does, or the cache cannot be written; the message says what each answered.
+        ModelError: If none has it, or the cache cannot be written; the message lists the reason for each.
     """
     problems: list[ModelError] = []
     for remote in remotes:
@@ -47,22 +47,22 @@ def fetch_first(source: str, remotes: tuple[Remote, ...], *, progress: bool) -> 
         except OSError as error:
             raise ModelError(
                 f"the cache folder {models_folder()} cannot be written ({error}) while fetching {remote.address}; "
-                "make room or give rights there, or name another folder in MOVINET_LITE_CACHE; "
+                "free some space or grant write access, or set another folder with MOVINET_LITE_CACHE; "
                 + how_to_get_it_by_hand(remote),
                 source,
             ) from error
     tried = "".join(f"\n  {problem}" for problem in problems)
     raise ModelError(
-        f"the model could not be fetched; tried:{tried}\n{how_to_get_it_by_hand(remotes[-1])}",
+        f"the model could not be downloaded; tried:{tried}\n{how_to_get_it_by_hand(remotes[-1])}",
         source,
     ) from problems[-1]
 
 
 def how_to_get_it_by_hand(remote: Remote) -> str:
-    """Return a sentence that says how to fetch the model of *remote* without this library."""
+    """Return instructions for downloading the model of *remote* by hand."""
     return (
-        f"to get it by hand: open {remote.page} in a browser, download and unpack the model, "
-        f"and pass its path, or put it into {remote.folder}"
+        f"to download it by hand: open {remote.page} in a browser, unpack the model, and pass its path, or move it "
+        f"to {remote.folder}"
     )
 
 
@@ -70,7 +70,7 @@ def _fetch(remote: Remote, *, progress: bool) -> Path:
     with locked(remote.folder):
         model = find_cached(remote)
         if model is not None:
-            return model  # another process fetched it meanwhile
+            return model  # another process downloaded it meanwhile
         _check_replaceable(remote.folder)
         with new_folder(remote.folder) as folder:
             if remote.kaggle_handle is not None:
@@ -81,7 +81,7 @@ def _fetch(remote: Remote, *, progress: bool) -> Path:
             model = find_model_within(folder)
             if model is None:
                 raise ModelError(
-                    f"{WHAT_A_MODEL_IS}; what came holds none of them, or several",
+                    f"{WHAT_A_MODEL_IS}; the download contains none of them, or several",
                     remote.address,
                 )
     return remote.folder / model.relative_to(folder)
@@ -90,8 +90,8 @@ def _fetch(remote: Remote, *, progress: bool) -> Path:
 def _check_replaceable(folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()) and read_note(folder) is None:
         raise ModelError(
-            "this folder of the cache holds no model, and was not written by this library; "
-            f"remove it, or put a model there ({WHAT_A_MODEL_IS})",
+            "this cache folder contains no model, and was not created by this library; remove it, or put a model "
+            f"there ({WHAT_A_MODEL_IS})",
             folder,
         )
 
@@ -132,7 +132,7 @@ print("\\n" + json.dumps(answer))
 
 
 def _copy_from_kagglehub(handle: str, folder: Path, *, progress: bool) -> None:
-    """Let kagglehub fetch a model, in a process of its own: it prints to both outputs, which are the application's."""
+    """Download a model with kagglehub, in a separate process, because it prints to standard output."""
     where = f"kagglehub, {handle}"
     if importlib.util.find_spec("kagglehub") is None:
         raise ModelError(str(MissingDependencyError("kagglehub", "kaggle")), where)
@@ -146,12 +146,12 @@ def _copy_from_kagglehub(handle: str, folder: Path, *, progress: bool) -> None:
     try:
         answer = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        answer = {"error": f"it ended with status {done.returncode}"}
+        answer = {"error": f"it exited with status {done.returncode}"}
     if "path" not in answer:
         problem = answer.get("error") or f"it needs {answer.get('missing')!r}"
-        raise ModelError(f"no model came: {problem}", where)
+        raise ModelError(f"it returned no model: {problem}", where)
     fetched = Path(answer["path"])
-    # Its own copy stays where other programs may look for it.
+    # kagglehub's copy is kept for other programs.
     if fetched.is_dir():
         shutil.copytree(fetched, folder, dirs_exist_ok=True)
     else:

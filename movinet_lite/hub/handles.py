@@ -28,7 +28,7 @@ DEMO_NAME = "demo"
 """The model that ships with the package."""
 
 MODEL_NAMES = ("a0", "a1", "a2", "a3", "a4", "a5")
-"""The published models that have a name; each exists as a base and as a stream model."""
+"""The names of the published models; each exists as a base and as a stream model."""
 
 _TFHUB = "https://tfhub.dev"
 _KAGGLE = "https://www.kaggle.com"
@@ -38,13 +38,13 @@ _KAGGLE_EXAMPLE = "google/movinet/tensorFlow2/a0-base-kinetics-600-classificatio
 
 @attrs.frozen
 class Remote:
-    """A model somewhere else.
+    """A model on a server.
 
     Attributes:
-        entry: The name of its folder in the cache.
-        address: What to download.
-        page: What a person can open in a browser.
-        kaggle_handle: What to ask `kagglehub` for, in place of the address; `None` if not through `kagglehub`.
+        entry: Name of its folder in the cache.
+        address: URL of the download.
+        page: URL of the page to open in a browser.
+        kaggle_handle: Handle to download with `kagglehub` instead of the URL; `None` to use the URL.
     """
 
     entry: str
@@ -54,7 +54,7 @@ class Remote:
 
     @property
     def folder(self) -> Path:
-        """The folder of the cache that holds the model, or will."""
+        """The cache folder of the model, which may not exist yet."""
         return models_folder() / self.entry
 
 
@@ -64,21 +64,21 @@ def is_demo(source: object) -> bool:
 
 
 def is_kaggle_handle(source: str) -> bool:
-    """Return whether *source* looks like ``owner/model/framework/variation`` of a framework that Kaggle has models of."""
+    """Return whether *source* has the form ``owner/model/framework/variation``, with a framework of Kaggle's models."""
     parts = source.split("/")
     return len(parts) in {4, 5} and parts[2].lower() in _KAGGLE_FRAMEWORKS
 
 
 def find_remotes(source: str, mode: Mode) -> tuple[Remote, ...]:
-    """Return where to ask for a model, in that order.
+    """Return the places to download a model from, in order.
 
     Args:
-        source: A name, a Kaggle handle or an address.
-        mode: Which of its two models a name stands for.
+        source: A name, Kaggle handle or URL.
+        mode: Whether a name refers to the stream model or the base model.
 
     Raises:
-        ModelError: If an address or a handle cannot be right, or is known to be of the other mode.
-        VariantError: If *source* is none of the three.
+        ModelError: If a URL or handle is invalid, or is known to be a model of the other mode.
+        VariantError: If *source* is not one of these.
     """
     name = source.lower()
     if name in MODEL_NAMES:
@@ -99,8 +99,7 @@ def find_remotes(source: str, mode: Mode) -> tuple[Remote, ...]:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise VariantError(
-        f"a model must be one of {', '.join(known)}, an address, a Kaggle handle, or a path that exists; "
-        f"got {source!r}{hint}",
+        f"a model must be one of {', '.join(known)}, a URL, a Kaggle handle, or an existing path; got {source!r}{hint}",
         source,
         known,
     )
@@ -110,16 +109,16 @@ def _find_address(address: str, mode: Mode) -> tuple[Remote, ...]:
     try:
         parts = urllib.parse.urlsplit(address)
     except ValueError as error:
-        raise ModelError(f"this is not an address: {error}", address) from error
+        raise ModelError(f"this is not a valid URL: {error}", address) from error
     if "@" in parts.netloc:
-        # Not shown again: it may hold a password.
+        # Not repeated in the message: it may contain a password.
         raise ModelError(
-            "an address must not hold a user name or a password; this one does "
+            "a URL must not contain a user name or password; this one does "
             "(download the model by hand, and pass its path)"
         )
     if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
         raise ModelError(
-            "an address must begin with http:// or https:// and name a host", address
+            "a URL must start with http:// or https:// and have a host", address
         )
     host = parts.hostname.removeprefix("www.")
     path = parts.path.strip("/")
@@ -143,7 +142,7 @@ def _check_mode(path: str, source: str, mode: Mode) -> None:
     user = "BaseClassifier" if found == "base" else "StreamingClassifier"
     raise ModelError(
         f"a {mode} model is needed here; this is a {found} model "
-        f"(use {variant!r}, which finds the right one, or give this one to {user})",
+        f"(use {variant!r}, which finds the right one, or pass this one to {user})",
         source,
         mode,
         found,
@@ -155,7 +154,7 @@ def _check_kaggle_handle(handle: str, source: str) -> str:
     framework = _KAGGLE_FRAMEWORKS.get(parts[2].lower()) if len(parts) > 2 else None
     if framework is None or len(parts) != 5 or not parts[4].isdecimal():
         raise ModelError(
-            "a Kaggle handle must be owner/model/framework/variation/version, its framework tensorFlow2 or tfLite "
+            "a Kaggle handle must be owner/model/framework/variation/version, with framework tensorFlow2 or tfLite "
             f"(such as {_KAGGLE_EXAMPLE})",
             source,
         )
@@ -175,7 +174,7 @@ def _tfhub_remote(path: str) -> Remote:
 
 
 def _kaggle_remotes(handle: str) -> tuple[Remote, ...]:
-    """Return the two ways to Kaggle: its own package, which can log in, and plain http."""
+    """Return the two ways to download from Kaggle: its package, which can log in, and plain HTTP."""
     entry = _entry_name(f"kaggle/{handle}")
     page = f"{_KAGGLE}/models/{handle}"
     address = f"{_mirror() or _KAGGLE}/api/v1/models/{handle}/download"
@@ -186,7 +185,7 @@ def _kaggle_remotes(handle: str) -> tuple[Remote, ...]:
 
 
 def _entry_name(path: str, address: str | None = None) -> str:
-    """Return a name for a folder that shows *path*, and that no other path or *address* has."""
+    """Return a readable folder name for *path* that is unique to it and *address*."""
     name = re.sub(r"[^A-Za-z0-9._-]", "-", path.replace("/", "--"))
     if address is None and name.replace("--", "/") == path and len(name) < 120:
         return name
@@ -200,7 +199,7 @@ def _mirror() -> str | None:
         return None
     if not mirror.startswith(("http://", "https://")):
         raise ModelError(
-            "the environment variable MOVINET_LITE_HUB must begin with http:// or https://",
+            "the environment variable MOVINET_LITE_HUB must start with http:// or https://",
             mirror,
         )
     return mirror

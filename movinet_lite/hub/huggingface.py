@@ -32,13 +32,13 @@ _SHOWN: Final = 8
 
 @attrs.frozen
 class _Place:
-    """What an address means.
+    """The parts of a Hugging Face address.
 
     Attributes:
         source: The address.
         repository: ``owner/name``.
         inside: A file or folder in it; empty for the repository itself.
-        revision: A branch, a tag or a commit; `None` for its main branch.
+        revision: A branch, tag or commit; `None` for the main branch.
     """
 
     source: str
@@ -53,20 +53,20 @@ def is_huggingface(source: object) -> bool:
 
 
 def fetch_from_huggingface(source: str, *, offline: bool) -> Path:
-    """Return where the model at an address is on this machine, after downloading it if need be.
+    """Return the local path of the model at an address, downloading it if needed.
 
     Args:
-        source: ``hf://owner/name``, then ``/file`` or ``/folder`` where the repository holds several models, then
+        source: ``hf://owner/name``, then ``/file`` or ``/folder`` if the repository has several models, then
             ``@revision`` for a branch, tag or commit.
-        offline: Whether the network must not be touched. ``HF_HUB_OFFLINE=1`` in the environment says so too.
+        offline: Whether to use only the cache. ``HF_HUB_OFFLINE=1`` in the environment sets this as well.
 
     Returns:
         A file, or the folder of a SavedModel, in the cache of Hugging Face.
 
     Raises:
-        MissingDependencyError: If its package is not installed.
-        ModelError: If there is no such repository, file or revision, it is not open to the user, or it is not in the cache
-            and the network must not be touched.
+        MissingDependencyError: If huggingface_hub is not installed.
+        ModelError: If the repository, file or revision does not exist, the user has no access, or it is not in the
+            cache in offline mode.
     """
     place = _parse(source)
     package = _import()
@@ -106,7 +106,7 @@ def _download(place: _Place, package: ModuleType) -> Path:
         except package.errors.LocalEntryNotFoundError:
             raise
         except package.errors.EntryNotFoundError:
-            pass  # a folder, it may be
+            pass  # perhaps a folder
     files = package.list_repo_files(place.repository, revision=place.revision)
     names = _choose(place, files)
     paths = [fetch(name) for name in names]
@@ -117,12 +117,12 @@ def _download(place: _Place, package: ModuleType) -> Path:
 
 
 def _choose(place: _Place, files: Sequence[str]) -> list[str]:
-    """Return the files of the one model that there is in a place."""
+    """Return the files of the only model in a place."""
     prefix = f"{place.inside}/" if place.inside else ""
     inside = [name.removeprefix(prefix) for name in files if name.startswith(prefix)]
     if not inside:
         raise ModelError(
-            f"there must be a file or folder {place.inside!r} in {place.repository}; it holds {_listed(files)}",
+            f"there must be a file or folder {place.inside!r} in {place.repository}; it contains {_listed(files)}",
             place.source,
         )
     if "saved_model.pb" in inside:
@@ -139,12 +139,12 @@ def _choose(place: _Place, files: Sequence[str]) -> list[str]:
             return [prefix + fitting[0]]
         if fitting:
             raise ModelError(
-                f"an address must name the file where there are several models; {place.repository} holds "
+                f"an address must include the file if there are several models; {place.repository} contains "
                 f"{_listed([prefix + name for name in fitting])} (such as {_SCHEME}{place.repository}/{prefix}{fitting[0]})",
                 place.source,
             )
     raise ModelError(
-        f"{WHAT_A_MODEL_IS}; {place.repository} holds {_listed(files)}", place.source
+        f"{WHAT_A_MODEL_IS}; {place.repository} contains {_listed(files)}", place.source
     )
 
 
@@ -154,7 +154,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _cached(place: _Place, package: ModuleType) -> Path:
-    """Return the model in the cache [1], without a look at the network."""
+    """Return the model in the cache [1], without network access."""
     folder = Path(package.constants.HF_HUB_CACHE) / (
         "models--" + place.repository.replace("/", "--")
     )
@@ -165,8 +165,9 @@ def _cached(place: _Place, package: ModuleType) -> Path:
     model = find_model(path) if path.is_dir() else path
     if model is None or not model.exists():
         raise ModelError(
-            f"the model must be in the cache of Hugging Face, since offline was asked for; {folder} does not hold it "
-            f"(fetch it once with the network, or get it by hand at {_PAGE}/{place.repository} and pass its path)",
+            f"in offline mode the model must be in the Hugging Face cache; {folder} does not contain it "
+            f"(download it once while online, or download it by hand from {_PAGE}/{place.repository} and pass its "
+            "path)",
             place.source,
         )
     return check_local(model)
@@ -174,7 +175,7 @@ def _cached(place: _Place, package: ModuleType) -> Path:
 
 @contextmanager
 def _explained(place: _Place, package: ModuleType) -> Iterator[None]:
-    """Turn what the package raises into one error of ours that says what to do."""
+    """Convert the errors of huggingface_hub to one of this package, with advice."""
     errors, name = package.errors, place.repository
     try:
         yield
@@ -182,31 +183,31 @@ def _explained(place: _Place, package: ModuleType) -> Iterator[None]:
         raise ModelError(error.message, place.source) from error
     except errors.GatedRepoError as error:
         raise ModelError(
-            f"a repository must be open to you; {name} is gated (accept its terms at {_PAGE}/{name}, and log in: "
+            f"access to {name} is restricted (accept its terms at {_PAGE}/{name}, and log in: "
             "hf auth login)",
             place.source,
         ) from error
     except errors.RevisionNotFoundError as error:
         raise ModelError(
-            f"a revision must be a branch, a tag or a commit of {name}; there is no {place.revision!r}",
+            f"a revision must be a branch, tag or commit of {name}; there is no {place.revision!r}",
             place.source,
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise ModelError(
-            f"there must be a repository {name!r} on Hugging Face; there is none, or it is private (log in: hf auth login)",
+            f"the repository {name!r} on Hugging Face does not exist, or it is private (log in: hf auth login)",
             place.source,
         ) from error
-    # Its errors have no common base but these; a server out of reach is one of its package for http.
+    # Its errors have no common base class; an unreachable server raises an error of its HTTP package.
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(
-            f"the model could not be fetched: {said_by(error)} (get it by hand at {_PAGE}/{name} and pass its path)",
+            f"the model could not be downloaded: {said_by(error)} (download it by hand from {_PAGE}/{name} and pass "
+            "its path)",
             place.source,
         ) from error
     except Exception as error:
         if not type(error).__module__.startswith(("httpx", "requests", "httpcore")):
             raise
         raise ModelError(
-            f"Hugging Face must be in reach; it is not: {said_by(error)} (what is in its cache needs no network: set "
-            "HF_HUB_OFFLINE=1)",
+            f"Hugging Face cannot be reached: {said_by(error)} (to use cached models, set HF_HUB_OFFLINE=1)",
             place.source,
         ) from error

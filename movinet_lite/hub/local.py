@@ -20,20 +20,20 @@ __all__ = [
 ]
 
 WHAT_A_MODEL_IS = (
-    "a model is a folder with saved_model.pb and variables/, a .tflite or .onnx file, a checkpoint of the Model Garden, "
-    "what fine-tuning wrote (.safetensors), or weights of PyTorch (.pt, .pth, .safetensors)"
+    "a model is a folder with saved_model.pb and variables/, a .tflite or .onnx file, a checkpoint of the Model "
+    "Garden, a fine-tuned model (.safetensors), or PyTorch weights (.pt, .pth, .safetensors)"
 )
 
 _PYTORCH_SUFFIXES = (".pt", ".pth")
 _MAGIC = (
     (0, b"\x1f\x8b", "archive"),
     (4, b"TFL3", "tflite"),
-    (8, b'{"', "safetensors"),  # behind the length of its header
+    (8, b'{"', "safetensors"),  # after the length of its header
 )
 
 
 def check_demo(path: Path, mode: Mode) -> Path:
-    """Return *path*, a file of the demo, if it is there and a *mode* model.
+    """Return *path*, a file of the demo, if it exists and is a *mode* model.
 
     Raises:
         ModelError: If it is not.
@@ -41,22 +41,21 @@ def check_demo(path: Path, mode: Mode) -> Path:
     check_mode("stream", mode, "demo")
     if not path.is_file():
         raise ModelError(
-            f"the demo must lie in the package; {path} does not (install movinet-lite anew)",
+            f"the demo must be part of the package; {path} does not exist (reinstall movinet-lite)",
             "demo",
         )
     return path
 
 
 def find_model(folder: Path) -> Path | None:
-    """Return the model that a folder holds, or `None` if it holds none.
+    """Return the model in a folder, or `None` if there is none.
 
     Args:
-        folder: Where to look; folders inside it are not searched.
+        folder: The folder; subfolders are not searched.
 
     Returns:
-        *folder* itself, for a SavedModel; or the ``.safetensors`` file in it, or else the ``.tflite`` file, or else the
-        ``.onnx`` file, or else the file of PyTorch, if it is the only one; or else the ``.index`` file of its latest
-        checkpoint.
+        *folder* itself if it is a SavedModel; otherwise the only ``.safetensors``, ``.tflite``, ``.onnx`` or PyTorch
+        file, in this order; otherwise the ``.index`` file of the latest checkpoint.
     """
     if (folder / "saved_model.pb").is_file():
         return folder
@@ -67,22 +66,22 @@ def find_model(folder: Path) -> Path | None:
 
 
 def _latest_checkpoint(folder: Path) -> Path | None:
-    """Return the ``.index`` file of the checkpoint that TensorFlow noted as the latest, or of the only one."""
+    """Return the ``.index`` file of the latest checkpoint according to TensorFlow's note, or of the only one."""
     note = folder / "checkpoint"
     if note.is_file():
         text = note.read_text(encoding="utf-8", errors="replace")
         latest = re.search(r'^model_checkpoint_path: "(.+)"', text, re.MULTILINE)
-        # A note may hold the path that the folder had where it was written.
+        # A note may contain the original path of the folder.
         index = folder / f"{Path(latest[1]).name}.index" if latest else folder
         if index.is_file():
             return index
     found = _files(folder, ".index")
-    # The variables of a SavedModel are one of these; without its graph they are not what someone means.
+    # The variables of a SavedModel look like a checkpoint; without the graph they are incomplete.
     return found[0] if len(found) == 1 and found[0].stem != "variables" else None
 
 
 def _model_files(folder: Path) -> list[Path]:
-    """Return the files of the first kind that there is one of."""
+    """Return the files of the first kind that is present."""
     kinds = ((".safetensors",), (".tflite",), (".onnx",), _PYTORCH_SUFFIXES)
     return next(filter(None, (_files(folder, *kind) for kind in kinds)), [])
 
@@ -96,7 +95,7 @@ def _files(folder: Path, *suffixes: str) -> list[Path]:
 
 
 def find_model_within(folder: Path) -> Path | None:
-    """Return the model in *folder* or, as archives may have it, in the one folder inside that holds one."""
+    """Return the model in *folder* or, as in some archives, in its only subfolder with a model."""
     model = find_model(folder)
     if model is not None:
         return model
@@ -106,10 +105,10 @@ def find_model_within(folder: Path) -> Path | None:
 
 
 def check_local(source: str | os.PathLike[str]) -> Path:
-    """Return the model at the path *source*: the folder of a SavedModel, or a file; of a checkpoint its ``.index`` file.
+    """Return the model at the path *source*: the folder of a SavedModel, a file, or a checkpoint's ``.index`` file.
 
     Raises:
-        ModelError: If there is none; the message says what is there instead.
+        ModelError: If there is none; the message describes what was found instead.
     """
     path = Path(source)
     try:
@@ -121,7 +120,7 @@ def check_local(source: str | os.PathLike[str]) -> Path:
             return index
         problem = _what_is_no_model(path)
     except (OSError, ValueError, RuntimeError) as error:
-        # An unknown user behind a "~", a name too long, a null byte, a file that must not be read.
+        # An unknown user after "~", a name that is too long, a null byte, or a file without read permission.
         if isinstance(error, ModelError):
             raise
         problem = f"this path cannot be read ({said_by(error)})"
@@ -131,10 +130,10 @@ def check_local(source: str | os.PathLike[str]) -> Path:
 
 
 def _what_is_no_model(path: Path) -> str | None:
-    """Return why *path*, which is no folder, is no model either; `None` if it is one."""
+    """Return why *path*, which is not a folder, is not a model; `None` if it is one."""
     if not path.exists():
         return "there is no file or folder at this path"
-    # The published files of PyTorch have no suffix.
+    # The published PyTorch files have no suffix.
     if (
         path.suffix in {".safetensors", ".onnx", ".index"}
         or _is_tflite(path)
@@ -147,7 +146,7 @@ def _what_is_no_model(path: Path) -> str | None:
             "(an unfinished download, a Git LFS pointer?)"
         )
     if path.name == "saved_model.pb":
-        return f"this is one file of it, pass the folder {path.parent}"
+        return f"this is one of its files, pass the folder {path.parent}"
     if path.name.endswith((".tar.gz", ".tgz", ".tar", ".zip")):
         return "this is an archive, unpack it and pass the folder"
     return f"got the file {path.name!r}"
@@ -159,16 +158,16 @@ def _check_local_folder(path: Path, source: str | os.PathLike[str]) -> Path:
         return model
     if files := _model_files(path):
         names = ", ".join(file.name for file in files)
-        problem = f"this folder holds several, pass the path of one: {names}"
+        problem = f"this folder contains several, pass the path of one: {names}"
     elif nested := find_model_within(path):
-        problem = f"this folder holds none of them, did you mean {nested}?"
+        problem = f"this folder contains none of them, did you mean {nested}?"
     else:
-        problem = "this folder holds none of them"
+        problem = "this folder contains none of them"
     raise ModelError(f"{WHAT_A_MODEL_IS}; {problem}", os.fspath(source))
 
 
 def kind_of(path: Path) -> str:
-    """Return ``"archive"``, ``"tflite"``, ``"pytorch"``, ``"safetensors"``, or in some words what else the file is."""
+    """Return ``"archive"``, ``"tflite"``, ``"pytorch"``, ``"safetensors"``, or a description of another file."""
     if is_pytorch_file(path):
         return "pytorch"
     with path.open("rb") as file:
@@ -182,8 +181,8 @@ def kind_of(path: Path) -> str:
         return "this is a zip archive"
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith((b"<!doctype", b"<html")):
-        return "this is a web page, which may ask for a login or for a licence to be accepted"
-    return "this is something else"
+        return "this is a web page, which may require a login or the acceptance of a licence"
+    return "this is another kind of file"
 
 
 def _is_tflite(path: Path) -> bool:

@@ -12,8 +12,8 @@ from movinet_lite.hub.handles import MODEL_NAMES
 
 __all__ = ["is_kinetics_600"]
 
-# Of addresses on tfhub.dev, their mirrors and Kaggle, of Kaggle handles, and of the folders that kagglehub keeps them in.
-# Last the files of MoViNet-pytorch, which hold the weights on TF Hub.
+# In URLs of tfhub.dev, its mirrors and Kaggle, in Kaggle handles, and in the cache folders of kagglehub.
+# The last ones are the files of MoViNet-pytorch, which contain the weights of TF Hub.
 _PUBLISHED: Final = re.compile(
     r"\b(?:tensorflow/(?:lite-model/)?movinet|google/movinet)/\S*kinetics-600"
     r"|\bmodelA[0-5](?:_stream)?_statedict_v3\b",
@@ -28,18 +28,18 @@ _PUBLISHED_FILES: Final = frozenset(
 
 
 def is_kinetics_600(source: str, path: Path) -> bool:
-    """Return whether a model is known to be one of those published for Kinetics-600.
+    """Return whether a model is one of the known models published for Kinetics-600.
 
-    That it has 600 classes proves nothing: someone may have trained it on 600 classes of their own.
+    A model with 600 classes may also have been trained on another data set, so the number of classes is not used.
 
     Args:
-        source: What the user called it.
-        path: Where it is on this machine.
+        source: The model as the user specified it.
+        path: Its local path.
     """
     if source.lower() in MODEL_NAMES or _PUBLISHED.search(source):
         return True
     folder = path if path.is_dir() else path.parent
-    for kept in (folder, folder.parent):  # an archive may hold a folder of its own
+    for kept in (folder, folder.parent):  # an archive may contain a folder
         note = read_note(kept)
         if note is not None and _PUBLISHED.search(str(note.get("address"))):
             return True

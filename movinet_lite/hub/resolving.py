@@ -1,6 +1,6 @@
 """Resolves a name, URL, Kaggle handle or path to a local model, and downloads it if needed.
 
-What is not here yet is downloaded once and kept in the cache (`movinet_lite.hub.cache`).
+Models are downloaded once and stored in the cache (`movinet_lite.hub.cache`).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ __all__ = ["available_models", "download_model", "resolve_model", "resolve_weigh
 
 
 def available_models() -> tuple[str, ...]:
-    """Return the names that models can be loaded by.
+    """Return the names of the available models.
 
-    ``"demo"`` ships with the package and is a stream model alone. Each of the others is a base and a stream model,
+    ``"demo"`` ships with the package and is a stream model only. The others exist as base and stream models, and are
     downloaded on first use.
 
     Example:
@@ -42,21 +42,21 @@ def available_models() -> tuple[str, ...]:
 def download_model(
     name: str, mode: Mode = "stream", *, progress: bool | None = None
 ) -> Path:
-    """Download a model into the cache, unless it is there, and return where it is.
+    """Download a model into the cache if needed, and return its path.
 
-    A later ``load`` of the same name and mode then needs no network.
+    A later ``load`` of the same name and mode does not need network access.
 
     Args:
-        name: One of `available_models`; or an address or a Kaggle handle, as `resolve_model` takes it.
-        mode: Which model of the name: ``"stream"`` or ``"base"``.
-        progress: Whether to draw a bar on standard error; `None` if that is a terminal.
+        name: One of `available_models`, or a URL or Kaggle handle as for `resolve_model`.
+        mode: The mode of the model: ``"stream"`` or ``"base"``.
+        progress: Whether to show a progress bar on standard error; `None` if that is a terminal.
 
     Returns:
         The folder of a SavedModel, or a file.
 
     Raises:
-        ModelError: If the model cannot be downloaded; the message says how to get it by hand.
-        VariantError: If there is no such name or mode.
+        ModelError: If the model cannot be downloaded; the message explains how to download it by hand.
+        VariantError: If the name or mode does not exist.
     """
     return resolve_model(name, mode, progress=progress)
 
@@ -68,37 +68,38 @@ def resolve_model(
     offline: bool = False,
     progress: bool | None = None,
 ) -> Path:
-    """Return where a model is on this machine, after downloading it if need be.
+    """Return the local path of a model, downloading it if needed.
 
-    A name is looked for on tfhub.dev, then on Kaggle. A model that is in the cache is used without any look at the
-    network. The environment variable ``MOVINET_LITE_HUB`` names a mirror to ask in place of tfhub.dev and Kaggle.
+    Names are looked up on tfhub.dev, then on Kaggle. Cached models are used without network access. The environment
+    variable ``MOVINET_LITE_HUB`` sets a mirror to use instead of tfhub.dev and Kaggle.
 
     Args:
-        source: ``demo``; one of `MODEL_NAMES`; an address on tfhub.dev or kaggle.com; a Kaggle handle such as
-            ``google/movinet/tensorFlow2/a0-base-kinetics-600-classification/3``; another ``http(s)`` address of a
+        source: ``demo``; one of `MODEL_NAMES`; a URL on tfhub.dev or kaggle.com; a Kaggle handle such as
+            ``google/movinet/tensorFlow2/a0-base-kinetics-600-classification/3``; another ``http(s)`` URL of a
             ``.tar.gz``, ``.tflite``, ``.safetensors`` or ``.pt`` file; ``hf://owner/name[/file][@revision]`` for a
-            model on Hugging Face, kept in its own cache; or a path. A name comes before a file of that name: write
-            ``./a0`` for it.
-        mode: Whether a model for whole clips or for streams is wanted.
-        offline: Whether the network must not be touched. ``MOVINET_LITE_OFFLINE=1`` in the environment says so for
-            all calls.
-        progress: Whether to draw a bar on standard error while downloading; `None` if that is a terminal.
+            model on Hugging Face, stored in the Hugging Face cache; or a path. Names take precedence over files: write
+            ``./a0`` for a file named ``a0``.
+        mode: The mode of the model: ``"stream"`` or ``"base"``.
+        offline: Whether to use only local and cached models. ``MOVINET_LITE_OFFLINE=1`` in the environment sets this
+            for all calls.
+        progress: Whether to show a progress bar on standard error while downloading; `None` if that is a terminal.
 
     Returns:
-        The folder of a SavedModel, a ``.tflite``, ``.onnx`` or ``.safetensors`` file, a file of PyTorch, or the ``.index``
-        file of a checkpoint. Whether it really is a MoViNet is for the engine to see.
+        The folder of a SavedModel, a ``.tflite``, ``.onnx``, ``.safetensors`` or PyTorch file, or the ``.index`` file
+        of a checkpoint. The engine checks that it is a MoViNet.
 
     Raises:
-        MissingDependencyError: If it is on Hugging Face, and its package is not installed.
-        ModelError: If there is no such model, or it cannot be fetched; the message says how to get it by hand.
-        VariantError: If *source* is no known name, nor anything else.
+        MissingDependencyError: If the model is on Hugging Face, and huggingface_hub is not installed.
+        ModelError: If the model does not exist or cannot be downloaded; the message explains how to download it by
+            hand.
+        VariantError: If *source* is not a known name, path, URL or handle.
     """
     mode = as_mode(mode)
     if is_demo(source):
         return check_demo(demo.MODEL, mode)
     if not isinstance(source, (str, os.PathLike)):
         raise ModelError(
-            f"a model must be a name, an address, a Kaggle handle or a path; got {source!r}"
+            f"a model must be a name, a URL, a Kaggle handle or a path; got {source!r}"
         )
     if not isinstance(source, str) or _is_path(source):
         return check_local(source)
@@ -111,7 +112,7 @@ def resolve_model(
 def _find_or_fetch(
     source: str, mode: Mode, *, offline: bool, progress: bool | None
 ) -> Path:
-    """Return a model of the cache of ours, after downloading it if need be."""
+    """Return a model in this package's cache, downloading it if needed."""
     remotes = find_remotes(source, mode)
     for remote in remotes:
         model = find_cached(remote)
@@ -119,7 +120,7 @@ def _find_or_fetch(
             return model
     if offline:
         raise ModelError(
-            "the model is not in the cache, and offline was asked for, so it is not downloaded; "
+            "the model is not in the cache, and is not downloaded in offline mode; "
             + how_to_get_it_by_hand(remotes[-1]),
             source,
         )
@@ -131,9 +132,9 @@ def _find_or_fetch(
 def resolve_weights(
     source: str | os.PathLike[str], mode: Mode, *, offline: bool = False
 ) -> Path:
-    """Return where a model is on this machine in a form that can be trained, run by TensorFlow or written anew.
+    """Return the local path of a model in a form that can be trained, run by TensorFlow or exported.
 
-    As `resolve_model`, but of ``demo`` the ``.safetensors`` file. What was found elsewhere may still be a ``.tflite``
+    As `resolve_model`, but for ``demo`` the ``.safetensors`` file. Other sources may still resolve to a ``.tflite``
     file.
     """
     if is_demo(source):

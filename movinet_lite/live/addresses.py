@@ -18,10 +18,10 @@ from movinet_lite.video.source import VideoFile
 __all__ = ["Address", "Kind", "Transport"]
 
 Kind: TypeAlias = Literal["network", "camera", "pipe", "file"]
-"""What a source is read from."""
+"""The kind of a source."""
 
 Transport: TypeAlias = Literal["tcp", "udp"]
-"""How RTSP brings its packets: over its own connection, or as datagrams, which can get lost."""
+"""The transport of RTSP: over its TCP connection, or as UDP datagrams, which can get lost."""
 
 _SCHEMES: Final = frozenset(
     {
@@ -29,12 +29,12 @@ _SCHEMES: Final = frozenset(
         "rtsps", "srt", "srtp", "tcp", "tls", "udp", "udplite",
     }
 )  # fmt: skip
-"""The schemes of addresses that FFmpeg reads video from; which of them work depends on how PyAV's FFmpeg was built."""
+"""Address schemes that FFmpeg reads video from; the build of PyAV's FFmpeg determines which of them work."""
 
 _ADDRESS: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):/")
 
 _BRIEFLY: Final = {"analyzeduration": "2000000", "fpsprobesize": "0"}
-"""FFmpeg would take up to five seconds to learn what is sent, and to guess a frame rate that nobody asks for."""
+"""By default FFmpeg analyses a stream for up to five seconds, mainly to guess a frame rate that is not needed."""
 
 _HOW_TO_NAME: Final = "an address (rtsp://..., http://...), a camera (0, /dev/video0, camera:NAME), a file, or - for standard input"
 
@@ -61,16 +61,16 @@ class Address:
     def of(
         cls, source: object, *, transport: Transport = "tcp", timeout_s: float = 10.0
     ) -> Address:
-        """Return what *source* stands for.
+        """Return the address for *source*.
 
         Args:
             source: A string, a path, or the number of a camera.
-            transport: How RTSP brings its packets.
-            timeout_s: How long FFmpeg may wait for the network at once, in seconds.
+            transport: The transport of RTSP.
+            timeout_s: Network timeout of FFmpeg, in seconds.
 
         Raises:
-            VideoNotFoundError: If it names a file that is not there.
-            LiveSourceError: If it is nothing that can be opened.
+            VideoNotFoundError: If it is a file that does not exist.
+            LiveSourceError: If it cannot be opened.
             VideoError: If it is a file that cannot be read.
         """
         if isinstance(source, int) and not isinstance(source, bool) and source >= 0:
@@ -109,7 +109,7 @@ def _of_network(
         return _of_path(Path(source))
     if scheme not in _SCHEMES:
         raise LiveSourceError(
-            f"an address must begin with one of {', '.join(sorted(_SCHEMES))}; got {scheme!r}",
+            f"an address must start with one of {', '.join(sorted(_SCHEMES))}; got {scheme!r}",
             name,
         )
     options = _limits(scheme, timeout_s)
@@ -122,7 +122,7 @@ def _limits(scheme: str, timeout_s: float) -> dict[str, str]:
     """Return the timeout options for FFmpeg, which differ by protocol."""
     microseconds = str(round(timeout_s * 1e6))
     options = {**_BRIEFLY, "rw_timeout": microseconds}
-    if scheme.startswith("rtmp"):  # which announces sound also where there is none
+    if scheme.startswith("rtmp"):  # which announces audio even if there is none
         return {**options, "analyzeduration": "1000000"}
     options["timeout"] = microseconds
     if scheme in {"udp", "udplite", "rtp", "srtp"}:
@@ -138,13 +138,13 @@ def _of_path(path: Path) -> Address:
     except (OSError, ValueError):
         mode = 0
     if stat.S_ISCHR(mode) or str(path).startswith("/dev/video"):
-        return _camera(str(path))  # also one that is not plugged in
+        return _camera(str(path))  # including one that is not plugged in
     if stat.S_ISFIFO(mode):
         return Address(str(path), "pipe", str(path), options=dict(_BRIEFLY))
     login, at, rest = str(path).rpartition("@")
     if not mode and at and ":" in login:
         raise LiveSourceError(
-            "an address must begin with its scheme, such as rtsp://; there is no such file",
+            "an address must start with its scheme, such as rtsp://; there is no such file",
             rest,
         )
     if not mode and not path.parent.exists():
@@ -158,8 +158,8 @@ def _of_path(path: Path) -> Address:
 
 
 def _camera(which: str) -> Address:
-    """Return the camera of a number, a path or a name, as the system of this computer opens it."""
-    # With "nonblock" a read that finds no frame returns at once, so the thread never waits inside a driver.
+    """Return the address of a camera by number, path or name, for the current platform."""
+    # With "nonblock", a read without a frame returns immediately, so the thread never blocks inside a driver.
     options = {"fflags": "nonblock"}
     name = f"camera {which}"
     if sys.platform == "darwin":
@@ -173,7 +173,7 @@ def _camera(which: str) -> Address:
 
 
 def _directshow_name(number: int) -> str:
-    """Return how FFmpeg names a camera of Windows, which has no numbers."""
+    """Return FFmpeg's name for a camera on Windows, where cameras have no numbers."""
     import av
 
     try:
@@ -183,7 +183,7 @@ def _directshow_name(number: int) -> str:
     names = [one.description for one in found if "video" in one.media_types]
     if number >= len(names):
         raise LiveSourceError(
-            f"a camera must be one that is there; DirectShow names {', '.join(names) or 'none'}",
+            f"a camera must exist; DirectShow lists {', '.join(names) or 'none'}",
             f"camera {number}",
         )
     return f"video={names[number]}"

@@ -12,19 +12,20 @@ _SHORT_S: Final = 0.5
 _LONG_S: Final = 10.0
 
 _SHARE: Final = 0.05
-"""How much longer than the outage itself it may take to come back, through pauses."""
+"""Maximum delay of the reconnection by pauses, as a share of the outage."""
 
 
 def pause_s(attempt: int, outage_s: float, *, is_refused: bool = False) -> float:
-    """Return how long to pause before the next attempt, in seconds.
+    """Return the pause before the next attempt, in seconds.
 
-    Pauses double from 0.1 s up to half a second, and in a long outage up to a twentieth of its length and 10 s. Each is drawn
-    from the upper half of that, so that many cameras behind one switch do not come back in one moment: "equal jitter" [1].
+    Pauses double from 0.1 s up to half a second, and in a long outage up to a twentieth of its length and 10 s. Each
+    pause is drawn from the upper half of that range ("equal jitter" [1]), so that many cameras behind one switch do not
+    reconnect at the same moment.
 
     Args:
-        attempt: How many attempts failed in this outage, from 1.
-        outage_s: How long it has lasted, in seconds.
-        is_refused: Whether the user or the password was wrong: cameras lock out whoever tries too often.
+        attempt: Number of failed attempts in this outage, from 1.
+        outage_s: Duration of the outage so far, in seconds.
+        is_refused: Whether the user or password was wrong: cameras lock out clients that try too often.
 
     References:
         [1] M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.

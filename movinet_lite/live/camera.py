@@ -27,18 +27,18 @@ __all__ = ["Camera", "CameraStatus", "FrameSource"]
 _LOG = logging.getLogger("movinet_lite.live")
 
 _INTERVALS_OF_A_GAP: Final = 3
-"""A gap is at least so many intervals long: a camera of one frame in five seconds has none between its frames."""
+"""Minimum length of a gap in frame intervals, so that a slow camera has no gaps between its frames."""
 
 _MEASURED_FRAMES: Final = 40
-"""Over how many frames the rate is measured."""
+"""Number of frames over which the frame rate is measured."""
 
 
 class FrameSource(Protocol):
-    """What `Watcher` needs of a source; `LiveSource` is one."""
+    """The interface of a source for `Watcher`; `LiveSource` implements it."""
 
     @property
     def name(self) -> str:
-        """How it is called, without secrets."""
+        """The name, without credentials."""
 
     @property
     def started_at(self) -> datetime:
@@ -50,28 +50,28 @@ class FrameSource(Protocol):
 
     @property
     def status(self) -> SourceStatus:
-        """How it is."""
+        """The status."""
 
     @property
     def ended(self) -> bool:
-        """Whether no frame will come any more."""
+        """Whether the source has ended and no frames are left."""
 
     def take(self, timeout_s: float | None = 0.0) -> VideoFrame | None:
-        """Return the next frame, or `None` if there is none in time."""
+        """Return the next frame, or `None` after the timeout."""
 
     def snapshot(self, frame_size: FrameSize | None = None) -> VideoFrame | None:
-        """Return the last picture in its full size."""
+        """Return the last frame in full size."""
 
     def close(self) -> None:
-        """End it."""
+        """Close the source."""
 
 
 @attrs.frozen(kw_only=True)
 class CameraStatus:
-    """How a camera is, as far as one look tells.
+    """The status of a camera.
 
     Attributes:
-        name: Of the camera.
+        name: The name of the camera.
         source: The state of its source.
         fps: The frames per second that the model was given lately; 0 once the source has ended.
         full_fps: The frames per second that it is given where the machine keeps up.
@@ -99,7 +99,7 @@ class CameraStatus:
 
 @attrs.define
 class _Open:
-    """An event that goes on: its id, its clip, and the picture of its highest score."""
+    """An active event: its id, its clip, and the frame with its highest score."""
 
     event_id: str
     event: Event
@@ -109,17 +109,17 @@ class _Open:
 
 
 class Camera:
-    """One watched camera. Its watcher uses it in one thread; `status` may be asked for in any.
+    """A watched camera. Its watcher uses it in one thread; `status` is thread-safe.
 
     Args:
-        source: Where the frames come from.
-        session: The stream, over the model of all cameras.
-        detector: What finds its events, used by this camera alone.
-        name: How it is called.
-        fps: The frames per second at its full rate.
-        max_gap_s: The stream starts anew where two frames lie further apart, in seconds.
-        snapshots: Whether events carry a picture.
-        recorder: What records a clip of each event; `None` for no clips.
+        source: The source of the frames.
+        session: The session of this camera, with the model of all cameras.
+        detector: The event detector of this camera.
+        name: The name of the camera.
+        fps: The full frame rate, in frames per second.
+        max_gap_s: Maximum distance of two frames before the stream is reset, in seconds.
+        snapshots: Whether events have a snapshot.
+        recorder: The recorder of clips of events; `None` for no clips.
     """
 
     def __init__(
@@ -139,8 +139,8 @@ class Camera:
         self.detector = detector
         self.name = name
         self.full_fps = fps
-        self.served_s = 0.0  # when the last frame was taken, by its watcher's clock
-        self.is_over = False  # whether the source has ended and every frame was taken
+        self.served_s = 0.0  # time of the last frame, on its watcher's clock
+        self.is_over = False  # whether the source has ended and all frames are taken
         self.prediction: Prediction | None = None
         self.lag_s: float | None = None
         self._max_gap_s = max_gap_s
@@ -159,10 +159,10 @@ class Camera:
         self._last_event: WatchedEvent | None = None
 
     def take(self, rate: float) -> VideoFrame | None:
-        """Return the next frame to give to the model, or `None` if there is none yet.
+        """Return the next frame for the model, or `None` if there is none yet.
 
         Args:
-            rate: The share of the frames to take, above 0 and up to 1; the others are left out evenly.
+            rate: The share of the frames to use, above 0 and up to 1; the others are skipped evenly.
         """
         if rate != self._rate:
             self._rate = rate
@@ -180,25 +180,25 @@ class Camera:
         return frame
 
     def before_step(self, frame: VideoFrame) -> list[WatchedEvent]:
-        """Begin the stream anew if *frame* does not go on where the last one was, and return the events that end so."""
+        """Reset the stream if *frame* does not continue it, and return the events that end with it."""
         last = self._last
         if last is None:
             return []
         ended: list[WatchedEvent] = []
         apart_s = frame.time_s - last.time_s
         if not 0.0 <= apart_s <= self._gap_s:
-            _LOG.info("%s: a gap of %.1f s; the stream starts anew", self.name, apart_s)
+            _LOG.info("%s: a gap of %.1f s; the stream is reset", self.name, apart_s)
             ended = self.finish()
             self.session.reset()
         elif frame.shape != last.shape:
-            _LOG.info("%s: frames have another size; the stream starts anew", self.name)
+            _LOG.info("%s: frames have another size; the stream is reset", self.name)
             self.session.reset()
         return ended
 
     def after_step(
         self, frame: VideoFrame, prediction: Prediction
     ) -> list[WatchedEvent]:
-        """Take what the model says of *frame*, and return the events that it changed."""
+        """Process the prediction for *frame*, and return the events that changed."""
         self._last, self.prediction = frame, prediction
         self._num_frames += 1
         now_s = self.source.now_s
@@ -213,33 +213,33 @@ class Camera:
         return [self._watch(event) for event in changes]
 
     def unusable(self, error: Exception) -> None:
-        """Count a frame that the model could not be given."""
+        """Count a frame that cannot be used."""
         self._num_unusable += 1
         _LOG.warning("%s: a frame cannot be used: %s", self.name, said_by(error))
 
     def failed(self) -> None:
-        """Begin the stream anew after an error of the model, which is being handled."""
+        """Reset the stream after an error of the model, which is being handled."""
         self._num_unusable += 1
-        _LOG.exception("%s: the model failed; the stream starts anew", self.name)
+        _LOG.exception("%s: the model failed; the stream is reset", self.name)
         self.session.reset()
 
     def is_lost(self, now_s: float) -> bool:
-        """Return whether events go on although no frame has been served for the length of a gap."""
+        """Return whether events are active although no frame was processed for the length of a gap."""
         return bool(self._open) and now_s - self.served_s > self._gap_s
 
     @property
     def _gap_s(self) -> float:
-        """How far apart frames are where the stream was lost between them, in seconds."""
+        """Minimum distance of two frames that counts as a gap, in seconds."""
         return max(self._max_gap_s, _INTERVALS_OF_A_GAP / (self.full_fps * self._rate))
 
     def finish(self) -> list[WatchedEvent]:
-        """End what goes on with the last frame, and return it."""
+        """End the active events with the last frame, and return them."""
         found = [self._watch(event) for event in self.detector.finish()]
         self._last = None
         return found
 
     def status(self) -> CameraStatus:
-        """Return how it is."""
+        """Return the status."""
         prediction = self.prediction
         return CameraStatus(
             name=self.name,
@@ -263,12 +263,12 @@ class Camera:
         times = list(self._times)
         if len(times) < 2 or self.is_over:
             return 0.0
-        # A camera that sends nothing slows down: the time since its last frame counts as soon as it is unusually long.
+        # Without new frames the measured rate falls: the time since the last frame counts once it is unusually long.
         end_s = max(times[-1], self.source.now_s - 2.0 / self.full_fps)
         return (len(times) - 1) / max(end_s - times[0], 1e-3)
 
     def _watch(self, event: Event) -> WatchedEvent:
-        """Keep what goes on of *event*, and return it with its picture and clip."""
+        """Update the stored state of *event*, and return it with its snapshot and clip."""
         one = self._open_event(event)
         one.event = event
         if event.state == "confirmed":
@@ -291,7 +291,7 @@ class Camera:
         return watched
 
     def _open_event(self, event: Event) -> _Open:
-        """Return what is kept of an event that goes on; it begins where nothing is."""
+        """Return the stored state of an active event, and create it if necessary."""
         key = (event.label, event.start_s)
         if key not in self._open:
             self._open[key] = _Open(uuid.uuid4().hex[:12], event)
@@ -309,7 +309,7 @@ class Camera:
             return None
 
     def _picture_best(self, prediction: Prediction) -> None:
-        """Keep the picture for each event that never had a higher score."""
+        """Store the frame for each event whose highest score it has."""
         picture: VideoFrame | None = None
         for one in self._open.values():
             place = prediction.labels.index(one.event.label)

@@ -54,7 +54,7 @@ _TEXTS: Final = (
 
 @attrs.frozen(kw_only=True)
 class CameraSettings:
-    """One camera of a file.
+    """A camera in the file.
 
     Attributes:
         name: How it is called.
@@ -75,13 +75,13 @@ class CameraSettings:
 
 @attrs.frozen(kw_only=True)
 class ClipSettings:
-    """Where clips of events are kept.
+    """The settings of clips of events.
 
     Attributes:
         folder: The folder.
-        pre_s: How many seconds before an event its clip begins.
-        post_s: How many seconds after it its clip ends.
-        max_gb: How much room all clips may take, in gigabytes; then the oldest go.
+        pre_s: Seconds of video before an event.
+        post_s: Seconds of video after an event.
+        max_gb: Maximum size of all clips, in gigabytes; then the oldest are deleted.
     """
 
     folder: Path
@@ -92,11 +92,11 @@ class ClipSettings:
 
 @attrs.frozen(kw_only=True)
 class PageSettings:
-    """Where the page is served.
+    """The settings of the page.
 
     Attributes:
         address: ``[HOST:]PORT``.
-        token: What who wants to see it must know; `None` for none.
+        token: The access token; `None` for none.
     """
 
     address: str
@@ -105,17 +105,17 @@ class PageSettings:
 
 @attrs.frozen(kw_only=True)
 class CameraFile:
-    """What a file says; a setting that it leaves out is `None`.
+    """The content of a camera file; missing settings are `None`.
 
     Attributes:
-        cameras: The cameras, in its order.
-        detector: What finds the events of cameras without settings of their own.
+        cameras: The cameras, in the order of the file.
+        detector: The default settings of the event detectors.
         model: The model.
-        labels: The file of its labels.
-        fps: How many frames a second the model is given of each camera.
-        horizon_s: How far it looks back, in seconds.
-        clips: Where clips are kept.
-        page: Where the page is served.
+        labels: The file of the model's labels.
+        fps: Frame rate of each camera for the model, in frames per second.
+        horizon_s: The horizon of the streams, in seconds.
+        clips: The settings of clips.
+        page: The settings of the page.
     """
 
     cameras: tuple[CameraSettings, ...]
@@ -131,7 +131,7 @@ class CameraFile:
 def read_camera_file(
     path: str | Path, *, environment: Mapping[str, str] | None = None
 ) -> CameraFile:
-    """Return what the TOML file at *path* says.
+    """Return the content of the TOML file at *path*.
 
     ``${NAME}`` in a text stands for an environment variable, ``$$`` for a dollar sign. Paths of other files are relative
     to the folder of this one.
@@ -141,7 +141,7 @@ def read_camera_file(
         environment: The variables; `None` for those of the process.
 
     Raises:
-        DataError: If the file cannot be read or is not TOML, a key is unknown, a value impossible, or a variable not set.
+        DataError: If the file cannot be read or is not TOML, a key is unknown, a value invalid, or a variable not set.
     """
     path = Path(path)
     try:
@@ -156,7 +156,7 @@ def read_camera_file(
 
 
 class _Reader:
-    """Reads one file; every complaint names it."""
+    """Reads one file; every error message names it."""
 
     def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
         self._path = path
@@ -209,7 +209,7 @@ class _Reader:
         )
 
     def _detector(self, table: dict[str, Any], where: str) -> DetectorSettings:
-        """Return the settings in *table*, on top of those of the file that it names."""
+        """Return the settings in *table*, which override those of the file that it names."""
         given = {name: value for name, value in table.items() if name != "settings"}
         try:
             if "settings" not in table:
@@ -236,7 +236,7 @@ class _Reader:
         return PageSettings(**table)
 
     def _table(self, given: Any, known: Iterable[str], where: str) -> dict[str, Any]:
-        """Return the table *given*, with variables filled in, or refuse keys and values that cannot be meant."""
+        """Return the table *given* with variables expanded, or raise an error for unknown keys and invalid values."""
         known = tuple(known)
         if not isinstance(given, dict):
             raise self._error(f"[{where}] must be a table; got {_shown(given)}")
@@ -253,7 +253,7 @@ class _Reader:
         return table
 
     def _value(self, key: str, raw: Any, of: str) -> Any:
-        """Return a value with its variables filled in; a complaint shows it without: they may be secrets."""
+        """Return a value with its variables expanded; error messages show it without, since they may be secrets."""
         value = raw
         if isinstance(raw, str):
             value = self._filled(raw, f"{key} of {of}")
@@ -281,7 +281,7 @@ class _Reader:
                 return "$"
             if name not in self._environment:
                 raise self._error(
-                    f"{where} needs the environment variable {name!r}, which is not set"
+                    f"{where} requires the environment variable {name!r}, which is not set"
                 )
             return self._environment[name]
 

@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 __all__ = ["Clip", "ClipWriter", "write_clip"]
 
 _LONGEST_GAP_S: Final = 60.0
-"""Over how long a gap within one connection a clip goes on, in seconds; a longer one is a clock that was set anew."""
+"""Maximum gap in a clip within one connection, in seconds; a longer one is a clock reset."""
 
 
 @attrs.frozen
 class Clip:
-    """A piece of a source, written to a file.
+    """A clip of a source in a file.
 
     Attributes:
-        clip_id: What it is called by.
+        clip_id: Its id.
         path: The file.
         source: The name of the source.
-        label: What happens in it; empty if nobody said.
-        start_s: When it begins, in seconds since the source was opened; `None` if that is not known any more.
-        end_s: When it ends, likewise.
-        begun_at: When it begins (UTC).
-        num_bytes: The size of the file.
-        error: Why it could not be written or is shorter than wanted; `None` if it is as wanted.
+        label: Its label; empty if unknown.
+        start_s: Start time, in seconds since the source was opened; `None` if no longer known.
+        end_s: End time, likewise.
+        begun_at: Start time (UTC).
+        num_bytes: Size of the file, in bytes.
+        error: Why it could not be written or is shorter than requested; `None` if it is complete.
     """
 
     clip_id: str
@@ -54,16 +54,16 @@ class Clip:
 
 
 class ClipWriter:
-    """Writes packets of one connection to an mp4 file, which appears under its name when it is complete.
+    """Writes the packets of one connection to an mp4 file, which appears under its name once it is complete.
 
-    Use it in a ``with`` block: if that raises, nothing is left.
+    Use it in a ``with`` block: if the block raises, nothing is left behind.
 
     Args:
-        path: Where to write; the ending must be ``.mp4``.
+        path: The output path; the extension must be ``.mp4``.
         source: The name of the source, for messages.
 
     Raises:
-        LiveSourceError: If the path is impossible.
+        LiveSourceError: If the path is invalid.
     """
 
     def __init__(self, path: Path, source: str) -> None:
@@ -93,7 +93,7 @@ class ClipWriter:
             self.discard()
 
     def accepts(self, packet: KeptPacket) -> bool:
-        """Tell whether the packet can follow: it is of the same connection, and its clock was not set anew."""
+        """Return whether the packet can follow: it is from the same connection, and its clock was not reset."""
         if self._stream is None:
             return packet.is_keyframe
         if packet.template is not self._template:
@@ -102,10 +102,10 @@ class ClipWriter:
         return abs(packet.time_s - self.end_s) < _LONGEST_GAP_S
 
     def write(self, packet: KeptPacket) -> None:
-        """Add a packet that `accepts` took.
+        """Add a packet that `accepts` has accepted.
 
         Raises:
-            LiveSourceError: If its codec cannot be put into mp4, or the file cannot be written.
+            LiveSourceError: If mp4 does not support its codec, or the file cannot be written.
         """
         import av
 
@@ -117,7 +117,7 @@ class ClipWriter:
             raise self._error(error) from error
         except ValueError as error:  # "'mp4' format does not support 'vp8' codec"
             raise LiveSourceError(
-                f"its codec cannot be put into mp4 as it is: {error}", self._source
+                f"mp4 does not support its codec: {error}", self._source
             ) from error
         lasts_s = float(packet.duration * packet.tick_s)
         self.start_s = (
@@ -127,7 +127,7 @@ class ClipWriter:
         self.num_packets += 1
 
     def finish(self) -> None:
-        """Complete the file and give it its name.
+        """Complete the file and rename it.
 
         Raises:
             LiveSourceError: If nothing was written, or the file cannot be completed.
@@ -135,7 +135,7 @@ class ClipWriter:
         import av
 
         if self._output is None:
-            raise LiveSourceError("nothing is kept of that time", self._source)
+            raise LiveSourceError("no packets are stored for that time", self._source)
         try:
             self._output.close()
             self._temporary.replace(self.path)
@@ -145,7 +145,7 @@ class ClipWriter:
             self._temporary.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Remove the incomplete file."""
         import av
 
         if self._output is not None:
@@ -178,7 +178,7 @@ class ClipWriter:
             self._zero = stamp
         dts = stamp - self._zero
         if self._last_dts is not None:
-            dts = max(dts, self._last_dts + 1)  # mp4 has no two at one time
+            dts = max(dts, self._last_dts + 1)  # mp4 does not allow equal times
         self._last_dts = dts
         pts = dts if packet.pts is None else packet.pts - self._zero
         copy.dts, copy.pts = dts, max(pts, dts)
@@ -207,7 +207,7 @@ def write_clip(
     """Write the packets of a span of time to an mp4 file; see `LiveSource.save_clip`.
 
     Raises:
-        LiveSourceError: If none of the packets lies in that time, or they cannot be written.
+        LiveSourceError: If there are no packets in that time, or they cannot be written.
     """
     if not start_s < end_s:
         raise LiveSourceError(
@@ -235,13 +235,13 @@ def write_clip(
 def first_of(
     packets: Sequence[KeptPacket], start_s: float, event_s: float | None = None
 ) -> int:
-    """Return the place of the keyframe at which a clip begins.
+    """Return the index of the keyframe at which a clip starts.
 
     Args:
-        packets: As they were kept.
-        start_s: From when the clip is wanted, in seconds since the source was opened.
-        event_s: What time it must show: where the connection was lost before it, the clip begins with the next
-            one. `None` for *start_s*.
+        packets: The stored packets.
+        start_s: Requested start, in seconds since the source was opened.
+        event_s: The time that the clip must include: if the connection was lost before it, the clip starts with the
+            next connection. `None` for *start_s*.
     """
     event_s = start_s if event_s is None else event_s
     first = 0

@@ -8,31 +8,31 @@ from typing import Final
 __all__ = ["LiveClock", "PacedClock"]
 
 _BACK_S: Final = 1.0
-"""From how far back a time stamp counts as that of a clock that was set anew, in seconds."""
+"""Backward jump of time stamps that counts as a clock reset, in seconds."""
 
 _AHEAD_S: Final = 10.0
-"""From how far ahead: FFmpeg's ``dts_delta_threshold``."""
+"""Forward jump of time stamps that counts as a clock reset, in seconds: FFmpeg's ``dts_delta_threshold``."""
 
 _WINDOW_S: Final = 30.0
-"""Over how long the least delay is sought, in seconds."""
+"""Window for the minimum delay, in seconds."""
 
 _DRIFT: Final = 200e-6
-"""By how much two clocks may run apart: crystals of cameras are good to 100 parts in a million [1], so are ours.
+"""Maximum drift between two clocks: crystals are accurate to 100 parts per million [1], on both sides.
 
 References:
     [1] D. L. Mills, "Computer Network Time Synchronization", 2nd edition, CRC Press, 2010, chapter 1.
 """
 
 _UNDERRUN_S: Final = 0.5
-"""How late a paced stream may come before its delay grows, in seconds."""
+"""Maximum lateness of a paced stream before its delay is increased, in seconds."""
 
 
 class LiveClock:
-    """Turns the time stamps of one connection into seconds since the source was opened.
+    """Converts the time stamps of one connection to seconds since the source was opened.
 
-    The time stamps of a camera say when frames were taken, but not by our clock. The frame that came fastest tells the
-    difference of the clocks best, so this takes the least one seen; what comes later than by the least difference is
-    late by jitter. The difference may rise again by 200 parts in a million, since clocks drift apart.
+    The time stamps of a camera are on its own clock. The offset between the clocks is estimated as the minimum
+    difference between arrival time and time stamp, since larger differences are caused by jitter. The estimate may rise
+    by 200 parts per million, since clocks drift.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class LiveClock:
         self._least_s = math.inf
 
     def observe(self, stamp_s: float, now_s: float) -> None:
-        """Take note that what bears *stamp_s* came at *now_s*."""
+        """Record that data with the time stamp *stamp_s* arrived at *now_s*."""
         if self._offset_s is None or stamp_s < self._last_s - _BACK_S:
             self._offset_s = now_s - stamp_s
             self._start_window(now_s)
@@ -63,7 +63,7 @@ class LiveClock:
         return stamp_s + (self._offset_s or 0.0)
 
     def wait_s(self, time_s: float, now_s: float) -> float:  # noqa: ARG002 - as PacedClock has it
-        """Return how long to wait with what is shown at *time_s*: what is live never waits."""
+        """Return the delay before showing data of *time_s*: 0, since live data is never delayed."""
         return 0.0
 
     def _start_window(self, now_s: float) -> None:
@@ -72,13 +72,13 @@ class LiveClock:
 
 
 class PacedClock:
-    """Plays a recording, or a stream that comes in segments, at its own pace.
+    """Paces a recording, or a stream that arrives in segments, in real time.
 
-    Its first frame is shown when it comes, and each other one as much later as the time stamps say.
+    The first frame is shown on arrival, and the others at the distance of their time stamps.
 
     Args:
-        may_jump: Whether its clock may be set anew, as in MPEG-TS.
-        is_live: Whether the stream goes on while it is not read, so that a late one must not be caught up with.
+        may_jump: Whether its clock may be reset, as in MPEG-TS.
+        is_live: Whether the stream continues while it is not read, so that lateness must not be caught up.
     """
 
     def __init__(self, *, may_jump: bool, is_live: bool) -> None:
@@ -88,7 +88,7 @@ class PacedClock:
         self._last_s = -math.inf
 
     def observe(self, stamp_s: float, now_s: float) -> None:
-        """Take note that what bears *stamp_s* came at *now_s*."""
+        """Record that data with the time stamp *stamp_s* arrived at *now_s*."""
         if self._offset_s is None:
             self._offset_s = now_s - stamp_s
         step_s = stamp_s - self._last_s
@@ -105,5 +105,5 @@ class PacedClock:
         return stamp_s + (self._offset_s or 0.0)
 
     def wait_s(self, time_s: float, now_s: float) -> float:
-        """Return how long to wait with what is shown at *time_s*."""
+        """Return the delay before showing data of *time_s*."""
         return max(time_s - now_s, 0.0)

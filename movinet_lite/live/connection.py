@@ -30,28 +30,29 @@ __all__ = ["Connection", "Listener", "Lost"]
 _LOG = logging.getLogger("movinet_lite.live")
 
 _SEGMENTED: Final = frozenset({"dash", "hls"})
-"""Formats that come in segments of some seconds, so that frames come in bursts and must be spread out again."""
+"""Formats with segments of several seconds, whose frames arrive in bursts and must be paced."""
 
 _WAIT_FOR_CAMERA_S: Final = 0.005
-"""How long to pause where a camera has no frame yet, in seconds."""
+"""Polling interval for a camera without a new frame, in seconds."""
 
 _BAD_PACKETS: Final = 100
-"""After how many packets in a row that cannot be decoded the connection is given up: the codec changed, or it is no video.
+"""Number of consecutive undecodable packets after which the connection is closed: the codec changed, or it is not video.
 
 Until the first keyframe comes nothing can be decoded; cameras send one every one to four seconds.
 """
 
 _WITHOUT_SRT: Final = (
-    "PyAV's wheels have no SRT: build PyAV against an FFmpeg that has it with 'pip install --no-binary av av', or relay "
+    "PyAV's wheels do not support SRT: build PyAV against an FFmpeg with SRT support with 'pip install --no-binary "
+    "av av', or relay "
     "the stream with 'ffmpeg -i srt://... -c copy -f mpegts udp://127.0.0.1:5000' and open udp://127.0.0.1:5000"
 )
 
 _KEYFRAME_S: Final = 5.0
-"""How long to wait for a keyframe before damaged pictures are better than none, in seconds; half of the time-out at most."""
+"""Maximum wait for a keyframe before damaged frames are used, in seconds; at most half of the timeout."""
 
 _FIRST_INTERVAL_S: Final = 1 / 25
 _SMOOTHING: Final = 0.05
-"""What a new distance counts against the mean of those before: the last twenty frames tell the rate."""
+"""Weight of a new interval in the moving average: about the last twenty frames determine the rate."""
 
 _SHORTEST_INTERVAL_S: Final = 1e-3
 _LONGEST_INTERVAL_S: Final = 60.0
@@ -59,13 +60,13 @@ _LONGEST_INTERVAL_S: Final = 60.0
 
 @attrs.frozen
 class Lost:
-    """How a connection came to its end.
+    """The reason why a connection ended.
 
     Attributes:
-        reason: In words, without credentials.
-        is_final: Whether to try again is in vain: a recording is over, or FFmpeg cannot read such a source.
-        is_end: Whether it is the end of a recording, and no error.
-        is_refused: Whether the user or the password was wrong.
+        reason: A description, without credentials.
+        is_final: Whether reconnecting is pointless: a recording has ended, or FFmpeg cannot read such a source.
+        is_end: Whether it is the end of a recording rather than an error.
+        is_refused: Whether the user or password was wrong.
     """
 
     reason: str
@@ -75,40 +76,40 @@ class Lost:
 
 
 class Listener(Protocol):
-    """What a connection tells."""
+    """The callbacks of a connection."""
 
     def is_wanted(self) -> bool:
-        """Tell whether the connection is to go on."""
+        """Return whether the connection should continue."""
 
     def now_s(self) -> float:
         """Return the time, in seconds since the source was opened."""
 
     def opened(self, stream: VideoStream) -> None:
-        """Take note that the connection stands."""
+        """Handle an established connection."""
 
     def came(self, packet: Packet[VideoStream], time_s: float) -> None:
-        """Take note of an encoded packet, and of when what is in it is shown."""
+        """Handle an encoded packet with its display time."""
 
     def may_take(self, time_s: float, interval_s: float, *, in_order: bool) -> bool:
-        """Tell whether a picture shown then could be wanted."""
+        """Return whether a frame displayed at that time could be sampled."""
 
     def skipped(self) -> None:
-        """Take note that a picture came and was not decoded, since nobody needs it."""
+        """Handle a frame that was not decoded, since it is not needed."""
 
     def decoded(self, picture: Picture, time_s: float, interval_s: float) -> None:
-        """Take a picture; this may wait."""
+        """Handle a decoded frame; this may wait."""
 
     def wait(self, seconds: float) -> None:
-        """Wait, or return early if the connection is to end."""
+        """Wait, or return early if the connection should end."""
 
 
 class Connection:
-    """One connection to a source, for one thread.
+    """A connection to a source, used by one thread.
 
     Args:
-        address: What to open.
-        listener: Who is told.
-        timeout_s: How long to wait for the network at most, in seconds.
+        address: The address to open.
+        listener: The callbacks.
+        timeout_s: Network timeout, in seconds.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Connection:
         self._asked_s = time.monotonic()
 
     def run(self) -> Lost:
-        """Read until the connection is lost, is over, or is no longer wanted; return why it ended."""
+        """Read until the connection is lost, has ended, or is no longer wanted; return the reason."""
         import av
 
         try:
@@ -145,12 +146,12 @@ class Connection:
             return Lost(_words(error))
 
     def _why_unreadable(self, error: Exception) -> str:
-        why = f"the FFmpeg inside PyAV cannot read it: {_words(error)}"
+        why = f"PyAV's FFmpeg cannot read it: {_words(error)}"
         is_srt = self._address.url.lower().startswith("srt:")
         return f"{why} ({_WITHOUT_SRT})" if is_srt else why
 
     def _lost_by(self, error: Exception) -> Lost:
-        """Say why the connection was lost; FFmpeg has several names for a time-out, and "invalid data" is one."""
+        """Return why the connection was lost; FFmpeg has several names for a timeout, such as "invalid data"."""
         import av
 
         silent_s = time.monotonic() - self._asked_s
@@ -161,9 +162,9 @@ class Connection:
         if isinstance(
             error, (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
         ):
-            return Lost("it refuses the user or the password", is_refused=True)
+            return Lost("it rejects the user or password", is_refused=True)
         if isinstance(error, av.error.InvalidDataError):
-            return Lost("it sends something else than a video")
+            return Lost("it does not send video")
         return Lost(_words(error))
 
     def _open(self, stack: contextlib.ExitStack) -> InputContainer:
@@ -174,10 +175,10 @@ class Connection:
         if address.kind == "pipe":
             file = PipeReader(address.url, self._listener.is_wanted)
             stack.callback(file.close)
-        # The second limit holds for each packet.
+        # The second limit applies to each packet.
         limits = (self._timeout_s, self._timeout_s)
         options: dict[str, Any] = {}
-        if int(av.__version__.split(".")[0]) < 19:  # newer ones always replace
+        if int(av.__version__.split(".")[0]) < 19:  # newer settings always replace
             options["metadata_errors"] = "replace"
         if address.kind in {"network", "camera"}:
             options["timeout"] = limits
@@ -214,20 +215,20 @@ class Connection:
             if packet.stream_index == stream.index:
                 self._handle(packet, stream, clock, stamps, gate)
                 if self._num_bad >= _BAD_PACKETS:
-                    return Lost("what it sends cannot be decoded")
+                    return Lost("the video cannot be decoded")
         if is_recording or self._address.url == "-":
             return Lost("it is over", is_final=True, is_end=True)
         return Lost("it ended")
 
     def _is_recording(self, container: InputContainer) -> bool:
-        """Tell whether this is something with an end, which is played once."""
+        """Return whether this is a recording, which is played once."""
         if self._address.kind == "file":
             return True
         scheme = self._address.url.partition("://")[0].lower()
         return scheme in {"ftp", "http", "https"} and container.duration is not None
 
     def _packets(self, container: InputContainer) -> Iterator[Packet[VideoStream]]:
-        """Yield the packets of all streams, so that the thread looks up also while only sound comes."""
+        """Yield the packets of all streams, so that the thread is not blocked while only audio arrives."""
         while True:
             try:
                 yield from cast("Iterator[Packet[VideoStream]]", container.demux())
@@ -246,7 +247,7 @@ class Connection:
         stamps: PacketStamps,
         gate: KeyframeGate,
     ) -> None:
-        if packet.size == 0:  # the end: what the decoder still holds
+        if packet.size == 0:  # the end: flush the decoder
             self._decode(packet, clock, gate)
             return
         now_s = self._listener.now_s()
@@ -317,7 +318,7 @@ class Connection:
 
     def _warn_of_damage(self) -> None:
         _LOG.warning(
-            "%s: no keyframe came in time; its pictures may be damaged until one does",
+            "%s: no keyframe arrived in time; frames may be damaged until one does",
             self._address.name,
         )
 
@@ -333,14 +334,14 @@ class Connection:
 
 
 def _video_of(container: InputContainer) -> VideoStream:
-    """Return the first video stream, with a decoder that gives each picture as soon as it can."""
+    """Return the first video stream, with a low-delay decoder."""
     if not container.streams.video:
         raise LiveSourceError("it sends no video")
     stream = container.streams.video[0]
     decoder: VideoCodecContext | None = stream.codec_context
     if decoder is None:
         raise LiveSourceError("FFmpeg has no decoder for its video")
-    # Threads that decode several frames at once hold each back for as many frames; many cameras fill the cores anyway.
+    # Frame threading delays frames by the number of threads; with many cameras the cores are busy anyway.
     decoder.thread_type = "SLICE"
     decoder.thread_count = 1
     decoder.options = {**decoder.options, "max_pixels": str(MAX_PIXELS + 2**22)}
@@ -354,13 +355,13 @@ def _may_jump(container: InputContainer) -> bool:
 
 
 def _has_no_time_stamps(container: InputContainer) -> bool:
-    """Tell whether FFmpeg makes up the time stamps, as for the pictures of an MJPEG camera or bare H.264."""
+    """Return whether FFmpeg generates the time stamps, as for MJPEG cameras or raw H.264."""
     from av.format import Flags
 
     return bool(container.format.flags & cast("int", Flags.no_timestamps.value))
 
 
 def _words(error: Exception) -> str:
-    """Return what an error says, without the address that FFmpeg's errors end with."""
+    """Return the message of an error, without the address at the end of FFmpeg's messages."""
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(said).split())

@@ -15,11 +15,11 @@ __all__ = ["EventQueue"]
 _LOG = logging.getLogger("movinet_lite.live")
 
 _MAX_EVENTS: Final = 10_000
-"""How many events wait at most for someone who does not take them; then the oldest go."""
+"""Maximum number of waiting events; then the oldest are dropped."""
 
 
 class EventQueue:
-    """Events in the order in which they were found. It never makes the one who finds them wait."""
+    """A queue of events in order of detection. Adding events never blocks."""
 
     def __init__(self) -> None:
         self._events: collections.deque[WatchedEvent] = collections.deque()
@@ -36,11 +36,11 @@ class EventQueue:
                 self._events.popleft()
                 self.num_lost += 1
                 if self.num_lost == 1:
-                    _LOG.warning("nobody takes the events; the oldest are lost")
+                    _LOG.warning("events are not consumed; the oldest are dropped")
             self._changed.notify_all()
 
     def set_done(self, failure: BaseException | None = None, *, done: bool) -> None:
-        """Say whether no event will come for now, and because of which *failure*, if one is to blame."""
+        """Set whether no more events will come for now, and the *failure* that caused it, if any."""
         with self._changed:
             if done != self._done or failure is not None:
                 self._done = done
@@ -48,10 +48,10 @@ class EventQueue:
                 self._changed.notify_all()
 
     def take(self, timeout_s: float | None = None) -> WatchedEvent | None:
-        """Return the next event, or `None` if none came in time, or none will come for now.
+        """Return the next event, or `None` after the timeout or if no more will come for now.
 
         Raises:
-            BaseException: The failure that `set_done` was given, once all events are taken.
+            BaseException: The failure passed to `set_done`, once all events are taken.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._events or self._done, timeout_s)
@@ -63,6 +63,6 @@ class EventQueue:
 
     @property
     def is_over(self) -> bool:
-        """Whether every event was taken and none will come for now."""
+        """Whether all events are taken and no more will come for now."""
         with self._changed:
             return self._done and not self._events

@@ -13,13 +13,13 @@ from movinet_lite.arrays import VideoFrame
 __all__ = ["FrameQueue", "Policy"]
 
 Policy: TypeAlias = Literal["newest", "all"]
-"""What a consumer that is late gets: ``"newest"``, the newest frame, or ``"all"``, every frame, while decoding waits."""
+"""The policy for slow consumers: ``"newest"`` drops older frames, ``"all"`` makes decoding wait."""
 
 _MARGIN_S: Final = 0.05
-"""How much older than one period a frame may be while a newer one waits, in seconds."""
+"""Maximum age beyond one period of a frame while a newer one is waiting, in seconds."""
 
 _ANY_RATE_S: Final = 0.05
-"""The period of a stream of which every frame is taken, in seconds."""
+"""The period of a stream without sampling, in seconds."""
 
 _CAPACITY: Final = {"newest": 16, "all": 2}
 
@@ -27,14 +27,14 @@ _CAPACITY: Final = {"newest": 16, "all": 2}
 class FrameQueue:
     """A short queue between two threads.
 
-    With ``"newest"``, frames older than one period and 50 ms are dropped as soon as a newer one is there: so two
-    that came in one moment by jitter are both given, and a consumer that missed one gets the newest. With ``"all"``, `put`
-    waits until there is room.
+    With ``"newest"``, frames older than one period plus 50 ms are dropped as soon as a newer one is available: two
+    frames that arrive together because of jitter are both returned, and a slow consumer gets the newest one. With
+    ``"all"``, `put` waits until there is room.
 
     Args:
-        policy: What a consumer that is late gets.
-        fps: How many frames a second are put; `None` if that is not known.
-        now: Returns the time by which frames are timed, in seconds.
+        policy: The policy for slow consumers.
+        fps: Rate of added frames, in frames per second; `None` if unknown.
+        now: Returns the current time on the clock of the frames, in seconds.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class FrameQueue:
 
         Args:
             frame: The frame.
-            is_wanted: Whether it is still wanted; asked while the queue is locked, and again while `put` waits.
+            is_wanted: Returns whether the frame is still wanted; called while the queue is locked, and repeatedly while
+                `put` waits.
 
         Returns:
             Whether it was added.
@@ -72,7 +73,7 @@ class FrameQueue:
             return True
 
     def take(self, timeout_s: float | None) -> VideoFrame | None:
-        """Return the next frame, waiting for it; `None` if none came in time or none will come."""
+        """Wait for the next frame and return it; `None` after the timeout or if no more will come."""
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
             while True:
@@ -93,11 +94,11 @@ class FrameQueue:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no frame waits."""
+        """Whether no frame is waiting."""
         return not self._frames
 
     def close(self, *, drop: bool) -> None:
-        """Let no frame in any more, and drop those that wait, or leave them to be taken."""
+        """Reject new frames, and drop or keep the waiting ones."""
         with self._changed:
             self._is_closed = True
             if drop:

@@ -1,4 +1,4 @@
-"""Holds back the pictures of a video stream until decoding has begun at a keyframe, and after losses."""
+"""Holds back the frames of a video stream until a keyframe is decoded, at the start and after losses."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 __all__ = ["KeyframeGate"]
 
 _SELF_STARTING: Final = frozenset({"h264", "hevc"})
-"""Codecs whose decoders give nothing before a keyframe or a recovery point.
+"""Codecs whose decoders return nothing before a keyframe or a recovery point.
 
-Streams with periodic intra refresh have recovery points alone, and no picture of theirs is a keyframe.
+Streams with periodic intra refresh have only recovery points and no keyframes.
 """
 
 _DAMAGED_PACKETS: Final = 2
-"""How many packets a reported loss concerns: FFmpeg's parser may report it one packet early."""
+"""Number of packets affected by a reported loss: FFmpeg's parser may report it one packet early."""
 
 
 class KeyframeGate:
-    """Passes pictures from a keyframe on, and closes again when FFmpeg reports a loss.
+    """Passes frames from a keyframe on, and closes again when FFmpeg reports a loss.
 
-    A decoder that begins between two keyframes, or loses a packet, shows a smeared picture until the next keyframe. Where
-    no keyframe comes within *patience_s*, the gate passes whatever is decoded until one does.
+    A decoder that starts between two keyframes, or loses a packet, returns corrupted frames until the next keyframe. If
+    no keyframe arrives within *patience_s*, the gate passes all frames until one does.
 
     Args:
         decoder: The decoder of the stream.
-        patience_s: How long to wait for a keyframe, in seconds of the stream.
-        on_patience_lost: Called the first time that no keyframe came in time.
+        patience_s: Maximum wait for a keyframe, in seconds of the stream.
+        on_patience_lost: Called the first time that no keyframe arrived in time.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class KeyframeGate:
         self._has_warned = False
 
     def admits(self, packet: Packet[VideoStream], time_s: float) -> bool:
-        """Return whether to decode *packet*, which is shown at *time_s*."""
+        """Return whether to decode *packet*, which is displayed at *time_s*."""
         if self._has_keyframes_only:
             return True
         if packet.is_corrupt and not self._passes_all:
@@ -76,7 +76,7 @@ class KeyframeGate:
         return self._is_open or self._passes_all
 
     def _is_start(self, picture: Picture) -> bool:
-        """Return whether *picture*, and those that refer to it, are whole."""
+        """Return whether *picture*, and the frames that refer to it, are intact."""
         if picture.is_corrupt:
             return False
         is_vouched_for = self._decoder.name in _SELF_STARTING and not self._passes_all
@@ -91,10 +91,10 @@ class KeyframeGate:
 
     def _close(self) -> None:
         self._is_open = False
-        self._decoder.flush_buffers()  # what refers to lost pictures is not given then
+        self._decoder.flush_buffers()  # frames that refer to lost ones are then not returned
 
     def _wait(self, time_s: float) -> None:
-        """Pass everything once the wait has lasted too long."""
+        """Pass all frames after the maximum wait."""
         if self._is_open or self._passes_all:
             return
         if self._since_s is None or time_s < self._since_s:

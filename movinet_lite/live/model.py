@@ -1,4 +1,4 @@
-"""Loads the model of all cameras, so that it steps several of them in one call."""
+"""Loads the model of all cameras, for batched steps."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from movinet_lite.events.settings import HORIZON_S
 __all__ = ["MAX_STREAMS", "load_for_cameras"]
 
 MAX_STREAMS: Final = 8
-"""How many streams are stepped in one call at most; beyond it a call gains little, and the frames in it wait longer."""
+"""Maximum number of streams per call; larger batches gain little and increase latency."""
 
 
 def load_for_cameras(
     source: str | Path, num_cameras: int, **options: Any
 ) -> StreamingClassifier:
-    """Return the stream model at *source*, which steps the frames of as many cameras in one call as it can.
+    """Return the stream model at *source*, prepared to step several cameras in one call.
 
-    More cameras may be watched; they are then stepped in several calls.
+    Additional cameras are stepped in further calls.
 
     Args:
-        source: What `StreamingClassifier.load` takes.
-        num_cameras: How many cameras are going to be watched.
-        options: The other arguments of `StreamingClassifier.load`. It looks back three seconds unless they say otherwise.
+        source: The model, as for `StreamingClassifier.load`.
+        num_cameras: Expected number of cameras.
+        options: The other arguments of `StreamingClassifier.load`. The default horizon is three seconds.
 
     Raises:
         ModelError: As in `StreamingClassifier.load`.
     """
-    # Only models that the library compiles step several streams in one call; of the others `load` would warn.
+    # Only compiled models step several streams in one call; for the others `load` would warn.
     is_compiled = (
         Path(source).suffix not in {".tflite", ".onnx"}
         and str(source).lower() != "demo"

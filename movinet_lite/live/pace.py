@@ -1,7 +1,7 @@
 """Lowers the frame rate of all cameras when the machine cannot keep up.
 
-The rate of each camera is its own times one factor for all of them. The factor falls at once to what the machine can do,
-and rises again slowly.
+The frame rate of each camera is multiplied by a common factor. The factor falls immediately to what the machine can
+handle, and rises again slowly.
 """
 
 from __future__ import annotations
@@ -13,38 +13,38 @@ import attrs
 __all__ = ["Load", "Pace"]
 
 _PERIOD_S: Final = 1.0
-"""How long the work is measured before the factor changes."""
+"""Measurement period before the factor changes, in seconds."""
 
 _FULL: Final = 0.95
-"""Up to which share of its time the loop may work; beyond it, frames wait for each other."""
+"""Maximum load of the loop; above it, frames have to wait."""
 
 _AIM: Final = 0.85
-"""To which share the factor brings the work down: below `_FULL`, so that it does not go up and down."""
+"""The target load when the factor is lowered: below `_FULL`, to avoid oscillation."""
 
 _RISE: Final = 1.1
-"""By how much the factor rises in a period at most."""
+"""Maximum increase of the factor per period."""
 
 _LOWEST: Final = 0.05
 
 _LATE_S: Final = 1.5
-"""How late the typical camera may be before decoding counts as too slow, although the loop has time."""
+"""Maximum median lag of the cameras, in seconds, before decoding counts as too slow although the loop is not busy."""
 
 _FALL_WHEN_LATE: Final = 0.8
-"""What the rate is multiplied by while the lag grows."""
+"""The reduction of the factor while the lag grows."""
 
 _WORTH_IT: Final = 0.25
-"""Which share of its time the loop must work for a lower rate to give decoding noticeably more."""
+"""Minimum load of the loop for which a lower rate noticeably speeds up decoding."""
 
 
 @attrs.frozen
 class Load:
-    """What the machine has to do, and how much of it it does.
+    """The load of the machine.
 
     Attributes:
-        rate: What the frame rate of every camera is multiplied by, above 0 and up to 1.
-        needed: The share of the loop's time that the full rates would take. Above 1 the machine cannot keep up: 1.5 is
-            half as much again as it can do.
-        late_s: How late the typical camera is, in seconds.
+        rate: The factor of all frame rates, above 0 and up to 1.
+        needed: The load at full frame rates, as a share of the loop's time. Above 1 the machine cannot keep up: 1.5
+            means 50 % too much.
+        late_s: Median lag of the cameras, in seconds.
     """
 
     rate: float = 1.0
@@ -53,15 +53,15 @@ class Load:
 
     @property
     def overloaded(self) -> bool:
-        """Whether the cameras are watched at less than their full rates, or decoding is late."""
+        """Whether the frame rates are reduced, or decoding is late."""
         return self.rate < 1.0 or self.late_s > _LATE_S
 
 
 class Pace:
-    """Measures the work of the loop, and lowers and raises the rate of all cameras.
+    """Measures the load of the loop, and adjusts the frame rates of all cameras.
 
     Args:
-        now_s: The time at which it begins, in seconds on the clock of all calls.
+        now_s: The start time, in seconds on the clock of all calls.
     """
 
     def __init__(self, now_s: float) -> None:
@@ -76,12 +76,12 @@ class Pace:
         self._frames += frames
 
     def update(self, now_s: float, *, frames_per_s: float, late_s: float) -> bool:
-        """Look at the work since the last change, once a second, and return whether there was something to look at.
+        """Evaluate the load since the last change, once per second, and return whether it was evaluated.
 
         Args:
-            now_s: The time.
-            frames_per_s: How many frames all live cameras together would bring in a second at their full rates.
-            late_s: How late the typical camera is, in seconds.
+            now_s: The current time.
+            frames_per_s: Total frame rate of all live cameras at their full rates, in frames per second.
+            late_s: Median lag of the cameras, in seconds.
         """
         if now_s - self._begun_s < _PERIOD_S:
             return False

@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 __all__ = ["MAX_KEPT_BYTES", "KeptPacket", "PacketRing"]
 
 MAX_KEPT_BYTES: Final = 64 * 2**20
-"""How much memory the packets of one source may take: a minute at 8 Mbit/s, which few cameras send."""
+"""Maximum memory for the packets of a source: a minute at 8 Mbit/s, which few cameras exceed."""
 
 
 @attrs.frozen
 class KeptPacket:
-    """One encoded packet.
+    """An encoded packet.
 
     Attributes:
-        data: What the encoder made.
-        pts: When it is shown, in ticks of *tick_s*; `None` if the stream does not say.
-        dts: When it is decoded, likewise.
-        duration: How long it is shown, in ticks; 0 if the stream does not say.
-        tick_s: The unit of these, in seconds.
-        is_keyframe: Whether decoding can begin here.
-        time_s: When it is shown, in seconds since the source was opened.
-        number: Its place among all packets of the source, from 0.
-        template: The stream it came from, as a file that holds nothing else: the packets of one connection share it.
+        data: The encoded data.
+        pts: The presentation time stamp, in ticks of *tick_s*; `None` if missing.
+        dts: The decoding time stamp, likewise.
+        duration: The display duration, in ticks; 0 if missing.
+        tick_s: The unit of the time stamps, in seconds.
+        is_keyframe: Whether decoding can start here.
+        time_s: The display time, in seconds since the source was opened.
+        number: Its index among all packets of the source, from 0.
+        template: The description of its stream as a file, shared by the packets of one connection.
     """
 
     data: bytes = attrs.field(repr=False)
@@ -48,11 +48,11 @@ class KeptPacket:
 
 
 class PacketRing:
-    """The packets of the last seconds, from a keyframe on. Any thread may read it while one adds.
+    """The packets of the last seconds, starting at a keyframe. Any thread may read it while one thread adds packets.
 
     Args:
-        keep_s: How many seconds to keep; the keyframe before and what follows it are kept too.
-        max_bytes: How much memory they may take; the oldest go first.
+        keep_s: Number of seconds to keep; the preceding keyframe and the packets after it are kept too.
+        max_bytes: Maximum memory in bytes; the oldest packets are dropped first.
     """
 
     def __init__(self, keep_s: float, max_bytes: int = MAX_KEPT_BYTES) -> None:
@@ -66,14 +66,14 @@ class PacketRing:
         self._lock = threading.Lock()
 
     def begin(self, stream: VideoStream) -> None:
-        """Take note that the packets to come are those of a new connection."""
+        """Start a new connection."""
         template = _template_of(stream)
         with self._lock:
             self._template = template
             self._waits_for_keyframe = True
 
     def add(self, packet: Packet[VideoStream], time_s: float) -> None:
-        """Keep a packet; it is copied."""
+        """Add a copy of a packet."""
         with self._lock:
             is_start = packet.is_keyframe and not packet.is_corrupt
             if self._waits_for_keyframe and not is_start:
@@ -98,7 +98,7 @@ class PacketRing:
             self._trim(time_s - self.keep_s)
 
     def since(self, number: int) -> list[KeptPacket]:
-        """Return the packets kept from the one of this *number* on."""
+        """Return the stored packets from *number* on."""
         with self._lock:
             if not self._packets:
                 return []
@@ -107,11 +107,11 @@ class PacketRing:
 
     @property
     def num_bytes(self) -> int:
-        """How many bytes of packets are kept."""
+        """Size of the stored packets, in bytes."""
         return self._num_bytes
 
     def _trim(self, oldest_s: float) -> None:
-        """Drop whole groups of pictures from the front: those before *oldest_s*, and more where memory is short."""
+        """Drop whole groups of pictures from the front: those before *oldest_s*, and more if memory is short."""
         while self._packets:
             begins_next = self._next_keyframe()
             is_too_much = self._num_bytes > self._max_bytes
@@ -140,10 +140,10 @@ class PacketRing:
 
 
 def _template_of(stream: VideoStream) -> bytes:
-    """Return a file in memory that holds the description of a stream; empty if it cannot be written.
+    """Return a file in memory with the description of a stream; empty if it cannot be written.
 
-    The stream itself dies with its connection, and a file can be written long after. NUT is the format that stores what
-    describes the stream as it is.
+    The stream is freed with its connection, but clips may be written long after. The NUT format stores the description
+    of a stream unchanged.
     """
     import av
 
@@ -151,7 +151,7 @@ def _template_of(stream: VideoStream) -> bytes:
     try:
         with av.open(file, "w", format="nut") as output:
             copy = output.add_stream_from_template(stream, opaque=True)
-            filler = av.Packet(bytes(16))  # without a packet FFmpeg does not open it
+            filler = av.Packet(bytes(16))  # FFmpeg does not open it without a packet
             filler.pts = filler.dts = 0
             filler.time_base = Fraction(1, 1000)
             filler.is_keyframe = True

@@ -28,18 +28,18 @@ __all__ = ["PictureConverter"]
 
 
 class PictureConverter:
-    """Converts pictures of any size and format, which may change from one to the next; for one thread.
+    """Converts decoded frames of any size and format, which may change from frame to frame; for use by one thread.
 
-    What is scaled is scaled in the colours of the decoder, on the way to RGB, which is several times faster than to scale
-    RGB.
+    Frames are scaled in the colour format of the decoder during the conversion to RGB, which is several times faster
+    than scaling RGB.
 
     Args:
-        frame_size: ``(height, width)`` of the results, in pixels; `None` keeps each picture's own.
-        fit: How a picture of another shape gets that size; see `prepare_frame`.
+        frame_size: ``(height, width)`` of the results, in pixels; `None` keeps the size of each frame.
+        fit: How frames of another aspect ratio are resized; see `prepare_frame`.
         short_side: For ``fit="evaluation"``; see `prepare_frame`.
 
     Raises:
-        ArrayError: If *frame_size*, *fit* or *short_side* is impossible.
+        ArrayError: If *frame_size*, *fit* or *short_side* is invalid.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class PictureConverter:
         self._layout: Layout | None = None
 
     def pixels(self, picture: Picture) -> NDArray[np.uint8]:
-        """Return a picture as an upright RGB array.
+        """Return a decoded frame as an upright RGB array.
 
         Args:
-            picture: As PyAV decodes it.
+            picture: A frame decoded by PyAV.
 
         Returns:
-            ``(height, width, 3)``, uint8, 0 to 255, RGB, in memory of its own.
+            ``(height, width, 3)``, uint8, 0 to 255, RGB, in its own memory.
 
         Raises:
             ArrayError: If FFmpeg cannot convert its colours.
@@ -81,7 +81,9 @@ class PictureConverter:
             )
         layout = self._layout
         if _length(layout.used, 0) < size[0] or _length(layout.used, 1) < size[1]:
-            whole = self._convert(picture, turn, size)  # so long that its ends go first
+            whole = self._convert(
+                picture, turn, size
+            )  # so long that its ends are cropped first
             scaled = prepare_frame(
                 whole, self._frame_size, fit=self._fit, short_side=self._short_side
             )
@@ -111,7 +113,8 @@ class PictureConverter:
             )
         except FFmpegError as error:
             raise ArrayError(
-                f"pictures must have colours that FFmpeg can turn into RGB; got {picture.format.name} ({error.strerror})"
+                f"frames must have a pixel format that FFmpeg can convert to RGB; got {picture.format.name} "
+                f"({error.strerror})"
             ) from error
         array = rgb.to_ndarray()
         if transfer is not None:

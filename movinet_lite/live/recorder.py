@@ -1,4 +1,4 @@
-"""Records a clip of each event, with some seconds before and after it."""
+"""Records clips of events, with some seconds before and after them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from movinet_lite.live.source import LiveSource
 __all__ = ["ClipRecorder"]
 
 _LOOK_S: Final = 0.5
-"""How often packets are fetched from the sources that are recorded, in seconds."""
+"""Interval at which packets are fetched from recorded sources, in seconds."""
 
 _NAME: Final = re.compile(
     r"(?P<begun>\d{8}T\d{6}Z)_(?P<source>[^_]*)_(?P<label>[^_]*)_(?P<id>[0-9a-f]{12})\.mp4"
@@ -31,7 +31,7 @@ _TEMPORARY: Final = re.compile(rf"\.{_NAME.pattern}\.[0-9a-f]{{8}}\.tmp")
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 
 _ABANDONED_S: Final = 3600.0
-"""From what age on an unfinished file is one that a program left when it was killed, in seconds."""
+"""Age from which an unfinished file counts as left by a killed process, in seconds."""
 
 
 @attrs.define(eq=False)
@@ -59,17 +59,17 @@ class ClipRecorder:
     removed; it recognises them by name.
 
     Args:
-        folder: Where to write; it is made if there is none.
-        pre_s: How many seconds before an event a clip begins; the clip begins at the keyframe before. Sources must
-            keep as many: ``open_source(..., keep_s=pre_s + 2)``.
-        post_s: How many seconds after the event it ends.
-        max_bytes: How much space all clips in the folder may take.
-        max_clip_s: How long a clip may be, in seconds; an event that lasts longer is cut.
-        on_clip: Called from the recorder's thread with each finished clip, and with each that failed.
+        folder: The output folder; it is created if it does not exist.
+        pre_s: Seconds of video before an event; the clip starts at the preceding keyframe. Sources must keep as much:
+            ``open_source(..., keep_s=pre_s + 2)``.
+        post_s: Seconds of video after the event.
+        max_bytes: Maximum size of all clips in the folder, in bytes.
+        max_clip_s: Maximum duration of a clip, in seconds; longer events are cut.
+        on_clip: Called from the recorder's thread with each finished or failed clip.
 
     Raises:
-        ArrayError: If a number is impossible.
-        LiveSourceError: If the folder cannot be made or written to.
+        ArrayError: If a number is out of range.
+        LiveSourceError: If the folder cannot be created or written to.
     """
 
     def __init__(
@@ -111,16 +111,16 @@ class ClipRecorder:
 
     def _unusable(self, why: str) -> LiveSourceError:
         return LiveSourceError(
-            f"clips must have a folder that can be written to; {why}", str(self.folder)
+            f"the folder of clips must be writable; {why}", str(self.folder)
         )
 
     def begin(self, source: LiveSource, *, start_s: float, label: str = "event") -> str:
-        """Begin a clip of an event that has begun.
+        """Start a clip of an event.
 
         Args:
             source: The source, opened with *keep_s*.
-            start_s: When the event began, in seconds since the source was opened.
-            label: What happens; it becomes part of the name of the file.
+            start_s: Onset of the event, in seconds since the source was opened.
+            label: The label of the event, which becomes part of the file name.
 
         Returns:
             The id of the clip, for `finish` and `path_of`.
@@ -156,11 +156,11 @@ class ClipRecorder:
         return clip_id
 
     def finish(self, clip_id: str, *, end_s: float) -> None:
-        """Take note of when the event ended; the clip goes on for *post_s* more. An unknown id does nothing.
+        """Set the end of the event; the clip continues for *post_s*. Unknown ids are ignored.
 
         Args:
-            clip_id: What `begin` returned.
-            end_s: When it ended, in seconds since the source was opened.
+            clip_id: The id that `begin` returned.
+            end_s: End of the event, in seconds since the source was opened.
         """
         with self._woken:
             if clip_id in self._recordings:
@@ -169,21 +169,21 @@ class ClipRecorder:
 
     @property
     def clips(self) -> list[Clip]:
-        """The finished clips in the folder, oldest first; of those of earlier runs only what their names tell."""
+        """The finished clips in the folder, oldest first; clips of earlier runs have only the facts in their names."""
         with self._lock:
             return sorted(self._clips.values(), key=lambda clip: clip.begun_at)
 
     def path_of(self, clip_id: str) -> Path | None:
-        """Return the file of a finished clip; `None` if there is none, or no longer."""
+        """Return the file of a finished clip; `None` if it does not exist."""
         with self._lock:
             clip = self._clips.get(clip_id)
         return None if clip is None or not clip.path.is_file() else clip.path
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Finish the clips in progress with what there is; to call it twice does no harm.
+        """Finish the clips in progress with the available video; closing twice has no effect.
 
         Args:
-            timeout_s: How long to wait for that, in seconds.
+            timeout_s: Maximum time to wait, in seconds.
         """
         with self._woken:
             self._closing = True
@@ -231,7 +231,7 @@ class ClipRecorder:
                 self._leave(recording, num_bytes=size)
 
     def _copy(self, recording: _Recording) -> bool:
-        """Write the packets that have come; tell whether the clip is complete."""
+        """Write the available packets; return whether the clip is complete."""
         writer, source = recording.writer, recording.source
         if recording.next_number is None:
             packets = source.packets_since(0)
@@ -246,7 +246,7 @@ class ClipRecorder:
             if packet.time_s >= until_s:
                 return True
             if not writer.accepts(packet):
-                recording.error = "the connection was lost meanwhile"
+                recording.error = "the connection was lost during the clip"
                 return True
             writer.write(packet)
             recording.next_number = packet.number + 1
@@ -258,7 +258,7 @@ class ClipRecorder:
         if not self._make_room():
             recording.error = "the space for clips is used up"
             return True
-        # Nothing more will come, or it would be too late.
+        # No more packets will come, or not in time.
         return source.ended or source.now_s > until_s + self.post_s + 1.0
 
     def _leave(self, recording: _Recording, *, num_bytes: int) -> None:
@@ -289,7 +289,7 @@ class ClipRecorder:
                 self.last_error = f"a listener failed: {said_by(error)}"
 
     def _make_room(self) -> bool:
-        """Remove the oldest clips until the rest and those in progress fit; tell whether they do."""
+        """Delete the oldest clips until the rest and those in progress fit; return whether they do."""
         with self._lock:
             taken = sum(one.num_bytes for one in self._recordings.values())
             clips = sorted(self._clips.values(), key=lambda clip: clip.begun_at)
@@ -325,5 +325,5 @@ class ClipRecorder:
 
 
 def _slug(text: str) -> str:
-    """Return *text* as a part of a file name that holds no underscore."""
+    """Return *text* as a part of a file name, without underscores."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "x"

@@ -1,9 +1,9 @@
 """Keeps a live source running: connects, monitors the connection, and reconnects.
 
-Two threads serve a source. The *reader* is inside FFmpeg, which can block: it connects, reads and decodes, and lives as
-long as its connection. The *keeper* never blocks: it tells when no frame comes, gives up a reader that is out of time,
-pauses, and starts the next. A reader that was given up ends by FFmpeg's own time-outs, some seconds later; until then it
-holds its connection, and nothing that it says counts.
+Each source has two threads. The *reader* calls FFmpeg, which can block: it connects, reads and decodes, and lives as
+long as its connection. The *keeper* never blocks: it detects missing frames, abandons a reader after its timeout,
+pauses, and starts the next one. An abandoned reader ends by FFmpeg's timeouts some seconds later; until then it keeps
+its connection, and its callbacks are ignored.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 __all__ = ["Runner"]
 
 _STALLED_S: Final = 2.0
-"""After how long without a frame a source counts as stalled, in seconds; slow ones after three frames."""
+"""Time without a frame after which a source counts as stalled, in seconds; for slow sources, three frame intervals."""
 
 _GRACE_S: Final = 0.25
-"""How much longer than FFmpeg's own time-out the keeper waits for a reader, in seconds."""
+"""Time that the keeper waits for a reader beyond FFmpeg's timeout, in seconds."""
 
 _MOST_ABANDONED: Final = 2
-"""How many readers that were given up may still be blocked before no other one is started."""
+"""Maximum number of abandoned readers that are still blocked before a new one is started."""
 
 _LOOK_S: Final = 0.25
-"""How often the keeper looks whether a blocked reader is gone, in seconds."""
+"""Interval at which the keeper checks blocked readers, in seconds."""
 
 
 class Runner:
-    """The threads of one source and what they share; `LiveSource` is its face.
+    """The threads of a source and their shared state, behind `LiveSource`.
 
-    It knows nothing of the `LiveSource`, so that one that is dropped can be collected, and closes it.
+    It has no reference to the `LiveSource`, so that garbage collection of that closes it.
     """
 
     def __init__(
@@ -102,11 +102,11 @@ class Runner:
         )
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
         self._keeper.start()
 
     def now_s(self) -> float:
-        """Return how long ago the source was opened, in seconds."""
+        """Return the time since the source was opened, in seconds."""
         return time.monotonic() - self._opened_s
 
     @property
@@ -128,19 +128,19 @@ class Runner:
 
     @property
     def has_ended(self) -> bool:
-        """Whether no frame will come any more."""
+        """Whether the source has ended."""
         return self._state == "closed" and self._queue.is_empty
 
     @property
     def last_picture(self) -> tuple[Picture, float, int] | None:
-        """The newest picture that was sampled, its time and its index."""
+        """The newest sampled frame, its time and its index."""
         return self._last_picture
 
     def close(self, patience_s: float = 0.1) -> None:
         """End the threads.
 
         Args:
-            patience_s: How long to wait for them, in seconds.
+            patience_s: Maximum time to wait for them, in seconds.
         """
         with self._woken:
             if self._closing:
@@ -157,7 +157,7 @@ class Runner:
                 thread.join(patience_s / len(threads))
         self._finish()  # what the ring keeps stays: a clip in progress may need it
 
-    # What the keeper does.
+    # The keeper.
 
     def _keep(self) -> None:
         num_failed = 0
@@ -180,7 +180,7 @@ class Runner:
                 pause_s(num_failed, outage_s, is_refused=lost.is_refused)
             ):
                 break
-        self._finish()  # first, so that whoever takes the last frame finds the source ended
+        self._finish()  # first, so that the source has ended when the last frame is taken
         self._queue.close(drop=False)
 
     def _start_reader(self) -> _Reader:
@@ -192,7 +192,7 @@ class Runner:
         return reader
 
     def _watch(self, reader: _Reader) -> Lost:
-        """Return when the reader is at its end, or is given up."""
+        """Return when the reader has ended or is abandoned."""
         while True:
             with self._woken:
                 if self._closing:
@@ -204,7 +204,7 @@ class Runner:
                 if silent_s > self._timeout_s + _GRACE_S:
                     reader.dismiss()
                     self._abandoned.append(reader)
-                    return Lost(f"no frame came for {self._timeout_s:g} s")
+                    return Lost(f"no frame arrived for {self._timeout_s:g} s")
                 is_live = self._state == "live"
                 limit_s = (
                     self._stalled_after_s() if is_live else self._timeout_s + _GRACE_S
@@ -220,7 +220,7 @@ class Runner:
         return min(max(_STALLED_S, slow_s), self._timeout_s / 2)
 
     def _pause(self, seconds: float) -> bool:
-        """Pause, and until few enough readers are blocked; tell whether to go on."""
+        """Pause until few enough readers are blocked; return whether to continue."""
         until_s = time.monotonic() + seconds
         with self._woken:
             while not self._closing:
@@ -239,7 +239,7 @@ class Runner:
             self._last_picture = None
         self._change("closed")
 
-    # What listeners are told, by one thread at a time, in order, and while no lock of the source is held.
+    # Callbacks, called by one thread at a time, in order, without holding a lock of the source.
 
     def _change(self, state: SourceState) -> None:
         self._note_state(state)
@@ -275,10 +275,10 @@ class Runner:
         with self._lock:
             self._last_error = self._credentials.hide_in(message)
 
-    # What readers say and ask; see `connection.Listener`.
+    # The callbacks of readers; see `connection.Listener`.
 
     def ended(self, reader: _Reader, lost: Lost) -> None:
-        """Take note that the connection of *reader* came to its end."""
+        """Handle the end of the connection of *reader*."""
         with self._woken:
             reader.lost = lost
             self._woken.notify_all()
@@ -307,7 +307,7 @@ class Runner:
             index = self._num_frames
             if is_taken:
                 self._num_frames += 1
-                # Never from the future, and never before a frame that was given.
+                # Never in the future, and never before an earlier frame.
                 time_s = max(min(time_s, self.now_s()), self._last_time_s + 1e-6)
                 self._last_time_s = time_s
                 self._last_picture = (picture, time_s, index)
@@ -318,7 +318,7 @@ class Runner:
     def _takes(
         self, reader: _Reader, picture: Picture, time_s: float, interval_s: float
     ) -> bool:
-        """Take note of a picture, and tell whether to give it."""
+        """Record a frame, and return whether to sample it."""
         if not reader.is_wanted():
             return False
         reader.heard()
@@ -350,13 +350,13 @@ class Runner:
 
 
 class _Reader:
-    """The thread of one connection, and what its `Connection` is told and asks.
+    """The thread of one connection, and the callbacks of its `Connection`.
 
     Attributes:
-        is_waiting: Whether it waits for the time of a frame or for room, not for the network.
-        heard_at_s: When it last gave a frame, or began.
-        lost: How its connection ended; `None` while it lasts.
-        num_frames: How many frames it decoded.
+        is_waiting: Whether it is waiting for the time of a frame or for room, not for the network.
+        heard_at_s: Time of its last frame, or of its start.
+        lost: Why its connection ended; `None` while it is open.
+        num_frames: Number of decoded frames.
     """
 
     def __init__(self, runner: Runner, address: Address, timeout_s: float) -> None:
@@ -372,16 +372,16 @@ class _Reader:
         self.num_frames = 0
 
     def dismiss(self) -> None:
-        """Let nothing count any more that it says, and let it end as soon as it can."""
+        """Ignore its callbacks from now on, and let it end as soon as possible."""
         self._dismissed.set()
 
     @property
     def silent_s(self) -> float:
-        """For how long it has given no frame, but for times when it waits for something else than the network."""
+        """Time since its last frame, in seconds, excluding waits for anything but the network."""
         return 0.0 if self.is_waiting else time.monotonic() - self.heard_at_s
 
     def heard(self) -> None:
-        """Take note that it gave a frame, or goes on after a wait."""
+        """Record that it returned a frame, or continues after a wait."""
         self.is_waiting = False
         self.heard_at_s = time.monotonic()
 

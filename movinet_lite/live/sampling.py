@@ -9,17 +9,17 @@ from movinet_lite.arrays import check_positive
 __all__ = ["FrameSampler"]
 
 _REACH: Final = 0.6
-"""How far from a time that is due the frame that is taken may lie, in frames: half of one, and a little for rounding."""
+"""Maximum distance of a sampled frame from its sample time, in frame intervals: half of one, plus a margin for rounding."""
 
 
 class FrameSampler:
-    """Takes *fps* frames a second: of those that come, the nearest to each time that is due.
+    """Samples *fps* frames per second: the nearest frame to each sample time.
 
-    No frame is taken twice: of a stream that is slower than *fps* every frame is taken once. What counts is when a frame
-    is shown, not when it came.
+    No frame is sampled twice: for a stream slower than *fps* every frame is sampled once. Display times are used, not
+    arrival times.
 
     Args:
-        fps: Frames per second; `None` takes every frame.
+        fps: Frames per second; `None` samples every frame.
 
     Raises:
         ArrayError: If *fps* is not above 0.
@@ -35,18 +35,17 @@ class FrameSampler:
         self.set_fps(fps)
 
     def set_fps(self, fps: float | None) -> None:
-        """Take so many frames a second from now on."""
+        """Set the frame rate from now on."""
         self._period_s = None if fps is None else 1 / check_positive(fps, "fps")
 
     def may_take(self, time_s: float, interval_s: float, *, in_order: bool) -> bool:
-        """Tell whether the frame shown at *time_s* can be one that is taken, without taking it.
+        """Return whether the frame displayed at *time_s* may be sampled, without changing the state.
 
         Args:
             time_s: In seconds.
-            interval_s: How far apart the frames of the stream are, in seconds.
-            in_order: Whether frames are asked for in the order in which they are shown, each before the next one. Else
-                they may be some frames ahead, and one that is no nearest to a time that is due counts as needless; where
-                the nearest is missing, the next one that is decoded is taken.
+            interval_s: The frame interval of the stream, in seconds.
+            in_order: Whether the calls are in display order. Otherwise they may be some frames ahead, and only the
+                nearest frame to a sample time is needed; if it is missing, the next decoded frame is sampled.
         """
         if self._period_s is None or self._due_s is None:
             return True
@@ -56,11 +55,11 @@ class FrameSampler:
         return min(away_s, self._period_s - away_s) <= _REACH * interval_s
 
     def takes(self, time_s: float, interval_s: float) -> bool:
-        """Tell whether to take the frame shown at *time_s*; to be asked once for each, in the order of time.
+        """Return whether to sample the frame displayed at *time_s*; call it once per frame, in order of time.
 
         Args:
-            time_s: In seconds; may jump, also back.
-            interval_s: How far apart the frames of the stream are, in seconds.
+            time_s: The display time in seconds, which may jump in both directions.
+            interval_s: The frame interval of the stream, in seconds.
         """
         if self._period_s is None:
             return True
@@ -76,6 +75,6 @@ class FrameSampler:
     def _is_due(self, time_s: float, interval_s: float) -> bool:
         assert self._period_s is not None  # noqa: S101 - the caller saw it
         assert self._due_s is not None  # noqa: S101
-        if time_s < self._due_s - 2 * self._period_s:  # a clock that was set back
+        if time_s < self._due_s - 2 * self._period_s:  # the clock was set back
             return True
         return time_s + min(interval_s, self._period_s) / 2 >= self._due_s

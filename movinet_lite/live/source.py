@@ -24,7 +24,7 @@ from movinet_lite.video.scaling import Fit
 __all__ = ["LiveSource", "open_source"]
 
 _PATIENCE_S: Final = 1.5
-"""How long `close` waits for the threads of a source, in seconds."""
+"""Maximum wait of `close` for the threads of a source, in seconds."""
 
 
 def open_source(
@@ -51,18 +51,17 @@ def open_source(
     Args:
         source: One of
 
-            - an address that FFmpeg reads: ``rtsp://``, ``rtmp://``, ``http://`` or ``https://`` (MJPEG, HLS, MPEG-TS),
+            - a URL that FFmpeg reads: ``rtsp://``, ``rtmp://``, ``http://`` or ``https://`` (MJPEG, HLS, MPEG-TS),
               ``tcp://``, ``udp://``, and ``srt://`` if PyAV's FFmpeg was built with it. Credentials in it
               (``rtsp://user:password@host/``) are used and never shown.
-            - a camera of this computer: a number, from 0, ``"/dev/video0"``, or ``"camera:NAME"`` with the name that the
-              system gives it.
+            - a camera of this computer: a number, from 0, ``"/dev/video0"``, or ``"camera:NAME"`` with its system name.
             - ``"-"``, standard input, or the path of a named pipe.
-            - the path of a file, which is played once at its own pace.
-        fps: Frames per second to give, by the time when they were taken; `None` gives every frame. A model wants the
-            frame rate it was trained with. A source that is slower gives all its frames, each once.
-        frame_size: ``(height, width)`` in pixels to scale the frames to, which is fastest here; `None` keeps their
-            size. It should be the model's.
-        fit: How a frame of another shape gets that size; see `prepare_frame`.
+            - the path of a file, which is played once in real time.
+        fps: Frame rate to sample at, by capture time; `None` returns every frame. Use the frame rate of the model. A
+            slower source returns each of its frames once.
+        frame_size: ``(height, width)`` in pixels to resize the frames to, which is fastest here; `None` keeps their
+            size. Use the frame size of the model.
+        fit: How frames of another aspect ratio are resized; see `prepare_frame`.
         short_side: For ``fit="evaluation"``; see `prepare_frame`.
         name: What to call the source; `None` makes a name of *source*, without credentials.
         policy: What a slow consumer gets: ``"newest"``, the newest frame, or ``"all"``, every frame, while the source
@@ -72,16 +71,16 @@ def open_source(
         transport: How RTSP is transported: ``"tcp"`` loses no packets, ``"udp"`` has a little less latency.
         keep_s: How many seconds of encoded video to keep in memory, for `LiveSource.save_clip` and `ClipRecorder`.
         on_change: Called with the new status when the state changes.
-        on_frame: Called when there is something to do: a frame is ready, the state changed, or the source ended.
-            Both are called from a thread of the source, must return quickly, and must not close it.
+        on_frame: Called when a frame is ready, the state changed, or the source ended. Both callbacks run in a thread
+            of the source, must return quickly, and must not close it.
 
     Returns:
         The source: an iterator of `VideoFrame` and a context manager.
 
     Raises:
-        VideoNotFoundError: If it names a file that is not there.
-        LiveSourceError: If *source* is nothing that can be opened, or *policy* or *transport* is unknown.
-        ArrayError: If *fps*, *frame_size*, *fit*, *short_side*, *timeout_s* or *keep_s* is impossible.
+        VideoNotFoundError: If it is a file that does not exist.
+        LiveSourceError: If *source* cannot be opened, or *policy* or *transport* is unknown.
+        ArrayError: If *fps*, *frame_size*, *fit*, *short_side*, *timeout_s* or *keep_s* is invalid.
 
     Example:
         >>> with open_source("rtsp://10.0.0.5/stream", fps=5.0) as source:  # doctest: +SKIP
@@ -106,15 +105,15 @@ def open_source(
 
 
 class LiveSource:
-    """The frames of one live source, made by `open_source`: an iterator and a context manager.
+    """The frames of a live source, created by `open_source`: an iterator and a context manager.
 
-    Its threads begin when it is made, and end at `close`, at the end of a ``with`` block, and when it is dropped. One
-    thread takes its frames; any thread may ask for its status or close it.
+    Its threads start on creation, and end on `close`, at the end of a ``with`` block, and on garbage collection. Take
+    frames from one thread; any thread may read the status or close the source.
 
     Attributes:
-        name: What it is called; it holds no credentials.
-        started_at: When it was opened (UTC). The times of its frames count from here, by a clock that never jumps, and
-            go on while it is lost.
+        name: Its name, without credentials.
+        started_at: The time at which it was opened (UTC). The times of its frames count from here, on a monotonic clock
+            that continues while it is lost.
     """
 
     def __init__(
@@ -163,7 +162,7 @@ class LiveSource:
             opened_s=opened_s,
         )
         self._runner.start()
-        # Also when the source is dropped, and when the program ends.
+        # Also on garbage collection and at exit.
         self._finalizer = weakref.finalize(self, self._runner.close)
 
     def __repr__(self) -> str:
@@ -171,7 +170,7 @@ class LiveSource:
 
     @property
     def fps(self) -> float | None:
-        """How many frames a second it is to give; `None` for all. It may be set at any time."""
+        """The sampling rate in frames per second; `None` for all frames. It can be set at any time."""
         return self._fps
 
     @fps.setter
@@ -181,34 +180,34 @@ class LiveSource:
 
     @property
     def status(self) -> SourceStatus:
-        """Where the source stands, at this moment."""
+        """The current status."""
         return self._runner.status
 
     @property
     def ended(self) -> bool:
-        """Whether no frame will come any more: it was closed, or was lost or over and does not connect again."""
+        """Whether no more frames will come: the source was closed, or was lost or ended and does not reconnect."""
         return self._runner.has_ended
 
     @property
     def now_s(self) -> float:
-        """How long ago it was opened, in seconds: the clock of its frames' *time_s*."""
+        """Time since it was opened, in seconds: the clock of the frames' *time_s*."""
         return self._runner.now_s()
 
     @property
     def keep_s(self) -> float:
-        """How many seconds of encoded video are kept; 0 if none."""
+        """Seconds of encoded video that are kept; 0 if none."""
         return 0.0 if self._runner.ring is None else self._runner.ring.keep_s
 
     def take(self, timeout_s: float | None = 0.0) -> VideoFrame | None:
         """Return the next frame.
 
         Args:
-            timeout_s: How long to wait for one, in seconds; `None` waits until there is one or the source has ended.
+            timeout_s: Maximum time to wait, in seconds; `None` waits until there is a frame or the source has ended.
 
         Returns:
             The frame: pixels ``(height, width, 3)``, uint8, 0 to 255, RGB; *time_s* in seconds since *started_at*,
-            always rising; *index* counts the frames sampled, so that a hole shows where some were dropped.
-            `None` if none came in time, or if the source has `ended`.
+            strictly increasing; *index* counts the sampled frames, so that a gap shows dropped frames. `None` after the
+            timeout, or if the source has `ended`.
         """
         return self._queue.take(timeout_s)
 
@@ -216,7 +215,7 @@ class LiveSource:
         return self
 
     def __next__(self) -> VideoFrame:
-        """Return the next frame, waiting for it as long as it takes.
+        """Return the next frame, waiting without limit.
 
         Raises:
             StopIteration: When the source has ended.
@@ -227,16 +226,16 @@ class LiveSource:
         return frame
 
     def snapshot(self, frame_size: FrameSize | None = None) -> VideoFrame | None:
-        """Return the newest frame that was sampled, whether it was taken or not, in any size.
+        """Return the newest sampled frame, whether it was taken or not, in any size.
 
         Args:
-            frame_size: ``(height, width)`` in pixels to stretch it to; `None` gives the source's own size.
+            frame_size: ``(height, width)`` in pixels to stretch it to; `None` keeps the source's size.
 
         Returns:
             The frame; `None` if there is none, or the source is closed.
 
         Raises:
-            ArrayError: If *frame_size* is impossible.
+            ArrayError: If *frame_size* is invalid.
         """
         found = self._runner.last_picture
         if found is None:
@@ -248,25 +247,24 @@ class LiveSource:
     def save_clip(self, path: str | Path, *, start_s: float, end_s: float) -> Clip:
         """Write a span of time that is kept in memory to an mp4 file, without re-encoding.
 
-        The file begins at the last keyframe before *start_s*, or at the oldest that is kept, and ends at
-        *end_s*, or where the connection was lost. It has no sound. It appears under its name when it is
-        complete.
+        The file starts at the last keyframe before *start_s*, or at the oldest stored one, and ends at *end_s*, or
+        where the connection was lost. It has no audio. It appears under its name once it is complete.
 
         Args:
-            path: Where to write; the ending must be ``.mp4``.
-            start_s: From when, in seconds since *started_at*.
-            end_s: Until when, likewise.
+            path: The output path; the extension must be ``.mp4``.
+            start_s: Start time, in seconds since *started_at*.
+            end_s: End time, likewise.
 
         Returns:
-            What was written.
+            The clip.
 
         Raises:
-            LiveSourceError: If nothing is kept of that time, the codec cannot be put into mp4, or the file cannot be
+            LiveSourceError: If no video of that time is stored, mp4 does not support the codec, or the file cannot be
                 written.
         """
         if self._runner.ring is None:
             raise LiveSourceError(
-                "clips need packets kept in memory; open the source with keep_s=10.0",
+                "clips require packets in memory; open the source with keep_s=10.0",
                 self.name,
             )
         return write_clip(
@@ -279,15 +277,16 @@ class LiveSource:
         )
 
     def packets_since(self, number: int) -> list[KeptPacket]:
-        """Return the encoded packets kept in memory from the one of this *number* on; see `KeptPacket`."""
+        """Return the encoded packets in memory from *number* on; see `KeptPacket`."""
         ring = self._runner.ring
         return [] if ring is None else ring.since(number)
 
     def close(self) -> None:
-        """End the source; it returns within two seconds, and to call it twice does no harm.
+        """Close the source, within two seconds; closing twice has no effect.
 
-        A thread that waits for the network inside FFmpeg at that moment cannot be stopped. It ends by its time-out, at
-        most *timeout_s* later for each step of a connection; until then it holds the connection, and nothing that it says counts.
+        A thread that is waiting for the network inside FFmpeg cannot be stopped. It ends by its timeout, at most
+        *timeout_s* later for each step of a connection; until then it keeps the connection, and its results are
+        ignored.
         """
         self._finalizer.detach()
         self._runner.close(_PATIENCE_S)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["PacketStamps"]
 
 _MOST_PENDING: Final = 50
-"""How many packets without a time stamp may come first; if none of so many has one, none will."""
+"""Maximum number of initial packets without a time stamp; after that, none is expected."""
 
 _USUAL_FPS: Final = 25
 
@@ -19,13 +19,13 @@ _USUAL_FPS: Final = 25
 class PacketStamps:
     """Completes the packets of one stream.
 
-    The first packets of an RTSP stream have no time stamps, since FFmpeg cannot know yet which of its two stamps, that of
-    decoding and that of display, comes first. They wait for the first packet that has one, and get those before it.
+    The first packets of an RTSP stream have no time stamps, since FFmpeg does not know the order of decoding and
+    presentation times yet. They wait for the first packet with a time stamp, and get the preceding ones.
 
     Args:
         stream: The stream.
-        are_made_up: Whether FFmpeg makes up the stamps, as for the pictures of an MJPEG camera or for bare H.264: then
-            what counts is when a packet came.
+        are_made_up: Whether FFmpeg generates the time stamps, as for MJPEG cameras or raw H.264: then arrival times are
+            used.
     """
 
     def __init__(self, stream: VideoStream, *, are_made_up: bool) -> None:
@@ -38,7 +38,7 @@ class PacketStamps:
     def complete(
         self, packet: Packet[VideoStream], now_s: float
     ) -> list[Packet[VideoStream]]:
-        """Return the packets that are complete now, in their order: none, this one, or also those that waited for it."""
+        """Return the packets that are complete now, in order: none, this one, or also those that waited for it."""
         if self._are_made_up:
             packet.pts = packet.dts = int(now_s / float(packet.time_base))
             return [packet]
@@ -56,7 +56,7 @@ class PacketStamps:
         return [*self._release(stamp), packet]
 
     def _release(self, next_stamp: int) -> list[Packet[VideoStream]]:
-        """Return the packets that waited for the one that bears *next_stamp*."""
+        """Return the packets that waited for the one with *next_stamp*."""
         released, self._pending = self._pending, []
         for place, packet in enumerate(reversed(released), 1):
             packet.pts = packet.dts = next_stamp - place * self._step

@@ -12,29 +12,29 @@ from movinet_lite.arrays import FrameSize
 __all__ = ["SourceState", "SourceStatus"]
 
 SourceState: TypeAlias = Literal["connecting", "live", "stalled", "waiting", "closed"]
-"""Where a source stands.
+"""The state of a source.
 
-``"connecting"``: it opens a connection and waits for the first frame. ``"live"``: frames come. ``"stalled"``: the
-connection stands, but no frame comes. ``"waiting"``: the connection was lost, and the source pauses before the next
-attempt. ``"closed"``: it ended or was closed; no frame will come.
+``"connecting"``: opening a connection and waiting for the first frame. ``"live"``: receiving frames. ``"stalled"``:
+connected, but not receiving frames. ``"waiting"``: the connection was lost, and the source pauses before the next
+attempt. ``"closed"``: ended or closed; no more frames will come.
 """
 
 
 @attrs.frozen
 class SourceStatus:
-    """The state of a source at one moment.
+    """The status of a source at one moment.
 
     Attributes:
         name: The source, without credentials.
-        state: Where it stands.
-        frames: How many frames were sampled.
-        dropped: How many of them nobody took, since a newer one was there.
-        reconnects: How many times a connection was lost and the source came back.
-        lag_s: How long after its time the newest frame was ready, in seconds; `None` before the first one.
-        fps: How many frames a second the source itself sends; `None` while that is not known.
-        frame_size: ``(height, width)`` of its pictures, in pixels; `None` before the first one.
-        last_error: Why the last connection was lost or failed, in words; `None` if none was.
-        since: When the state began (UTC).
+        state: Its state.
+        frames: Number of sampled frames.
+        dropped: Number of sampled frames that were dropped in favour of newer ones.
+        reconnects: Number of reconnections.
+        lag_s: Time from capture until the newest frame was ready, in seconds; `None` before the first one.
+        fps: Frame rate of the source itself; `None` while unknown.
+        frame_size: ``(height, width)`` of its frames, in pixels; `None` before the first one.
+        last_error: Why the last connection was lost or failed; `None` if none was.
+        since: Start of the state (UTC).
     """
 
     name: str

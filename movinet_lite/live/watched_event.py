@@ -18,16 +18,16 @@ __all__ = ["WatchedEvent"]
 
 @attrs.frozen(kw_only=True)
 class WatchedEvent:
-    """An event of one camera, as it stands after the frame with which its state changed.
+    """An event of a camera, after the frame at which its state changed.
 
     Attributes:
-        id: What tells it from every other event, in letters and digits; the same from its beginning to its end.
+        id: A unique id of letters and digits, constant through all states.
         source: The name of the camera.
-        event: What happened. Its times are seconds since *opened_at*.
-        opened_at: When the camera was opened: the zero of the event's times, in UTC.
-        clip_id: The clip that is recorded of it, by its id at the `ClipRecorder`; `None` without.
-        snapshot: The frame with the highest score so far, ``(height, width, 3)``, uint8, 0 to 255, RGB; `None` where none
-            was asked for.
+        event: The event. Its times are in seconds since *opened_at*.
+        opened_at: The time at which the camera was opened (UTC): the zero of the event's times.
+        clip_id: The id of its clip in the `ClipRecorder`; `None` if there is none.
+        snapshot: The frame with the highest score so far, ``(height, width, 3)``, uint8, 0 to 255, RGB; `None` if
+            snapshots are off.
     """
 
     id: str
@@ -44,32 +44,32 @@ class WatchedEvent:
 
     @property
     def started_at(self) -> datetime:
-        """The onset, by the clock on the wall, in UTC."""
+        """The onset in wall-clock time (UTC)."""
         return self.opened_at + timedelta(seconds=self.event.start_s)
 
     @property
     def ended_at(self) -> datetime | None:
-        """The offset, by the clock on the wall, in UTC; `None` while it goes on."""
+        """The offset in wall-clock time (UTC); `None` while it is active."""
         end_s = self.event.end_s
         return None if end_s is None else self.opened_at + timedelta(seconds=end_s)
 
     def snapshot_jpeg(self, *, max_width: int | None = None) -> bytes:
-        """Return the snapshot as a JPEG picture.
+        """Return the snapshot as a JPEG image.
 
         Args:
-            max_width: Scale a wider one down to this width, in pixels; `None` never does.
+            max_width: Scale wider snapshots down to this width, in pixels; `None` for no limit.
 
         Raises:
             SessionError: If the event has none.
         """
         if self.snapshot is None:
             raise SessionError(
-                "the event must have a snapshot; it has none (ask for them: snapshots=True)"
+                "the event must have a snapshot; it has none (set snapshots=True)"
             )
         return to_jpeg(self.snapshot, max_width=max_width)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the event as plain values that `json.dumps` takes; the snapshot is left out."""
+        """Return the event as JSON-compatible values, without the snapshot."""
         return {
             "id": self.id,
             "source": self.source,
@@ -86,7 +86,7 @@ class WatchedEvent:
 
 
 def _text(time: datetime) -> str:
-    """Return a time as ISO 8601 has it, in UTC, to the millisecond."""
+    """Return a time in ISO 8601 format, in UTC, with milliseconds."""
     return (
         time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     )

@@ -1,7 +1,7 @@
 """Watches any number of cameras with one model.
 
-Each source decodes in a thread of its own. One loop takes the newest frame of each camera that has one, longest not served
-first, and steps their streams in one call. So a slow or dead camera holds nobody up.
+Each source decodes in its own thread. A loop takes the newest available frame of each camera, least recently processed
+first, and steps their streams in one call, so a slow or dead camera does not delay the others.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ __all__ = ["WatchStatus", "Watcher", "watch"]
 _LOG = logging.getLogger("movinet_lite.live")
 
 _IDLE_S: Final = 0.02
-"""How long the loop waits for a source that does not say when it has a frame."""
+"""Polling interval for sources without a callback, in seconds."""
 
 _LOOK_S: Final = 0.5
-"""How often the loop looks for cameras that are lost or ended, at least."""
+"""Maximum interval of checks for lost or ended cameras, in seconds."""
 
 _LOOK_BUSY_S: Final = 0.1
-"""How often it does while it is busy, at most."""
+"""Minimum interval of these checks while the loop is busy, in seconds."""
 
 _JOIN_S: Final = 10.0
-"""How long `close` waits for a model that is in the middle of a call."""
+"""Maximum wait of `close` for a running call of the model, in seconds."""
 
 _SPARE_S: Final = 2.0
-"""How much longer than needed a source keeps its video, in seconds."""
+"""Additional video that a source keeps, in seconds."""
 
 
 @attrs.frozen(kw_only=True)
 class WatchStatus:
-    """How the watcher is.
+    """The status of a watcher.
 
     Attributes:
-        cameras: Each camera, in the order in which they were added.
-        load: What the machine has to do, and how much of it it does.
-        num_lost_events: How many events were lost because nobody took them.
+        cameras: The cameras, in the order in which they were added.
+        load: The load of the machine.
+        num_lost_events: Number of events that were dropped because they were not consumed.
     """
 
     cameras: tuple[CameraStatus, ...]
@@ -69,16 +69,16 @@ class WatchStatus:
 
     @property
     def overloaded(self) -> bool:
-        """Whether the cameras are watched at less than their full rates."""
+        """Whether the frame rates are reduced, or decoding is late."""
         return self.load.overloaded
 
 
 class Watcher:
-    """Watches any number of cameras through one model, and gives their events.
+    """Watches any number of cameras with one model, and yields their events.
 
-    Cameras may be added and removed at any time, from any thread. Iterating gives the events; it ends when every source
-    has ended, or after `close`. When the machine cannot keep up, all cameras are watched at the same share of their
-    frame rates, and `status` says so.
+    Cameras can be added and removed at any time, from any thread. Iterating yields the events; it ends when every
+    source has ended, or after `close`. When the machine cannot keep up, the frame rates of all cameras are reduced by
+    the same factor, which `status` reports.
 
     Args:
         model: The stream model: a classifier, or what `StreamingClassifier.load` takes; then it looks back three seconds
@@ -99,7 +99,7 @@ class Watcher:
     Raises:
         ArrayError: If *fps*, *max_gap_s* or *num_cameras* is not above 0.
         LabelsError: If the detector's labels are not the model's.
-        ModelError: If the model cannot be loaded, or does not know its frame rate and no *fps* is given.
+        ModelError: If the model cannot be loaded, or its frame rate is unknown and no *fps* is given.
 
     Example:
         ::
@@ -138,7 +138,7 @@ class Watcher:
         self._recorder = recorder
         self._on_prediction = on_prediction
         self._cameras: dict[str, Camera] = {}
-        self._own: set[str] = set()  # whose sources were opened here
+        self._own: set[str] = set()  # cameras whose sources were opened here
         self._changing = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
@@ -163,20 +163,20 @@ class Watcher:
         transport: Literal["tcp", "udp"] = "tcp",
         timeout_s: float = 10.0,
     ) -> str:
-        """Begin to watch another camera, and return its name.
+        """Add a camera, and return its name.
 
         Args:
-            source: What `open_source` takes, or a source that is open. One that is opened here is closed here.
-            name: How the camera is called; `None` for the name of its source. Another name is chosen where it is taken.
-            detector: What finds its events; `None` for the watcher's settings.
-            fps: How many frames a second the model is given of it; `None` for the watcher's rate.
-            transport: How RTSP is carried.
-            timeout_s: After how many seconds without a frame the source connects again.
+            source: A source as for `open_source`, or an open source. Sources opened here are also closed here.
+            name: The name of the camera; `None` for the name of its source. A number is appended if it is taken.
+            detector: Its event detector; `None` for the watcher's settings.
+            fps: Its frame rate for the model; `None` for the watcher's.
+            transport: The transport of RTSP.
+            timeout_s: Time without a frame after which the source reconnects, in seconds.
 
         Raises:
             ArrayError: If *fps* or *timeout_s* is not above 0.
             LabelsError: If the detector's labels are not the model's.
-            LiveSourceError: If the source can never be opened.
+            LiveSourceError: If the source is invalid.
             SessionError: If the watcher is closed.
         """
         detector = self._checked(detector or self._detector)
@@ -220,13 +220,13 @@ class Watcher:
         """Stop watching a camera. Its events end with its last frame.
 
         Raises:
-            SessionError: If no camera has that name.
+            SessionError: If there is no camera with that name.
         """
         with self._changing:
             if name not in self._cameras:
                 known = ", ".join(self._cameras) or "none"
                 raise SessionError(
-                    f"name must be that of a camera; got {name!r} (there are: {known})"
+                    f"name must be the name of a camera; got {name!r} (there are: {known})"
                 )
             camera = self._cameras.pop(name)
             self._put(camera.finish())
@@ -238,7 +238,7 @@ class Watcher:
         self._wake.set()
 
     def status(self) -> WatchStatus:
-        """Return how the watcher and its cameras are."""
+        """Return the status of the watcher and its cameras."""
         return WatchStatus(
             cameras=tuple(camera.status() for camera in list(self._cameras.values())),
             load=self._pace.load,
@@ -246,30 +246,30 @@ class Watcher:
         )
 
     def snapshot(self, name: str) -> VideoFrame | None:
-        """Return the last picture of a camera in its full size; `None` if there is none.
+        """Return the last frame of a camera in full size; `None` if there is none.
 
         Raises:
-            SessionError: If no camera has that name.
+            SessionError: If there is no camera with that name.
         """
         camera = self._cameras.get(name)
         if camera is None:
-            raise SessionError(f"name must be that of a camera; got {name!r}")
+            raise SessionError(f"name must be the name of a camera; got {name!r}")
         return camera.source.snapshot()
 
     def take(self, timeout_s: float | None = None) -> WatchedEvent | None:
-        """Return the next event, or `None` if none came in time or `is_over`.
+        """Return the next event, or `None` after the timeout or if `is_over`.
 
         Args:
-            timeout_s: How long to wait for it, in seconds; `None` for ever.
+            timeout_s: Maximum time to wait, in seconds; `None` for no limit.
 
         Raises:
-            RuntimeError: Whatever ended the loop, if something did that never should.
+            RuntimeError: The unexpected error that ended the loop, if any.
         """
         return self._events.take(timeout_s)
 
     @property
     def is_over(self) -> bool:
-        """Whether every source has ended, or the watcher was closed, and every event was taken."""
+        """Whether every source has ended, or the watcher was closed, and all events are taken."""
         return self._events.is_over
 
     def __iter__(self) -> Iterator[WatchedEvent]:
@@ -278,12 +278,12 @@ class Watcher:
             yield event
 
     def close(self) -> None:
-        """Stop: events that go on end, and the sources that were opened here are closed. A second call does nothing."""
+        """Stop: active events end, and the sources opened here are closed. Closing twice has no effect."""
         with self._changing:
             if self._closing:
                 return
             self._closing = True
-            self._start()  # the loop ends the events, also where it never began
+            self._start()  # the loop ends the events, even if it never started
         self._wake.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_S)
@@ -298,7 +298,7 @@ class Watcher:
         self.close()
 
     def _checked(self, detector: EventDetector) -> EventDetector:
-        """Return *detector*, whose labels are the model's."""
+        """Return *detector*, after checking its labels."""
         settings = detector.settings
         named = dict.fromkeys([*(settings.labels or ()), *settings.thresholds])
         label_indices(named, self._classifier.labels)
@@ -310,13 +310,13 @@ class Watcher:
         found = self._fps or self._classifier.fps
         if found is None:
             raise ModelError(
-                "the model must know how many frames per second it was trained on; it does not (give them: fps=5)",
+                "the frame rate of the model must be known; it is not (set fps=5)",
                 self._classifier.info.source,
             )
         return found
 
     def _kept_s(self, detector: EventDetector) -> float:
-        """Return how many seconds of its video a source keeps, for clips that begin before their event is confirmed."""
+        """Return the seconds of video that a source keeps, for clips that start before their event is confirmed."""
         if self._recorder is None:
             return 0.0
         settings = detector.settings
@@ -355,7 +355,7 @@ class Watcher:
         self._events.set_done(failure, done=True)
 
     def _round(self) -> int:
-        """Give the model the newest frame of each camera that has one, and return how many had."""
+        """Step the newest frame of each camera that has one, and return their number."""
         with self._changing:
             waiting = sorted(
                 self._cameras.values(), key=operator.attrgetter("served_s")
@@ -373,7 +373,7 @@ class Watcher:
         """Take frames from the first of *waiting* that have one, and step them.
 
         Returns:
-            The cameras that were not reached, and how many frames were stepped.
+            The cameras that were not reached, and the number of frames stepped.
         """
         begun_s = time.monotonic()
         taken: list[tuple[Camera, VideoFrame]] = []
@@ -420,7 +420,7 @@ class Watcher:
             _LOG.exception("on_prediction failed")
 
     def _look_around(self) -> None:
-        """End the events of cameras that are lost or ended, and set the rate of all."""
+        """End the events of lost or ended cameras, and set the frame rates."""
         now_s = self._looked_s = time.monotonic()
         with self._changing:
             cameras = list(self._cameras.values())
@@ -448,17 +448,17 @@ def watch(
     fps: float | None = None,
     **options: Any,
 ) -> Iterator[WatchedEvent]:
-    """Yield what happens at any number of cameras, as it happens.
+    """Yield the events of any number of cameras as they occur.
 
-    It ends when every source has ended; leaving the loop closes them. For cameras that come and go, for their state, and
-    for settings of single cameras use a `Watcher`.
+    It ends when every source has ended; leaving the loop closes them. To add and remove cameras, read their status, or
+    set options for single cameras, use a `Watcher`.
 
     Args:
-        sources: The cameras: each what `open_source` takes, or a source that is open.
-        model: The stream model: a classifier, or what `StreamingClassifier.load` takes; then it looks back three seconds
-            (`movinet_lite.events.settings.HORIZON_S`).
-        detector: What finds the events; `None` for ``EventDetector()``.
-        fps: How many frames a second the model is given of each camera; `None` for its own rate.
+        sources: The cameras: each a source as for `open_source`, or an open source.
+        model: The stream model: a classifier, or a model as for `StreamingClassifier.load`, with a horizon of three
+            seconds (`movinet_lite.events.settings.HORIZON_S`).
+        detector: The event detector; `None` for ``EventDetector()``.
+        fps: Frame rate of each camera for the model; `None` for the model's own.
         options: The other arguments of `Watcher`.
 
     Yields:
@@ -467,7 +467,7 @@ def watch(
     Raises:
         ArrayError: If there is no source, or *fps* is not above 0.
         LabelsError: If the detector's labels are not the model's.
-        LiveSourceError: If a source can never be opened.
+        LiveSourceError: If a source is invalid.
         ModelError: If the model cannot be loaded.
 
     Example:
@@ -480,7 +480,7 @@ def watch(
         [sources] if isinstance(sources, (str, Path)) else list(sources)
     )
     if not given:
-        raise ArrayError("watch needs at least one source; got none")
+        raise ArrayError("there must be at least one source; got none")
     watcher = Watcher(
         model,
         detector=detector,
@@ -500,7 +500,7 @@ def _events_of(
 
 
 def _blame(camera: Camera, error: Exception) -> None:
-    """Count the frame against its camera; where the model failed, and not the frame, the stream begins anew."""
+    """Count a frame as unusable, or reset the stream if the model failed."""
     if isinstance(error, ArrayError):
         camera.unusable(error)
     else:
@@ -512,7 +512,7 @@ def _is_open(source: object) -> bool:
 
 
 def _free_name(name: str, taken: Iterable[str]) -> str:
-    """Return *name*, with a number behind it where it is taken."""
+    """Return *name*, with a number appended if it is taken."""
     if name not in taken:
         return name
     return next(
@@ -521,7 +521,7 @@ def _free_name(name: str, taken: Iterable[str]) -> str:
 
 
 def _close_all(sources: Iterable[FrameSource]) -> None:
-    """Close *sources* at the same time: each may take two seconds."""
+    """Close *sources* in parallel, since each may take two seconds."""
     threads = [threading.Thread(target=source.close) for source in sources]
     for thread in threads:
         thread.start()

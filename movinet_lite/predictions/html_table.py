@@ -13,17 +13,16 @@ _BAR_WIDTH_EM = 10.0  # of a score of 1
 def score_table(
     rows: Iterable[tuple[tuple[str, ...], float]], *, caption: str = ""
 ) -> str:
-    """Return an HTML table: the texts of a row in cells, then the score as a bar and in per cent.
+    """Return an HTML table: a row's texts in cells, then the score as a bar and a percentage.
 
-    It brings its own style and takes the colours of the page around it, so it suits dark pages too. A long table
-    scrolls.
+    It includes its own style and uses the colours of the page, including dark themes. A long table scrolls.
 
     Args:
-        rows: For each row its texts and its score, 0 to 1. The texts may hold anything; they are escaped.
-        caption: What stands above the table; nothing if empty.
+        rows: The texts and the score, 0 to 1, of each row. Texts are escaped.
+        caption: The caption of the table; none if empty.
 
     Returns:
-        HTML, ASCII but for the letters of the texts.
+        HTML, in ASCII except for the texts.
 
     Example:
         >>> table = score_table([(("ironing & folding",), 0.25)])

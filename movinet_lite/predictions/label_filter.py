@@ -76,7 +76,7 @@ class LabelFilter:
             raise LabelsError(
                 "allow and deny must leave at least one label; "
                 f"got allow={self.allow!r}, deny={self.deny!r} "
-                "(to allow all labels, leave allow out)"
+                "(to allow all labels, omit allow)"
             )
         return permitted
 
@@ -94,7 +94,7 @@ class LabelFilter:
     def _passing(
         self, ranking: Iterable[tuple[str, float]]
     ) -> Iterator[tuple[str, float]]:
-        # A float32 of 0.7 is a little less than 0.7, and passes a filter of 0.7 all the same.
+        # A float32 of 0.7 is slightly below 0.7, and still passes a filter of 0.7.
         lowest = min(self.min_score, float(np.float32(self.min_score)))
         passing = (
             (label, score)

@@ -28,9 +28,9 @@ class TopKOverTime:
     It can be unpacked: ``labels, scores, indices = top_k_over_time(...)``.
 
     Attributes:
-        labels: The names of the classes, the last frame's best first.
+        labels: The labels, ordered by their scores in the last frame, best first.
         scores: ``(classes, frames)``, float32, 0 to 1: a curve for each of `labels`.
-        indices: ``(classes,)``, intp: the place of each of `labels` among all labels.
+        indices: ``(classes,)``, intp: the index of each of `labels` among all labels.
     """
 
     labels: tuple[str, ...]
@@ -47,19 +47,19 @@ def top_k_over_time(
 ) -> TopKOverTime:
     """Return the *k* classes that lead a video, with their scores over time.
 
-    They are the classes that stand most often among the *k* best of a frame, ordered by how often; of two that do so
-    equally often, the one that did so first. The best class of the last frame is always among them, and the first.
+    These are the classes that are most often among the *k* best of a frame; ties are resolved by first appearance. The
+    best class of the last frame is always included, and comes first.
 
     Args:
         scores: ``(frames, classes)``, 0 to 1, at least one frame.
         labels: The label of each class.
-        k: How many classes count as leading in a frame, and how many are returned at most; at least 1.
+        k: Number of leading classes per frame, and maximum number of classes returned; at least 1.
 
     Returns:
-        At most *k* classes, fewer if fewer ever lead.
+        At most *k* classes; fewer if there are fewer leading classes.
 
     Raises:
-        ArrayError: If *scores* is something else, or *k* is below 1.
+        ArrayError: If *scores* is invalid, or *k* is below 1.
         LabelsError: If there is not one label for each class.
 
     Example:
@@ -74,16 +74,15 @@ def top_k_over_time(
         [[0.25, 0.5, 1.0], [0.5, 0.5, 0.0]]
 
     References:
-        [1] The TensorFlow Hub tutorial "MoViNet for streaming action recognition" chooses the curves that it plots
-            this way, but returns one class more where the last frame's best is not among the *k* most frequent.
+        [1] The TensorFlow Hub tutorial "MoViNet for streaming action recognition" selects the curves to plot in this
+            way, but returns an additional class if the last frame's best is not among the *k* most frequent.
     """
     k = check_count(k, "k")
     array = as_floats(scores, "scores", "(frames, classes)", ndim=2)
     low, high = float(array.min()), float(array.max())
     if not (low >= 0.0 and high <= 1.0 + 1e-6):  # false for NaN too
         raise ArrayError(
-            f"scores must be from 0 to 1; got {low:g} to {high:g} "
-            "(logits? apply softmax to them)"
+            f"scores must be from 0 to 1; got {low:g} to {high:g} (if these are logits, apply softmax)"
         )
     check_label_count(labels, array.shape[1])
     leading = best_first(array)[:, :k]

@@ -38,14 +38,14 @@ def _own_logits(logits: ArrayLike) -> Scores:
         own = logits.copy()
     else:
         array = as_floats(logits, "logits", "(classes,)", ndim=1)
-        with np.errstate(over="ignore"):  # to infinity, which is refused
+        with np.errstate(over="ignore"):  # to infinity, which is rejected
             own = np.array(array, np.float32)
     check_peak(own.item(own.argmax()))  # of NaN, if there is one
     return _read_only(own)
 
 
 def _is_row(logits: ArrayLike) -> TypeGuard[Scores]:
-    """Return whether *logits* are what a session gives, once a frame: they need no further question."""
+    """Return whether *logits* come from a session, which has already checked them."""
     return (
         type(logits) is np.ndarray
         and logits.dtype == _FLOAT32
@@ -64,7 +64,7 @@ def _check_temperature(_prediction: object, _field: object, value: float) -> Non
 
 
 def _as_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    # A tuple is what a session gives, which has checked it: this runs once a frame.
+    # A tuple comes from a session, which has checked it: this runs once per frame.
     return labels if isinstance(labels, tuple) else check_labels(labels)
 
 
@@ -168,8 +168,8 @@ class Prediction:
         k = check_count(k, "k")
         if label_filter.labels != self.labels:
             raise LabelsError(
-                "label_filter must be made for the labels of the prediction; it was made for other ones "
-                "(make it with LabelFilter(prediction.labels, ...))"
+                "label_filter must have the labels of the prediction; it has others (create it with "
+                "LabelFilter(prediction.labels, ...))"
             )
         ranking = top_k(self.scores, self.labels, k=len(self.labels))
         return tuple(itertools.islice(label_filter._passing(ranking), k))  # noqa: SLF001
@@ -213,7 +213,7 @@ class Prediction:
         return score_table(rows, caption=", ".join(parts))
 
     def __reduce__(self) -> tuple[Callable[..., Prediction], tuple[Any, ...]]:
-        # Through the constructor, since pickle forgets that an array is read-only.
+        # Through the constructor, since pickle does not preserve that an array is read-only.
         make = functools.partial(
             Prediction,
             frame_index=self.frame_index,
@@ -234,11 +234,11 @@ def common_labels(predictions: Sequence[Prediction]) -> tuple[str, ...]:
         LabelsError: If the labels differ.
     """
     if not predictions:
-        raise ArrayError("predictions must be at least one; got none")
+        raise ArrayError("there must be at least one prediction; got none")
     common = predictions[0].labels
     if any(prediction.labels != common for prediction in predictions):
         raise LabelsError(
-            "predictions must have the same labels; got different ones (predictions of different models?)"
+            "all predictions must have the same labels; got different ones (predictions of different models?)"
         )
     return common
 
@@ -246,14 +246,15 @@ def common_labels(predictions: Sequence[Prediction]) -> tuple[str, ...]:
 def mean_prediction(predictions: Iterable[Prediction]) -> Prediction:
     """Return the mean of the scores of *predictions*, as one prediction.
 
-    What a stream says flickers from frame to frame; the mean over some frames, or over the whole video, is steadier.
+    The predictions of a stream vary from frame to frame; the mean over several frames, or the whole video, is more
+    stable.
 
     Args:
         predictions: At least one, all with the same labels.
 
     Returns:
-        A prediction with the mean scores, and their logarithms as logits, of temperature 1. It belongs to no single
-        frame.
+        A prediction with the mean scores, and their logarithms as logits, of temperature 1. It does not belong to a
+        single frame.
 
     Raises:
         ArrayError: If there is no prediction.
@@ -268,7 +269,7 @@ def mean_prediction(predictions: Iterable[Prediction]) -> Prediction:
     given = tuple(predictions)
     labels = common_labels(given)
     mean = np.mean([prediction.scores for prediction in given], axis=0)
-    with np.errstate(divide="ignore"):  # a class that is nowhere possible
+    with np.errstate(divide="ignore"):  # a class whose score is 0 everywhere
         return Prediction(np.log(mean), labels, background=given[0].background)
 
 

@@ -31,16 +31,16 @@ Ranking: TypeAlias = tuple[tuple[str, float], ...]
 
 
 def softmax(logits: ArrayLike) -> NDArray[np.float32]:
-    """Return the scores that *logits* stand for, 0 to 1, which sum to 1.
+    """Return the softmax of *logits*: scores from 0 to 1 with sum 1.
 
     Args:
-        logits: ``(..., classes)``, any numbers, not normalised. A class of minus infinity gets the score 0.
+        logits: ``(..., classes)``, unnormalised. A class of minus infinity gets the score 0.
 
     Returns:
         ``(..., classes)``, float32, 0 to 1, sum 1 over the last axis.
 
     Raises:
-        ArrayError: If *logits* holds no class, NaN, plus infinity, or nothing but minus infinity.
+        ArrayError: If *logits* has no class, or contains NaN, plus infinity, or only minus infinity.
 
     Example:
         >>> softmax([1.0, 1.0, 1.0, 1.0]).tolist()
@@ -58,20 +58,20 @@ def softmax(logits: ArrayLike) -> NDArray[np.float32]:
 
 
 def top_k(scores: ArrayLike, labels: Sequence[str], *, k: int = 5) -> Ranking:
-    """Return the *k* best classes of *scores* by name.
+    """Return the *k* labels with the highest scores.
 
-    Classes of equal score stand in the order of their labels.
+    Ties are returned in the order of *labels*.
 
     Args:
-        scores: ``(classes,)``, from softmax or logits, no NaN.
-        labels: The name of each class, in the order of *scores*.
-        k: How many classes, at least 1; all of them if there are fewer.
+        scores: ``(classes,)``, scores or logits, without NaN.
+        labels: The labels, in the order of *scores*.
+        k: Maximum number of labels, at least 1.
 
     Returns:
         Pairs of label and score, best first.
 
     Raises:
-        ArrayError: If *scores* is not one finite or infinite number for each class, or *k* is below 1.
+        ArrayError: If *scores* is not a vector or contains NaN, or *k* is below 1.
         LabelsError: If there is not one label for each score.
 
     Example:
@@ -90,7 +90,7 @@ def top_k(scores: ArrayLike, labels: Sequence[str], *, k: int = 5) -> Ranking:
 
 
 def as_array(values: ArrayLike, noun: str, shape: str) -> NDArray[Any]:
-    """Return *values* as an array, or say that *noun* must be numbers of this *shape* where its rows differ in length."""
+    """Return *values* as an array, or raise an error if it is ragged; *noun* and *shape* are for the message."""
     try:
         return np.asarray(values)
     except ValueError as error:
@@ -102,14 +102,14 @@ def as_array(values: ArrayLike, noun: str, shape: str) -> NDArray[Any]:
 def as_floats(
     values: ArrayLike, noun: str, shape: str, *, ndim: int | None = None
 ) -> NDArray[np.floating[Any]]:
-    """Return *values* as float32 or float64, or say what *noun* must be: numbers of this *shape*, with *ndim* axes."""
+    """Return *values* as float32 or float64 with *ndim* axes; *noun* and *shape* are for the error message."""
     array = as_array(values, noun, shape)
     if array.dtype.kind not in "fiu":
         raise ArrayError(
             f"{noun} must be numbers of shape {shape}; got {array.dtype} of shape {array.shape}"
         )
     if array.ndim != (ndim or max(array.ndim, 1)) or 0 in array.shape[-(ndim or 1) :]:
-        hint = " (a batch? give one row of it)" if array.ndim == 2 and ndim == 1 else ""
+        hint = " (for a batch, pass one row)" if array.ndim == 2 and ndim == 1 else ""
         raise ArrayError(
             f"{noun} must be numbers of shape {shape}; got shape {array.shape}{hint}"
         )
@@ -119,12 +119,12 @@ def as_floats(
 
 
 def check_peak(peak: float) -> None:
-    """Refuse logits by their largest, which is NaN if any of them is."""
+    """Raise an error for invalid logits, given their largest, which is NaN if any of them is."""
     if math.isfinite(peak):
         return
     if peak == -math.inf:
         raise ArrayError(
-            "logits must leave a class possible; got minus infinity for every class"
+            "at least one logit must be above minus infinity; all are minus infinity"
         )
     got = "NaN" if math.isnan(peak) else "plus infinity"
     raise ArrayError(
@@ -133,7 +133,7 @@ def check_peak(peak: float) -> None:
 
 
 def check_count(count: int, noun: str) -> int:
-    """Return *count*, a whole number of at least 1, or the most that slices take."""
+    """Return *count*, a whole number of at least 1, limited to the largest index."""
     try:
         whole = operator.index(count)
     except TypeError:
@@ -144,12 +144,12 @@ def check_count(count: int, noun: str) -> int:
 
 
 def check_label_count(labels: Sequence[str], num_classes: int) -> None:
-    """Refuse *labels* that are not one a class; their names are not looked at: this runs once a frame."""
+    """Raise an error if there is not one label per class; nothing else is checked, as this runs once per frame."""
     if isinstance(labels, str) or len(labels) != num_classes:
         check_labels(labels, num_classes)
 
 
 def best_first(scores: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
-    """Return the indices of *scores* along the last axis, the highest first; of equal ones, the first first."""
-    # Negated, not reversed, so that the stable sort keeps classes of equal score in their order.
+    """Return the indices that sort *scores* along the last axis in descending order; ties keep their order."""
+    # Negated, not reversed, so that the stable sort preserves the order of ties.
     return np.argsort(-scores, axis=-1, kind="stable")

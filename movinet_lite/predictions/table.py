@@ -18,7 +18,7 @@ __all__ = ["PredictionTable", "predictions_to_table"]
 
 @attrs.frozen
 class PredictionTable:
-    """The scores of a run, one row a prediction.
+    """The scores of a run, one row per prediction.
 
     Attributes:
         columns: ``frame_index``, ``time_s``, and the labels.
@@ -58,15 +58,15 @@ class PredictionTable:
 def predictions_to_table(
     predictions: Iterable[Prediction], *, labels: Sequence[str] | None = None
 ) -> PredictionTable:
-    """Return the scores of *predictions*, one row a prediction and one column a label.
+    """Return the scores of *predictions*, with one row per prediction and one column per label.
 
     Args:
-        predictions: Of one model, in any number.
-        labels: Which labels get a column, in this order; `None` for all.
+        predictions: Any number of predictions of one model.
+        labels: The labels of the columns, in this order; `None` for all.
 
     Raises:
         ArrayError: If there is no prediction.
-        LabelsError: If a label is unknown, or the predictions are those of models with different labels.
+        LabelsError: If a label is unknown, or the predictions have different labels.
 
     Example:
         >>> from movinet_lite import Prediction

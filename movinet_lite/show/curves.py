@@ -1,6 +1,6 @@
 """Plots score curves with matplotlib.
 
-The library's face to it is `movinet_lite.show.plotting`.
+The public functions are in `movinet_lite.show.plotting`.
 """
 
 from __future__ import annotations
@@ -35,34 +35,34 @@ __all__ = [
 ]
 
 Predictions: TypeAlias = Iterable[Prediction] | ArrayLike
-"""What a model said over time: a `Prediction` for each frame, or scores ``(frames, classes)``, 0 to 1."""
+"""Predictions over time: a `Prediction` for each frame, or scores ``(frames, classes)``, 0 to 1."""
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
-"""The colours of curves, which people with any kind of colour vision can tell apart.
+"""Colours of the curves, distinguishable with any kind of colour vision [1].
 
-Further curves take the same colours again with another kind of line.
+Further curves repeat the colours with another line style.
 
 References:
-    [1] M. Okabe, K. Ito, "Color Universal Design", 2008, without the yellow and the black that white and black paper
-        swallow.
+    [1] M. Okabe, K. Ito, "Color Universal Design", 2008, without yellow and black, which are invisible on a white or
+        black background.
 """
 
 _LINES = ("-", "--", ":", "-.")
 
 _LABEL_WIDTH = 24
-"""Characters in a line of the legend."""
+"""Maximum characters per line of the legend."""
 
 _MAX_LABELS_IN_TWO_LINES = 6
 _MIN_FONT_SIZE = 4.0
 _MAX_LEGEND_SHARE = 0.5
-"""How much of the width of the axes the legend may take."""
+"""Maximum width of the legend, as a share of the axes."""
 
 _LOWEST_PROBABILITY = 1e-6
-"""Where a logarithmic axis ends at the latest."""
+"""Lowest end of a logarithmic axis."""
 
 
 def check_matplotlib() -> None:
-    """Make sure that matplotlib is installed, without loading it.
+    """Check that matplotlib is installed, without importing it.
 
     Raises:
         MissingDependencyError: If it is not.
@@ -76,10 +76,10 @@ class Curves:
     """The leading classes over time.
 
     Attributes:
-        labels: The name of each curve.
+        labels: The label of each curve.
         scores: ``(curves, frames)``, float32, 0 to 1.
-        places: ``(frames,)``, float64, where on the axis each frame lies: seconds or numbers of frames.
-        axis_name: What `places` are.
+        places: ``(frames,)``, float64, the position of each frame on the axis: seconds or frame numbers.
+        axis_name: The name of the axis.
         leaders: The class with the highest score in each frame, and that score.
     """
 
@@ -97,12 +97,11 @@ def read_curves(
     k: int,
     fps: float | None,
 ) -> Curves:
-    """Return the curves of the leading classes; the arguments are those of `movinet_lite.show.plotting`.
+    """Return the curves of the leading classes; for the arguments see `movinet_lite.show.plotting`.
 
     Raises:
-        ArrayError: If there is no prediction, *predictions* is something else, times go backwards, or *k* or *fps* is
-            out of range.
-        LabelsError: If labels are missing, differ between predictions, or are not one for each class.
+        ArrayError: If *predictions* is empty or invalid, times go backwards, or *k* or *fps* is out of range.
+        LabelsError: If labels are missing, differ between predictions, or their number is not that of the classes.
     """
     if fps is not None:
         check_positive(fps, "fps")
@@ -115,7 +114,7 @@ def read_curves(
         given = np.stack([prediction.scores for prediction in given])
     if labels is None:
         raise LabelsError(
-            "labels must be given with an array of scores, one name for each class; got none"
+            "an array of scores requires labels, one for each class; got none"
         )
     leading = top_k_over_time(given, labels, k=k)
     places, axis_name = _places(leading.scores.shape[1], times_s, numbers, fps)
@@ -128,20 +127,20 @@ def read_curves(
 
 
 def _as_rows(predictions: Predictions) -> Any:
-    """Return *predictions* as they are if they are an array, and else as a list that is not empty.
+    """Return *predictions* unchanged if they are an array, otherwise as a non-empty list.
 
     Raises:
-        ArrayError: If they are a lone prediction, or none.
+        ArrayError: If they are a single prediction, or empty.
     """
     if isinstance(predictions, Prediction):
         raise ArrayError(
-            "predictions must be one for each frame; got a lone Prediction (write [prediction])"
+            "predictions must be a series, one for each frame; got a single Prediction (write [prediction])"
         )
     if isinstance(predictions, np.ndarray) or not isinstance(predictions, Iterable):
         return predictions
     rows = list(predictions)
     if not rows:
-        raise ArrayError("predictions must be at least one; got none")
+        raise ArrayError("there must be at least one prediction; got none")
     return rows
 
 
@@ -156,7 +155,7 @@ def _common_labels(
     common = common_labels(predictions)
     if labels is not None and tuple(labels) != common:
         raise LabelsError(
-            "labels must be those of the predictions; got other ones (leave them out: predictions bring their own)"
+            "labels must be those of the predictions; got others (omit labels: predictions have their own)"
         )
     return common
 
@@ -171,7 +170,7 @@ def _places(
     numbers: NDArray[np.float64] | None,
     fps: float | None,
 ) -> tuple[NDArray[np.float64], str]:
-    """Return where each frame lies on the axis of time, and the name of the axis."""
+    """Return the position of each frame on the time axis, and the name of the axis."""
     if times_s is not None:
         _check_times(times_s)
         return times_s, "time (s)"
@@ -231,7 +230,7 @@ def draw_curves(ax: Axes, curves: Curves, *, log: bool) -> list[Line2D]:
 
 
 def _lowest(scores: NDArray[np.float32]) -> float:
-    """Return the power of ten at which a logarithmic axis ends: two decades, or as many as the curves need."""
+    """Return the power of ten at the end of a logarithmic axis: two decades, or more if the curves need it."""
     positive = scores[scores > 0]
     lowest = float(positive.min()) if positive.size else 1.0
     decade = 10.0 ** math.floor(math.log10(max(lowest, _LOWEST_PROBABILITY)))
@@ -239,7 +238,7 @@ def _lowest(scores: NDArray[np.float32]) -> float:
 
 
 def _add_legend(ax: Axes, lines: list[Line2D], labels: tuple[str, ...]) -> None:
-    """Put the legend to the right of the axes, in letters so small that it is no higher than they are."""
+    """Draw the legend to the right of the axes, in a font size that fits their height."""
     from matplotlib import rcParams
     from matplotlib.font_manager import FontProperties
 
@@ -261,7 +260,7 @@ def _add_legend(ax: Axes, lines: list[Line2D], labels: tuple[str, ...]) -> None:
 def _place_legend(
     ax: Axes, lines: list[Line2D], texts: list[str], font_size: float
 ) -> Legend:
-    # Texts come later: matplotlib leaves out those that begin with "_", and takes "$" for mathematics.
+    # Texts are set later: matplotlib skips those that start with "_", and treats "$" as mathematics.
     legend = ax.legend(
         lines,
         ["-"] * len(lines),
@@ -279,7 +278,7 @@ def _place_legend(
 
 
 def _make_room(ax: Axes, legend: Legend) -> None:
-    """Make the axes narrower by the legend, unless the figure has a layout that does it."""
+    """Make room for the legend, unless the figure's layout does so."""
     figure = ax.figure
     if figure.get_layout_engine() is not None:
         return
@@ -290,7 +289,7 @@ def _make_room(ax: Axes, legend: Legend) -> None:
 
 
 def _shorten(label: str, *, max_lines: int) -> str:
-    r"""Return *label* in at most so many lines, with dots in its middle if it is too long.
+    r"""Return *label* in at most *max_lines* lines, with an ellipsis in the middle if it is too long.
 
     Example:
         >>> _shorten("passing American football (not in game)", max_lines=2)

@@ -23,20 +23,20 @@ from movinet_lite.video import read_frames, to_uint8
 __all__ = ["EventBar", "add_event_bar"]
 
 _MAX_NAME_SHARE: Final = 0.35
-"""The most that the labels take of the width."""
+"""Maximum width of the labels, as a share of the frame's."""
 
 _PAPER: Final = np.array([24, 24, 24], np.float32)
 _TRACK: Final = np.array([58, 58, 58], np.float32)
 _INK: Final = np.array([150, 150, 150], np.float32)
 _WHITE: Final = np.array([255, 255, 255], np.float32)
 _COMING_SHARE: Final = 0.45
-"""How bright an event is that is still to come, as a share of one that is on or over."""
+"""Relative brightness of the part of an event after the current time."""
 
 _COLOURS: Final = np.array(
     [[86, 180, 233], [230, 159, 0], [0, 158, 115], [204, 121, 167], [240, 228, 66]],
     np.float32,
 )
-"""Colours that people who are colour-blind tell apart.
+"""Colours for any kind of colour vision [1].
 
 References:
     [1] Okabe and Ito, "Color Universal Design", 2008.
@@ -44,20 +44,20 @@ References:
 
 
 class EventBar:
-    """Draws events under the frames of one video: a row a label, blocks over time, and a line at the time of the frame.
+    """Draws events under the frames of one video: one row per label, blocks over time, and a line at the current time.
 
-    A label is white while it is on. Its colour is dark where time has not come yet. The rows are in the order of the
-    first onsets. Where there are more labels than *max_rows*, those that are on for longest are shown.
+    A label is white while it is active. Blocks after the current time are dark. The rows are in the order of the first
+    onsets. If there are more labels than *max_rows*, those with the longest total duration are shown.
 
     Args:
         events: Annotations or events; those that have not ended are left out.
         frame_size: ``(height, width)`` of the frames, in pixels.
-        start_s: Where the bar begins, in seconds.
-        end_s: Where it ends, in seconds.
-        max_rows: How many labels are shown at most, at least 1.
+        start_s: Start of the bar, in seconds.
+        end_s: End of the bar, in seconds.
+        max_rows: Maximum number of labels, at least 1.
 
     Attributes:
-        height: Of the bar, in pixels: that much taller a picture is than its frame.
+        height: Height of the bar, in pixels.
 
     Raises:
         ArrayError: If *end_s* is not after *start_s*, or *max_rows* is below 1.
@@ -114,10 +114,10 @@ class EventBar:
         self._gap = gap
 
     def draw(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """Return a frame with the bar under it: ``(height + bar, width, 3)``, uint8, 0 to 255, RGB.
+        """Return a frame with the bar below it: ``(height + bar, width, 3)``, uint8, 0 to 255, RGB.
 
         Raises:
-            ArrayError: If the frame has another size than those before.
+            ArrayError: If the frame has another size than *frame_size*.
         """
         pixels = to_uint8(frame.pixels)
         if pixels.shape[:2] != self._frame_size:
@@ -157,12 +157,12 @@ class EventBar:
 
 @attrs.frozen(eq=False)
 class _Row:
-    """A label with its place in the bar.
+    """A label with its position in the bar.
 
     Attributes:
         lines: The lines of the bar.
-        colour: Of its blocks.
-        name: How much of each pixel its letters cover, ``(lines, width, 1)``.
+        colour: Colour of its blocks.
+        name: Coverage of each pixel by its letters, ``(lines, width, 1)``.
         spans: Its events.
     """
 
@@ -180,7 +180,7 @@ def add_event_bar(
     end_s: float | None = None,
     max_rows: int = 6,
 ) -> Iterator[VideoFrame]:
-    """Return every frame of a video file with a bar of its events under the picture.
+    """Return every frame of a video file with a bar of its events below it.
 
     Args:
         path: A video file; see `read_frames`.
@@ -190,12 +190,12 @@ def add_event_bar(
         max_rows: As in `EventBar`.
 
     Returns:
-        An iterator of the frames, at the video's own rate, one after the other; `write_video` takes them.
+        An iterator of the frames at the video's own frame rate, for `write_video`.
 
     Raises:
-        VideoError: If it is not a video; also while iterating, if the file is damaged or was cut short. A missing file
+        VideoError: If it is not a video; also while iterating, if the file is damaged or truncated. A missing file
             is a `VideoNotFoundError`.
-        ArrayError: If *start_s*, *end_s* or *max_rows* is impossible.
+        ArrayError: If *start_s*, *end_s* or *max_rows* is invalid.
         DataError: If a confirmed event has not ended.
         MissingDependencyError: If matplotlib is not installed.
 
@@ -212,7 +212,7 @@ def add_event_bar(
     last_s = end_s
     if reader.info.duration_s is not None:
         last_s = min(end_s or reader.info.duration_s, reader.info.duration_s)
-    if last_s is None or last_s <= first_s:  # the file does not tell its length
+    if last_s is None or last_s <= first_s:  # the file does not store its duration
         last_s = max([first_s + 1, *map(end_of, spans)])
 
     def frames() -> Iterator[VideoFrame]:

@@ -1,4 +1,4 @@
-"""Creates matplotlib figures without pyplot, shown as pictures in notebooks."""
+"""Creates matplotlib figures without pyplot, shown as images in notebooks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 __all__ = ["new_axes"]
 
 _PADDING_INCHES = 0.12
-"""How far texts stay from the edges of the figure."""
+"""Padding between texts and the edges of the figure."""
 
 _NOTEBOOK_SHARPNESS = 2
-"""How many pixels of the picture a notebook shows in one of its own, in each direction: enough for fine screens."""
+"""Image pixels per notebook pixel, in each direction: enough for high-resolution screens."""
 
 
 def new_axes(
@@ -23,13 +23,13 @@ def new_axes(
 ) -> Axes:
     """Return the axes of a new figure.
 
-    The figure is laid out so that no text is cut off or touches an edge. As the last line of a notebook's cell, the axes
-    are a picture of it.
+    The layout keeps all texts inside the figure. As the last line of a notebook cell, the axes are shown as an image of
+    the figure.
 
     Args:
-        width_inches: Of the figure.
-        height_inches: Of the figure.
-        dots_per_inch: `None` takes matplotlib's setting.
+        width_inches: Width of the figure.
+        height_inches: Height of the figure.
+        dots_per_inch: Resolution; `None` uses matplotlib's setting.
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -47,12 +47,12 @@ def _shown_axes() -> type[Axes]:
     from matplotlib.figure import Figure
 
     class ShownAxes(Axes):
-        """Axes that a notebook shows as a picture of their figure."""
+        """Axes that a notebook shows as an image of their figure."""
 
         def _repr_png_(self) -> tuple[bytes, dict[str, int]] | None:
-            """Return the picture, and the size at which to show it, in pixels of a page."""
+            """Return the image, and its display size in page pixels."""
             figure = self.get_figure(root=True)
-            if not isinstance(figure, Figure):  # they were taken out of it
+            if not isinstance(figure, Figure):  # they were removed from it
                 return None
             file = io.BytesIO()
             figure.savefig(

@@ -1,6 +1,6 @@
 """Renders text to pixels.
 
-The letters are those of DejaVu Sans, which comes with matplotlib.
+The font is DejaVu Sans, which is part of matplotlib.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 __all__ = ["fitting", "font", "font_size_of", "letters"]
 
 _FONT_SHARE = 0.03
-"""The height of letters, as a share of the frame's shorter side."""
+"""The font size, as a share of the frame's shorter side."""
 
 _FONT_SIZES = (10, 96)
-"""The smallest and the largest letters, in pixels. Below, letters cannot be read."""
+"""The smallest and the largest font size, in pixels. Smaller text is illegible."""
 
 
 def font_size_of(frame_size: FrameSize, *, scale: float = 1.0) -> int:
-    """Return the height of letters, in pixels, that suits frames of a size, or *scale* times that."""
+    """Return the font size in pixels for frames of a size, multiplied by *scale*."""
     suits = np.clip(_FONT_SHARE * min(frame_size), *_FONT_SIZES)
     return int(np.clip(round(float(suits) * scale), *_FONT_SIZES))
 
 
 @functools.cache
 def font(size: int) -> FreeTypeFont:
-    """Return DejaVu Sans at a height of letters in pixels."""
+    """Return DejaVu Sans at a font size in pixels."""
     import matplotlib as mpl
     from PIL import ImageFont
 
@@ -45,7 +45,7 @@ def font(size: int) -> FreeTypeFont:
 
 @functools.lru_cache(maxsize=512)
 def letters(text: str, font_size: int) -> NDArray[np.float32]:
-    """Return how much of each pixel *text* covers: ``(line height, width, 1)``, float32, 0 to 1."""
+    """Return the coverage of each pixel by *text*: ``(line height, width, 1)``, float32, 0 to 1."""
     from PIL import Image, ImageDraw
 
     face = font(font_size)
@@ -57,7 +57,7 @@ def letters(text: str, font_size: int) -> NDArray[np.float32]:
 
 @functools.lru_cache(maxsize=512)
 def fitting(label: str, font_size: int, width: int) -> str:
-    """Return as much of *label* as is no wider than *width* pixels, with dots in place of its end."""
+    """Return *label*, shortened with an ellipsis to at most *width* pixels."""
     face = font(font_size)
     if face.getlength(label) <= width:
         return label

@@ -1,6 +1,6 @@
 """Notebook output: a table of predictions, a timeline of events, and a video player.
 
-A lone `Prediction` needs no help: a notebook shows it as a table by itself.
+A single `Prediction` is shown as a table without these functions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Html", "show_clip", "show_events", "show_predictions"]
 
 @attrs.frozen
 class Html:
-    """A piece of a page, which a notebook shows as it is meant to look.
+    """A piece of HTML that a notebook renders.
 
     Attributes:
         text: The HTML.
@@ -44,15 +44,15 @@ class Html:
 def show_predictions(
     predictions: Iterable[Prediction], *, fps: float | None = None
 ) -> Html:
-    """Return a table of *predictions* for a notebook: of each its time, its best action, and a bar.
+    """Return a table of *predictions* for a notebook, with the time, best label and score bar of each.
 
     Args:
-        predictions: At least one. Each has its own time; where it knows none, the time is counted with *fps*, and
-            without that the number of the frame stands in its place, or else that in the list.
-        fps: Frames per second of the predictions, where they do not know their times; `None` for not known.
+        predictions: At least one prediction. Without a display time, the time is computed with *fps*; without *fps*,
+            the frame index or else the position in the list is shown instead.
+        fps: Frame rate of the predictions, used if they have no times; `None` if unknown.
 
     Returns:
-        What a notebook shows as a table, which scrolls if it is long.
+        HTML for a notebook; a long table scrolls.
 
     Raises:
         ArrayError: If there is no prediction, or *fps* is not above 0.
@@ -61,7 +61,7 @@ def show_predictions(
         check_positive(fps, "fps")
     given = tuple(predictions)
     if not given:
-        raise ArrayError("predictions must be at least one; got none")
+        raise ArrayError("there must be at least one prediction; got none")
     return Html(
         score_table(
             ((_place(prediction, number, fps), prediction.label), prediction.score)
@@ -73,18 +73,17 @@ def show_predictions(
 def show_events(
     events: Iterable[Span], *, start_s: float = 0.0, end_s: float | None = None
 ) -> Html:
-    """Return *events* as a timeline for a notebook: a row a label, blocks over time, and the total duration.
+    """Return *events* as a timeline for a notebook: one row per label, blocks over time, and the total duration.
 
-    It takes the colours of the page around it, so it suits dark pages too. Onset, offset and score of an event appear
-    under the mouse.
+    It uses the colours of the page, including dark themes. Hovering over an event shows its onset, offset and score.
 
     Args:
-        events: Annotations or events; those that have not ended are left out. At least one.
-        start_s: Where the timeline begins, in seconds.
-        end_s: Where it ends; `None` for the end of the last event.
+        events: At least one annotation or event; events that have not ended are left out.
+        start_s: Start of the timeline, in seconds.
+        end_s: End of the timeline, in seconds; `None` for the end of the last event.
 
     Returns:
-        What a notebook shows as a timeline.
+        HTML for a notebook.
 
     Raises:
         ArrayError: If there is no event, or *end_s* is not after *start_s*.
@@ -92,7 +91,7 @@ def show_events(
     """
     rows = rows_by_label(completed(events))
     if not rows:
-        raise ArrayError("events must be at least one that has ended; got none")
+        raise ArrayError("there must be at least one event that has ended; got none")
     if end_s is None:
         end_s = max(end_of(span) for spans in rows.values() for span in spans)
     if not start_s < end_s < math.inf:
@@ -135,23 +134,23 @@ def _event_row(label: str, spans: list[Span], start_s: float, scale: float) -> s
 
 
 def _words(span: Span) -> str:
-    """Return what stands under the mouse."""
+    """Return the tooltip of an event."""
     times = f"{span.start_s:.1f} s to {end_of(span):.1f} s"
     mean = getattr(span, "mean", None)  # annotations have no scores
     return times if mean is None else f"{times}, score {mean:.2f}"
 
 
 def show_clip(clip: Clip | Sequence[Frame | VideoFrame], *, fps: float) -> Html:
-    """Return *clip* as a video for a notebook, which plays it over and over.
+    """Return *clip* as a video for a notebook, played in a loop.
 
-    The video is part of what is returned, and so of the notebook's file: keep it short.
+    The video is embedded in the result, and thus in the notebook file: keep it short.
 
     Args:
         clip: ``(frames, height, width, 3)``, uint8, 0 to 255, or floating point, 0 to 1, RGB; or a list of frames.
-        fps: Frames per second at which it plays, from 0.01 to 1000.
+        fps: Playback rate in frames per second, from 0.01 to 1000.
 
     Returns:
-        What a notebook shows as a video.
+        HTML for a notebook.
 
     Raises:
         ArrayError: If *clip* is not a series of RGB pictures, or *fps* is out of range.

@@ -40,19 +40,18 @@ def draw_overlay(
     corner: Corner = "bottom-left",
     scale: float = 1.0,
 ) -> NDArray[np.uint8]:
-    """Return *frame* with the leading actions of *prediction* in a corner.
+    """Return *frame* with the leading labels of *prediction* in a corner.
 
-    Each action has a line with its name and its score, and a bar below, on a dark panel that lets the frame shine
-    through. Letters grow with the frame. What does not fit is left out: the ends of long names, and rows beyond half
-    of the frame's height.
+    Each label has a line with its name and score, and a bar below, on a dark translucent panel. The font size follows
+    the frame size. Long names are shortened, and rows beyond half of the frame's height are left out.
 
     Args:
-        frame: ``(height, width, 3)``, uint8, 0 to 255, or floating point, 0 to 1, RGB. It stays as it is.
-        prediction: What to show.
-        k: How many actions at most, at least 1.
-        label_filter: What of the prediction to show; `None` for all. Where nothing passes, there is no panel.
-        corner: Where the panel stands: ``"top-left"``, ``"top-right"``, ``"bottom-left"`` or ``"bottom-right"``.
-        scale: How large the panel and its letters are; at 1, it takes a third of the width of a 16:9 frame.
+        frame: ``(height, width, 3)``, uint8, 0 to 255, or floating point, 0 to 1, RGB. It is not changed.
+        prediction: The prediction to draw.
+        k: Maximum number of labels, at least 1.
+        label_filter: The filter of the labels; `None` for all. If no label passes, no panel is drawn.
+        corner: The corner of the panel: ``"top-left"``, ``"top-right"``, ``"bottom-left"`` or ``"bottom-right"``.
+        scale: Size of the panel and its font; at 1, the panel has a third of the width of a 16:9 frame.
 
     Returns:
         A new array, ``(height, width, 3)``, uint8, 0 to 255, RGB.
@@ -71,11 +70,11 @@ def draw_overlay(
 
 @attrs.frozen(eq=False)
 class OverlaidFrame(VideoFrame):
-    """A frame of a video with what the model says drawn onto it; its `pixels`, `time_s` and `index` are a frame's.
+    """A `VideoFrame` with a prediction drawn onto it.
 
     Attributes:
-        predictions: Those made at this frame, in the order of time: none where the model was not asked, several where
-            the frame lasts.
+        predictions: The predictions made at this frame, in order of time: none if the model did not sample the frame,
+            several if it sampled the frame repeatedly.
     """
 
     predictions: tuple[Prediction, ...]
@@ -92,29 +91,29 @@ def overlay_video(
     start_s: float | None = None,
     end_s: float | None = None,
 ) -> Iterator[OverlaidFrame]:
-    """Return every frame of a video file, each with the prediction of its time drawn onto it.
+    """Return every frame of a video file with the current prediction drawn onto it.
 
-    The classifier sees the frames that ``read_frames(path, fps=classifier.fps)`` gives; its prediction stays on the
-    frames that follow until the next one. The file is read once, as the frames are asked for. The classifier goes on
-    from the frames it has seen; call its `reset` before another video.
+    The classifier is given the frames of ``read_frames(path, fps=classifier.fps)``; each prediction is drawn onto the
+    following frames until the next one. The file is read once, lazily. The classifier continues its stream; call
+    `reset` before another video.
 
     Args:
         path: A video file; see `read_frames`.
-        classifier: A session that knows its *fps*.
+        classifier: A session with a known *fps*.
         k: As in `draw_overlay`.
         label_filter: As in `draw_overlay`.
         corner: As in `draw_overlay`.
         scale: As in `draw_overlay`.
-        start_s: Where to begin, in seconds: at the frame shown then. `None` at the first frame.
+        start_s: Start time in seconds: the frame displayed at that time. `None` for the first frame.
         end_s: End time in seconds, exclusive; `None` for the end of the video.
 
     Returns:
-        An iterator of the frames, in the video's own size and at its own rate, one after the other.
+        An iterator of the frames in the video's own size and at its own frame rate.
 
     Raises:
         VideoError: If it is not a video, or ends before *start_s*; also while iterating, after the last good frame, if
-            the file is damaged or was cut short. A missing file is a `VideoNotFoundError`.
-        ArrayError: If the classifier does not know its *fps*, *start_s* or *end_s* is impossible, *corner* unknown, or
+            the file is damaged or truncated. A missing file is a `VideoNotFoundError`.
+        ArrayError: If the *fps* of the classifier is unknown, *start_s* or *end_s* is invalid, *corner* unknown, or
             *scale* not above 0.
         MissingDependencyError: If matplotlib is not installed.
 
@@ -128,9 +127,9 @@ def overlay_video(
     fps = classifier.fps
     if fps is None:
         raise ArrayError(
-            "the classifier must know its frames per second; it knows none (load it with fps=...)"
+            "the frame rate of the classifier must be known; it is not (load it with fps=...)"
         )
-    # What is wrong with the file or the times is said here, by the one who knows.
+    # Errors of the file or the times are raised here, where they are known.
     read_frames(path, fps=fps, start_s=start_s, end_s=end_s).close()
     check_corner(corner)
     check_positive(scale, "scale")
@@ -151,7 +150,7 @@ def overlay_video(
                 yield OverlaidFrame(pixels, time_s, index, made)
             if decoder.damage is not None:
                 raise decoder.error(
-                    f"the file is damaged or was cut short after {decoder.end_s:.2f} s ({decoder.damage})"
+                    f"the file is damaged or truncated after {decoder.end_s:.2f} s ({decoder.damage})"
                 )
 
     return frames()
@@ -160,11 +159,11 @@ def overlay_video(
 def _with_samples(
     decoder: VideoDecoder, fps: float, start_s: float, end_s: float | None
 ) -> Iterator[tuple[float, Picture, list[float]]]:
-    """Yield each picture from *start_s* to *end_s* with its time, and the times at which the model sees it."""
+    """Yield each frame from *start_s* to *end_s* with its time, and the times at which the model samples it."""
     tolerance_s = decoder.tolerance_s
     times_s = sample_times(fps=fps, start_s=start_s, end_s=end_s)
     due_s = next(times_s, None)
-    # Each picture with the one that follows, and the last one with nothing.
+    # Each frame with the next one, and the last one with `None`.
     pairs = itertools.pairwise(itertools.chain(decoder.frames(start_s), [None]))
     for current, following in pairs:
         if current is None:  # only at the end
@@ -177,6 +176,6 @@ def _with_samples(
             due_s = next(times_s, None)
         if end_s is not None and time_s + tolerance_s >= end_s:
             return
-        # None is left out, as the decoder was given no samples.
+        # No frame is skipped, as the decoder was given no samples.
         if picture and (samples_s or time_s + tolerance_s >= start_s):
             yield time_s, picture, samples_s

@@ -1,6 +1,6 @@
 """Draws the leading labels in a corner of a frame.
 
-The letters are those of DejaVu Sans, which comes with matplotlib.
+The font is DejaVu Sans, which is part of matplotlib.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from movinet_lite.show.letters import fitting, font, font_size_of, letters
 __all__ = ["Corner", "check_corner", "draw_panel"]
 
 Corner: TypeAlias = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
-"""Where in a picture a panel stands."""
+"""The corner of the frame with the panel."""
 
 _PANEL_WIDTH = 19
-"""The width of the panel in heights of letters, where the frame is wide enough."""
+"""Width of the panel in multiples of the font size, if the frame is wide enough."""
 
 _MAX_PANEL_SHARE = 0.5
-"""How much of the frame's height the panel may take; rows that do not fit are left out, but for the first."""
+"""Maximum height of the panel, as a share of the frame's; rows that do not fit are left out, except the first."""
 
 _PANEL_STRENGTH = 0.72
-"""How black the panel is: white letters on it have a contrast of 8 to 1 even where the frame is white."""
+"""Opacity of the black panel: white text on it has a contrast of at least 8 to 1 on any frame."""
 
 _BAR = np.array([86, 180, 233], np.float32)
 _TRACK = np.array([110, 110, 110], np.float32)
@@ -50,13 +50,13 @@ def draw_panel(
 ) -> None:
     """Draw a panel with a line for each label of *ranking* onto *pixels*.
 
-    Only the pixels of the panel are touched, and a panel is made anew only when what it says changes.
+    Only the pixels of the panel are changed. Panels are cached until their text changes.
 
     Args:
         pixels: ``(height, width, 3)``, uint8, 0 to 255, RGB; changed in place.
-        ranking: Labels and scores, the best first; nothing is drawn if there are none.
-        corner: Where the panel stands.
-        scale: How large its letters are: 1 is the size that suits the frame.
+        ranking: Labels and scores, best first; nothing is drawn if it is empty.
+        corner: The corner of the panel.
+        scale: Font size, relative to the default for the frame.
 
     Raises:
         ArrayError: If *corner* is unknown, or *scale* is not above 0.
@@ -72,10 +72,10 @@ def draw_panel(
 
 @attrs.frozen(eq=False)
 class _Panel:
-    """A panel, ready to be laid over frames of one size: each pixel times *shines_through*, plus *light*.
+    """A panel to blend with frames of one size: each pixel is multiplied by *shines_through*, then *light* is added.
 
     Attributes:
-        place: The rows and columns of the frame that it takes.
+        place: The rows and columns of the frame that it covers.
         shines_through: ``(height, width, 1)``, float32, 0 to 1.
         light: ``(height, width, 3)``, float32, 0 to 255.
     """
@@ -85,7 +85,7 @@ class _Panel:
     light: NDArray[np.float32]
 
 
-@functools.lru_cache(maxsize=8)  # a prediction stays for some frames
+@functools.lru_cache(maxsize=8)  # a prediction is drawn on several frames
 def _panel(
     ranking: Ranking, frame_size: FrameSize, corner: Corner, scale: float
 ) -> _Panel:
@@ -134,7 +134,7 @@ def _panel(
 def _row_text(
     label: str, score: str, font_size: int, width: int
 ) -> NDArray[np.float32]:
-    """Return how white each pixel of a row is: the label at its left end, the score at its right end.
+    """Return the whiteness of each pixel of a row: the label at the left end, the score at the right end.
 
     Returns:
         ``(line height, width, 1)``, float32, 0 to 1.

@@ -1,7 +1,7 @@
 """Plots of predictions: score curves, a frame above its curves, and animations.
 
-Needs the extra ``plot``: ``pip install 'movinet-lite[plot]'``. Nothing here goes through pyplot, so no figure is left open
-and no setting of matplotlib is changed. The settings in force are respected: pictures made under a dark style are dark.
+Needs the extra ``plot``: ``pip install 'movinet-lite[plot]'``. pyplot is not used, so no figure is left open and no
+matplotlib setting is changed. The current settings apply, for example a dark style.
 """
 
 from __future__ import annotations
@@ -55,27 +55,26 @@ def plot_scores(
     log: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the scores of the leading classes over time, with the legend beside the curves.
+    """Plot the scores of the leading classes over time, with a legend beside the curves.
 
-    The classes are those of `top_k_over_time`. The time is that of the predictions, in seconds; where they know none,
-    it is counted with *fps*; without that, the axis shows the numbers of the frames.
+    The classes are selected by `top_k_over_time`. The time axis shows the times of the predictions, in seconds; if they
+    have none, times are computed with *fps*; without *fps*, the axis shows frame numbers.
 
     Args:
         predictions: A `Prediction` for each frame; or an array ``(frames, classes)``, 0 to 1.
-        labels: The name of each class, for an array; predictions bring their own.
-        k: How many curves at most, at least 1.
-        fps: Frames per second of the predictions, where they do not know their times; `None` for not known.
-        log: Whether the axis of the scores is logarithmic. It ends at one millionth at the latest.
-        ax: Where to draw. The legend takes its room from there, so it covers no neighbour. `None` makes a figure of
-            its own, which is the *figure* of what is returned; save it with ``ax.figure.savefig("curves.png")``.
+        labels: The labels, for an array only; predictions have their own.
+        k: Maximum number of curves, at least 1.
+        fps: Frame rate of the predictions, used if they have no times; `None` if unknown.
+        log: Whether the score axis is logarithmic. It ends at one millionth or above.
+        ax: The axes to draw on. The legend is placed within their area, so it does not cover neighbours. `None` creates
+            a new figure, the *figure* of the returned axes; save it with ``ax.figure.savefig("curves.png")``.
 
     Returns:
-        The axes drawn on. Those of a figure of their own are a picture as the last line of a notebook's cell.
+        The axes. Axes of a new figure are shown as an image if they are the last line of a notebook cell.
 
     Raises:
-        ArrayError: If there is no prediction, *predictions* is something else, times go backwards, or *k* or *fps* is
-            out of range.
-        LabelsError: If labels are missing, differ between predictions, or are not one for each class.
+        ArrayError: If *predictions* is empty or invalid, times go backwards, or *k* or *fps* is out of range.
+        LabelsError: If labels are missing, differ between predictions, or their number is not that of the classes.
         MissingDependencyError: If matplotlib is not installed.
     """
     check_matplotlib()
@@ -101,28 +100,27 @@ def draw_step(
     log: bool = False,
     height: int = 500,
 ) -> NDArray[np.uint8]:
-    """Return a picture of *frame* above the curves, as far as they are known by then.
+    """Return an image of *frame* above the score curves up to its time.
 
-    A line across the curves shows the time of the frame, a dot on each its score then. What is still to come is
-    grey. The class that leads then is named on the frame. It is one picture of `animate`.
+    A vertical line shows the time of the frame, and a dot on each curve its current score. The rest of the curves is
+    grey. The leading label is drawn onto the frame. This is one frame of `animate`.
 
     Args:
         frame: ``(height, width, 3)``, uint8, 0 to 255, or floating point, 0 to 1, RGB.
         predictions: As in `plot_scores`, of the whole clip.
-        index: Which of the predictions belongs to *frame*, from 0.
+        index: Index of the prediction that belongs to *frame*, from 0.
         labels: As in `plot_scores`.
-        k: How many curves at most, at least 1.
+        k: Maximum number of curves, at least 1.
         fps: As in `plot_scores`.
-        log: Whether the axis of the scores is logarithmic.
-        height: Of the picture, in pixels, at least 200. Its width follows from the shape of the frame.
+        log: Whether the score axis is logarithmic.
+        height: Height of the image in pixels, at least 200. The width follows from the aspect ratio of the frame.
 
     Returns:
         ``(height, width, 3)``, uint8, 0 to 255, RGB.
 
     Raises:
-        ArrayError: If *frame* is not an RGB picture, or *index* or *height* is out of range; also as
-            `plot_scores`.
-        LabelsError: As `plot_scores`.
+        ArrayError: If *frame* is not an RGB picture, or *index* or *height* is out of range; also as in `plot_scores`.
+        LabelsError: As in `plot_scores`.
         MissingDependencyError: If matplotlib is not installed.
     """
     check_matplotlib()
@@ -132,7 +130,7 @@ def draw_step(
     index = operator.index(index)
     if not 0 <= index < num_frames:
         raise ArrayError(
-            f"index must be from 0 to {num_frames - 1}, as there are {num_frames} predictions; got {index}"
+            f"index must be from 0 to {num_frames - 1} for {num_frames} predictions; got {index}"
         )
     size = (pixels.shape[0], pixels.shape[1])
     return StepPainter(curves, size, height=height, log=log).paint(pixels, index)
@@ -149,27 +147,27 @@ def animate(
     height: int = 500,
     progress: bool = True,
 ) -> NDArray[np.uint8]:
-    """Return a picture for each frame of *clip*: the frame above its curves, as `draw_step` draws them.
+    """Return an image for each frame of *clip*: the frame above the score curves, as in `draw_step`.
 
-    All that stands still is drawn once. For a long clip see `save_animation`, which keeps one picture at a time.
+    Static parts are drawn once. For long clips see `save_animation`, which needs memory for one image only.
 
     Args:
         clip: ``(frames, height, width, 3)``, uint8, 0 to 255, or floating point, 0 to 1, RGB; or a list of frames.
         predictions: As in `plot_scores`, one for each frame.
         labels: As in `plot_scores`.
-        k: How many curves at most, at least 1.
+        k: Maximum number of curves, at least 1.
         fps: As in `plot_scores`.
-        log: Whether the axis of the scores is logarithmic.
-        height: Of the pictures, in pixels, at least 200. Their width follows from the shape of the frames.
-        progress: Whether to show a bar on the standard error, if that is a terminal.
+        log: Whether the score axis is logarithmic.
+        height: Height of the images in pixels, at least 200. The width follows from the aspect ratio of the frames.
+        progress: Whether to show a progress bar on standard error, if that is a terminal.
 
     Returns:
         ``(frames, height, width, 3)``, uint8, 0 to 255, RGB.
 
     Raises:
-        ArrayError: If *clip* is not a series of RGB pictures, there is not one prediction for each frame, or *height* is
-            out of range; also as `plot_scores`.
-        LabelsError: As `plot_scores`.
+        ArrayError: If *clip* is not a series of RGB pictures, there is not one prediction for each frame, or *height*
+            is out of range; also as in `plot_scores`.
+        LabelsError: As in `plot_scores`.
         MissingDependencyError: If matplotlib is not installed.
     """
     pixels, painter = _prepare_animation(
@@ -193,24 +191,23 @@ def save_animation(
     height: int = 500,
     progress: bool = True,
 ) -> None:
-    """Write the pictures of `animate` to a video file, one by one.
+    """Write the images of `animate` to a video file, one by one.
 
     Args:
-        path: Where to write; the ending tells the format, ``.mp4`` or ``.gif``, as for `write_video`.
+        path: The output path; its extension selects the format, ``.mp4`` or ``.gif``, as for `write_video`.
         clip: As in `animate`. To show a video at its own frame rate, see `animate_video`.
         predictions: As in `animate`.
-        fps: Frames per second at which the animation plays. Where the predictions do not know their times, it counts
-            the seconds below the curves too.
+        fps: Playback rate in frames per second. If the predictions have no times, it also determines the time axis.
         labels: As in `plot_scores`.
-        k: How many curves at most, at least 1.
-        log: Whether the axis of the scores is logarithmic.
-        height: Of the pictures, in pixels, at least 200. An odd one grows by one in an mp4.
-        progress: Whether to show a bar on the standard error, if that is a terminal.
+        k: Maximum number of curves, at least 1.
+        log: Whether the score axis is logarithmic.
+        height: Height of the images in pixels, at least 200. Odd heights are increased by one in an mp4.
+        progress: Whether to show a progress bar on standard error, if that is a terminal.
 
     Raises:
-        VideoError: If the ending is unknown or the file cannot be written.
-        ArrayError: As `animate`; and if *fps* is out of range for the format.
-        LabelsError: As `plot_scores`.
+        VideoError: If the extension is unknown or the file cannot be written.
+        ArrayError: As in `animate`; also if *fps* is out of range for the format.
+        LabelsError: As in `plot_scores`.
         MissingDependencyError: If matplotlib is not installed.
     """
     pixels, painter = _prepare_animation(
@@ -229,27 +226,27 @@ def animate_video(
     start_s: float | None = None,
     end_s: float | None = None,
 ) -> Iterator[VideoFrame]:
-    """Return every frame of a video file above the curves of its predictions, as `draw_step` draws them.
+    """Return every frame of a video file above its score curves, as in `draw_step`.
 
-    The line moves with each frame; the name on the frame is that of the last prediction before.
+    The line moves with each frame; the label on the frame is that of the latest prediction.
 
     Args:
         path: The video file.
-        predictions: What a model said of it, with their times, at any frame rate.
-        k: How many curves at most, at least 1.
-        log: Whether the axis of the scores is logarithmic.
-        height: Of the pictures, in pixels, at least 200. Their width follows from the shape of the frames.
+        predictions: The predictions for the video, with times, at any frame rate.
+        k: Maximum number of curves, at least 1.
+        log: Whether the score axis is logarithmic.
+        height: Height of the images in pixels, at least 200. The width follows from the aspect ratio of the frames.
         start_s: Start time in seconds; `None` for the first frame.
         end_s: End time in seconds, exclusive; `None` for the end of the video.
 
     Returns:
-        An iterator of the pictures, with the times of their frames, one after the other; `write_video` takes them.
+        An iterator of the images with the times of their frames, for `write_video`.
 
     Raises:
-        VideoError: If it is not a video; also while iterating, if the file is damaged or was cut short. A missing file
+        VideoError: If it is not a video; also while iterating, if the file is damaged or truncated. A missing file
             is a `VideoNotFoundError`.
-        ArrayError: If a prediction does not know its time, or *start_s*, *end_s*, *height* or *k* is impossible.
-        LabelsError: As `plot_probabilities`.
+        ArrayError: If a prediction has no time, or *start_s*, *end_s*, *height* or *k* is invalid.
+        LabelsError: As in `plot_scores`.
         MissingDependencyError: If matplotlib is not installed.
 
     Example:
@@ -263,7 +260,7 @@ def animate_video(
     given = tuple(predictions)
     if any(prediction.time_s is None for prediction in given):
         raise ArrayError(
-            "every prediction must know its time; got one that does not (frames of read_frames bring their times)"
+            "every prediction must have a time; got one without (frames of read_frames have times)"
         )
     curves = read_curves(given, None, k=k, fps=None)
     reader = read_frames(path, start_s=start_s, end_s=end_s)
@@ -281,22 +278,22 @@ def animate_video(
 def plot_confusion(
     confusion: ArrayLike, labels: Sequence[str], *, ax: Axes | None = None
 ) -> Axes:
-    """Draw a confusion matrix: a row for each true class, a column for each predicted class.
+    """Plot a confusion matrix: a row for each true class, a column for each predicted class.
 
-    The darker a cell, the larger the share of its row; the number in it is the count. Classes that appear in no row and
-    no column are left out. From 40 classes on, the cells have no numbers.
+    Darker cells have a larger share of their row; the number in a cell is the count. Classes without examples and
+    predictions are left out. With 40 classes or more, the cells have no numbers.
 
     Args:
-        confusion: ``(classes, classes)``, whole numbers, 0 or more: how many examples of the class of the row were
-            predicted as that of the column, as in `movinet_lite.training.evaluate.Evaluation`.
+        confusion: ``(classes, classes)``, whole numbers, 0 or more: number of examples by true class (row) and
+            predicted class (column), as in `movinet_lite.training.evaluate.Evaluation`.
         labels: The label of each class.
-        ax: Where to draw; `None` makes a figure of its own, which is the *figure* of what is returned.
+        ax: The axes to draw on; `None` creates a new figure, the *figure* of the returned axes.
 
     Returns:
-        The axes drawn on, as `plot_probabilities` returns them.
+        The axes, as in `plot_scores`.
 
     Raises:
-        ArrayError: If *confusion* is something else, or counts nothing.
+        ArrayError: If *confusion* is invalid or all zero.
         LabelsError: If there is not one label for each class.
         MissingDependencyError: If matplotlib is not installed.
     """
@@ -343,7 +340,7 @@ def _check_confusion(confusion: ArrayLike) -> NDArray[np.int64]:
         )
     if (counts < 0).any() or not counts.any():
         raise ArrayError(
-            "confusion must count something, and nothing less than 0 times"
+            "confusion must have at least one count above 0, and none below 0"
         )
     return counts.astype(np.int64)
 
@@ -378,7 +375,7 @@ def _paint_all(
 
 
 def _watched(indices: range, *, is_shown: bool) -> Iterable[int]:
-    """Return *indices*, with a bar on the standard error that moves as they are taken."""
+    """Return *indices*, with a progress bar on standard error."""
     if not is_shown:
         return indices
     from rich.console import Console

@@ -21,12 +21,12 @@ __all__ = ["plot_reliability", "save_reliability"]
 def plot_reliability(
     found: Reliability, *, before: Reliability | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw how often predictions of each score are right; on the diagonal they are as often right as they say.
+    """Plot a reliability diagram: the accuracy by score. On the diagonal, the two are equal.
 
     Args:
-        found: From `movinet_lite.training.calibration.reliability`.
-        before: The same without the model's temperature, drawn beside it; `None` for none.
-        ax: Where to draw; `None` for a figure of its own.
+        found: The result of `movinet_lite.training.calibration.reliability`.
+        before: The result without the model's temperature, drawn beside it; `None` for none.
+        ax: The axes to draw on; `None` for a new figure.
 
     Raises:
         MissingDependencyError: If matplotlib is not installed.
@@ -76,12 +76,12 @@ def plot_reliability(
 def save_reliability(
     found: Reliability, path: str | Path, *, before: Reliability | None = None
 ) -> None:
-    """Write what `plot_reliability` draws to a picture.
+    """Write the plot of `plot_reliability` to an image file.
 
     Args:
-        found: As there.
-        path: The file; its ending tells the format.
-        before: As there.
+        found: As in `plot_reliability`.
+        path: The output path; its extension selects the format.
+        before: As in `plot_reliability`.
 
     Raises:
         DataError: If the file cannot be written.
@@ -95,6 +95,6 @@ def save_reliability(
         figure.savefig(path)
     except OSError as error:
         raise DataError(
-            f"the picture must be a file that can be written; got {error.strerror!r}",
+            f"the image file must be writable; got {error.strerror!r}",
             path,
         ) from error

@@ -1,6 +1,6 @@
 """Draws a frame above the score curves up to its time.
 
-The library's face to it is `movinet_lite.show.plotting`.
+The public functions are in `movinet_lite.show.plotting`.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ if TYPE_CHECKING:
 __all__ = ["StepPainter"]
 
 _COMING_INK = 0.3
-"""How much of the colour of text is in the grey of what is still to come; the rest is background."""
+"""Share of the text colour in the grey of the rest of the curves; the remainder is background."""
 
 _MIN_HEIGHT = 200
 _FRAME_SHARE = 0.56
-"""The share of a picture's height that the frame has; the curves have the rest."""
+"""The share of the image height for the frame; the curves have the rest."""
 
 _MARGIN_SHARE = 0.02
-"""How far the frame stays from the edges above it and beside it, in heights of the picture."""
+"""Margin of the frame at the top and sides, as a share of the image height."""
 
 _MIN_NAMED = 96
-"""The least height and width of a frame that has room for a name, in pixels."""
+"""Minimum height and width of a frame to draw a label on, in pixels."""
 
 _NAME_SCALE = 1.4
-"""How much larger the letters of the name are than an overlay's, since the frame is shown small."""
+"""Font size relative to an overlay's, since the frame is shown small."""
 
 _ASPECTS = (1.3, 16 / 9)
-"""The least and the greatest width of a picture, in heights."""
+"""Minimum and maximum aspect ratio of an image."""
 
 _INCHES = 6.25
-"""The height of a picture for matplotlib, which turns points of text into pixels by it."""
+"""Height of an image in inches for matplotlib, which converts font sizes with it."""
 
 _MIN_DOTS_PER_INCH = 60.0
-"""Below, letters of ten points cannot be read."""
+"""Below, ten-point text is illegible."""
 
 
 class StepPainter:
-    """Paints the pictures of one clip. What stands still is drawn here, once.
+    """Paints the images of one clip. Static parts are drawn once, on creation.
 
-    The curves are drawn twice: with all their colours, and with all of them grey. A picture takes the first up to its
-    time and the second from there on.
+    The curves are drawn twice: in colour and in grey. An image uses the first version up to its time and the second one
+    after it.
 
     Attributes:
-        size: ``(height, width)`` of the pictures, in pixels.
+        size: ``(height, width)`` of the images, in pixels.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class StepPainter:
         self._place_frame(frame_size)
 
     def paint(self, frame: Frame, index: int) -> NDArray[np.uint8]:
-        """Return the picture of *frame* at the time of prediction *index*."""
+        """Return the image of *frame* at the time of prediction *index*."""
         return self._paint(
             frame, index, float(self._columns[index]), self._rows[:, index]
         )
 
     def paint_at(self, frame: Frame, place: float) -> NDArray[np.uint8]:
-        """Return the picture of *frame* at a place on the axis of the curves, which may lie between two predictions."""
+        """Return the image of *frame* at a position on the time axis, which may lie between two predictions."""
         places = self._curves.places
         before = int(np.searchsorted(places, place, side="right")) - 1
         column = float(np.interp(place, places, self._columns))
@@ -93,7 +93,7 @@ class StepPainter:
     def _paint(
         self, frame: Frame, index: int, x: float, y: NDArray[np.float64]
     ) -> NDArray[np.uint8]:
-        """Return the picture of *frame* with the line at column *x*, the dots at rows *y*, and the name of the leader."""
+        """Return the image of *frame* with the line at column *x*, the dots at rows *y*, and the leading label."""
         picture = self._background.copy()
         shown = to_uint8(prepare_frame(frame, self._frame_size))
         if min(self._frame_size) >= _MIN_NAMED:
@@ -150,7 +150,7 @@ class StepPainter:
         ]
 
     def _find_pixels(self, ax: Axes, curves: Curves) -> None:
-        """Find where on the picture the axes lie, and each point of each curve; matplotlib counts rows from below."""
+        """Find the pixel positions of the axes and the points of the curves; matplotlib counts rows from the bottom."""
         height, _ = self.size
         box = ax.bbox
         self._curve_rows = slice(height - round(box.y1), height - round(box.y0))
@@ -164,7 +164,7 @@ class StepPainter:
         self._rows = height - np.nextafter(rows, np.inf)
 
     def _place_frame(self, frame_size: FrameSize) -> None:
-        """Find the largest place for the frame above the curves, in its own shape."""
+        """Find the largest area for the frame above the curves, with its aspect ratio."""
         height, width = frame_size
         margin = round(_MARGIN_SHARE * self.size[0])
         room = (self._top - margin, self.size[1] - 2 * margin)
@@ -220,7 +220,7 @@ def _as_bytes(colour: ArrayLike) -> NDArray[np.uint8]:
 
 
 def _disc(radius: float) -> NDArray[np.float32]:
-    """Return how much of each pixel a disc covers: ``(side, side, 1)``, float32, 0 to 1, the side odd."""
+    """Return the coverage of each pixel by a disc: ``(side, side, 1)``, float32, 0 to 1, with an odd side."""
     reach = math.ceil(radius)
     offsets = np.arange(-reach, reach + 1)
     distance = np.hypot(offsets[:, np.newaxis], offsets)

@@ -13,16 +13,16 @@ __all__ = ["draw_timeline", "rows_by_label", "short_clock", "tick_times"]
 
 _MIN_WIDTH: Final = 30
 _MAX_NAME_SHARE: Final = 0.35
-"""The most that the labels take of a line's width."""
+"""Maximum width of the labels, as a share of a line."""
 
 _TICK_ROOM: Final = 10
-"""How many columns two ticks are apart, at least."""
+"""Minimum distance of two ticks, in columns."""
 
 _STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 _BLOCKS: Final = "·▌▐█"
 _ASCII: Final = ".###"
-"""What stands for a column in which a label is off, on in the first half, on in the second half, on all along."""
+"""Characters for columns in which a label is inactive, active in the first half, in the second half, or throughout."""
 
 
 def draw_timeline(
@@ -33,20 +33,19 @@ def draw_timeline(
     width: int = 80,
     ascii_only: bool = False,
 ) -> str:
-    """Return events as a line a label, with blocks over time, below a line with times.
+    """Return events as text: one line per label, with blocks over time, below a line with times.
 
-    At the end of a line stands for how long the label is on. An event that is shorter than half a column has half a
-    column.
+    Each line ends with the total duration of the label. Events shorter than half a column are drawn as half a column.
 
     Args:
         events: Annotations or events; those that have not ended are left out.
-        start_s: Where the lines begin, in seconds.
-        end_s: Where they end, in seconds.
-        width: How wide the lines may be, in columns, at least 30.
-        ascii_only: Whether to draw with ``#``, for terminals that have no blocks.
+        start_s: Start of the timeline, in seconds.
+        end_s: End of the timeline, in seconds.
+        width: Maximum width of a line, in columns, at least 30.
+        ascii_only: Whether to draw with ``#``, for terminals without block characters.
 
     Returns:
-        Lines in the order of the first onsets, without a line end after the last; "" if there is no event.
+        Lines in the order of the first onsets, without a trailing newline; "" if there is no event.
 
     Raises:
         ArrayError: If *width* is too small, or *end_s* is not after *start_s*.
@@ -93,7 +92,7 @@ def draw_timeline(
 
 
 def tick_times(start_s: float, end_s: float, max_ticks: int) -> Iterator[float]:
-    """Yield the round times between two times at which to write the time, as many as there is room for."""
+    """Yield round times for tick labels between two times, as many as fit."""
     length_s = end_s - start_s
     enough = [step for step in _STEPS_S if length_s / step <= max_ticks]
     step = enough[0] if enough else 3600 * math.ceil(length_s / 3600 / max_ticks)
@@ -122,13 +121,13 @@ def _ruler(start_s: float, end_s: float, num_columns: int) -> str:
     for time_s in tick_times(start_s, end_s, max(num_columns // _TICK_ROOM, 1)):
         longer = line.ljust(round((time_s - start_s) * scale)) + short_clock(time_s)
         if len(longer) > num_columns:
-            break  # a time that is cut short is another time
+            break  # a truncated time would be another time
         line = longer
     return line
 
 
 def short_clock(time_s: float) -> str:
-    """Return a time as people write it, to the second: ``1:05``, ``1:00:05``."""
+    """Return a time with a resolution of one second: ``1:05``, ``1:00:05``."""
     minutes, seconds = divmod(round(time_s), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
@@ -141,7 +140,7 @@ def _cells(text: str) -> int:
 
 
 def _padded(text: str, width: int) -> str:
-    """Return *text* in exactly *width* columns, with dots in place of an end that does not fit."""
+    """Return *text* padded or shortened, with an ellipsis, to *width* columns."""
     from rich.cells import set_cell_size
 
     if _cells(text) > width:

@@ -1,6 +1,6 @@
 """A window that plays frames at their times.
 
-It is tkinter's, which comes with Python on most systems and needs no other package.
+It uses tkinter, which is part of Python on most systems.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ __all__ = ["Window"]
 
 _MAX_SCREEN_SHARE = 0.9
 _MIN_HEIGHT = 480
-"""Smaller frames are enlarged to this height, in pixels, where the screen has it."""
+"""Smaller frames are enlarged to this height, in pixels, if the screen is large enough."""
 
 _WAIT_S = 0.02
-"""How long the window may be deaf while it waits for the time of a frame, in seconds."""
+"""Polling interval for window events while waiting for the time of a frame, in seconds."""
 
 
 class Window:
-    """A window that appears with its first frame, and a context manager that closes it.
+    """A window that opens with its first frame; also a context manager that closes it.
 
     Attributes:
-        is_open: Whether the window is still there: whoever watches may close it, also with the keys q and Escape.
+        is_open: Whether the window is open; users can close it, also with the keys q and Escape.
 
     Raises:
-        MoViNetError: If there is no screen to open it on, or Python lacks tkinter.
+        MoViNetError: If there is no display, or Python lacks tkinter.
     """
 
     def __init__(self, title: str) -> None:
@@ -43,14 +43,14 @@ class Window:
             import tkinter as tk
         except ImportError as error:
             raise MoViNetError(
-                "a window needs tkinter, which this Python lacks; install it (python3-tk on Debian and Ubuntu), "
+                "a window requires tkinter, which this Python lacks; install it (python3-tk on Debian and Ubuntu), "
                 "or write a file instead"
             ) from error
         try:
             self._root = tk.Tk()
         except tk.TclError as error:
             raise MoViNetError(
-                f"a window needs a screen, and there is none ({error}); write a file instead"
+                f"a window requires a display, and there is none ({error}); write a file instead"
             ) from error
         self.is_open = True
         self._root.withdraw()  # until there is something to show
@@ -61,7 +61,9 @@ class Window:
             self._root.bind(key, lambda _event: self.close())
         self._label = tk.Label(self._root, borderwidth=0, background="black")
         self._label.pack()
-        self._image: PhotoImage | None = None  # Tk forgets what Python does not hold
+        self._image: PhotoImage | None = (
+            None  # Tk drops images without a Python reference
+        )
         self._began_s = 0.0
         self._last_s: float | None = None
 
@@ -72,19 +74,19 @@ class Window:
         self.close()
 
     def close(self) -> None:
-        """Close the window; to do so twice does no harm."""
+        """Close the window; closing twice has no effect."""
         if self.is_open:
             self.is_open = False
             self._root.destroy()
 
     def show(self, frame: Frame, time_s: float) -> None:
-        """Wait until it is time for *frame*, and show it; do nothing if the window was closed.
+        """Wait for the time of *frame*, and show it; do nothing if the window was closed.
 
-        Frames that come too late are shown at once. A time before that of the frame shown last begins another video.
+        Late frames are shown immediately. A time before that of the last frame starts another video.
 
         Args:
             frame: ``(height, width, 3)``, uint8, 0 to 255, or floating point, 0 to 1, RGB.
-            time_s: When to show it, in seconds after the time 0 of its video.
+            time_s: Display time, in seconds from the start of the video.
 
         Raises:
             ArrayError: If *frame* is not an RGB picture.
@@ -118,7 +120,7 @@ class Window:
 
 
 def _shown_size(frame_size: FrameSize, screen_size: FrameSize) -> FrameSize:
-    """Return the size at which a frame is shown: its own, if that is neither too small nor too large.
+    """Return the display size of a frame: its own, unless that is too small or too large.
 
     Example:
         >>> _shown_size((240, 320), (1080, 1920)), _shown_size((2160, 3840), (1080, 1920))
@@ -134,6 +136,6 @@ def _shown_size(frame_size: FrameSize, screen_size: FrameSize) -> FrameSize:
 
 
 def _as_ppm(pixels: NDArray[np.uint8]) -> bytes:
-    """Return a picture as a file of the format PPM, which Tk reads."""
+    """Return an image in PPM format, which Tk reads."""
     height, width, _ = pixels.shape
     return b"P6 %d %d 255 " % (width, height) + pixels.tobytes()

@@ -1,6 +1,6 @@
 """Augments clips: crops, flips, time shifts and colour changes (numpy only).
 
-What is drawn at random is drawn once a clip: all its frames change alike, so that nothing moves that did not move.
+Random parameters are drawn once per clip and applied to all its frames, so that augmentation adds no motion.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from movinet_lite.errors import DataError
 
 __all__ = ["Augmentation", "augment", "frame_size_before"]
 
-# Rec. 601, which is what "grey" is to most programs: https://www.itu.int/rec/R-REC-BT.601
+# Rec. 601, the usual luma weights: https://www.itu.int/rec/R-REC-BT.601
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @attrs.frozen
 class Augmentation:
-    """How much a clip may be changed; every amount is drawn anew for each clip.
+    """The strength of the augmentation; parameters are drawn at random for each clip.
 
     Attributes:
-        crop: Share of height and width that a crop leaves out, 0 to below 1.
-        flip: Whether half of the clips are mirrored. Switch it off where left and right are different classes.
-        brightness: Largest change, of a range from 0 to 1.
-        contrast: Largest factor of contrast is 1 + this, the smallest 1 - this.
-        saturation: The same of saturation.
-        shift: Whether a clip may start anywhere in its video; else it is the middle.
+        crop: Share of height and width that a crop removes, at least 0 and below 1.
+        flip: Whether to mirror half of the clips. Switch it off if classes differ in left and right.
+        brightness: Largest change of brightness, for pixels from 0 to 1.
+        contrast: Contrast is multiplied by a factor from 1 - this to 1 + this.
+        saturation: Saturation is multiplied by a factor from 1 - this to 1 + this.
+        shift: Whether a clip starts at a random time of its video; otherwise it is taken from the middle.
     """
 
     crop: float = 0.12
@@ -50,7 +50,7 @@ class Augmentation:
 
 
 def frame_size_before(frame_size: FrameSize, augmentation: Augmentation) -> FrameSize:
-    """Return the ``(height, width)`` to scale frames to, so that a crop of them has *frame_size*."""
+    """Return the ``(height, width)`` to resize frames to before a crop to *frame_size*."""
     height, width = (
         math.ceil(length / (1 - augmentation.crop)) for length in frame_size
     )
@@ -63,14 +63,14 @@ def augment(
     augmentation: Augmentation,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Return *clip* at *frame_size*, changed at random.
+    """Return a randomly augmented copy of *clip* with *frame_size*.
 
     Args:
-        clip: ``(frames, height, width, 3)``, uint8, 0 to 255, RGB, of any size. What it has more than *frame_size* is
-            cut off at random; where it has less than a crop needs, its edges are repeated.
+        clip: ``(frames, height, width, 3)``, uint8, 0 to 255, RGB, of any size. A larger clip is cropped at a random
+            place; a smaller one is padded with its edge pixels.
         frame_size: ``(height, width)`` of the result.
-        augmentation: How much to change.
-        rng: Where chance comes from.
+        augmentation: The strength of the augmentation.
+        rng: The random generator.
 
     Returns:
         ``(frames, height, width, 3)``, float32, 0 to 1; a new array.
@@ -86,7 +86,7 @@ def augment(
 
 
 def _widen(clip: NDArray[np.uint8], frame_size: FrameSize) -> NDArray[np.uint8]:
-    """Return *clip*, its edges repeated where it is smaller than *frame_size*."""
+    """Return *clip*, padded with its edge pixels to at least *frame_size*."""
     missing = [
         max(0, wanted - length)
         for wanted, length in zip(frame_size, clip.shape[1:3], strict=True)

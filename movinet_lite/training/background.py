@@ -22,33 +22,33 @@ from movinet_lite.video import read_video_info
 __all__ = ["with_background", "with_time_outside"]
 
 _SHORTEST_S: Final = 1.0
-"""Less time between two segments is where one ends and the next begins, not background."""
+"""A shorter gap between two segments is a transition, not background."""
 
 _PIECE_S: Final = 10.0
-"""A long stretch of background is as many examples as it has clips of Kinetics' length."""
+"""Long background is divided into examples of this length, that of a Kinetics clip."""
 
 
 def with_background(
     data: ExampleSet, folder: str | Path, *, validation: float, seed: int
 ) -> ExampleSet:
-    """Return *data* and the videos in a folder as examples of `BACKGROUND`.
+    """Return *data* with the videos of a folder added as examples of `BACKGROUND`.
 
     Args:
-        data: What to add them to.
-        folder: A folder of videos, at any depth, in which none of the actions happens.
-        validation: The share of them to validate with.
-        seed: Of the choice.
+        data: The examples to add to.
+        folder: A folder of videos that show none of the actions. Subfolders are searched.
+        validation: The share of the videos for the validation split.
+        seed: Random seed of the split.
 
     Raises:
-        DataError: If there is no such folder, or no video in it.
+        DataError: If the folder does not exist or contains no video.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError("there is no such folder of background videos", folder)
+        raise DataError("the folder of background videos does not exist", folder)
     videos = [path for path in find_files(folder) if is_video(path)]
     if not videos:
         raise DataError(
-            "a folder of background videos must hold at least one; it holds no file that ends in "
+            "a folder of background videos must contain at least one; it contains no file that ends in "
             f"{', '.join(sorted(VIDEO_ENDINGS))}",
             folder,
         )
@@ -56,7 +56,7 @@ def with_background(
     for path in videos:
         if path in known:
             raise DataError(
-                "a background video must not be an example of an action, too", path
+                "a background video must not also be an example of an action", path
             )
     examples = [Example(path, BACKGROUND, group=group_of(path.stem)) for path in videos]
     training, held_out = divide_examples(examples, validation=validation, seed=seed)
@@ -64,13 +64,13 @@ def with_background(
 
 
 def with_time_outside(data: ExampleSet) -> ExampleSet:
-    """Return *data* and the time outside the segments of its videos as examples of `BACKGROUND`.
+    """Return *data* with the time outside the segments of its videos added as examples of `BACKGROUND`.
 
-    A stretch is on the side of a split on which its video is. Videos that are an example as a whole have no time outside,
-    and those that cannot be read give none.
+    Background goes into the same split as its video. Videos that are used as a whole, or cannot be read, add no
+    examples.
 
     Raises:
-        DataError: If no video to train on has time outside its segments.
+        DataError: If no training video has time outside its segments.
     """
     parts = (data.training, data.validation, data.test)
     segments: dict[Path, list[Example]] = {}
@@ -92,7 +92,7 @@ def with_time_outside(data: ExampleSet) -> ExampleSet:
     training, validation, test = found
     if not training:
         raise DataError(
-            "to train a class of background, a video to train on must have time outside its segments; none has "
+            "to train a background class, at least one training video must have time outside its segments; none has "
             "(give a folder of background videos)"
         )
     return _added(data, training, validation, test)
@@ -114,7 +114,7 @@ def _added(
 
 
 def _outside(path: Path, segments: Sequence[Example]) -> Iterator[Example]:
-    """Yield the stretches of a video that no segment covers, in pieces."""
+    """Yield the parts of a video that no segment covers, divided into pieces."""
     try:
         duration_s = read_video_info(path).duration_s
     except (VideoError, ArrayError):

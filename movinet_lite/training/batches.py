@@ -23,19 +23,18 @@ from movinet_lite.video import load_clip, prepare_clip, read_video_info, to_uint
 
 __all__ = ["Batch", "Batches", "ClipSpec"]
 
-_AHEAD = 2  # batches to have ready: more would only take memory
+_AHEAD = 2  # batches to prefetch: more would only use memory
 
 
 @attrs.frozen
 class ClipSpec:
-    """What every clip of a training is.
+    """The format of training clips.
 
     Attributes:
-        num_frames: Its length. A video that is shorter is continued by its last frame.
-        fps: Frames per second to take.
+        num_frames: Number of frames. A shorter video is padded with its last frame.
+        fps: Frame rate, in frames per second.
         frame_size: ``(height, width)``.
-        lead_frames: How many frames of the video come before the clip. Of a shorter video they are those at its end, and
-            so on round and round.
+        lead_frames: Number of frames of the video before the clip. A video that is too short is repeated.
     """
 
     num_frames: int
@@ -45,18 +44,18 @@ class ClipSpec:
 
     @property
     def total_frames(self) -> int:
-        """How many frames there are with those before the clip."""
+        """Number of frames, including those before the clip."""
         return self.lead_frames + self.num_frames
 
 
 @attrs.frozen(eq=False)
 class Batch:
-    """Clips for one step.
+    """The clips of one training step.
 
     Attributes:
-        clips: ``(clips, frames, height, width, 3)`` float32, 0 to 1, RGB; a ``tf.Tensor``. Those before the clips are
-            among the frames.
-        targets: ``(clips,)`` int32, the class of each; a ``tf.Tensor``.
+        clips: ``(clips, frames, height, width, 3)`` float32, 0 to 1, RGB; a ``tf.Tensor``. The lead frames are
+            included.
+        targets: ``(clips,)`` int32, the class indices; a ``tf.Tensor``.
     """
 
     clips: Any
@@ -64,9 +63,9 @@ class Batch:
 
 
 class Batches:
-    """Batches of clips, epoch after epoch, and what had to be left out of them.
+    """Batches of clips for any number of epochs, with a record of the examples that were skipped.
 
-    A video that cannot be decoded is left out, and not tried again.
+    A video that cannot be decoded is skipped and not tried again.
     """
 
     def __init__(
@@ -79,16 +78,16 @@ class Batches:
         augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:
-        """Take the examples; nothing is read yet.
+        """Store the examples; nothing is read yet.
 
         Args:
-            examples: Each with a label that is among *labels*.
-            labels: The names of the classes, in the order of the logits.
-            spec: Of the clips.
-            batch_size: Clips in a batch; the last one of an epoch may have fewer.
-            augmentation: How much to change clips, which are then also shuffled; `None` takes the middle of each video as
-                it is, in the order given.
-            seed: Of every choice: the same epoch of the same seed gives the same batches.
+            examples: The examples; their labels must be among *labels*.
+            labels: The labels, in the order of the logits.
+            spec: The format of the clips.
+            batch_size: Number of clips per batch; the last batch of an epoch may have fewer.
+            augmentation: The strength of the augmentation; clips are then also shuffled. `None` takes the middle of
+                each video unchanged, in the order of *examples*.
+            seed: Random seed. The same seed and epoch yield the same batches.
         """
         places = {label: place for place, label in enumerate(labels)}
         self._examples = tuple(examples)
@@ -103,26 +102,26 @@ class Batches:
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        """The videos that were left out so far, in the order of the examples."""
+        """The videos skipped so far, in the order of the examples."""
         with self._lock:
             return tuple(self._skipped[index] for index in sorted(self._skipped))
 
     @property
     def skip_reasons(self) -> dict[int, str]:
-        """Why which examples were left out so far, by their place."""
+        """The reasons why examples were skipped so far, by index."""
         with self._lock:
             return {
                 place: self._skipped[place].reason for place in sorted(self._skipped)
             }
 
     def skip(self, reasons: Mapping[int, str]) -> None:
-        """Leave out what another `Batches` of the same examples left out (see `skip_reasons`)."""
+        """Skip the examples that another `Batches` of the same examples skipped (see `skip_reasons`)."""
         for place, reason in reasons.items():
             self._skip(place, reason)
 
     @property
     def examples(self) -> tuple[Example, ...]:
-        """The examples, without those left out so far."""
+        """The examples, without those skipped so far."""
         with self._lock:
             return tuple(
                 example
@@ -132,11 +131,11 @@ class Batches:
 
     @property
     def num_examples(self) -> int:
-        """How many examples there are, without those left out so far."""
+        """Number of examples, without those skipped so far."""
         return len(self._examples) - len(self.skipped)
 
     def check(self) -> None:
-        """Open every video, and leave out those that are none."""
+        """Open every video, and skip the files that are not videos."""
         with ThreadPoolExecutor() as pool:
             list(pool.map(self._check_one, range(len(self._examples))))
 
@@ -151,14 +150,14 @@ class Batches:
 
     @property
     def num_batches(self) -> int:
-        """How many batches an epoch has, if no more videos have to be left out."""
+        """Number of batches per epoch, if no more videos are skipped."""
         return -(-self.num_examples // self._batch_size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the batches of an epoch.
 
         Args:
-            number: Which one; it decides the order and every change of a clip.
+            number: Index of the epoch; it determines the order and the augmentation.
         """
         order = self._order(number)
         spec = self._spec
@@ -205,7 +204,7 @@ class Batches:
     def _read(
         self, index: int, epoch: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return a clip and its class; a class of -1 where the video cannot be used."""
+        """Return a clip and its class index; -1 if the video cannot be used."""
         rng = np.random.default_rng([self._seed, epoch, index])
         try:
             clip = self._prepare(index, rng)
@@ -232,7 +231,7 @@ class Batches:
         return augment(to_uint8(clip), spec.frame_size, augmentation, rng)
 
     def _take(self, index: int, frame_size: FrameSize, place: float) -> Clip:
-        """Return the frames of an example from its start (*place* 0) to its end (1), as many as asked for."""
+        """Return the frames of a clip, taken between the start (*place* 0) and the end (1) of an example."""
         spec = self._spec
         example = self._examples[index]
         source = example.source
@@ -263,12 +262,12 @@ class Batches:
 
 
 def _fill(video: Clip, spec: ClipSpec, place: float) -> Clip:
-    """Return the frames that *spec* asks for, of a video that may be too short for them."""
+    """Return the number of frames that *spec* requires, from a video that may be shorter."""
     count = len(video)
     if count >= spec.total_frames:
         return video
     start = round(place * max(0, count - spec.num_frames))
     before = np.arange(start - spec.lead_frames, start) % count
-    # Its last frame is held where it is shorter than a clip.
+    # A video shorter than a clip is padded with its last frame.
     clip = np.minimum(np.arange(start, start + spec.num_frames), count - 1)
     return video[np.concatenate([before, clip])]

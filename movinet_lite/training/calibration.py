@@ -1,7 +1,8 @@
 """Temperature scaling and calibration error (no TensorFlow).
 
-A network's scores are mostly not how often it is right: trained with label smoothing it is right more often than it says,
-trained for long less often. Its logits divided by one number, the temperature, mend most of that, and change no ranking [1].
+The scores of a network usually differ from its accuracy: with label smoothing it is underconfident, after long training
+overconfident. Dividing the logits by one number, the temperature, corrects most of this without changing the ranking
+[1].
 
 References:
     [1] Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599: temperature
@@ -34,10 +35,10 @@ __all__ = [
 ]
 
 MIN_EXAMPLES: Final = 10
-"""On fewer examples no temperature is fitted: a single wrong one would decide it."""
+"""The minimum number of examples to fit a temperature; with fewer, a single error would determine it."""
 
 _LIMITS: Final = (0.05, 20.0)
-"""The temperatures that are looked at. Beyond them a score is 1 or 1 / classes, whatever the logits."""
+"""The range of temperatures. Outside it every score is close to 1 or to 1 / classes."""
 
 _NUM_BINS: Final = 15  # [1, section 5]
 _TOLERANCE: Final = 1e-12
@@ -45,23 +46,23 @@ _MAX_STEPS: Final = 200
 
 
 def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
-    """Return the temperature with which *logits* fit *targets* best: that of the smallest mean negative log-likelihood.
+    """Return the temperature that minimises the mean negative log-likelihood of *targets*.
 
-    The likelihood is convex in 1 / temperature, so there is one best. It is found by Newton's method, kept between bounds
-    by bisection, in float64; the same logits give the same temperature. Fit it on examples that the weights were not
-    trained on, and judge it on others again.
+    The negative log-likelihood is convex in 1 / temperature, so the minimum is unique. It is found with Newton's
+    method, safeguarded by bisection, in float64; the result is deterministic. Fit the temperature on examples that the
+    weights were not trained on, and evaluate it on others.
 
     Args:
-        logits: ``(examples, classes)``, not normalised, at least `MIN_EXAMPLES` examples and two classes.
-        targets: ``(examples,)``, the place of the right class of each.
+        logits: ``(examples, classes)``, unnormalised, at least `MIN_EXAMPLES` examples and two classes.
+        targets: ``(examples,)``, the class indices.
 
     Raises:
-        ArrayError: If *logits* or *targets* is something else.
-        DataError: If there are too few examples; or if they do not tell a temperature, since every one is right, or none
-            is better than chance.
+        ArrayError: If *logits* or *targets* is invalid.
+        DataError: If there are too few examples, or no temperature can be fitted, because every prediction is correct
+            or none is better than chance.
 
     Example:
-        >>> logits = [[2.0, 0.0]] * 12  # says 0.88, and is right in 9 of 12
+        >>> logits = [[2.0, 0.0]] * 12  # score 0.88, correct for 9 of 12
         >>> round(fit_temperature(logits, [0] * 9 + [1] * 3), 4)
         1.8205
     """
@@ -73,13 +74,14 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
     low, high = 1 / _LIMITS[1], 1 / _LIMITS[0]
     if _slopes(rows, right, high)[0] <= 0:
         raise DataError(
-            "the examples must tell a temperature; these do not: with every one right, the surest scores fit best "
+            "no temperature can be fitted to these examples: every prediction is correct, so the most confident "
+            "scores fit best "
             "(calibrate on more videos, or on harder ones)"
         )
     if _slopes(rows, right, low)[0] >= 0:
         raise DataError(
-            "the examples must tell a temperature; these do not: the model is no better on them than chance "
-            "(are their labels right?)"
+            "no temperature can be fitted to these examples: the model is not better than chance on them "
+            "(check their labels)"
         )
     inverse = 1.0
     for _ in range(_MAX_STEPS):
@@ -104,12 +106,12 @@ def mean_nll(
     """Return the mean negative log-likelihood of *targets*, in nats.
 
     Args:
-        logits: ``(examples, classes)``, not normalised.
-        targets: ``(examples,)``, the place of the right class of each.
-        temperature: What to divide the logits by.
+        logits: ``(examples, classes)``, unnormalised.
+        targets: ``(examples,)``, the class indices.
+        temperature: The temperature to divide the logits by.
 
     Raises:
-        ArrayError: If *logits* or *targets* is something else.
+        ArrayError: If *logits* or *targets* is invalid.
     """
     rows, right = _checked(logits, targets)
     scaled = rows / temperature
@@ -120,13 +122,13 @@ def mean_nll(
 
 @attrs.frozen(eq=False)
 class Reliability:
-    """How often predictions of each score are right: what a reliability diagram shows.
+    """The accuracy of predictions by score, as in a reliability diagram.
 
     Attributes:
-        edges: ``(bins + 1,)`` float64: the bounds of the scores of each bin; the upper one belongs to the bin.
-        counts: ``(bins,)`` int64: how many predictions have such a score.
-        mean_score: ``(bins,)`` float64: their mean score; NaN where there are none.
-        accuracy: ``(bins,)`` float64: the share of them that is right; NaN where there are none.
+        edges: ``(bins + 1,)`` float64: the edges of the bins; the upper edge belongs to the bin.
+        counts: ``(bins,)`` int64: the number of predictions in each bin.
+        mean_score: ``(bins,)`` float64: the mean score; NaN for empty bins.
+        accuracy: ``(bins,)`` float64: the accuracy; NaN for empty bins.
     """
 
     edges: NDArray[np.float64]
@@ -136,7 +138,7 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """The expected calibration error, 0 to 1: the mean distance of score and share right over all predictions."""
+        """The expected calibration error, 0 to 1: the mean gap between score and accuracy over all predictions."""
         filled = self.counts > 0
         gaps = np.abs(self.accuracy[filled] - self.mean_score[filled])
         return float((self.counts[filled] * gaps).sum() / self.counts.sum())
@@ -145,15 +147,15 @@ class Reliability:
 def reliability(
     scores: ArrayLike, is_right: ArrayLike, *, num_bins: int = _NUM_BINS
 ) -> Reliability:
-    """Return how often predictions of each score are right, in bins of equal width.
+    """Return the accuracy of predictions by score, in bins of equal width.
 
     Args:
-        scores: ``(predictions,)``, that of the best class of each, 0 to 1.
-        is_right: ``(predictions,)``, whether it is the right one.
-        num_bins: How many bins, at least 1.
+        scores: ``(predictions,)``, the score of the best class, 0 to 1.
+        is_right: ``(predictions,)``, whether the best class is the correct one.
+        num_bins: Number of bins, at least 1.
 
     Raises:
-        ArrayError: If there is no prediction, a score is not from 0 to 1, or the lengths differ.
+        ArrayError: If there is no prediction, a score is not between 0 and 1, or the lengths differ.
 
     Example:
         >>> found = reliability([0.9, 0.9, 0.5, 0.5], [True, True, True, False])
@@ -164,12 +166,12 @@ def reliability(
     right = np.asarray(is_right, bool)
     if values.ndim != 1 or values.shape != right.shape or not len(values):
         raise ArrayError(
-            "scores and is_right must be one of each prediction, at least one; "
-            f"got shapes {values.shape} and {right.shape}"
+            f"scores and is_right must have one value per prediction, and at least one; got shapes {values.shape} "
+            f"and {right.shape}"
         )
     if not ((values >= 0) & (values <= 1 + 1e-6)).all():
         raise ArrayError(
-            f"scores must be from 0 to 1; got {values.min():g} to {values.max():g}"
+            f"scores must be between 0 and 1; got {values.min():g} to {values.max():g}"
         )
     if num_bins < 1:
         raise ArrayError(f"num_bins must be at least 1; got {num_bins}")
@@ -188,15 +190,15 @@ def reliability(
 
 @attrs.frozen(eq=False)
 class Calibration:
-    """A temperature, and what to expect of it.
+    """A temperature and its cross-validated effect.
 
     Attributes:
-        temperature: Fitted on all examples.
-        num_examples: How many there were.
-        before: How often predictions of each score are right without a temperature.
-        after: The same with one; each example's was fitted on others.
-        nll_before: The mean negative log-likelihood without, in nats.
-        nll_after: The same with one that was fitted on others.
+        temperature: The temperature, fitted on all examples.
+        num_examples: Number of examples.
+        before: The accuracy by score without a temperature.
+        after: The accuracy by score with a temperature that was fitted on other examples.
+        nll_before: The mean negative log-likelihood without a temperature, in nats.
+        nll_after: The mean negative log-likelihood with a temperature that was fitted on other examples, in nats.
     """
 
     temperature: float
@@ -207,7 +209,7 @@ class Calibration:
     nll_after: float
 
     def to_dict(self) -> dict[str, float]:
-        """Return the figures as plain values that `json.dumps` takes."""
+        """Return the figures as JSON-compatible values."""
         return {
             "temperature": self.temperature,
             "num_videos": self.num_examples,
@@ -218,7 +220,7 @@ class Calibration:
         }
 
     def __str__(self) -> str:
-        """Return what was fitted and what it gained, in one line."""
+        """Return a one-line summary."""
         return (
             f"temperature {self.temperature:.3g} of {self.num_examples} videos; expected calibration error "
             f"{self.before.ece:.1%} before, {self.after.ece:.1%} on videos left out"
@@ -228,17 +230,16 @@ class Calibration:
 def calibrate(
     logits: ArrayLike, targets: ArrayLike, *, num_folds: int = 5
 ) -> Calibration:
-    """Return the temperature for some examples, and what it gains on examples that it was not fitted on.
+    """Return the temperature for some examples, with its effect estimated by cross-validation.
 
     Args:
         logits: As in `fit_temperature`.
-        targets: As there.
-        num_folds: In how many parts the examples are dealt in turn to judge the gain: the temperature for each is fitted
-            on the others.
+        targets: As in `fit_temperature`.
+        num_folds: Number of folds of the cross-validation.
 
     Raises:
-        ArrayError: As there.
-        DataError: As there.
+        ArrayError: As in `fit_temperature`.
+        DataError: As in `fit_temperature`.
     """
     rows, right = _checked(logits, targets)
     temperature = fit_temperature(rows, right)
@@ -247,7 +248,7 @@ def calibrate(
         is_out = np.arange(len(rows)) % num_folds == fold
         try:
             others = fit_temperature(rows[~is_out], right[~is_out])
-        except DataError:  # what tells the temperature is all in this fold
+        except DataError:  # without this fold, no temperature can be fitted
             others = 1.0
         scaled[is_out] = rows[is_out] / others
     is_right = rows.argmax(axis=1) == right

@@ -1,7 +1,7 @@
-"""The checkpoint from which a training resumes: one file, replaced after every epoch.
+"""Reads and writes the checkpoint that training resumes from: one file, replaced after every epoch.
 
-The file is a ``.safetensors``: weights as ``weight/NAME``, what the optimiser keeps as ``optimizer/NUMBER``, the states of
-random generators as ``random/NUMBER``; how far the training had come, and with which settings, stands in its metadata.
+The file is a ``.safetensors``: weights as ``weight/NAME``, the optimiser's variables as ``optimizer/NUMBER``, the
+states of random generators as ``random/NUMBER``. Progress and settings are stored in its metadata.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _FORMAT: Final = 2
 
 @attrs.frozen(eq=False)
 class Checkpoint:
-    """How far a training had come.
+    """The state of a training run after an epoch.
 
     Attributes:
-        settings: What must be the same for it to go on.
-        history: What was measured after each epoch.
-        weights: Of the network, by published name.
-        optimizer: What the optimiser keeps.
-        random: The states of the random generators whose numbers a step takes (dropout's).
-        skipped: For each part of the examples, why which of them were left out, by their place in it.
+        settings: The settings that must not change on resuming.
+        history: The metrics of each epoch.
+        weights: The network's weights, by published name.
+        optimizer: The optimiser's variables.
+        random: The states of the random generators that a step uses (for dropout).
+        skipped: For each split, the reasons why examples were skipped, by index.
     """
 
     settings: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write *checkpoint*; a file that is there is replaced, once the new one is whole."""
+    """Write *checkpoint*, replacing an existing file atomically."""
     arrays = {f"weight/{name}": value for name, value in checkpoint.weights.items()}
     for kind in ("optimizer", "random"):
         for number, value in enumerate(getattr(checkpoint, kind)):
@@ -66,15 +66,15 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def _as_plain(value: Any) -> Any:
-    """Return a number of numpy's as Python's own."""
+    """Return a numpy scalar as a Python number."""
     return value.item()
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Return what `write_checkpoint` wrote.
+    """Return the checkpoint in a file written by `write_checkpoint`.
 
     Raises:
-        DataError: If the file cannot be read, or is of another kind or a later format.
+        DataError: If the file cannot be read, or has another or a later format.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -82,12 +82,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
             arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"what a training left to go on from must be readable; it is not: {error} (train anew, without resume)",
+            f"the checkpoint of a training run must be readable; it is not: {error} (train from the start, without resume)",
             path,
         ) from error
     if header["format"] != _FORMAT:
         raise DataError(
-            f"what a training left must be of format {_FORMAT}; it is of format {header['format']} "
+            f"the checkpoint of a training run must have format {_FORMAT}; it has format {header['format']} "
             "(written by another release?)",
             path,
         )

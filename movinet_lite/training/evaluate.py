@@ -31,21 +31,20 @@ __all__ = [
 ]
 
 EVALUATION_FIT: Final[Fit] = "evaluation"
-"""How to scale the frames for a model that does not say how those of its training were: the published accuracies were
-measured so."""
+"""How to resize frames for a model that does not store this: as for the published accuracies."""
 
 _TOP: Final = 5
 
 
 @attrs.frozen
 class ClassResult:
-    """How often the videos of one class were recognised.
+    """The result for one class.
 
     Attributes:
         label: The class.
-        num_videos: How many videos there were.
-        top_1: The share of them whose best prediction was right, 0 to 1.
-        most_confused_with: The class predicted most often for the others; `None` if all were right.
+        num_videos: Number of videos.
+        top_1: The top-1 accuracy on them, 0 to 1.
+        most_confused_with: The most frequent wrong prediction; `None` if there is none.
     """
 
     label: str
@@ -56,22 +55,21 @@ class ClassResult:
 
 @attrs.frozen(eq=False)
 class Evaluation:
-    """How often a classifier was right.
+    """The accuracy of a classifier on labelled videos.
 
     Attributes:
-        labels: The names of the model's classes, in the order of the logits.
-        confusion: ``(classes, classes)`` int64: how many videos of the class of the row were predicted as that of the
-            column.
-        top_5: The share of videos whose class was among the five best, 0 to 1.
-        top_1_by_frame: ``(frames,)`` float64: the share that was right after so many frames; a video that is shorter
-            counts with its last prediction. `None` for a base model, which sees a clip at once.
+        labels: The labels of the model, in the order of the logits.
+        confusion: ``(classes, classes)`` int64: number of videos by true class (row) and predicted class (column).
+        top_5: The top-5 accuracy, 0 to 1.
+        top_1_by_frame: ``(frames,)`` float64: the top-1 accuracy after each number of frames; shorter videos count with
+            their last prediction. `None` for a base model, which classifies whole clips.
         skipped: The videos that could not be read.
-        logits: ``(videos, classes)`` float32: the prediction that counted for each video, not normalised.
-        targets: ``(videos,)`` int64: the place of the right class of each.
-        scores: ``(videos,)`` float32: the score of the best class of each, 0 to 1.
-        temperature: What the model divides its logits by; `None` if it was not calibrated.
-        scores_before: *scores* as they are without the temperature; `None` if there is none, or a base model saw several
-            clips of a video, whose scores it takes the mean of.
+        logits: ``(videos, classes)`` float32: the unnormalised logits of each video's final prediction.
+        targets: ``(videos,)`` int64: the class indices.
+        scores: ``(videos,)`` float32: the score of each video's predicted class, 0 to 1.
+        temperature: The temperature of the model; `None` if it is not calibrated.
+        scores_before: The scores without the temperature; `None` if there is none, or if a base model averaged the
+            scores of several clips of a video.
     """
 
     labels: tuple[str, ...]
@@ -87,12 +85,12 @@ class Evaluation:
 
     @property
     def num_videos(self) -> int:
-        """How many videos were judged."""
+        """Number of evaluated videos."""
         return int(self.confusion.sum())
 
     @property
     def top_1(self) -> float:
-        """The share of videos whose best prediction was right, 0 to 1."""
+        """The top-1 accuracy, 0 to 1."""
         return float(np.trace(self.confusion) / self.confusion.sum())
 
     @property
@@ -113,12 +111,12 @@ class Evaluation:
 
     @property
     def reliability(self) -> Reliability:
-        """How often predictions of each score are right, with the scores as the model gives them."""
+        """The accuracy by score, for the scores that the model returns."""
         return reliability(self.scores, self._is_right)
 
     @property
     def reliability_before(self) -> Reliability | None:
-        """The same without the model's temperature; `None` where `scores_before` is."""
+        """The accuracy by score without the model's temperature; `None` if `scores_before` is `None`."""
         before = self.scores_before
         return None if before is None else reliability(before, self._is_right)
 
@@ -128,7 +126,7 @@ class Evaluation:
         return right
 
     def to_text(self) -> str:
-        """Return the result as a person reads it."""
+        """Return a human-readable report."""
         without = self.reliability_before
         before = (
             ""
@@ -154,7 +152,7 @@ class Evaluation:
         return "\n".join(lines)
 
     def confusion_to_text(self) -> str:
-        """Return the table of mistakes: a row for each class that has videos, a column for each class predicted."""
+        """Return the confusion matrix as text: a row for each class with videos, a column for each predicted class."""
         shown = self.confusion.sum(axis=0) + self.confusion.sum(axis=1)
         columns = np.flatnonzero(shown).tolist()
         width = max(len(self.labels[index]) for index in columns)
@@ -170,7 +168,7 @@ class Evaluation:
         return "\n".join(lines)
 
     def to_json(self) -> str:
-        """Return all of it as one JSON object in one line."""
+        """Return the evaluation as a JSON object on one line."""
         before = self.reliability_before
         facts: dict[str, Any] = {
             "num_videos": self.num_videos,
@@ -197,22 +195,22 @@ def evaluate(
     max_frames: int | None = None,
     on_video: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Return how often *classifier* is right on *examples*.
+    """Return the accuracy of *classifier* on *examples*.
 
-    Each video is seen from its start, or that of its segment, at the classifier's frame rate. Of a stream, which is reset
-    before each, the last prediction counts; of a base model the mean over clips of the length that it was trained on,
-    each frame counting the same. Videos that cannot be read are left out. However long they are, no more than a clip is in
-    memory.
+    Each video, or segment of one, is read from its start at the classifier's frame rate. A stream is reset before each
+    video, and its last prediction counts. For a base model the mean score over clips of the length it was trained on
+    counts, with equal weight for every frame. Videos that cannot be read are skipped. At most one clip is in memory at
+    a time.
 
     Args:
-        classifier: For whole clips or for streams; a stream's session is reset.
-        examples: What to judge it on; labels must be among the classifier's.
-        max_frames: How many frames of each to take at most; `None` for all.
-        on_video: Called after each example with the number of those done.
+        classifier: A classifier of clips or streams; a stream's session is reset.
+        examples: The examples; their labels must be among the classifier's.
+        max_frames: Maximum number of frames per video; `None` for all.
+        on_video: Called after each example with the number of examples done.
 
     Raises:
-        DataError: If there are no examples, a label is unknown to the classifier, its frame rate is unknown, or no video
-            could be read.
+        DataError: If there are no examples, a label is not one of the classifier's, its frame rate is unknown, or no
+            video can be read.
         SessionError: If the classifier is closed, or in use by another thread.
     """
     if not examples:
@@ -234,7 +232,7 @@ def evaluate(
             on_video(number)
     if not judged:
         raise DataError(
-            f"there must be a video that can be read; none of {len(examples)} could ({skipped[0].reason})",
+            f"at least one video must be readable; none of {len(examples)} is ({skipped[0].reason})",
             skipped[0].name,
         )
     return _summarise(classifier, judged, skipped)
@@ -243,12 +241,13 @@ def evaluate(
 def with_evaluation_fit(
     classifier: BaseClassifier | StreamingClassifier,
 ) -> BaseClassifier | StreamingClassifier:
-    """Return a new session over the model of *classifier* that scales frames as those of its training were.
+    """Return a new session of *classifier*'s model that resizes frames as in training.
 
-    A model that was fine-tuned here says how; for all others it is ``"evaluation"``, as for the published accuracies.
+    Models fine-tuned with this package store this setting; all others use ``"evaluation"``, as for the published
+    accuracies.
 
     Args:
-        classifier: For whole clips or for streams; it stays as it is.
+        classifier: A classifier of clips or streams; it is not changed.
     """
     fit = classifier.info.fit or EVALUATION_FIT
     options: dict[str, Any] = {
@@ -263,7 +262,7 @@ def with_evaluation_fit(
 
 @attrs.frozen
 class _Judged:
-    """What a classifier said of one video: the best class after each frame, and the best few at the end."""
+    """The predictions for one video: the best class after each frame, and the five best at the end."""
 
     target: int
     best_by_frame: list[int]
@@ -305,13 +304,13 @@ def _predict_stream(
 def _open(
     classifier: BaseClassifier | StreamingClassifier, example: Example
 ) -> Iterator[Iterable[Frame | VideoFrame]]:
-    """Give the frames of an example at the classifier's rate."""
+    """Open the frames of an example at the classifier's frame rate."""
     if not isinstance(example.source, Path):
         yield iter(example.source)
         return
     if classifier.fps is None:
         raise DataError(
-            "the classifier must know its frame rate; it does not (load it with fps=...)"
+            "the frame rate of the classifier must be known; it is not (load it with fps=...)"
         )
     with classifier.read_video(
         example.source, start_s=example.start_s, end_s=example.end_s

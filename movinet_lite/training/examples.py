@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 Part: TypeAlias = Literal["training", "validation", "test"]
-"""A part of a data set: to train on, to choose the best weights with, to judge these in the end."""
+"""A split of a data set: to train on, to select the best weights, or to evaluate the result."""
 
 PARTS: Final[Mapping[str, Part]] = {
     "train": "training",
@@ -43,7 +43,7 @@ PARTS: Final[Mapping[str, Part]] = {
     "test": "test",
     "testing": "test",
 }
-"""What folders and lists call the parts of a data set, in small letters."""
+"""Names of the splits in folders and lists, in lower case."""
 
 BACKGROUND: Final = "background"
 """The label of the class for "none of these"."""
@@ -53,16 +53,16 @@ _MAX_NAMED: Final = 3
 
 @attrs.frozen(eq=False)
 class Example:
-    """A clip and what it shows.
+    """A labelled clip.
 
     Attributes:
-        source: The path of a video file; or a clip, ``(frames, height, width, 3)``, uint8, 0 to 255, or
-            float32, 0 to 1, RGB, at the frame rate of the model that will see it.
-        label: The name of its class.
-        start_s: Where in the file it begins, in seconds; `None` at the start.
-        end_s: Where it ends, in seconds; `None` at the end of the file.
-        group: What it shares with others, such as the recording that they were cut from: a split keeps all of a group on
-            one side. `None` for the file itself.
+        source: The path of a video file; or a clip, ``(frames, height, width, 3)``, uint8, 0 to 255, or float32, 0 to
+            1, RGB, at the frame rate of the model.
+        label: The label.
+        start_s: Start time in the file, in seconds; `None` for the start of the file.
+        end_s: End time in the file, in seconds; `None` for the end of the file.
+        group: Examples of one group, such as clips of one recording, always go into the same split. `None` uses the
+            file as the group.
     """
 
     source: Path | Clip
@@ -77,15 +77,18 @@ class Example:
         end_s = math.inf if self.end_s is None else as_number(self.end_s)
         if not (0 <= start_s < end_s and start_s < math.inf):  # also refuses NaN
             raise DataError(
-                f"a segment must start at 0 or later and end after its start; got {self.start_s!r} to {self.end_s!r} seconds"
+                f"a segment must start at 0 or later and end after its start; got {self.start_s!r} to "
+                f"{self.end_s!r} seconds"
             )
         is_segment = (self.start_s, self.end_s) != (None, None)
         if is_segment and not isinstance(self.source, Path):
-            raise DataError("only a file can have a segment; got one of a clip")
+            raise DataError(
+                "only files can have a segment; got one for a clip in memory"
+            )
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """The name of the example in messages."""
         if not isinstance(self.source, Path):
             return "a clip in memory"
         if self.start_s is None and self.end_s is None:
@@ -100,8 +103,8 @@ class Skipped:
 
     Attributes:
         name: The path of the file.
-        label: What it was to show.
-        reason: What is wrong with it.
+        label: Its label.
+        reason: Why it was skipped.
     """
 
     name: str
@@ -111,14 +114,14 @@ class Skipped:
 
 @attrs.frozen(eq=False)
 class ExampleSet:
-    """Examples to train on, and others that are held out.
+    """Training examples and held-out examples.
 
     Attributes:
-        labels: The names of the classes, in ASCII order.
-        training: Examples that the weights are learnt from.
-        validation: Examples that the best weights are chosen with; none if none were held out.
-        test: Examples that no choice depends on, to judge the result with.
-        skipped: Files that were left out when the examples were read, and why.
+        labels: The labels, in ASCII order.
+        training: Examples to train on.
+        validation: Examples to select the best weights with; empty if none were held out.
+        test: Examples to evaluate the result on.
+        skipped: Files that were skipped when the examples were read, with reasons.
     """
 
     labels: tuple[str, ...]
@@ -129,31 +132,31 @@ class ExampleSet:
 
     @property
     def background(self) -> str | None:
-        """`BACKGROUND` if that is one of the classes: videos of nothing of the others; else `None`."""
+        """`BACKGROUND` if it is one of the labels; otherwise `None`."""
         return BACKGROUND if BACKGROUND in self.labels else None
 
     def __attrs_post_init__(self) -> None:
-        """Check that there is something to learn."""
+        """Check that there are at least two classes with training examples."""
         for label in self.labels:
             _check_text(label)
         check_labels(self.labels)
         if len(self.labels) < 2:
             raise DataError(
-                f"there must be at least two classes to tell apart; got {len(self.labels)}: {', '.join(self.labels)}"
+                f"there must be at least two classes; got {len(self.labels)}: {', '.join(self.labels)}"
             )
         check_known(self.labels, (*self.training, *self.validation, *self.test))
         counts = count_labels(self.training, self.labels)
         empty = [label for label, count in counts.items() if not count]
         if empty:
             raise DataError(
-                f"each class must have a video to train on; without one: {listed(empty)}"
+                f"each class must have at least one training video; these have none: {listed(empty)}"
             )
 
 
 def count_labels(
     examples: Iterable[Example], labels: Sequence[str]
 ) -> Mapping[str, int]:
-    """Return how many of *examples* each of *labels* has."""
+    """Return the number of *examples* for each of *labels*."""
     counts = dict.fromkeys(labels, 0)
     for example in examples:
         counts[example.label] += 1
@@ -167,18 +170,18 @@ def make_example_set(
     seed: int,
     skipped: Sequence[Skipped] = (),
 ) -> ExampleSet:
-    """Return examples that may already be parted as one set.
+    """Return an `ExampleSet` from examples that may already be split.
 
-    What is to validate with is split from what is to train on where there is no such part; test examples never are.
+    If there is no validation part, it is split from the training part, never from the test part.
 
     Args:
-        parts: The examples of each part. A single part is split, whatever it is called.
-        validation: The share to validate with; see `split_examples`.
-        seed: Of the choice.
-        skipped: What was left out.
+        parts: The examples of each part. A single part is always split, whatever its name.
+        validation: The share for the validation split; see `split_examples`.
+        seed: Random seed of the split.
+        skipped: The files that were skipped.
 
     Raises:
-        DataError: If a class is held out that is not trained, and as `split_examples`.
+        DataError: If a held-out class has no training examples, or as in `split_examples`.
     """
     filled: dict[Part, Sequence[Example]] = {
         part: examples for part, examples in parts.items() if examples
@@ -191,7 +194,7 @@ def make_example_set(
     unknown = sorted({one.label for part in filled.values() for one in part} - known)
     if unknown:
         raise DataError(
-            f"each class to validate or test with must be trained too; without videos to train on: {listed(unknown)}"
+            f"each class of the validation and test parts must have training videos; these have none: {listed(unknown)}"
         )
     if "validation" in filled:
         found = ExampleSet(
@@ -207,16 +210,16 @@ def make_example_set(
 def split_examples(
     examples: Iterable[Example], *, validation: float = 0.2, seed: int = 0
 ) -> ExampleSet:
-    """Return *examples* in two parts, each class split alike, and no group on both sides.
+    """Return *examples* split by class into training and validation, with no group in both.
 
     Args:
-        examples: Any number, of two classes at least.
-        validation: The share of each class to validate with, at least 0 and below 1. A class with two groups or more
-            keeps at least one for each part, where groups that it shares with other classes allow it.
-        seed: Of the choice; the same examples are chosen for the same seed.
+        examples: The examples, of at least two classes.
+        validation: The share of each class for validation, at least 0 and below 1. A class with two or more groups has
+            at least one in each part, if the groups that it shares with other classes allow it.
+        seed: Random seed; the same seed selects the same examples.
 
     Raises:
-        DataError: If *validation* is impossible, or there are not two classes.
+        DataError: If *validation* is out of range, or there are fewer than two classes.
     """
     examples = tuple(examples)
     training, held_out = divide_examples(examples, validation=validation, seed=seed)
@@ -227,10 +230,10 @@ def split_examples(
 def divide_examples(
     examples: Sequence[Example], *, validation: float, seed: int
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """Return *examples* to train on, and those to validate with; see `split_examples`.
+    """Return the *examples* for training and those for validation; see `split_examples`.
 
     Raises:
-        DataError: If *validation* is impossible.
+        DataError: If *validation* is out of range.
     """
     if not 0 <= as_number(validation) < 1:  # also refuses NaN
         raise DataError(
@@ -265,7 +268,7 @@ def _group_key(example: Example, place: int) -> object:
 def _choose_groups(
     groups: Sequence[Counter[str]], share: float, rng: np.random.Generator
 ) -> list[int]:
-    """Return which of *groups*, each given by the number of its examples of each class, to hold out."""
+    """Return the *groups* to hold out; each is given by its number of examples per class."""
     counts: Counter[str] = Counter()
     for group in groups:
         counts.update(group)
@@ -288,7 +291,7 @@ def _choose_groups(
             groups[number], taken, targets
         ):
             take(number)
-    # A class whose groups are all larger than its share still gets its smallest one held out.
+    # If all groups of a class are larger than its share, the smallest one is held out.
     smallest_first = sorted(order, key=lambda number: groups[number].total())
     for number in smallest_first:
         group = groups[number]
@@ -301,24 +304,24 @@ def _choose_groups(
 def _comes_closer(
     group: Counter[str], taken: Counter[str], targets: Mapping[str, int]
 ) -> bool:
-    """Return whether the numbers held out are closer to those wanted with one more group."""
+    """Return whether holding out one more group brings the counts closer to the wanted ones."""
     missing = {label: targets[label] - taken[label] for label in group}
     after = sum(abs(missing[label] - count) for label, count in group.items())
     return after < sum(abs(number) for number in missing.values())
 
 
 def _num_aside(count: int, share: float) -> int:
-    """Return how many of *count* to validate with: at least one on each side, where there are two."""
+    """Return the number of *count* for validation: at least one on each side if there are two."""
     if share == 0 or count < 2:
         return 0
     return min(max(1, math.floor(count * share + 0.5)), count - 1)
 
 
 def check_known(labels: Sequence[str], examples: Iterable[Example]) -> None:
-    """Refuse examples of classes that are not among *labels*.
+    """Raise an error if an example's label is not among *labels*.
 
     Raises:
-        DataError: It names the first ones.
+        DataError: If there is one; the message names the first few.
     """
     unknown = sorted({example.label for example in examples} - set(labels))
     if unknown:
@@ -328,17 +331,17 @@ def check_known(labels: Sequence[str], examples: Iterable[Example]) -> None:
 
 
 def _check_text(label: str) -> None:
-    """Refuse a label that no file can hold, as the name of a folder that is not UTF-8."""
+    """Raise an error for a label that cannot be encoded as UTF-8, such as the name of some folders."""
     try:
         str(label).encode()
     except UnicodeEncodeError as error:
         raise DataError(
-            f"each label must be text that UTF-8 can hold; got {label!r} (rename its folder)"
+            f"each label must be text that can be encoded as UTF-8; got {label!r} (rename its folder)"
         ) from error
 
 
 def listed(names: Sequence[object]) -> str:
-    """Return the first few of *names*, and how many more there are."""
+    """Return the first few of *names* and the number of others."""
     shown = ", ".join(repr(name) for name in names[:_MAX_NAMED])
     more = len(names) - _MAX_NAMED
     return f"{shown} and {more} more" if more > 0 else shown

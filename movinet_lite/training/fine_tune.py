@@ -1,8 +1,8 @@
-"""Fine-tunes a MoViNet on other classes.
+"""Fine-tunes a MoViNet on new classes.
 
-A stream network is trained as it will be used: causal, on whole clips that start at an empty stream or, for long streams,
-after earlier frames of one, with a prediction after every frame. Its weights then run frame by frame, with states, as
-they are.
+A stream network is trained in the form in which it is used: causal, with a prediction after every frame, on whole clips
+that start with empty states or, for long streams, with the states after earlier frames. The trained weights then run
+frame by frame without conversion.
 """
 
 from __future__ import annotations
@@ -51,49 +51,47 @@ def fine_tune(
     on_epoch: Callable[[EpochRecord], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> FineTuned:
-    """Train a model on the classes of *data*, and keep the best weights in a folder.
+    """Train a model on the classes of *data*, and save the best weights in a folder.
 
-    Of the logits of the examples to validate with, the temperature is fitted that goes with the weights
-    (`movinet_lite.training.calibration`); the classifiers apply it. A class of the name ``background`` stands for "nothing
-    of these": its events are never reported.
+    A temperature is fitted on the validation examples and saved with the weights (`movinet_lite.training.calibration`);
+    the classifiers apply it. A class named ``background`` stands for "none of these": its events are never reported.
 
-    The best epoch is the one with the highest top-1 on the examples to validate with, and of these the one with the
-    smallest loss there; without such examples, the one with the smallest training loss. After each epoch the folder
-    holds
+    The best epoch is the one with the highest validation top-1, and among equals the one with the lowest validation
+    loss; without validation examples, the one with the lowest training loss. After each epoch the folder contains
 
     - ``network.safetensors``: the best weights so far, which the classifiers load and `export_model` exports,
-    - ``metrics.csv``, and ``tensorboard/`` for TensorBoard: what was measured,
-    - ``checkpoint/``: what *resume* goes on from.
+    - ``metrics.csv``, and ``tensorboard/`` for TensorBoard: the metrics,
+    - ``checkpoint/``: the state that *resume* continues from.
 
-    Ctrl-C ends the training with the best weights so far, once there is a first epoch. A training that is killed and
-    resumed gives the same weights as one that runs through.
+    Ctrl-C ends the training with the best weights so far, if the first epoch is complete. A training run that is killed
+    and resumed yields the same weights as an uninterrupted one.
 
     Args:
-        model: What to start from: a name, an address or a path, as the classifiers load them, ``"demo"`` among them; or a
-            network, which stays as it is.
-        data: The examples. Classes that the model knows by name keep their weights.
-        output: The folder to write; a new one, unless *resume*.
-        settings: How to train; `None` for the defaults.
-        mode: Whether a name stands for its stream model or its base model.
-        keep_head: Whether the model keeps all its classes, in their order; each label must be among them.
+        model: The model to start from: a name, URL or path, as for the classifiers, including ``"demo"``; or a network,
+            which is not changed.
+        data: The examples. Classes that the model already has, by label, keep their weights.
+        output: The output folder; it must be new, unless *resume* is set.
+        settings: The training settings; `None` for the defaults.
+        mode: Whether a name refers to the stream model or the base model.
+        keep_head: Whether the model keeps all its classes, in their order; each label must be one of them.
         frame_size: ``(height, width)`` to train at; `None` for the model's own. Smaller is faster.
-        fps: Frames per second to train at; `None` for the model's own.
-        resume: Whether to go on where an earlier call with this *output* ended. Everything must be as it was then, but
-            for the number of epochs and *patience*.
-        offline: Whether the network must not be touched to find *model*.
-        activation: Of a checkpoint to start from, as in `BaseClassifier.load`.
-        gate: Of a checkpoint to start from, as there.
-        on_resume: Called before the first step where the training goes on, with the number of epochs that are done.
-        on_ready: Called before the first step, once the network is loaded and every video was opened.
+        fps: Frame rate to train at, in frames per second; `None` for the model's own.
+        resume: Whether to continue an earlier call with this *output*. All arguments must be the same, except the
+            number of epochs and *patience*.
+        offline: Whether to use only local and cached models.
+        activation: For checkpoints only; see `BaseClassifier.load`.
+        gate: For checkpoints only; see `BaseClassifier.load`.
+        on_resume: Called before the first step when training resumes, with the number of completed epochs.
+        on_ready: Called before the first step, after the network was loaded and every video opened.
         on_epoch: Called after each epoch.
-        on_step: Called after each step, with the number of steps done in this epoch, and of all steps in it.
+        on_step: Called after each step with the number of completed steps and of all steps in this epoch.
 
     Raises:
-        DataError: If the examples or options cannot be trained with, *output* is taken, or there is nothing to resume.
-        ArrayError: If *frame_size* or *fps* is impossible.
-        ModelError: If *model* cannot be found, read, or trained, or the output cannot be written; what was written
-            before stays whole, and *resume* goes on from it.
-        KeyboardInterrupt: After Ctrl-C within the first epoch.
+        DataError: If the examples or options cannot be used, *output* exists, or there is nothing to resume.
+        ArrayError: If *frame_size* or *fps* is invalid.
+        ModelError: If *model* cannot be found, read or trained, or the output cannot be written; files written before
+            stay intact, and *resume* continues from them.
+        KeyboardInterrupt: On Ctrl-C during the first epoch.
     """
     settings = settings or Settings()
     output = Path(output)
@@ -132,9 +130,9 @@ def fine_tune(
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Let the new weights and the dropout of a network depend on *seed*, and on nothing else.
+    """Make new weights and dropout of a network depend only on *seed*.
 
-    Keras draws the seed of each from Python's `random`, whose state is given back to the process.
+    Keras draws their seeds from Python's `random`, whose state is restored afterwards.
     """
     before = random.getstate()
     random.seed(seed)
@@ -149,14 +147,18 @@ def _find_checkpoint(output: Path, *, resume: bool) -> Checkpoint | None:
     if resume:
         if not path.is_file():
             raise DataError(
-                f"there must be a training to resume; {CHECKPOINT_NAME} is not there (train without resume)",
+                f"there is no training run to resume; {CHECKPOINT_NAME} does not exist (train without resume)",
                 output,
             )
         return read_checkpoint(path)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        hint = " (or go on with the training in it: resume)" if path.is_file() else ""
+        hint = (
+            " (to continue the training run in it, use resume)"
+            if path.is_file()
+            else ""
+        )
         raise DataError(
-            f"the output must be a new folder; this one is taken{hint}", output
+            f"the output must be a new folder; this one exists{hint}", output
         )
     return None
 
@@ -173,21 +175,19 @@ def _find_start(
 def _new_network(
     start: Movinet, data: ExampleSet, settings: Settings, *, keep_head: bool
 ) -> Movinet:
-    """Return a network of its own for the training, with the classes to learn."""
+    """Return a new network for the training run, with the classes to learn."""
     if settings.long_streams and start.spec.mode != "stream":
         raise DataError(
-            "only a stream model sees long streams; this one is a base model (train without long_streams)"
+            "long_streams requires a stream model; this is a base model (train without long_streams)"
         )
     labels = start.spec.labels
     if keep_head:
         if labels is None:
-            raise DataError(
-                "to keep its head the model must know its labels; it does not"
-            )
+            raise DataError("keep_head requires a model with labels; this one has none")
         unknown = [label for label in data.labels if label not in labels]
         if unknown:
             raise DataError(
-                f"to keep its head the model must know every label; it does not know {unknown[0]!r}"
+                f"keep_head requires a model with every label; it lacks {unknown[0]!r}"
                 f"{f' and {len(unknown) - 1} more' if len(unknown) > 1 else ''}"
             )
     else:

@@ -74,46 +74,48 @@ VIDEO_ENDINGS: Final = frozenset(
         ".y4m",
     ]
 )
-"""Endings, in small letters, of the files in a folder that count as videos."""
+"""File extensions that are read as videos, in lower case."""
 
 
 _BACKGROUND_NAMES: Final = (BACKGROUND, f"_{BACKGROUND}_")
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a file is a video by its ending."""
+    """Return whether a file has the extension of a video."""
     return path.suffix.lower() in VIDEO_ENDINGS
 
 
 def read_folder(
     path: str | Path, *, validation: float = 0.2, seed: int = 0
 ) -> ExampleSet:
-    """Return the labelled videos of a folder that has one folder of videos for each class.
+    """Return the labelled videos of a folder with one folder of videos per class.
 
-    The name of a folder is the label; ``background`` and ``_background_`` both stand for `BACKGROUND`. The folder may also hold ``train``, and ``val`` or ``test`` or both, with the classes
-    in each; then these are the parts. Without ``val``, some of ``train`` are held out to validate with. Hidden files are
-    passed over; others that are no videos by their ending are told in `ExampleSet.skipped`.
+    The name of each folder is its label; ``background`` and ``_background_`` both stand for `BACKGROUND`. The folder
+    may instead contain ``train``, and ``val`` or ``test`` or both, with the class folders in each. Without ``val``,
+    part of ``train`` is held out for validation. Hidden files are ignored; other files without the extension of a video
+    are listed in `ExampleSet.skipped`.
 
     Args:
         path: The folder.
-        validation: The share of each class's videos to validate with, where the folder does not part them itself; see
-            `split_examples`. Videos of one recording by their names, as in UCF-101 (``_g01_``), stay together.
-        seed: Of the choice; the same files are chosen for the same seed.
+        validation: The share of each class for validation, if the folder is not already split; see `split_examples`.
+            Videos of one recording, recognised by name as in UCF-101 (``_g01_``), stay together.
+        seed: Random seed; the same seed selects the same files.
 
     Raises:
-        DataError: If there is no such folder, a class has no video, or there are not two classes.
+        DataError: If the folder does not exist, a class has no video, or there are fewer than two classes.
     """
     path = Path(path)
     if not path.is_dir():
-        raise DataError("there is no such folder", path)
+        raise DataError("the folder does not exist", path)
     folders = _folders(path)
     if not folders:
         raise DataError(
-            "a folder of examples must hold a folder of videos for each class, named as the class; it holds no folder",
+            "a folder of examples must contain a folder of videos for each class, named after the class; it "
+            "contains no folder",
             path,
         )
     skipped = [
-        Skipped(str(one), "", "it lies in no folder of a class")
+        Skipped(str(one), "", "it is not in the folder of a class")
         for one in sorted(path.iterdir())
         if one.is_file() and is_video(one)
     ]
@@ -122,7 +124,7 @@ def read_folder(
         for folder in folders:
             if not _folders(folder):
                 raise DataError(
-                    "a part of the examples must hold a folder of videos for each class; it holds no folder",
+                    "each split must contain a folder of videos for each class; it contains no folder",
                     folder,
                 )
             part = PARTS[folder.name.lower()]
@@ -141,7 +143,7 @@ def _is_parted(path: Path, folders: Sequence[Path]) -> bool:
         return True
     if parts > {"training", None} and any(map(_folders, folders)):
         raise DataError(
-            f"a folder that is parted must hold nothing but its parts, train, val and test; it also holds {listed(others)}",
+            f"a folder with splits must contain only train, val and test; it also contains {listed(others)}",
             path,
         )
     return False
@@ -154,7 +156,7 @@ def _read_classes(path: Path, skipped: list[Skipped]) -> list[Example]:
         videos = [one for one in files if is_video(one)]
         if not videos:
             raise DataError(
-                "each class must have at least one video; its folder holds no file that ends in "
+                "each class must have at least one video; its folder contains no file that ends in "
                 f"{', '.join(sorted(VIDEO_ENDINGS))}",
                 folder,
             )
@@ -163,7 +165,7 @@ def _read_classes(path: Path, skipped: list[Skipped]) -> list[Example]:
             Example(video, label, group=group_of(video.stem)) for video in videos
         ]
         skipped += [
-            Skipped(str(one), folder.name, "it is no video by its ending")
+            Skipped(str(one), folder.name, "it does not have the extension of a video")
             for one in files
             if not is_video(one)
         ]
@@ -177,7 +179,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def find_files(folder: Path) -> list[Path]:
-    """Return the files below *folder* that are not hidden, in order."""
+    """Return all files below *folder* that are not hidden, in order."""
     return sorted(
         one
         for one in folder.rglob("*")

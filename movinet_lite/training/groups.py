@@ -15,7 +15,7 @@ _SCHEMES: Final = (
 
 
 def group_of(stem: str) -> str | None:
-    """Return the group of the video of this name, without its ending; `None` where the name says nothing of one.
+    """Return the group of a video by its name without extension; `None` if the name has no known form.
 
     Example:
         >>> group_of("v_Archery_g07_c02"), group_of("my_video")

@@ -38,19 +38,19 @@ def read_csv(
     validation: float = 0.2,
     seed: int = 0,
 ) -> ExampleSet:
-    """Return the labelled videos, or segments of videos, that a ``.csv`` file names.
+    """Return the labelled videos, or segments of videos, listed in a ``.csv`` file.
 
     Args:
         path: A UTF-8 file, with a header and the columns ``path`` and ``label``. It may also have ``start`` and ``end``
-            (seconds; a video may then stand in many lines), ``group`` (videos of one group stay on one side of a split)
-            and ``split`` (``train``, ``val`` or ``test``). Other columns are ignored, with a warning.
-        videos: Where paths start that are not absolute; `None` for the file's folder.
-        validation: The share to validate with, where no line has ``val``; see `split_examples`.
-        seed: Of the choice.
+            (seconds; a video may then have several rows), ``group`` (videos of one group go into the same split) and
+            ``split`` (``train``, ``val`` or ``test``). Other columns are ignored, with a warning.
+        videos: The folder that relative paths start from; `None` for the file's folder.
+        validation: The share for validation, if no row has ``val``; see `split_examples`.
+        seed: Random seed of the split.
 
     Raises:
-        DataError: If there is no such file, a column or a value is missing, a video is not there or a segment named
-            twice, or there are not two classes.
+        DataError: If the file does not exist, a column, value or video is missing, a segment is repeated, or there are
+            fewer than two classes.
     """
     path = Path(path)
     root = path.parent if videos is None else Path(videos)
@@ -66,7 +66,7 @@ def read_csv(
     unknown = [name for name in columns if name not in _COLUMNS.values()]
     if unknown:
         warnings.warn(
-            f"{path}: the columns {listed(unknown)} are ignored; those that are read are path, label, split, start, end "
+            f"{path}: the columns {listed(unknown)} are ignored; known columns are path, label, split, start, end "
             "and group",
             stacklevel=2,
         )
@@ -78,7 +78,8 @@ def read_csv(
         first = seen.setdefault(segment, line)
         if first != line:
             raise DataError(
-                f"each video or segment must be named once; line {line} names {example.name!r} again, after line {first}",
+                f"each video or segment must be listed once; line {line} lists {example.name!r} again, after line "
+                f"{first}",
                 path,
             )
         found.setdefault(_part(path, line, row), []).append(example)
@@ -86,10 +87,10 @@ def read_csv(
 
 
 def read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Return the lines of a ``.csv`` file behind its header, each with its number, by the names of their columns.
+    """Return the rows of a ``.csv`` file as dictionaries by column name, each with its line number.
 
     Raises:
-        DataError: If the file cannot be read, has no line, or a line has more cells than the header.
+        DataError: If the file cannot be read, has no rows, or a row has more cells than the header.
     """
     rows: list[tuple[int, dict[str, str]]] = []
     try:
@@ -101,8 +102,8 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
                     continue
                 if len(cells) > len(header):
                     raise DataError(
-                        f"each line must have at most {len(header)} cells, as the first one; line {reader.line_num} has "
-                        f"{len(cells)} (text with a comma must stand in quotes)",
+                        f"each line must have at most {len(header)} cells, as in the first line; line "
+                        f"{reader.line_num} has {len(cells)} (quote text that contains a comma)",
                         path,
                     )
                 padded = [*cells, *[""] * (len(header) - len(cells))]
@@ -110,21 +111,21 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
                 rows.append((reader.line_num, dict(row)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"a list of examples must be a UTF-8 text that can be read: {error}", path
+            f"a list of examples must be readable UTF-8 text: {error}", path
         ) from error
     if not rows:
         raise DataError(
-            "a list of examples must have the columns path and label in its first line, and name at least one video",
+            "a list of examples must have the columns path and label in its first line, and at least one row",
             path,
         )
     return rows
 
 
 def parse_seconds(path: Path, line: int, name: str, text: str) -> float | None:
-    """Return a time in a list; `None` where there is none.
+    """Return a time in seconds; `None` for an empty cell.
 
     Raises:
-        DataError: If it is no number.
+        DataError: If the text is not a number.
     """
     if not text:
         return None
@@ -137,13 +138,13 @@ def parse_seconds(path: Path, line: int, name: str, text: str) -> float | None:
 
 
 def _rename(path: Path, row: Mapping[str, str]) -> dict[str, str]:
-    """Return a line by the names that this module has for its columns."""
+    """Return a row with the standard names of its columns."""
     found: dict[str, str] = {}
     for name, value in row.items():
         known = _COLUMNS.get(name.lower(), name)
         if known in found:
             raise DataError(
-                f"a list must have one column for {known}; it has more, the last is {name!r}",
+                f"a list must have at most one column for {known}; it has another, {name!r}",
                 path,
             )
         found[known] = value
@@ -158,9 +159,7 @@ def _as_example(path: Path, root: Path, line: int, row: Mapping[str, str]) -> Ex
         )
     video = root / name
     if not video.is_file():
-        raise DataError(
-            f"each video must be there; {video} of line {line} is not", path
-        )
+        raise DataError(f"each video must exist; {video} of line {line} does not", path)
     start_s, end_s = (
         parse_seconds(path, line, column, row.get(column, ""))
         for column in ("start", "end")

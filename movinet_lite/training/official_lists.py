@@ -4,7 +4,7 @@ References:
     [1] UCF-101, "Train/Test Splits for Action Recognition": https://www.crcv.ucf.edu/data/UCF101.php
     [2] HMDB51, "three splits": 1 is for training, 2 for testing, 0 for neither.
     [3] Kinetics: https://github.com/cvdfoundation/kinetics-dataset
-    [4] Something-Something: R. Goyal et al., arXiv:1706.04261; a class is a template with its brackets left out.
+    [4] Something-Something: R. Goyal et al., arXiv:1706.04261; a class is a template without its brackets.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _OTHER_PARTS: Final = ("val", "validate", "validation", "test")
 
 @attrs.frozen
 class _Row:
-    """A line of a list: the name of a video without its ending, and what it shows when."""
+    """A row of a list: the name of a video without extension, its label and segment."""
 
     stem: str
     label: str
@@ -51,7 +51,7 @@ class _Row:
 
 
 def find_format(path: Path) -> ListFormat | None:
-    """Return which data set's list a file is by its name and its first line; `None` if it is of none."""
+    """Return the data set of a list, recognised by its name and first line; `None` if unknown."""
     if _HMDB_NAME.fullmatch(path.name):
         return "HMDB51"
     if re.fullmatch(r"(train|test)list\d*\.txt", path.name):
@@ -72,35 +72,35 @@ def read_official_list(
     validation: float = 0.2,
     seed: int = 0,
 ) -> ExampleSet:
-    """Return the labelled videos that an official list of a public data set names.
+    """Return the labelled videos in an official list of a public data set.
 
-    - UCF-101: ``trainlist01.txt``; ``testlist01.txt`` and ``classInd.txt`` beside it are read as well.
-    - HMDB51: one of the files ``*_test_split1.txt``; all of that split beside it are read.
-    - Kinetics: a ``.csv`` with the columns ``label,youtube_id,time_start,time_end,split``; a list ``..train...csv`` brings
-      those with ``val``, ``validate`` or ``test`` in place of ``train`` that lie beside it.
-    - Something-Something: ``...-train.json``; that with ``validation`` in place of ``train`` beside it is read as well.
+    - UCF-101: ``trainlist01.txt``; ``testlist01.txt`` and ``classInd.txt`` in the same folder are read as well.
+    - HMDB51: one of the files ``*_test_split1.txt``; all files of that split in the same folder are read.
+    - Kinetics: a ``.csv`` with the columns ``label,youtube_id,time_start,time_end,split``; for ``..train...csv``, the
+      files with ``val``, ``validate`` or ``test`` in place of ``train`` are read as well.
+    - Something-Something: ``...-train.json``; the file with ``validation`` in place of ``train`` is read as well.
 
-    A video is found by its name in any folder below *videos*, whatever its ending: for Kinetics
-    ``ID_START_END.mp4``, as the data set is published, or else ``ID.mp4``, of which the segment is taken. Those that are
-    not there are left out, and told in `ExampleSet.skipped`.
+    Videos are found by name in any folder below *videos*, with any extension. For Kinetics this is
+    ``ID_START_END.mp4``, as the data set is published, or else ``ID.mp4``, of which the segment is used. Missing videos
+    are listed in `ExampleSet.skipped`.
 
     Args:
         path: The list.
         videos: The folder of the videos; `None` for the list's own.
-        validation: The share to validate with, where no list says which; see `split_examples`.
-        seed: Of the choice.
+        validation: The share for validation, if no list specifies it; see `split_examples`.
+        seed: Random seed of the split.
 
     Raises:
-        DataError: If the list cannot be read, or none of its videos is there.
+        DataError: If the list cannot be read, or none of its videos exists.
     """
     path = Path(path)
     kind = find_format(path)
     if kind is None:
-        raise DataError("this is no official list of a data set that is known", path)
+        raise DataError("this is not an official list of a known data set", path)
     rows = list(_READERS[kind](path))
     root = path.parent if videos is None else Path(videos)
     if not root.is_dir():
-        raise DataError("there is no such folder of videos", root)
+        raise DataError("the folder of videos does not exist", root)
     files: dict[str, list[Path]] = {}
     for file in find_files(root):
         if is_video(file):
@@ -115,8 +115,8 @@ def read_official_list(
             found.setdefault(row.part, []).append(example)
     if not found:
         raise DataError(
-            f"the videos of a list must be there; none of {len(rows)} is in {root}, as {rows[0].stem} (name their folder: "
-            "videos)",
+            f"at least one video of a list must exist; none of {len(rows)} is in {root}, such as {rows[0].stem} "
+            "(set the folder with videos)",
             path,
         )
     return make_example_set(found, validation=validation, seed=seed, skipped=skipped)
@@ -132,7 +132,7 @@ def _find(files: dict[str, list[Path]], row: _Row) -> Example | None:
     matches = files.get(stem, [])
     if len(matches) > 1:
         raise DataError(
-            f"a video of a list must be there once; {stem} is there as {listed([str(one) for one in matches])}"
+            f"each video of a list must exist only once; {stem} exists as {listed([str(one) for one in matches])}"
         )
     if not matches:
         return None
@@ -225,7 +225,7 @@ _READERS: Final[dict[ListFormat, Callable[[Path], Iterator[_Row]]]] = {
 
 
 def _with_other_parts(path: Path) -> dict[Part, Path]:
-    """Return the list itself and, of a list to train on, those of the other parts that lie beside it."""
+    """Return the list and, for a training list, the lists of the other splits in the same folder."""
     before, word, after = path.name.rpartition("train")
     found: dict[Part, Path] = {"training": path}
     if not word:
@@ -241,9 +241,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"a list must be a text that can be read: {error}", path
-        ) from error
+        raise DataError(f"a list must be readable text: {error}", path) from error
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             yield number, line.strip()

@@ -23,21 +23,21 @@ def read_examples(
     background: str | Path | None = None,
     background_outside: bool = False,
 ) -> ExampleSet:
-    """Return the labelled videos in a folder, or those that a list names.
+    """Return the labelled videos in a folder or in a list.
 
-    A class of the name ``background`` stands for "none of these"; it may also come from elsewhere.
+    A class named ``background`` stands for "none of these"; its videos may also come from another folder.
 
     Args:
-        path: A folder, as `read_folder` takes it; a ``.csv`` file, as `read_csv` takes it; or an official list, as
-            `read_official_list` takes it.
-        videos: The folder of the videos that a list names; `None` for the list's own.
-        validation: The share to validate with, where *path* does not part them itself; see `split_examples`.
-        seed: Of the choice.
-        background: A folder of videos of nothing of these, which is split as each class is.
-        background_outside: Whether the time of the videos outside the segments that the list names is background, too.
+        path: A folder, as for `read_folder`; a ``.csv`` file, as for `read_csv`; or an official list, as for
+            `read_official_list`.
+        videos: The folder of the videos in a list; `None` for the list's own.
+        validation: The share for validation, if *path* is not already split; see `split_examples`.
+        seed: Random seed of the split.
+        background: A folder of videos of the background class; it is split like the other classes.
+        background_outside: Whether to use the time outside the listed segments as background.
 
     Raises:
-        DataError: As `read_folder`, `read_csv` and `read_official_list`; also if there is nothing at *path*.
+        DataError: As in `read_folder`, `read_csv` and `read_official_list`; also if *path* does not exist.
     """
     data = _read(path, videos=videos, validation=validation, seed=seed)
     if background_outside:

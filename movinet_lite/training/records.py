@@ -15,7 +15,7 @@ from movinet_lite.network.tensorflow import tf
 
 __all__ = ["EpochRecord", "Recorder"]
 
-# What TensorBoard's time series know a number by:
+# The plugin name of scalars in TensorBoard:
 # https://github.com/tensorflow/tensorboard/blob/master/tensorboard/plugins/scalar/metadata.py
 _SCALARS = tf.compat.v1.SummaryMetadata(
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
@@ -24,21 +24,21 @@ _SCALARS = tf.compat.v1.SummaryMetadata(
 
 @attrs.frozen
 class EpochRecord:
-    """What was measured in one epoch.
+    """The metrics of one epoch.
 
     Attributes:
-        epoch: Which one, from 1.
-        num_epochs: How many were planned.
+        epoch: Number of the epoch, from 1.
+        num_epochs: Number of planned epochs.
         loss: The mean training loss.
-        top_1: The share of training clips whose last prediction was right, as augmented, 0 to 1.
-        validation_loss: The loss on the examples to validate with; `None` if there are none.
-        validation_top_1: The share of them that was right; `None` if there are none.
-        learning_rate: Of the last step.
-        seconds: How long it took.
-        num_skipped: How many videos could not be used so far.
-        steady_seconds: How long it would have taken without what is done once, such as to build TensorFlow's graphs.
-        temperature: What the logits are to be divided by, fitted on the examples to validate with; `None` if they tell
-            none (see `movinet_lite.training.calibration`).
+        top_1: The top-1 accuracy of the last predictions on the augmented training clips, 0 to 1.
+        validation_loss: The validation loss; `None` without validation examples.
+        validation_top_1: The validation top-1 accuracy, 0 to 1; `None` without validation examples.
+        learning_rate: The learning rate of the last step.
+        seconds: Duration of the epoch.
+        num_skipped: Number of videos skipped so far.
+        steady_seconds: Duration of the epoch without one-time work, such as building TensorFlow's graphs.
+        temperature: The temperature fitted on the validation examples; `None` if none could be fitted (see
+            `movinet_lite.training.calibration`).
     """
 
     epoch: int
@@ -55,51 +55,51 @@ class EpochRecord:
 
     @property
     def seconds_left(self) -> float:
-        """How long the rest will take, if each epoch takes as long as this one without what is done once."""
+        """The estimated remaining time in seconds, from the duration of this epoch without one-time work."""
         seconds = self.seconds if self.steady_seconds is None else self.steady_seconds
         return seconds * (self.num_epochs - self.epoch)
 
     def to_dict(self) -> dict[str, float | None]:
-        """Return all of it by name."""
+        """Return the metrics by name."""
         return attrs.asdict(self)
 
     @property
     def rank(self) -> tuple[float, float]:
-        """What makes one epoch better than another: the larger, the better."""
+        """The key that epochs are ranked by; larger is better."""
         if self.validation_top_1 is None or self.validation_loss is None:
             return 0.0, -self.loss
         return self.validation_top_1, -self.validation_loss
 
 
 class Recorder:
-    """The records of a training, in its folder.
+    """Writes the metrics of a training run to its folder.
 
     Attributes:
         history: The records so far.
     """
 
     def __init__(self, output: Path) -> None:
-        """Take the folder; it is written to with the first record."""
+        """Store the folder; nothing is written before the first record."""
         self._output = output
         self._writer: Any = None
         self.history: list[EpochRecord] = []
 
     @property
     def best(self) -> EpochRecord:
-        """The best record so far; of equal ones the first."""
+        """The best record so far; the first one among equals."""
         return max(self.history, key=lambda record: record.rank)
 
     def restore(self, history: Iterable[Mapping[str, Any]]) -> None:
-        """Take the records of a training that goes on."""
+        """Restore the records of a resumed training run."""
         self.history = [EpochRecord(**record) for record in history]
 
     def add(self, record: EpochRecord) -> EpochRecord:
-        """Take one more record, and return it."""
+        """Add a record, and return it."""
         self.history.append(record)
         return record
 
     def write(self) -> None:
-        """Write ``metrics.csv`` with all records, and the last one for TensorBoard."""
+        """Write all records to ``metrics.csv`` and the last one to the TensorBoard log."""
         names = [field.name for field in attrs.fields(EpochRecord)]
         text = io.StringIO()
         writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -123,12 +123,12 @@ class Recorder:
             ):
                 value = getattr(record, name)
                 if value is not None:
-                    # ``tf.summary.scalar`` writes the same, and needs TensorBoard itself for it.
+                    # ``tf.summary.scalar`` writes the same, but requires TensorBoard.
                     scalar = tf.constant(value, tf.float32)
                     tf.summary.write(name, scalar, step=record.epoch, metadata=_SCALARS)
         self._writer.flush()
 
     def close(self) -> None:
-        """Close the file for TensorBoard."""
+        """Close the TensorBoard log."""
         if self._writer is not None:
             self._writer.close()

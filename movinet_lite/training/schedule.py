@@ -22,10 +22,10 @@ def learning_rate_at(
     """Return the learning rate of a step: it rises linearly to *peak*, then falls to 0 along half a cosine [1].
 
     Args:
-        step: Which one, from 0.
+        step: Index of the step, from 0.
         peak: The largest learning rate.
-        warmup_steps: How many steps it rises.
-        num_steps: How many steps the training takes.
+        warmup_steps: Number of warm-up steps.
+        num_steps: Number of training steps.
 
     Example:
         >>> [round(learning_rate_at(i, peak=1.0, warmup_steps=2, num_steps=6), 2) for i in range(6)]
@@ -42,10 +42,10 @@ def learning_rate_at(
 
 
 def balanced_weights(counts: Sequence[int]) -> NDArray[np.float32]:
-    """Return how much an example of each class counts, so that all classes count the same together.
+    """Return a weight for the examples of each class that gives all classes equal total weight.
 
     Args:
-        counts: How many examples each class has, at least 1.
+        counts: Number of examples per class, at least 1.
 
     Returns:
         ``(classes,)`` float32; the mean over all examples is 1.
@@ -61,15 +61,15 @@ def balanced_weights(counts: Sequence[int]) -> NDArray[np.float32]:
 def frame_weights(
     num_frames: int, *, first: int = 1, last: int | None = None
 ) -> NDArray[np.float32]:
-    """Return how much the prediction after each frame of a stream counts in training: the more, the more it has seen.
+    """Return the training weights of the predictions after each frame of a stream, which grow with the frames seen.
 
-    A stream is asked after every frame, so every frame is trained; the first one of a clip knows next to nothing, and
-    counts little. One that has seen as many as a clip knows enough, and no later one counts more.
+    A stream model predicts after every frame, so every prediction is trained. The first predictions of a clip have
+    little evidence and small weights. From a full clip length on, the weight is constant.
 
     Args:
-        num_frames: Frames of a clip.
-        first: Which frame of its stream is the first to count, from 1.
-        last: Which one is the last; `None` for the last of a clip that begins at *first*.
+        num_frames: Number of frames of a clip.
+        first: The first frame of the stream with a weight, from 1.
+        last: The last frame with a weight; `None` for the last frame of a clip that starts at *first*.
 
     Returns:
         ``(frames,)`` float32; the sum is 1.
@@ -85,15 +85,15 @@ def frame_weights(
 
 
 def norm_momentum_for(num_steps: int, *, usual: float) -> float:
-    """Return how much of its statistics a batch norm keeps with each step of a training of this length.
+    """Return the batch-norm momentum for a training run of this length.
 
-    The usual momentum averages over the last 1 / (1 - *usual*) steps or so. In a training of not many more steps the
-    statistics would lag behind the weights to its end: it would look good on its own batches, and be wrong on every clip
-    that is judged by the statistics. So they average over no more than a tenth of the training.
+    The usual momentum averages over about the last 1 / (1 - *usual*) steps. In a short run the statistics would lag
+    behind the weights until the end: accuracy would be high on the training batches and low in inference, which uses
+    the statistics. The average therefore covers at most a tenth of the run.
 
     Args:
         num_steps: How many steps the training takes.
-        usual: The momentum for long trainings, 0 to below 1.
+        usual: The momentum for long runs, at least 0 and below 1.
 
     Example:
         >>> norm_momentum_for(200, usual=0.99), norm_momentum_for(5000, usual=0.99)

@@ -16,36 +16,36 @@ from movinet_lite.video import Fit
 __all__ = ["LONG_STREAM_S", "TRAINING_FIT", "Settings", "check_count"]
 
 LONG_STREAM_S: Final = 10.0
-"""How long a stream is that a clip is the end of, in seconds: as the clips that published models are judged on."""
+"""Maximum length of a stream up to the end of a clip, in seconds: as the clips that published models are evaluated on."""
 
 TRAINING_FIT: Final[Fit] = "stretch"
-"""How frames are scaled in a training, as sessions do by default; it is kept with the model."""
+"""How frames are resized in training, the default of the classifiers; it is stored with the model."""
 
 
 @attrs.frozen
 class Settings:
-    """How to train.
+    """The training settings.
 
     Attributes:
-        num_frames: Frames of a clip.
-        long_streams: Whether clips are trained as parts of long streams, for models that run live: half of the batches
-            come after a random number of earlier frames of their videos, up to ten seconds in all. A shorter video goes
-            round. The network takes over what it remembers of these frames, and learns from the clips alone. For stream
+        num_frames: Number of frames per clip.
+        long_streams: Whether to train on clips within long streams, for models that run live: half of the batches
+            follow a random number of earlier frames of their videos, up to ten seconds in total. Shorter videos are
+            repeated. The network starts with the states after these frames, and learns only from the clips. For stream
             models.
-        epochs: How often to go through all examples.
-        batch_size: Clips a step.
-        learning_rate: The largest one, of AdamW.
-        warmup_epochs: How many epochs the learning rate rises to it; then it falls along a cosine to 0.
-        weight_decay: Of AdamW, for kernels alone.
-        label_smoothing: Share of the target that is spread over all classes, 0 to below 1.
-        dropout_rate: Share of the hidden layer's outputs dropped, 0 to below 1.
-        freeze_backbone: Whether only the two last layers learn: faster, and enough for few videos of actions like those
-            the backbone knows.
-        balance_classes: Whether a class with few videos counts as much as one with many.
-        patience: How many epochs in a row may be no better than the best before the training ends early; `None` for
-            any number.
-        augmentation: How much to change the clips.
-        seed: Of every choice: of clips, of their order and of new weights.
+        epochs: Number of epochs.
+        batch_size: Number of clips per step.
+        learning_rate: The peak learning rate of AdamW.
+        warmup_epochs: Number of epochs over which the learning rate rises to its peak; then it falls to 0 along a
+            cosine.
+        weight_decay: Weight decay of AdamW, applied to kernels only.
+        label_smoothing: Share of the target that is spread over all classes, at least 0 and below 1.
+        dropout_rate: Dropout rate of the hidden layer, at least 0 and below 1.
+        freeze_backbone: Whether to train only the last two layers: faster, and sufficient for few videos of actions
+            similar to those of the pretrained model.
+        balance_classes: Whether to weight examples so that all classes count equally.
+        patience: Number of epochs without improvement after which training ends early; `None` for no limit.
+        augmentation: The strength of the augmentation.
+        seed: Random seed of clips, their order and new weights.
     """
 
     num_frames: int = 16
@@ -93,21 +93,21 @@ class Settings:
             )
 
     def lead_frames(self, fps: float) -> int:
-        """Return how many frames come before a clip at most, at *fps* frames a second."""
+        """Return the maximum number of frames before a clip, at *fps* frames per second."""
         if not self.long_streams:
             return 0
         return max(0, round(LONG_STREAM_S * fps) - self.num_frames)
 
     def num_steps(self, num_examples: int) -> int:
-        """Return how many steps a training on so many examples takes."""
+        """Return the number of training steps for *num_examples* examples."""
         return self.epochs * -(-num_examples // self.batch_size)
 
 
 def check_count(name: str, value: object, *, low: int = 1) -> None:
-    """Refuse what is no whole number, or below *low*.
+    """Raise an error for a value that is not a whole number or is below *low*.
 
     Raises:
-        DataError: It names the option.
+        DataError: If it is; the message names the option.
     """
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_whole or as_number(value) < low:

@@ -1,4 +1,4 @@
-"""Builds the network that a training starts from."""
+"""Loads the network that training starts from."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ def load_start(
     offline: bool = False,
     functions: Functions | None = None,
 ) -> Movinet:
-    """Return the network at *source*, ready to be trained.
+    """Return the network at *source*, ready for training.
 
     Args:
-        source: A name, an address or a path, as the classifiers load them.
-        mode: Whether a name stands for its stream model or its base model.
-        offline: Whether the network must not be touched.
-        functions: The activation and the gate of a checkpoint; `None` for not said.
+        source: A name, URL or path, as for the classifiers.
+        mode: Whether a name refers to the stream model or the base model.
+        offline: Whether to use only local and cached models.
+        functions: The activation and the gate of a checkpoint; `None` if not given.
 
     Raises:
-        ModelError: If there is no such model, it cannot be read, or is of a kind that cannot be trained.
+        ModelError: If the model does not exist, cannot be read, or is of a kind that cannot be trained.
     """
     path = resolve_weights(source, mode, offline=offline)
     if path.suffix == ".tflite":
         raise ModelError(
-            "a model to train must be a SavedModel, a checkpoint or a .safetensors file; a .tflite file is made for inference alone",
+            "a model to train must be a SavedModel, a checkpoint or a .safetensors file; .tflite files are for "
+            "inference only",
             source,
         )
     return open_network(path, mode, str(source), functions=functions)

@@ -35,24 +35,24 @@ from movinet_lite.training.settings import Settings
 __all__ = ["CHECKPOINT_NAME", "NETWORK_NAME", "FineTuned", "Trainer"]
 
 NETWORK_NAME: Final = "network.safetensors"
-"""The file of the output folder that holds the best weights so far."""
+"""The file in the output folder with the best weights so far."""
 
 CHECKPOINT_NAME: Final = "checkpoint/training.safetensors"
-"""The file of the output folder that a training goes on from."""
+"""The file in the output folder that training resumes from."""
 
-_LARGEST_GRADIENT: Final = 1.0  # norm over all weights; a larger one is scaled down
+_LARGEST_GRADIENT: Final = 1.0  # global norm; larger gradients are scaled down
 
 
 @attrs.frozen(eq=False)
 class FineTuned:
-    """What a training gave.
+    """The result of a training run.
 
     Attributes:
-        path: The folder with the best weights; `StreamingClassifier.load` or `BaseClassifier.load` takes it.
-        history: What was measured after each epoch.
-        best: The epoch whose weights were kept.
-        skipped: The videos that could not be used.
-        ended_early: Why it ended before its last epoch: ``"patience"``, ``"interrupted"``; `None` if it did not.
+        path: The folder with the best weights, for `StreamingClassifier.load` or `BaseClassifier.load`.
+        history: The metrics of each epoch.
+        best: The epoch whose weights were saved.
+        skipped: The videos that were skipped.
+        ended_early: Why training ended before the last epoch: ``"patience"`` or ``"interrupted"``; otherwise `None`.
     """
 
     path: Path
@@ -63,18 +63,18 @@ class FineTuned:
 
 
 class Trainer:
-    """A training that is going on: the network, its optimiser, the examples, and what was measured so far."""
+    """A training run: the network, its optimiser, the examples, and the metrics so far."""
 
     def __init__(
         self, network: Movinet, data: ExampleSet, settings: Settings, output: Path
     ) -> None:
-        """Take what to train and what with; videos that cannot be opened are left out at once.
+        """Prepare a training run; videos that cannot be opened are skipped immediately.
 
         Args:
-            network: Its weights change.
+            network: The network; its weights are updated.
             data: The examples.
-            settings: How to train.
-            output: The folder to write.
+            settings: The training settings.
+            output: The output folder.
 
         Raises:
             DataError: If no video of a class can be opened.
@@ -91,7 +91,7 @@ class Trainer:
         self._settings = settings
         self._output = output
         self._videos = _describe(data)
-        self._pending: EpochRecord | None = None  # measured, and not all of it written
+        self._pending: EpochRecord | None = None  # recorded, but not fully written yet
         self._batches = Batches(
             data.training,
             labels,
@@ -113,7 +113,7 @@ class Trainer:
         self._learn, self._learn_after, self._judge = self._as_graphs()
 
     def _check_readable(self, data: ExampleSet) -> None:
-        """Leave out the videos that cannot be opened, before time goes into a first step."""
+        """Skip the videos that cannot be opened, before the first step."""
         self._batches.check()
         self._validation.check()
         usable = count_labels(self._batches.examples, data.labels)
@@ -121,13 +121,13 @@ class Trainer:
             if not count:
                 first = next(one for one in self._batches.skipped if one.label == label)
                 raise DataError(
-                    f"each class must have a video that can be read; {label!r} has none ({first.reason})",
+                    f"each class must have a readable video; {label!r} has none ({first.reason})",
                     first.name,
                 )
 
     @property
     def _fingerprint(self) -> dict[str, Any]:
-        """What must be the same where a training goes on."""
+        """The settings that must not change on resuming."""
         spec = self._network.spec
         settings = attrs.asdict(self._settings)
         for may_change in ("epochs", "patience"):
@@ -143,17 +143,17 @@ class Trainer:
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on where *checkpoint* was written.
+        """Continue from *checkpoint*.
 
         Raises:
-            DataError: If it was another training.
+            DataError: If it belongs to another training run.
         """
         path = self._output / CHECKPOINT_NAME
         for name, now in self._fingerprint.items():
             before = checkpoint.settings.get(name)
             if before != now:
                 raise DataError(
-                    f"a training must go on as it began; {name} was {before} and is now {now}",
+                    f"a training run must be resumed with its own settings; {name} was {before} and is now {now}",
                     path,
                 )
         for name, weight in self._network.named_weights.items():
@@ -168,7 +168,7 @@ class Trainer:
             batches.skip(checkpoint.skipped[part])
         self._recorder.restore(checkpoint.history)
         if checkpoint.history and self._recorder.best is self._recorder.history[-1]:
-            # It may have ended between the writing of the checkpoint and that of the best weights.
+            # The run may have ended after writing the checkpoint and before writing the best weights.
             self._save_network()
 
     @property
@@ -185,11 +185,11 @@ class Trainer:
         on_epoch: Callable[[EpochRecord], None] | None,
         on_step: Callable[[int, int], None] | None,
     ) -> FineTuned:
-        """Train to the end, and return what came of it.
+        """Train to the end, and return the result.
 
         Raises:
-            DataError: If the output folder cannot be made.
-            ModelError: If weights cannot be written, as on a full disk; what was written before stays whole.
+            DataError: If the output folder cannot be created.
+            ModelError: If weights cannot be written, for example on a full disk; files written before stay intact.
         """
         self._make_output()
         ended_early = None
@@ -223,11 +223,11 @@ class Trainer:
             self._output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(
-                f"the output must be a folder that can be made: {error.strerror}",
+                f"the output folder cannot be created: {error.strerror}",
                 self._output,
             ) from error
         if not self._recorder.history:
-            # So that a training can go on from its first epoch, and a disk without room is found before it.
+            # Makes the first epoch resumable, and detects a full disk before it.
             self._write_checkpoint()
 
     def _run_epoch(
@@ -238,7 +238,9 @@ class Trainer:
         validation_times: list[float] = []
         loss, top_1 = _means(_timed(self._train(epoch, on_step), training_times))
         if loss is None:
-            raise DataError("there must be videos to train on; none could be read")
+            raise DataError(
+                "there must be readable training videos; none could be read"
+            )
         answers: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
         validation_loss, validation_top_1 = _means(
             _timed(self._validate(answers), validation_times)
@@ -260,9 +262,9 @@ class Trainer:
         return record
 
     def _keep(self, record: EpochRecord) -> None:
-        """Write what an epoch gave; called again after Ctrl-C, it does what is left to do.
+        """Write the result of an epoch; called again after Ctrl-C, it writes what is missing.
 
-        The checkpoint comes first: the best weights can be made from it, and not the other way round.
+        The checkpoint is written first: the best weights can be restored from it, but not the reverse.
         """
         self._pending = record
         if not any(record is one for one in self._recorder.history):
@@ -271,7 +273,7 @@ class Trainer:
         try:
             self._write_checkpoint()
         except ModelError:
-            if is_best:  # it is smaller: there may be room
+            if is_best:  # it is smaller and may still fit
                 with contextlib.suppress(ModelError):
                     self._save_network()
             raise
@@ -305,23 +307,23 @@ class Trainer:
 
     @contextlib.contextmanager
     def _must_write(self, name: str) -> Iterator[None]:
-        """Say which file of the output cannot be written, and what can be done."""
+        """Raise an error that names the output file that cannot be written, with a hint."""
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
             reason = getattr(error, "strerror", None) or said_by(error)
             hint = ""
             if (self._output / CHECKPOINT_NAME).is_file():
-                hint = " (make room, then go on with the training: resume)"
+                hint = " (free some space, then continue with resume)"
             raise ModelError(
-                f"the output of a training must be writable; {reason}{hint}",
+                f"the output of a training run must be writable; {reason}{hint}",
                 self._output / name,
             ) from error
 
     def _train(
         self, epoch: int, on_step: Callable[[int, int], None] | None
     ) -> Iterator[tuple[float, float, int]]:
-        """Yield the loss, the share that is right, and the number of clips of each step."""
+        """Yield the loss, the accuracy and the number of clips of each step."""
         settings = self._settings
         num_batches = self._batches.num_batches
         for number, batch in enumerate(self._batches.epoch(epoch)):
@@ -339,7 +341,7 @@ class Trainer:
                 on_step(number + 1, num_batches)
 
     def _step(self, batch: Batch, epoch: int, number: int) -> tuple[Any, Any]:
-        """Learn from a batch: half of them as the beginnings of streams, half after some of the frames before."""
+        """Train on a batch: half of the batches as starts of streams, half after some of the frames before."""
         longest = self._clips.lead_frames
         lead = 0
         if longest:
@@ -355,7 +357,7 @@ class Trainer:
     def _weigh_frames(
         self, *, first: int = 1, last: int | None = None
     ) -> NDArray[np.float32]:
-        """Return how much each prediction counts; see `frame_weights`."""
+        """Return the weight of each prediction; see `frame_weights`."""
         if self._network.spec.mode == "base":
             return np.ones(1, np.float32)
         return frame_weights(self._clips.num_frames, first=first, last=last)
@@ -363,7 +365,7 @@ class Trainer:
     def _validate(
         self, answers: list[tuple[NDArray[np.float32], NDArray[np.int32]]]
     ) -> Iterator[tuple[float, float, int]]:
-        """Yield the same of the examples to validate with, and add the last logits of each with the right class."""
+        """Yield the same for the validation examples, and append their last logits and targets to *answers*."""
         weights = self._weigh_frames(last=self._clips.total_frames)
         for batch in self._validation.epoch(0) if self._validation.num_examples else ():
             loss, right, last = self._judge(batch.clips, batch.targets, weights)
@@ -376,9 +378,9 @@ class Trainer:
         return patience is not None and since_best >= patience
 
     def _as_graphs(self) -> tuple[Any, Any, Any]:
-        """Return the functions that learn from clips, from clips after other frames, and that judge.
+        """Return the functions that train on clips, train on clips after other frames, and evaluate.
 
-        Each gives the loss and the share that is right; the last also the last logits of each clip.
+        Each returns the loss and the accuracy; the last one also the last logits of each clip.
         """
         network, variables = self._network, self._network.trainable_variables
         lead_frames = self._clips.lead_frames
@@ -399,12 +401,12 @@ class Trainer:
             return update(frames, targets, weights, None)
 
         def learn_after(before: Any, frames: Any, targets: Any, weights: Any) -> Any:
-            # As it will run: the norms use what they have learnt, and what is remembered is given.
+            # As in inference: the batch norms use their moving statistics, and the states are constants.
             return update(frames, targets, weights, network.states_after(before))
 
         def judge(frames: Any, targets: Any, weights: Any) -> Any:
             logits = forward(frames, training=False)
-            # Of a stream that goes on, all predictions from the one after as many frames as a clip has.
+            # For long streams, all predictions from a full clip length on.
             right = _share_right(logits[:, -1 - lead_frames :], targets)
             return self._loss(logits, targets, weights), right, logits[:, -1]
 
@@ -426,7 +428,7 @@ class Trainer:
         )
 
     def _loss(self, logits: Any, targets: Any, weights: Any) -> Any:
-        """Return the cross-entropy, the mean over clips and, weighted by *weights*, over the frames of each."""
+        """Return the cross-entropy, averaged over clips and, weighted by *weights*, over their frames."""
         classes = logits.shape[-1]
         smoothing = self._settings.label_smoothing
         wanted = tf.one_hot(targets, classes) * (1.0 - smoothing) + smoothing / classes
@@ -440,7 +442,7 @@ class Trainer:
 def _temperature(
     answers: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]],
 ) -> float | None:
-    """Return the temperature for the last logits of some clips; `None` if there are too few, or they tell none."""
+    """Return the temperature for the last logits of some clips; `None` if none can be fitted."""
     if not answers:
         return None
     logits, targets = map(np.concatenate, zip(*answers, strict=True))
@@ -451,13 +453,13 @@ def _temperature(
 
 
 def _share_right(logits: Any, targets: Any) -> Any:
-    """Return the share of ``(clips, frames, classes)`` *logits* whose largest is that of the clip's class."""
+    """Return the top-1 accuracy of ``(clips, frames, classes)`` *logits*."""
     best = tf.argmax(logits, axis=-1, output_type=tf.int32)
     return tf.reduce_mean(tf.cast(best == targets[:, tf.newaxis], tf.float32))
 
 
 def _describe(data: ExampleSet) -> str:
-    """Return what tells these examples from others, wherever their folder stands."""
+    """Return text that identifies these examples, independent of the location of their folder."""
     digest = hashlib.sha256()
     for example in (*data.training, *data.validation):
         digest.update(
@@ -501,7 +503,7 @@ def _optimizer(network: Movinet, settings: Settings) -> Any:
 def _timed(
     steps: Iterator[tuple[float, float, int]], times: list[float]
 ) -> Iterator[tuple[float, float, int]]:
-    """Yield *steps*, and note how many seconds each takes."""
+    """Yield *steps*, and append the seconds that each takes to *times*."""
     before = time.monotonic()
     for step in steps:
         now = time.monotonic()
@@ -511,9 +513,9 @@ def _timed(
 
 
 def _steady(training: list[float], validation: list[float]) -> float:
-    """Return how long the steps of an epoch take together without what the first of them do once."""
+    """Return the total duration of an epoch's steps without the one-time work of the first ones."""
     step = float(np.median(training))
-    # To judge a batch takes less than to learn from it, so a single one that took longer built its graph.
+    # Evaluating a batch is faster than training on it, so a slower single one included building its graph.
     judging = min(step, float(np.median(validation))) if validation else 0.0
     return step * len(training) + judging * len(validation)
 
@@ -521,7 +523,7 @@ def _steady(training: list[float], validation: list[float]) -> float:
 def _means(
     steps: Iterator[tuple[float, float, int]],
 ) -> tuple[float | None, float | None]:
-    """Return the mean loss and the share right over all clips; `None` if there were none."""
+    """Return the mean loss and the accuracy over all clips; `None` if there were none."""
     losses = rights = clips = 0.0
     for loss, right, count in steps:
         losses += loss * count

@@ -15,21 +15,21 @@ from movinet_lite.video.reading import FrameReader
 __all__ = ["FramesAhead"]
 
 _NUM_AHEAD: Final = 32
-"""How many frames may wait to be used: two calls of a stream model."""
+"""Maximum number of decoded frames in the queue: two calls of a stream model."""
 
 
 class FramesAhead:
-    """The frames of a `FrameReader`, decoded and scaled while earlier ones are in use: an iterator and a context manager.
+    """An iterator and context manager that decodes and scales frames of a `FrameReader` ahead of their use.
 
-    The thread starts with the first frame asked for. It ends after the last frame, after an error, which is raised
-    where the frame it replaces is asked for, and when this is closed or dropped, by which the reader is closed too.
+    The thread starts with the first call of `next`. It ends after the last frame, after an error, which is raised in
+    place of the frame, and when this object is closed or garbage-collected, which also closes the reader.
 
     Args:
-        reader: What gives the frames; for nobody else from now on.
+        reader: The source of frames, which must not be used elsewhere from now on.
 
     Attributes:
         path: The file.
-        info: What the file says about itself.
+        info: The facts of the file.
     """
 
     def __init__(self, reader: FrameReader) -> None:
@@ -48,12 +48,14 @@ class FramesAhead:
 
         Raises:
             StopIteration: After the last one.
-            VideoError: As `FrameReader` raises it.
+            VideoError: As in `FrameReader`.
         """
         if self._is_at_end:
-            return next(self._reader)  # which says that it is closed, or at its end
+            return next(
+                self._reader
+            )  # which raises the error that it is closed or at its end
         if self._thread is None:
-            # The thread knows nothing of this object, so that dropping this ends it.
+            # The thread has no reference to this object, so that garbage collection ends it.
             self._thread = threading.Thread(
                 target=_read,
                 args=(self._reader, self._shared),
@@ -80,7 +82,7 @@ class FramesAhead:
         self.close()
 
     def close(self) -> None:
-        """End the thread and close the file; to do so twice does no harm."""
+        """End the thread and close the file; closing twice has no effect."""
         self._is_at_end = True
         self._shared.is_closed = True
         self._shared.room.release()
@@ -91,11 +93,11 @@ class FramesAhead:
 
 @attrs.define
 class _Shared:
-    """What the thread and those who use the frames share.
+    """The data shared by the thread and its users.
 
     Attributes:
-        frames: Each frame that was read, and last, in place of one, the error that ended it, if any.
-        room: How many frames more may be read.
+        frames: The decoded frames, followed by the error that ended decoding, if any.
+        room: Number of frames that may still be read.
         is_closed: Whether no more frames are wanted.
     """
 
@@ -107,7 +109,7 @@ class _Shared:
 
 
 def _read(frames: Iterator[VideoFrame], shared: _Shared) -> None:
-    """Read until the end or until it is closed; the work of the thread."""
+    """Read until the end or until closed; this runs in the thread."""
     error = None
     try:
         while shared.room.acquire() and not shared.is_closed:

@@ -1,6 +1,6 @@
-"""Opens a video file and decodes its frames, from any time on.
+"""Opens a video file and decodes its frames from any start time.
 
-The library's face to it is `movinet_lite.video.reading`.
+The public functions are in `movinet_lite.video.reading`.
 """
 
 from __future__ import annotations
@@ -34,10 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["MAX_PIXELS", "Quality", "VideoDecoder", "VideoInfo", "check_quality"]
 
 Quality: TypeAlias = Literal["exact", "fast"]
-"""How exactly a video is decoded.
+"""The decoding quality.
 
-``"exact"`` gives the pictures that every conforming decoder gives; ``"fast"`` leaves out the filter that smooths the
-edges of blocks.
+``"exact"`` decodes like every conforming decoder; ``"fast"`` omits the loop filter, which smooths block edges.
 """
 
 
@@ -48,36 +47,36 @@ def check_quality(quality: Quality) -> Quality:
 
 
 MAX_PIXELS = 89_478_485
-"""How many pixels a frame may have unless the caller allows more.
+"""The default maximum number of pixels in a frame.
 
 It is Pillow's ``MAX_IMAGE_PIXELS``: a quarter of a gigabyte of RGB. 8K has 33 million pixels.
 """
 
 _PADDING_PIXELS = 64 * 65_536
-"""How many pixels FFmpeg's decoders may add to a frame: rows are padded to a multiple of 64."""
+"""Maximum number of pixels that FFmpeg's decoders add to a frame: rows are padded to a multiple of 64."""
 
 _MAX_GAP_S = 86_400.0
-"""How long a frame may be shown, in seconds: a day. What claims more has a damaged clock."""
+"""Maximum display time of a frame, in seconds: a day. A longer one means a damaged clock."""
 
 _NO_VIDEOS = frozenset({"concat", "dash", "hls", "tty"})
-"""File formats of FFmpeg that are text: play lists, and .txt files, which it would draw as a terminal does."""
+"""Text formats of FFmpeg: playlists, and .txt files, which it would render like a terminal."""
 
 _SAME_SIZE = 0x20 | 0x80000
-"""How FFmpeg converts colours where nothing is scaled: its own fast way, SWS_AREA without SWS_ACCURATE_RND.
+"""Flags for FFmpeg's colour conversion without scaling: its fast path, SWS_AREA without SWS_ACCURATE_RND.
 
-It is 20 times faster than the accurate way (0.8 ms for 1920 x 1080 in place of 15 ms), about one level of 255 darker,
-and draws the edges of colours, which videos store at half the resolution, in blocks of 2 by 2. Most programs show
-videos like this.
+It is 20 times faster than the accurate path (0.8 ms instead of 15 ms for 1920 x 1080), about one level of 255 darker,
+and upsamples chroma, which videos store at half the resolution, in blocks of 2 by 2. Most programs display videos like
+this.
 """
 
 _SEEK_MARGINS_S = (0.0, 1.0, 10.0)
-"""How far before the time wanted to look for a place to start, in seconds; then from the beginning."""
+"""Margins before the requested time to seek to, in seconds; if all fail, decoding starts at the beginning."""
 
 _MISSING_S = 1.0
-"""How much earlier than announced a video may end and still count as whole, in seconds."""
+"""Tolerance between announced and actual end of a complete video, in seconds."""
 
 _JOINT_PACKETS = 8
-"""How many packets before the joint of two MPEG-TS recordings may be called incomplete, since their counters differ."""
+"""Number of packets before the joint of two MPEG-TS recordings that may be reported incomplete, since their counters differ."""
 
 _FAST = {"skip_loop_filter": "all"}
 """The decoder's options for ``quality="fast"``."""
@@ -88,16 +87,16 @@ _ROUNDING_S = 1e-6
 
 @attrs.frozen
 class VideoInfo:
-    """What a video file says about itself; `None` where it says nothing.
+    """The facts stored in a video file; `None` for those that are missing.
 
     Attributes:
-        frame_size: ``(height, width)`` in pixels, as shown: after the rotation.
-        fps: Frames per second, the average over the file.
-        num_frames: How many frames the file claims to have.
-        duration_s: How long the video lasts by the file's claim, in seconds.
-        rotation_degrees: How far the stored pictures are turned clockwise to be shown: 0, 90, 180 or 270.
+        frame_size: ``(height, width)`` in pixels, as displayed: after rotation.
+        fps: Average frame rate, in frames per second.
+        num_frames: Number of frames, as stored in the file.
+        duration_s: Duration in seconds, as stored in the file.
+        rotation_degrees: Clockwise rotation of the stored frames for display: 0, 90, 180 or 270.
         codec: FFmpeg's name of the codec, such as ``"h264"``.
-        has_audio: Whether there is sound in the file.
+        has_audio: Whether the file has an audio stream.
         container: FFmpeg's name of the file format, such as ``"matroska,webm"``.
     """
 
@@ -112,23 +111,23 @@ class VideoInfo:
 
 
 class VideoDecoder:
-    """One open video file. It has decoded its first picture, so there is one.
+    """An open video file, whose first frame has been decoded successfully.
 
     Args:
         source: A path or a file object.
-        max_pixels: How many pixels a frame may have; `None` for no limit.
-        skips_damage: Whether to go on after damage.
-        samples: The times at which pictures are wanted: those shown at none of them are not decoded where that
-            changes no other picture. `None` decodes all.
-        threads: How many threads decode; `None` for one for each core.
-        quality: ``"exact"``, or ``"fast"``, which leaves out the filter that smooths the edges of blocks.
+        max_pixels: Maximum number of pixels in a frame; `None` for no limit.
+        skips_damage: Whether to continue after damage.
+        samples: The sample times: frames that are not displayed at any of them are not decoded, if no other frame
+            depends on them. `None` decodes all frames.
+        threads: Number of decoding threads; `None` for one per core.
+        quality: ``"exact"``, or ``"fast"``, which decodes without the loop filter.
 
     Attributes:
         path: The file.
         info: What the file says about itself.
-        tolerance_s: How late the times of its pictures may be by rounding to the file's clock, in seconds.
-        end_s: When the display of the last picture decoded ends, in seconds.
-        damage: Why decoding came to an end too early, or what was passed over; `None` while nothing is wrong.
+        tolerance_s: Maximum rounding error of frame times by the file's clock, in seconds.
+        end_s: End of the display of the last decoded frame, in seconds.
+        damage: Why decoding ended early, or what was skipped; `None` without damage.
     """
 
     def __init__(
@@ -152,7 +151,7 @@ class VideoDecoder:
         self._scaler = VideoReformatter()
         self._threads = threads
         self._quality = quality
-        # To go on after damage, the decoder must see all of it.
+        # To continue after damage, the decoder needs all packets.
         self._samples = None if skips_damage else samples
         self._thinning: Thinning | None = None
         self._open()
@@ -170,7 +169,7 @@ class VideoDecoder:
         )
 
     def _begin(self) -> VideoInfo:
-        """Decode the first picture."""
+        """Decode the first frame."""
         self._clock = _clock_of(self._container, self._stream)
         self._begin_s: float | None = None
         self.end_s = 0.0
@@ -186,14 +185,14 @@ class VideoDecoder:
             raise
 
     def start_over(self) -> VideoInfo:
-        """Go back to the beginning, to decode all pictures from now on; `frames` may be called once more."""
+        """Go back to the beginning, to decode all frames from now on; `frames` may then be called again."""
         self.close()
         self._samples = None
         self._open()
         return self._begin()
 
     def close(self) -> None:
-        """Close the file; to do so twice does no harm."""
+        """Close the file; closing twice has no effect."""
         self._pictures.close()
         self._container.close()
         self._first = None
@@ -201,18 +200,18 @@ class VideoDecoder:
     def frames(
         self, start_s: float
     ) -> Iterator[tuple[float, float, VideoFrame | None]]:
-        """Yield the pictures from the one shown at *start_s*, or some before it, to the last; to be called once.
+        """Yield the frames from the one displayed at *start_s*, or some before it, to the last; call it once.
 
         Args:
-            start_s: In seconds from the first picture of the file.
+            start_s: Start time, in seconds from the first frame of the file.
 
         Yields:
-            When the picture is shown and when its display ends if none follows, both in seconds from the first
-            picture of the file, and the picture; `None` for one that no sample needs. After the last one, *damage*
-            tells whether the file ended well.
+            The display time of the frame, the end of its display if no other follows, both in seconds from the first
+            frame of the file, and the frame; `None` for a frame that no sample needs. After the last one, *damage* is
+            `None` if the file was complete.
 
         Raises:
-            ThinningError: If all pictures must be decoded to know which one is shown when; see `start_over`.
+            ThinningError: If all frames must be decoded to determine their display times; see `start_over`.
         """
         if start_s > 0:
             self._clock.jump()
@@ -236,14 +235,14 @@ class VideoDecoder:
     def pixels(
         self, picture: VideoFrame, frame_size: FrameSize | None
     ) -> NDArray[np.uint8]:
-        """Return a picture as an upright RGB array.
+        """Return a decoded frame as an upright RGB array.
 
         Args:
-            picture: One that `frames` gave.
-            frame_size: ``(height, width)`` in pixels to stretch it to; `None` for that of the first picture.
+            picture: A frame of `frames`.
+            frame_size: ``(height, width)`` in pixels to stretch it to; `None` for the size of the first frame.
 
         Returns:
-            ``(height, width, 3)``, uint8, 0 to 255, RGB, in memory of its own.
+            ``(height, width, 3)``, uint8, 0 to 255, RGB, in its own memory.
 
         Raises:
             VideoError: If its colours cannot be converted to RGB.
@@ -253,17 +252,17 @@ class VideoDecoder:
         return upright.copy() if rgb is picture else upright
 
     def prepared(self, picture: VideoFrame, scaler: FrameScaler) -> NDArray[np.uint8]:
-        """Return a picture as *scaler* makes it of what `pixels` returns, in less time.
+        """Return the result of `pixels`, scaled by *scaler*, in less time.
 
-        With ``quality="fast"`` it is scaled before its colours are converted: it is the same picture within a few
-        levels, but for the edges of colours.
+        With ``quality="fast"`` it is scaled before colour conversion: the result is the same within a few levels,
+        except at colour edges.
 
         Args:
-            picture: One that `frames` gave.
-            scaler: For nobody else meanwhile.
+            picture: A frame of `frames`.
+            scaler: The scaler, which must not be used by another thread meanwhile.
 
         Returns:
-            ``(height, width, 3)`` of the scaler's size, uint8, 0 to 255, RGB, in memory of its own.
+            ``(height, width, 3)`` of the scaler's size, uint8, 0 to 255, RGB, in its own memory.
 
         Raises:
             VideoError: If its colours cannot be converted to RGB.
@@ -280,7 +279,7 @@ class VideoDecoder:
         return pixels.copy() if rgb is picture else pixels
 
     def _as_rgb(self, picture: VideoFrame, frame_size: FrameSize | None) -> VideoFrame:
-        """Return a picture in RGB, of *frame_size* once it is upright; itself if nothing is to be done."""
+        """Return a frame in RGB, of *frame_size* after rotation; the frame itself if nothing has to be done."""
         from av import FFmpegError
 
         height, width = self._turn.swap(frame_size or self.info.frame_size)
@@ -309,20 +308,20 @@ class VideoDecoder:
         return self._turn.apply(cast("NDArray[np.uint8]", array))
 
     def error(self, message: str) -> VideoError:
-        """Return the error that says *message*, with the cause of the damage as its cause."""
+        """Return an error with *message*, caused by the cause of the damage."""
         error = VideoError(message, self.path)
         error.__cause__ = self._cause
         return error
 
     def _first_picture(self) -> VideoFrame:
         for picture in self._pictures:
-            if not isinstance(picture, LeftOut):  # none is left out before the first
+            if not isinstance(picture, LeftOut):  # no frame is skipped before the first
                 return picture
         reason = "" if self.damage is None else f" ({self.damage})"
-        raise self.error(f"it holds no picture that can be decoded{reason}")
+        raise self.error(f"it contains no frame that can be decoded{reason}")
 
     def _decode(self) -> Generator[VideoFrame | LeftOut]:
-        """Yield the pictures from where the file stands, and what was left out between them."""
+        """Yield the frames from the current position, and those skipped between them."""
         thinning = self._new_thinning()
         if thinning is None:
             yield from self._decode_packets(self._packets())
@@ -333,7 +332,7 @@ class VideoDecoder:
         yield from thinning.after_last()
 
     def _new_thinning(self) -> Thinning | None:
-        """Return what leaves out pictures from where the file stands on; `None` where all must be decoded."""
+        """Return the `Thinning` from the current position on; `None` if all frames must be decoded."""
         if self._samples is None or not self._clock.has_steady_times:
             return None
         decoder = self._stream.codec_context
@@ -353,7 +352,7 @@ class VideoDecoder:
     def _decode_packets(
         self, packets: Iterable[Packet[VideoStream]]
     ) -> Generator[VideoFrame]:
-        """Yield the pictures of *packets*, and set *damage* if they end too early."""
+        """Yield the frames of *packets*, and set *damage* if they end early."""
         from av import FFmpegError
 
         self.damage, self._cause = None, None
@@ -364,7 +363,7 @@ class VideoDecoder:
             self._check_end(self._came_s)
         except FFmpegError as error:
             self.damage, self._cause = error.strerror, error
-        if self.damage is not None:  # the decoder still holds pictures from before
+        if self.damage is not None:  # the decoder still has earlier frames
             with contextlib.suppress(FFmpegError):
                 yield from self._stream.decode(None)
 
@@ -469,10 +468,10 @@ class VideoDecoder:
 
 @attrs.frozen
 class Turn:
-    """How a stored picture is turned and mirrored to be shown: the four numbers of its display matrix that matter.
+    """How a stored frame is rotated and mirrored for display: four numbers of its display matrix.
 
-    The point at ``(x, y)``, y pointing down, is shown at ``(a x + c y, b x + d y)``. Turns between the quarters are
-    taken for the nearest quarter.
+    The point at ``(x, y)``, y pointing down, is displayed at ``(a x + c y, b x + d y)``. Rotations are rounded to
+    multiples of 90 degrees.
 
     References:
         [1] FFmpeg, libavutil/display.h, "The display transformation matrix".
@@ -487,7 +486,7 @@ class Turn:
     def of(cls, picture: VideoFrame) -> Turn:
         from av.sidedata.sidedata import SideDataContainer
 
-        # picture.side_data would keep the picture in a cycle, and so in memory until the cyclic collector runs.
+        # picture.side_data would create a reference cycle, which delays freeing the frame until garbage collection.
         side_data = cast("Any", SideDataContainer)(picture)  # its stub has no argument
         matrix = side_data.get("DISPLAYMATRIX")
         if matrix is None:
@@ -500,7 +499,7 @@ class Turn:
         return round(math.degrees(math.atan2(self.b, self.a)) / 90) % 4 * 90
 
     def swap(self, size: FrameSize) -> FrameSize:
-        """Return the size after the turn of a picture of *size*, and the other way round."""
+        """Return the rotated size of a frame of *size*; the function is its own inverse."""
         height, width = size
         return (width, height) if self._is_on_its_side else (height, width)
 
@@ -528,7 +527,7 @@ def _open(
     except av.FFmpegError as error:
         raise VideoError(
             f"it cannot be opened as a video: {error.strerror} "
-            "(not a video, or cut off before its table of contents?)",
+            "(not a video, or truncated before its index?)",
             file.path,
         ) from error
     try:
@@ -546,9 +545,9 @@ def _open(
 
 
 def _metadata_options() -> dict[str, Any]:
-    """Return how to open a file whose metadata is not UTF-8.
+    """Return options for files whose metadata is not UTF-8.
 
-    PyAV 17 and 18 raise unless told otherwise; PyAV 19 replaces what it cannot decode and takes no such argument.
+    PyAV 17 and 18 raise by default; PyAV 19 replaces undecodable bytes and has no such argument.
     """
     import av
 
@@ -557,7 +556,7 @@ def _metadata_options() -> dict[str, Any]:
 
 
 def _limit_pixels(stream: VideoStream, max_pixels: int | None, path: Path) -> None:
-    """Refuse a stream of larger frames before one is decoded, and let the decoder refuse those that come later."""
+    """Raise an error for a stream of larger frames before decoding, and let the decoder reject those that follow."""
     if max_pixels is None:
         return
     decoder = stream.codec_context
@@ -569,7 +568,7 @@ def _limit_pixels(stream: VideoStream, max_pixels: int | None, path: Path) -> No
 def _check_pixels(height: int, width: int, max_pixels: int | None, path: Path) -> None:
     if max_pixels is not None and height * width > max_pixels:
         raise VideoError(
-            f"frames may have up to {max_pixels:,} pixels; these are {height} x {width} (allow more: max_pixels=...)",
+            f"frames may have up to {max_pixels:,} pixels; these are {height} x {width} (to allow more, set max_pixels=...)",
             path,
         )
 
@@ -584,19 +583,19 @@ def _find_stream(container: InputContainer, path: Path) -> VideoStream:
         for stream in container.streams.video
         if not stream.disposition & Disposition.attached_pic  # no cover of an album
     ]
-    # The first of those that the file calls its default, else the first.
+    # The first default stream of the file, or else the first one.
     streams.sort(key=lambda stream: not stream.disposition & Disposition.default)
     if streams:
         if streams[0].codec_context is None:
             raise VideoError("FFmpeg has no decoder for its video", path)
         return streams[0]
     if container.streams.audio:
-        raise VideoError("it holds sound, but no video", path)
-    raise VideoError("it holds no video (cut off, or no video file?)", path)
+        raise VideoError("it contains audio, but no video", path)
+    raise VideoError("it contains no video (truncated, or not a video file?)", path)
 
 
 def _may_jump(container: InputContainer) -> bool:
-    """Tell whether the file format is one whose clock may be set anew, such as MPEG-TS."""
+    """Return whether the clock of the file format may be reset, as in MPEG-TS."""
     from av.format import Flags
 
     return bool(container.format.flags & cast("int", Flags.ts_discont.value))
@@ -611,7 +610,7 @@ def _clock_of(container: InputContainer, stream: VideoStream) -> FrameClock:
 
 
 def _is_joint(packets: list[Packet[VideoStream]]) -> bool:
-    """Tell whether the clock is set anew within *packets*, as where two recordings were joined."""
+    """Return whether the clock is reset within *packets*, as at the joint of two recordings."""
     times_s = [
         float(packet.dts * packet.time_base)
         for packet in packets
@@ -624,7 +623,7 @@ def _is_joint(packets: list[Packet[VideoStream]]) -> bool:
 
 
 def _announced_s(container: InputContainer, stream: VideoStream) -> float | None:
-    """Return how long the file says its video lasts, in seconds, or `None`."""
+    """Return the duration stored in the file, in seconds, or `None`."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     for name, value in stream.metadata.items():
@@ -651,5 +650,5 @@ def _end_of(packet: Packet[VideoStream]) -> float:
 
 
 def _ends_as_gif(file: VideoFile) -> bool:
-    """Tell whether a GIF has its last byte, a semicolon; padding behind it is allowed."""
+    """Return whether a GIF ends with its last byte, a semicolon; padding after it is allowed."""
     return file.tail(64).rstrip(b"\0\r\n").endswith(b";")

@@ -1,15 +1,15 @@
 """Finds packets with frames that no other frame refers to, which need not be decoded.
 
-Such frames are called disposable. Only what the format's specification says is believed, and only where a packet holds
-one whole frame; where in doubt a packet is not disposable.
+Such frames are called disposable. The test follows the specification of each format and requires a packet with one
+whole frame; in doubt, a packet is not disposable.
 
 References:
     [1] ITU-T H.264, 7.4.1: a slice with nal_ref_idc 0 belongs to a picture that is never referred to.
     [2] ITU-T H.265, table 7-1 and 3.159: a sub-layer non-reference picture is not referred to by pictures of its own
         temporal sub-layer; those of higher ones may refer to it.
     [3] ISO/IEC 14496-2, 6.3.5: no video object plane is predicted from a B-VOP.
-    [4] ISO/IEC 14496-15: how H.264 and H.265 lie in MP4 and Matroska, each unit behind its length; elsewhere each lies
-        behind the bytes 0, 0, 1.
+    [4] ISO/IEC 14496-15: the storage of H.264 and H.265 in MP4 and Matroska, each unit after its length; elsewhere each
+        unit follows the bytes 0, 0, 1.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ _START_CODE = b"\0\0\1"
 
 
 class IsDisposable(Protocol):
-    """Tells whether a packet is disposable; to be asked about each packet of a stream, in the order of decoding."""
+    """Determines whether a packet is disposable; call it for each packet of a stream, in decoding order."""
 
     def __call__(self, packet: bytes, /) -> bool:
-        """Return whether nothing but a frame that no other one needs lies in *packet*."""
+        """Return whether *packet* contains only a frame that no other frame refers to."""
         ...
 
 
 def disposable_test(codec: str, extradata: bytes | None) -> IsDisposable | None:
-    """Return the test for a stream, or `None` if the codec has no frames that are known to be disposable.
+    """Return the test for a stream, or `None` if no frames of the codec are known to be disposable.
 
     Args:
         codec: FFmpeg's name of the codec.
-        extradata: What the file holds for the decoder ahead of all packets.
+        extradata: The decoder configuration of the file.
     """
     make = _TESTS.get(codec)
     return None if make is None else make(extradata or b"")
 
 
 class _H264:
-    """Looks at the kinds of the units of a packet [1].
+    """Checks the types of the units of a packet [1].
 
-    Where fields may be coded on their own, two packets can make one frame, so nothing is disposable.
+    If fields may be coded separately, two packets can form one frame, so no packet is disposable.
     """
 
     def __init__(self, extradata: bytes) -> None:
@@ -86,7 +86,7 @@ _H264_HARMLESS: Final = {6, 9, 12}  # supplemental information, delimiter, fille
 
 
 class _Hevc:
-    """Looks at the kinds of the units of a packet, and at their temporal sub-layers [2]."""
+    """Checks the types of the units of a packet, and their temporal sub-layers [2]."""
 
     def __init__(self, extradata: bytes) -> None:
         self._length_size = 0
@@ -133,7 +133,7 @@ _HEVC_HARMLESS: Final = {
 
 
 class _Mpeg4:
-    """Looks for a single video object plane, of type B [3]."""
+    """Checks for a single video object plane of type B [3]."""
 
     def __init__(self, extradata: bytes) -> None:
         del extradata
@@ -153,7 +153,7 @@ _MPEG4_B: Final = 2
 
 
 class _EachAlone:
-    """Of codecs each of whose frames stands alone."""
+    """For intra-only codecs."""
 
     def __init__(self, extradata: bytes) -> None:
         del extradata
@@ -172,7 +172,7 @@ _TESTS: Final[dict[str, Callable[[bytes], IsDisposable]]] = {
 
 
 def _units(packet: bytes, length_size: int) -> Iterator[bytes]:
-    """Yield the beginning of each unit of a packet; one of a kind that is nowhere harmless if they cannot be told apart."""
+    """Yield the start of each unit of a packet; if they cannot be separated, one of a type that is never disposable."""
     if not length_size:
         yield from _units_behind_start_codes(packet)
         return
@@ -183,7 +183,7 @@ def _units(packet: bytes, length_size: int) -> Iterator[bytes]:
         if place == start or place > len(packet):
             yield _UNKNOWN
             return
-        # Parameters are short, and of a slice the head is enough.
+        # Parameter sets are short, and the header of a slice is enough.
         yield packet[start : min(place, start + _MAX_PARAMETERS)]
 
 
@@ -221,7 +221,7 @@ def _hevc_kind(unit: bytes) -> int:
 
 
 def _may_hold_fields(parameters: bytes) -> bool:
-    """Tell whether a sequence parameter set of H.264 allows fields [1, 7.3.2.1.1]; also if it cannot be read."""
+    """Return whether a sequence parameter set of H.264 allows fields [1, 7.3.2.1.1]; also if it cannot be read."""
     try:
         return not _frames_only(_Bits(parameters[1:]))
     except IndexError:
@@ -279,7 +279,7 @@ class _Bits:
     """Reads a unit bit by bit.
 
     Raises:
-        IndexError: Where it has come to its end.
+        IndexError: At the end of the unit.
     """
 
     def __init__(self, unit: bytes) -> None:

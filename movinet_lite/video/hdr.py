@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 __all__ = ["Transfer", "to_bt709", "transfer_of"]
 
 Transfer: TypeAlias = Literal["pq", "hlg", "sdr"]
-"""How numbers stand for light: SMPTE ST 2084, ARIB STD-B67, or the gamma of an SDR picture in BT.2020 colours."""
+"""Transfer functions: SMPTE ST 2084, ARIB STD-B67, or the gamma of an SDR picture in BT.2020 colours."""
 
 # By their numbers in ITU-T H.273.
 _PQ, _HLG = 16, 18
 _BT2020_PRIMARIES = 9
 
 _WHITE_NITS = 203.0
-"""The light of white in HDR, in cd/m2, which becomes white of SDR [3, section 2]."""
+"""The luminance of HDR reference white, in cd/m2, which is mapped to SDR white [3, section 2]."""
 
 _PEAK_NITS = 1000.0
-"""The brightest light that is told from the rest, in cd/m2: that of the display HLG is defined for [2]."""
+"""The maximum luminance before clipping, in cd/m2: that of the HLG reference display [2]."""
 
 _KNEE = 0.3
-"""Up to where light is kept as it is, as a part of white; FFmpeg's default of "mobius" [4]."""
+"""The end of the linear range, as a share of white; FFmpeg's default for "mobius" [4]."""
 
 _GAMMA = 2.4
-"""Of an SDR display, ITU-R BT.1886."""
+"""The gamma of an SDR display, ITU-R BT.1886."""
 
 _TO_BT709 = np.array(
     [
@@ -48,7 +48,7 @@ _ENCODED_LEVELS = 4096
 
 
 def transfer_of(picture: VideoFrame) -> Transfer | None:
-    """Return what has to be converted in the colours of *picture*; `None` if nothing has."""
+    """Return the transfer function to convert from for *picture*; `None` if no conversion is needed."""
     if picture.color_trc == _PQ:
         return "pq"
     if picture.color_trc == _HLG:
@@ -57,14 +57,14 @@ def transfer_of(picture: VideoFrame) -> Transfer | None:
 
 
 def to_bt709(pixels: NDArray[np.uint16], transfer: Transfer) -> NDArray[np.uint8]:
-    """Return *pixels* in the colours and the range of light of BT.709.
+    """Return *pixels* in the colours and dynamic range of BT.709.
 
-    White of 203 cd/m2 becomes white; up to three tenths of it light is kept, above it is compressed, so that 1,000
-    cd/m2 is the brightest. Colours beyond BT.709 are cut off.
+    White of 203 cd/m2 is mapped to white. Luminance is unchanged up to three tenths of that and compressed above, up to
+    1,000 cd/m2. Colours outside BT.709 are clipped.
 
     Args:
         pixels: ``(height, width, 3)``, 0 to 65535, RGB as coded in BT.2020 primaries.
-        transfer: How the numbers stand for light.
+        transfer: The transfer function of *pixels*.
 
     Returns:
         ``(height, width, 3)``, 0 to 255, RGB.
@@ -77,7 +77,7 @@ def to_bt709(pixels: NDArray[np.uint16], transfer: Transfer) -> NDArray[np.uint8
     """
     light = _light_table(transfer)[pixels]
     if transfer == "hlg":
-        # The system gamma of 1.2 turns light of the scene into light of the display.
+        # The system gamma of 1.2 converts scene light to display light.
         luma = light @ _LUMA_BT2020
         light *= (np.maximum(luma, 1e-6) ** np.float32(0.2))[..., np.newaxis]
         light *= np.float32(_PEAK_NITS / _WHITE_NITS)
@@ -85,7 +85,7 @@ def to_bt709(pixels: NDArray[np.uint16], transfer: Transfer) -> NDArray[np.uint8
     if transfer != "sdr":
         brightest = light.max(axis=-1, keepdims=True)
         light *= _compressed(brightest) / np.maximum(brightest, 1e-6)
-    # Tabulated by the square root of the light, so that dark tones keep their steps.
+    # Tabulated by the square root of luminance, to preserve the steps of dark tones.
     places = np.sqrt(np.minimum(light, 1)) * np.float32(_ENCODED_LEVELS - 1)
     encoded: NDArray[np.uint8] = _encoding_table()[np.rint(places).astype(np.intp)]
     return encoded
@@ -102,7 +102,7 @@ def _compressed(light: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @functools.cache
 def _light_table(transfer: Transfer) -> NDArray[np.float32]:
-    """Return the light of each of 65,536 levels: as a part of white, or, for HLG, of the brightest of the scene."""
+    """Return the luminance of each of 65,536 levels, relative to white or, for HLG, to the scene's maximum."""
     coded = np.linspace(0, 1, 65_536)
     if transfer == "sdr":
         light = coded**_GAMMA

@@ -20,11 +20,11 @@ _ITU_601: Final = 5
 
 
 def to_jpeg(frame: Frame | VideoFrame, *, max_width: int | None = None) -> bytes:
-    """Return *frame* as a JPEG picture.
+    """Return *frame* as a JPEG image.
 
     Args:
         frame: ``(height, width, 3)``, uint8, 0 to 255, or float32, 0 to 1, RGB; or a `VideoFrame`.
-        max_width: Scale a wider frame down to this width, in pixels, in its own shape; `None` never does.
+        max_width: Scale wider frames down to this width, in pixels, preserving the aspect ratio; `None` for no limit.
 
     Raises:
         ArrayError: If *frame* is not an RGB picture.

@@ -1,14 +1,15 @@
 """Reads frames with their times from video files.
 
-Which frame is taken, to the letter:
+Rules for sampling:
 
-- Times are in seconds from the first frame, whose time is 0 whatever the file says.
-- Without *fps*, every frame is given once, with its own time. With *fps*, the times are ``start_s + i / fps``, and each
-  takes the frame **shown** then: the last one whose own time is not later. So 29.97 frames per second, variable frame
-  rates and the durations of a GIF come out right, and a frame that lasts is given several times.
-- It ends where the last frame's display ends, or before *end_s*.
-- A file rounds the times of its frames to its own clock: Matroska and WebM to thousandths of a second, GIF to
-  hundredths. So every time asked for counts as if it were half a tick of that clock later, at most 5 ms.
+- Times are in seconds from the first frame, whose time is always 0.
+- Without *fps*, every frame is returned once, with its own time. With *fps*, the sample times are
+  ``start_s + i / fps``, and each sample is the frame **displayed** at that time: the last one whose own time is not
+  later. This handles 29.97 frames per second, variable frame rates and the durations of a GIF, and repeats frames with
+  a long display time.
+- Sampling ends with the display of the last frame, or before *end_s*.
+- Files round the times of frames to their clock: Matroska and WebM to thousandths of a second, GIF to hundredths. Every
+  sample time therefore counts as half a tick of that clock later, at most 5 ms.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from av import VideoFrame as Picture
 
 _MAX_REPEATS = 100_000
-"""How many times one frame of a file may be given: five hours and a half at five frames per second."""
+"""Maximum number of repetitions of a frame: five and a half hours at five frames per second."""
 
 __all__ = [
     "FrameReader",
@@ -90,7 +91,7 @@ def read_frames(
         max_pixels: Maximum number of pixels in a frame, height times width, because a small file can hold huge
             frames; 89,478,485 by default, as in Pillow. `None` for no limit.
         skip_damage: Whether to continue after damage, as players do, with the frames that can be decoded;
-            `FrameReader.damage` then says what was wrong, instead of an error.
+            `FrameReader.damage` then describes the damage, instead of an error.
         threads: Number of decoding threads; `None` for one per core, which is fastest. A single thread takes the
             least CPU time, for example in one of several workers.
         quality: ``"exact"``, or ``"fast"``, which decodes without the loop filter.
@@ -98,14 +99,14 @@ def read_frames(
     Returns:
         An iterator of `VideoFrame`, and a context manager. Pixels are ``(height, width, 3)``, uint8, 0 to 255, RGB,
         upright, each in its own array; *time_s* is the frame's own time without *fps*, else the sample time.
-        Iterating raises `VideoError` after the last good frame if the file is damaged or was cut short, and where one
+        Iterating raises `VideoError` after the last good frame if the file is damaged or truncated, and where one
         frame would be repeated more than 100,000 times or is followed by a gap of more than a day.
 
     Raises:
         VideoNotFoundError: If the file does not exist.
         VideoError: If it is not a video, has no frame that can be decoded, has frames larger than *max_pixels*, or
             ends before *start_s*.
-        ArrayError: If *fps*, *frame_size*, *start_s*, *end_s*, *max_pixels*, *threads* or *quality* is impossible.
+        ArrayError: If *fps*, *frame_size*, *start_s*, *end_s*, *max_pixels*, *threads* or *quality* is invalid.
 
     Example:
         >>> for frame in read_frames("clip.mp4", fps=5.0):  # doctest: +SKIP
@@ -154,7 +155,7 @@ def load_clip(
         VideoNotFoundError: If the file does not exist.
         VideoError: If it is not a video, is damaged or truncated within the requested frames, or has no frame between
             *start_s* and *end_s*.
-        ArrayError: If *fps*, *frame_size*, *start_s*, *end_s* or *max_frames* is impossible.
+        ArrayError: If *fps*, *frame_size*, *start_s*, *end_s* or *max_frames* is invalid.
     """
     limit = None if max_frames is None else _check_count(max_frames, "max_frames")
     with read_frames(
@@ -168,26 +169,28 @@ def load_clip(
     ) as reader:
         frames = [frame.pixels for frame in itertools.islice(reader, limit)]
     if not frames:
-        raise VideoError(f"no frame lies from {start_s} s to {end_s} s", reader.path)
+        raise VideoError(
+            f"there is no frame from {start_s} s to {end_s} s", reader.path
+        )
     return np.stack(frames)
 
 
 def read_video_info(
     path: VideoSource, *, max_pixels: int | None = MAX_PIXELS
 ) -> VideoInfo:
-    """Return what a video file says about itself.
+    """Return the facts stored in a video file.
 
     Args:
         path: A video file; see `read_frames`.
         max_pixels: Maximum number of pixels in a frame; see `read_frames`.
 
     Returns:
-        The facts. Only the first frame is decoded, so the number of frames and the duration are the file's claims.
+        The facts. Only the first frame is decoded; the number of frames and the duration are as stored in the file.
 
     Raises:
         VideoNotFoundError: If the file does not exist.
-        VideoError: If it is not a video, has no picture that can be decoded, or larger frames than *max_pixels*.
-        ArrayError: If *max_pixels* is no whole number of at least 1.
+        VideoError: If it is not a video, has no frame that can be decoded, or has frames larger than *max_pixels*.
+        ArrayError: If *max_pixels* is not a whole number of at least 1.
     """
     if max_pixels is not None:
         _check_count(max_pixels, "max_pixels")
@@ -200,7 +203,7 @@ class FrameReader:
 
     Attributes:
         path: The file.
-        info: What the file says about itself.
+        info: The facts of the file.
     """
 
     def __init__(
@@ -262,15 +265,15 @@ class FrameReader:
 
         Raises:
             StopIteration: After the last one.
-            VideoError: After the last good one, if the file is damaged or was cut short; and if the reader was closed
-                before its end.
+            VideoError: After the last good frame, if the file is damaged or truncated; also if the reader was closed
+                before the end.
         """
         if self._is_at_end:
             raise StopIteration
         decoder = self._decoder
         if decoder is None:
             raise VideoError(
-                "the reader is closed (call read_frames again to read on)",
+                "the reader is closed (call read_frames again to continue)",
                 self.path,
             )
         try:
@@ -295,7 +298,7 @@ class FrameReader:
 
     @property
     def damage(self) -> str | None:
-        """What was wrong with the file as far as it was read with ``skip_damage=True``; `None` if nothing was."""
+        """A description of the damage found so far with ``skip_damage=True``; `None` if there was none."""
         return self._damage if self._decoder is None else self._decoder.damage
 
     def __enter__(self) -> Self:
@@ -308,7 +311,7 @@ class FrameReader:
         self.close()
 
     def close(self) -> None:
-        """Close the file; to do so twice does no harm."""
+        """Close the file; closing twice has no effect."""
         if self._decoder is not None:
             self._decoder.close()
             self._damage = self._decoder.damage
@@ -318,7 +321,7 @@ class FrameReader:
 def _choose(
     decoder: VideoDecoder, fps: float | None, start_s: float, end_s: float | None
 ) -> Iterator[tuple[float, Picture]]:
-    """Yield the pictures to give, each with its time."""
+    """Yield the frames to return, each with its time."""
     if fps is not None:
         yield from sampled_pictures(decoder, Samples(fps, start_s, end_s))
         return
@@ -333,11 +336,11 @@ def _choose(
 def sampled_pictures(
     decoder: VideoDecoder, samples: Samples
 ) -> Iterator[tuple[float, Picture]]:
-    """Yield the picture shown at each sampled time; decode the file whole if a picture is left out wrongly.
+    """Yield the frame displayed at each sample time; decode the whole file if frames cannot be skipped safely.
 
     Args:
-        decoder: Made with the same *samples*, or with none.
-        samples: The times.
+        decoder: A decoder created with the same *samples*, or with none.
+        samples: The sample times.
     """
     fps, start_s, end_s = samples.fps, samples.start_s, samples.end_s
 
@@ -368,15 +371,15 @@ def _limit_repeats(
     start_s: float,
     end_s: float | None,
 ) -> Iterator[tuple[float, float, Picture | None]]:
-    """Yield *frames*, and refuse a frame that would be given without end before it is given once."""
+    """Yield *frames*, and raise an error before the first repetition of a frame that would be repeated too often."""
 
     def check(from_s: float, to_s: float) -> None:
         last_s = to_s if end_s is None else min(to_s, end_s)
         lasts_s = last_s - max(from_s, start_s)
         if lasts_s * fps > _MAX_REPEATS:
             raise VideoError(
-                f"one frame of a file may be given {_MAX_REPEATS:,} times; the one at {from_s:.2f} s lasts "
-                f"{lasts_s:g} s, which at fps={fps:g} is more (take a lower fps)",
+                f"one frame of a file may be repeated {_MAX_REPEATS:,} times; the one at {from_s:.2f} s lasts "
+                f"{lasts_s:g} s, which at fps={fps:g} is more (use a lower fps)",
                 decoder.path,
             )
 
@@ -414,14 +417,14 @@ def _check_span(
 def _check_damage(decoder: VideoDecoder, num_given: int) -> None:
     if decoder.damage is not None:
         raise decoder.error(
-            f"the file is damaged or was cut short; {num_given} frames were given, "
-            f"the last one ends at {decoder.end_s:.2f} s ({decoder.damage}; go on after it: skip_damage=True)"
+            f"the file is damaged or truncated; {num_given} frames were read, the last one ends at "
+            f"{decoder.end_s:.2f} s ({decoder.damage}; to continue after damage, set skip_damage=True)"
         )
 
 
 def _check_reached(decoder: VideoDecoder, start_s: float) -> None:
     if decoder.end_s <= start_s + decoder.tolerance_s:
         raise VideoError(
-            f"start_s must lie before the end of the video at {decoder.end_s:.2f} s; got {start_s!r}",
+            f"start_s must be before the end of the video at {decoder.end_s:.2f} s; got {start_s!r}",
             decoder.path,
         )

@@ -13,7 +13,7 @@ __all__ = ["Credentials", "redact"]
 _HIDDEN: Final = "***"
 
 _URL: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+:)(//?)([^\s\"'<>]+)")
-"""An address; one that was taken for a path has lost a slash."""
+"""An address, possibly without its second slash after normalisation as a path."""
 
 _WORDS_BEFORE: Final = (
     r"pass\w*|pwd|psw|pw|token\w*|secret\w*|api_?key|key|auth\w*|sig\w*|user\w*|usr|login|sid|session\w*|credential\w*|"
@@ -28,26 +28,26 @@ _PLAIN_PARAMETER: Final = re.compile(
     r"(?i)(?:cam(?:era)?|ch(?:annel)?(?:id)?|fps|id|input|profile|resolution|stream(?:id|type)?|subtype|trackid|video)"
     r"=[A-Za-z0-9_.x-]{0,12}"
 )
-"""The parameters of an address that tell two cameras of one host apart; all others are left out."""
+"""The parameters that distinguish the cameras of a host; all others are removed."""
 
 _SHORTEST_SECRET: Final = 4
-"""Shorter ones are not looked for in texts, which would no longer be readable."""
+"""Shorter secrets are not replaced in texts, which would become unreadable."""
 
 
 def redact(text: str) -> str:
     """Return *text* without the credentials of the addresses in it.
 
-    Of each address ``scheme://host:port/path`` stays: no user, no password, no fragment, and of the parameters only
-    those that name a channel, such as ``channel=2``. Outside addresses, what follows ``password=``, ``token:``,
-    ``Authorization: Basic`` and the like is hidden.
+    Each address is reduced to ``scheme://host:port/path``, without user, password and fragment, and with only those
+    parameters that select a channel, such as ``channel=2``. Outside addresses, values after ``password=``, ``token:``,
+    ``Authorization: Basic`` and the like are hidden.
 
-    Use it on what other libraries log about addresses; what this library says has passed through it.
+    Use it for log messages of other libraries; messages of this library are already redacted.
 
     Args:
-        text: An address, or a message that may hold some.
+        text: An address, or a message that may contain some.
 
     Returns:
-        The text to show.
+        The redacted text.
 
     Example:
         >>> redact("rtsp://admin:hunter2@10.0.0.5:554/stream?channel=2&token=abc")
@@ -67,7 +67,7 @@ def _hide_in_text(text: str) -> str:
 
 
 def _shown(scheme: str, slashes: str, rest: str) -> str:
-    # A password may hold any of "@/?#": what stands before the last @ is not shown, whatever it is.
+    # A password may contain any of "@/?#": everything before the last @ is removed.
     place = rest.rpartition("@")[2].partition("#")[0]
     path, _, query = place.partition("?")
     path = _SECRET_IN_PATH.sub(rf"\g<1>{_HIDDEN}", path)
@@ -77,17 +77,19 @@ def _shown(scheme: str, slashes: str, rest: str) -> str:
 
 @attrs.frozen
 class Credentials:
-    """The secrets of one address, to be taken out of whatever is said about it."""
+    """The secrets of an address, to be removed from messages about it."""
 
     _secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
 
     @classmethod
     def of(cls, address: str) -> Credentials:
-        """Find the user, the password and the parameters of an address."""
+        """Return the user, password and parameters of an address."""
         rest = address.partition("://")[2]
         login, _, place = rest.rpartition("@")
         found = [login]
-        for colon in re.finditer(":", login):  # a user may hold one, against the rules
+        for colon in re.finditer(
+            ":", login
+        ):  # a user name may contain one, although it is invalid
             found += [login[: colon.start()], login[colon.end() :]]
         for part in place.partition("?")[2].split("&"):
             if not _PLAIN_PARAMETER.fullmatch(part):

@@ -16,12 +16,12 @@ T = TypeVar("T")
 def sample_times(
     *, fps: float, start_s: float = 0.0, end_s: float | None = None
 ) -> Iterator[float]:
-    """Yield the times at which *fps* frames a second are taken.
+    """Yield the sample times for *fps* frames per second.
 
     Args:
         fps: Frames per second, above 0.
         start_s: The first time, in seconds.
-        end_s: Where the times end, in seconds; this time itself is left out. `None` goes on for ever.
+        end_s: End time in seconds, exclusive; `None` for no end.
 
     Yields:
         ``start_s + i / fps`` for i = 0, 1, 2, ..., in seconds.
@@ -44,7 +44,7 @@ def sample_times(
 def sample_time(
     index: int, *, fps: float, start_s: float, end_s: float | None
 ) -> float | None:
-    """Return the time of one number of those that `sample_times` yields, or `None` if it lies past their end."""
+    """Return the sample time with one index of `sample_times`, or `None` after the end."""
     time_s = start_s + index / fps
     return None if end_s is not None and time_s > end_s - _ROUNDING_S else time_s
 
@@ -55,20 +55,19 @@ def frames_shown_at(
     *,
     tolerance_s: float = 0.0,
 ) -> Iterator[tuple[float, T]]:
-    """Yield for each time the frame that is shown then.
+    """Yield the frame that is displayed at each time.
 
-    That is the last frame whose own time is not later. A frame that lasts is taken several times, and one that no
-    time falls upon not at all. It ends with *times_s*, or at the first time that is past the end of the last frame.
+    This is the last frame whose own time is not later. Frames can be repeated or skipped. The iteration ends with
+    *times_s*, or at the first time after the end of the last frame.
 
     Args:
-        times_s: The times, rising, in seconds.
-        frames: For each frame the time from which it is shown, the time at which it would end if no other frame
-            followed, both in seconds, and the frame; in the order of time. Read no further than needed.
-        tolerance_s: How late the times of the frames may be by rounding, in seconds: every time counts as if it were
-            this much later.
+        times_s: The sample times in seconds, in ascending order.
+        frames: For each frame, its display time, the end of its display if no other frame follows, both in seconds, and
+            the frame; in order of time. The iterable is read only as far as needed.
+        tolerance_s: Maximum rounding error of frame times, in seconds; it is added to every sample time.
 
     Yields:
-        The time, as it stands in *times_s*, and the frame.
+        The time from *times_s* and the frame.
 
     Example:
         >>> frames = [(0.0, 1.0, "a"), (1.0, 1.5, "b"), (1.5, 1.75, "c")]
@@ -88,4 +87,4 @@ def frames_shown_at(
 
 
 _ROUNDING_S = 1e-6
-"""What times computed in floating point may be off by, in seconds; no video has frames that close."""
+"""Tolerance for floating-point errors in times, in seconds; shorter than any frame."""

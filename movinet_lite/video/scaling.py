@@ -39,35 +39,34 @@ __all__ = [
 
 
 Fit: TypeAlias = Literal["stretch", "crop", "pad", "evaluation"]
-"""How a frame of another shape gets the model's size.
+"""How frames are resized to the model's frame size.
 
-``"stretch"`` stretches the whole frame; ``"crop"`` scales it until it just covers the size and keeps the
-centre; ``"pad"`` scales it until it just fits and fills the rest with black (letterbox); ``"evaluation"`` scales its
-short side to a given length and keeps the centre, as the published accuracies were measured.
+``"stretch"`` ignores the aspect ratio; ``"crop"`` scales the frame to cover the size and crops the centre; ``"pad"``
+scales it to fit and pads with black (letterbox); ``"evaluation"`` scales the short side to a given length and crops the
+centre, as for the published accuracies.
 """
 
 _LONGEST_SHAPE = 16
-"""How many times longer than the part that is kept a frame may be before its ends are cut off unscaled."""
+"""Maximum ratio of a frame's length to the kept part; longer frames are cropped before scaling."""
 
 SCALING = 0x20 | 0x2000 | 0x4000 | 0x40000 | 0x80000
-"""How FFmpeg scales pictures here: each new pixel is the mean of the area it covers, or, where the picture grows, lies
-on the line between its neighbours.
+"""Flags for FFmpeg's scaler: area averaging for downscaling, linear interpolation for upscaling.
 
-The names are SWS_AREA, SWS_FULL_CHR_H_INT and SWS_FULL_CHR_H_INP (without these two even RGB loses half of its
-colours' sharpness), SWS_ACCURATE_RND and SWS_BITEXACT (without these two the result depends on the processor). FFmpeg's
-bilinear filter is no choice: a mirrored picture differs from the picture mirrored by up to 10 levels of 255.
+The names are SWS_AREA, SWS_FULL_CHR_H_INT and SWS_FULL_CHR_H_INP (without these two, even RGB loses half of its chroma
+resolution), SWS_ACCURATE_RND and SWS_BITEXACT (without these two, the result depends on the CPU). FFmpeg's bilinear
+filter is not symmetric: mirroring before or after scaling differs by up to 10 levels of 255.
 """
 
 
 def to_float01(pictures: ArrayLike) -> NDArray[np.float32]:
-    """Return a frame or a clip with values from 0 to 1, as the models take them.
+    """Return a frame or clip with values from 0 to 1, as the models expect.
 
     Args:
         pictures: A frame ``(height, width, 3)`` or a clip ``(frames, height, width, 3)``, uint8 in 0 to 255 or
             floating point in 0 to 1, RGB.
 
     Returns:
-        A new array of the same shape, float32: a whole number divided by 255, a floating-point one as it is.
+        A new array of the same shape, float32: integers are divided by 255, floating-point values are unchanged.
 
     Raises:
         ArrayError: If *pictures* is neither a frame nor a clip.
@@ -81,17 +80,17 @@ def to_float01(pictures: ArrayLike) -> NDArray[np.float32]:
 
 
 def to_uint8(pictures: ArrayLike) -> NDArray[np.uint8]:
-    """Return a frame or a clip with whole values from 0 to 255.
+    """Return a frame or clip with integer values from 0 to 255.
 
-    It undoes `to_float01` exactly.
+    This is the exact inverse of `to_float01`.
 
     Args:
         pictures: A frame ``(height, width, 3)`` or a clip ``(frames, height, width, 3)``, uint8 in 0 to 255 or
             floating point in 0 to 1, RGB.
 
     Returns:
-        A new array of the same shape, uint8: a floating-point number times 255, rounded to the nearest (one half to
-        the even side), a whole one as it is.
+        A new array of the same shape, uint8: floating-point values are multiplied by 255 and rounded (half to even),
+        integers are unchanged.
 
     Raises:
         ArrayError: If *pictures* is neither a frame nor a clip.
@@ -107,16 +106,16 @@ def to_uint8(pictures: ArrayLike) -> NDArray[np.uint8]:
 
 
 class FrameScaler:
-    """Scales frames to one size, without checking them again.
+    """Scales frames to one size, without checking them.
 
-    `prepare_frame` and `prepare_clip` are built on it. A session keeps one for all its frames, so that FFmpeg sets up
-    its filters once, not for every frame. It serves one thread at a time.
+    `prepare_frame` and `prepare_clip` use it. A session reuses one scaler for all its frames, so that FFmpeg sets up
+    its filters only once. Use it from one thread at a time.
 
     Args:
         frame_size: ``(height, width)`` of the results, in pixels.
         fit: How frames of another aspect ratio are resized; see `prepare_frame`.
-        short_side: The length of the short side before the crop, in pixels; only ``fit="evaluation"`` looks at it and
-            needs it.
+        short_side: Length of the short side before the crop, in pixels; required for ``fit="evaluation"`` and ignored
+            otherwise.
 
     Raises:
         ArrayError: If *frame_size* is not two whole numbers of at least 1, *fit* unknown, or *short_side* missing or
@@ -146,7 +145,7 @@ class FrameScaler:
     def scale_into(
         self, pixels: Frame, out: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Write *pixels*, scaled, to *out*.
+        """Scale *pixels* into *out*.
 
         Args:
             pixels: ``(height, width, 3)``, uint8 in 0 to 255 or float32 in 0 to 1, RGB, as `as_frame` returns it; not
@@ -170,7 +169,7 @@ class FrameScaler:
         return out
 
     def scale(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return *pixels*, scaled, as whole values: 255 times what `scale_into` writes.
+        """Return scaled *pixels* as integer values: 255 times the result of `scale_into`.
 
         Args:
             pixels: ``(height, width, 3)``, 0 to 255, RGB; not checked.
@@ -189,9 +188,9 @@ class FrameScaler:
         return self._placed(scaled, layout)
 
     def scale_picture(self, picture: VideoFrame) -> NDArray[np.uint8] | None:
-        """Return FFmpeg's *picture*, RGB of 8 bits, as `scale` would, without a copy of it.
+        """Return FFmpeg's *picture*, 8-bit RGB, as `scale` would, without copying it.
 
-        `None` where a part of it alone is scaled, or nothing.
+        `None` if only a part of it, or nothing, has to be scaled.
         """
         size = picture.height, picture.width
         layout = self._layout_of(size)
@@ -200,9 +199,9 @@ class FrameScaler:
         return self._placed(_scale(picture, layout, self._reformatter), layout)
 
     def scaled_size(self, size: FrameSize) -> FrameSize | None:
-        """Return what a frame of *size* is scaled to before anything is cut off or added.
+        """Return the size that a frame of *size* is scaled to before cropping or padding.
 
-        A frame of that size is no longer scaled. `None` if the frame is cut before.
+        A frame of that size is not scaled again. `None` if the frame is cropped before scaling.
         """
         if size == self.frame_size:
             return size
@@ -239,26 +238,24 @@ def prepare_frame(
     short_side: int | None = None,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Return *frame* in the size and range that a model takes.
+    """Return *frame* in the size and range that a model expects.
 
-    Scaled down, each pixel is the mean of the area it covers, so nothing flickers; scaled up, it is interpolated
-    linearly. Colours are not touched. A uint8 frame of one colour stays exactly that colour, and a mirrored frame
-    gives the mirrored result within 1/255 (but for ``fit="evaluation"``, whose centre may be half a pixel off).
+    Downscaling averages areas, which avoids flicker; upscaling interpolates linearly. Colours are not changed. A uint8
+    frame of one colour keeps exactly that colour, and a mirrored frame yields the mirrored result within 1/255 (except
+    for ``fit="evaluation"``, whose centre may be half a pixel off).
 
     Args:
-        frame: ``(height, width, 3)``, uint8 in 0 to 255 or floating point in 0 to 1, RGB; or a `VideoFrame`. A frame
-            that has its size already counts as prepared and is converted exactly, whatever *fit*; scaling is within
-            1/255 of exact arithmetic for uint8 and within 0.002 for floating point (measured for sides from 4 to 600
-            pixels).
+        frame: ``(height, width, 3)``, uint8 in 0 to 255 or floating point in 0 to 1, RGB; or a `VideoFrame`. A frame of
+            that size is converted exactly, for any *fit*; scaling is within 1/255 of exact arithmetic for uint8 and
+            within 0.002 for floating point (measured for sides from 4 to 600 pixels).
         frame_size: ``(height, width)`` of the result, in pixels.
-        fit: ``"stretch"`` scales the whole frame to *frame_size*, whatever its shape. The others keep the shape:
-            ``"crop"`` scales until the frame just covers *frame_size* and cuts out the centre; ``"pad"`` scales until
-            it just fits and fills the rest with black; ``"evaluation"`` scales its short side to *short_side* and
-            cuts out the centre, as the published accuracies were measured.
+        fit: ``"stretch"`` scales the whole frame to *frame_size*, ignoring the aspect ratio. The others preserve it:
+            ``"crop"`` scales the frame to cover *frame_size* and crops the centre; ``"pad"`` scales it to fit and pads
+            with black (letterbox); ``"evaluation"`` scales the short side to *short_side* and crops the centre, as for
+            the published accuracies.
         short_side: For ``fit="evaluation"``: the length of the short side before the crop, in pixels, at least the
             longer side of *frame_size*. The published ones are `Variant.min_image_size`.
-        out: ``(height, width, 3)``, float32, where the result is to be written, so that no memory is taken for it;
-            `None` takes a new array.
+        out: ``(height, width, 3)``, float32: the array to write the result to; `None` allocates a new one.
 
     Returns:
         ``(height, width, 3)``, float32, 0 to 1, RGB: *out*, or a new array. Never *frame* itself.
@@ -285,7 +282,7 @@ def prepare_clip(
     short_side: int | None = None,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Return *clip* in the size and range that a model takes: each frame as `prepare_frame` makes it.
+    """Return *clip* in the size and range that a model expects; see `prepare_frame`.
 
     Args:
         clip: ``(frames, height, width, 3)``, uint8 in 0 to 255 or floating point in 0 to 1, RGB; or a sequence of
@@ -293,7 +290,7 @@ def prepare_clip(
         frame_size: ``(height, width)`` of the result, in pixels.
         fit: ``"stretch"``, ``"crop"``, ``"pad"`` or ``"evaluation"``; see `prepare_frame`.
         short_side: For ``fit="evaluation"``; see `prepare_frame`.
-        out: ``(frames, height, width, 3)``, float32, where the result is to be written; `None` takes a new array.
+        out: ``(frames, height, width, 3)``, float32: the array to write the result to; `None` allocates a new one.
 
     Returns:
         ``(frames, height, width, 3)``, float32, 0 to 1, RGB: *out*, or a new array. Never *clip* itself.
@@ -318,7 +315,7 @@ def prepare_clip(
 
 def _as_pictures(value: ArrayLike) -> NDArray[np.uint8] | NDArray[np.float32]:
     if isinstance(value, (list, tuple)) and value:
-        depth = 1 + np.ndim(value[0])  # the others may be of another size
+        depth = 1 + np.ndim(value[0])  # the others may have another size
     else:
         depth = np.ndim(value)
     return as_frame(value) if depth <= 3 else as_clip(value)
@@ -372,14 +369,14 @@ _Region: TypeAlias = tuple[slice, slice]
 
 @attrs.frozen
 class Layout:
-    """Where the parts of a frame of one size go.
+    """How frames of one size are cropped, scaled and padded.
 
     Attributes:
         size: ``(height, width)`` of the frame.
         used: The part of the frame that is scaled.
-        scaled_size: ``(height, width)`` that this part gets.
-        kept: The part of the scaled picture that goes into the result.
-        place: Where in the result it goes.
+        scaled_size: ``(height, width)`` that this part is scaled to.
+        kept: The part of the scaled frame that is kept.
+        place: Its position in the result.
     """
 
     size: FrameSize
@@ -413,7 +410,7 @@ def lay_out(
 
 
 def _centre(size: FrameSize, wanted: FrameSize) -> _Region:
-    """Return the centre of *size* that is at most as large as *wanted*."""
+    """Return the centre of *size*, at most as large as *wanted*."""
     (top, height), (left, width) = (
         (max(have - want, 0) // 2, min(have, want))
         for have, want in zip(size, wanted, strict=True)
@@ -422,10 +419,10 @@ def _centre(size: FrameSize, wanted: FrameSize) -> _Region:
 
 
 def _without_far_ends(size: FrameSize, frame_size: FrameSize) -> FrameSize:
-    """Return *size* with a side that is many times as long as what a crop keeps of it shortened.
+    """Return *size*, with a side shortened if it is many times as long as the part that a crop keeps.
 
-    Scaled whole, a frame of 1 x 20,000 pixels would take gigabytes, and nearly all of it would be cut off. The number
-    of pixels left out is even, so that the centre stays.
+    Scaling a whole frame of 1 x 20,000 pixels would take gigabytes, nearly all of which would be cropped. The number of
+    removed pixels is even, so that the centre is preserved.
     """
     factor = max(new / old for new, old in zip(frame_size, size, strict=True))
     height, width = (
@@ -436,7 +433,7 @@ def _without_far_ends(size: FrameSize, frame_size: FrameSize) -> FrameSize:
 
 
 def _fitting_size(size: FrameSize, frame_size: FrameSize) -> FrameSize:
-    """Return the largest size of the shape of *size* that fits into *frame_size*, with equal bars on both sides."""
+    """Return the largest size with the aspect ratio of *size* that fits *frame_size*, with equal bars on both sides."""
     factor = min(new / old for new, old in zip(frame_size, size, strict=True))
     height, width = (
         new - 2 * min(round((new - old * factor) / 2), (new - 1) // 2)
@@ -446,9 +443,9 @@ def _fitting_size(size: FrameSize, frame_size: FrameSize) -> FrameSize:
 
 
 def _covering_size(size: FrameSize, frame_size: FrameSize) -> FrameSize:
-    """Return the smallest size of the shape of *size* that covers *frame_size*.
+    """Return the smallest size with the aspect ratio of *size* that covers *frame_size*.
 
-    What is left over is an even number of pixels, so that the centre is exactly the centre.
+    The excess is an even number of pixels, so that the crop is exactly centred.
     """
     factor = max(new / old for new, old in zip(frame_size, size, strict=True))
     height, width = (
@@ -459,7 +456,7 @@ def _covering_size(size: FrameSize, frame_size: FrameSize) -> FrameSize:
 
 
 def _evaluation_size(size: FrameSize, short_side: int) -> FrameSize:
-    """Return the size of the shape of *size* whose short side is *short_side*.
+    """Return the size with the aspect ratio of *size* whose short side is *short_side*.
 
     References:
         [1] TensorFlow Model Garden, ``official/vision/ops/preprocess_ops_3d.py``, ``resize_smallest``, rounds down.
@@ -478,7 +475,7 @@ def _as_picture(frame: Frame) -> VideoFrame:
         pixels: NDArray[Any] = frame
         form = "rgb24"
     else:
-        # FFmpeg's own floating-point formats are no choice: gbrpf32 comes out wrong by up to one half.
+        # FFmpeg's floating-point formats are not usable: gbrpf32 is wrong by up to one half.
         pixels = np.rint(frame * np.float32(65535)).astype(np.uint16)
         form = "rgb48le"
     try:
@@ -501,7 +498,7 @@ def _scale(
             width=width,
             height=height,
             interpolation=SCALING,
-            threads=1,  # to start more takes longer than most frames
+            threads=1,  # starting more threads takes longer than most frames
         ).to_ndarray()
     except FFmpegError as error:
         raise ArrayError(

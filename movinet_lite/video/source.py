@@ -17,7 +17,7 @@ from movinet_lite.video.redaction import redact
 __all__ = ["VideoFile", "VideoSource"]
 
 VideoSource: TypeAlias = str | Path | BinaryIO
-"""The path of a video file, or a binary file object that can be read and wound, such as `io.BytesIO`."""
+"""The path of a video file, or a seekable binary file object, such as `io.BytesIO`."""
 
 _LIVE = re.compile(r"(rtsps?|rtmps?|rtp|srt|udp|mms)://?", re.IGNORECASE)
 
@@ -27,7 +27,7 @@ class VideoFile:
     """A video file that has not been opened yet.
 
     Attributes:
-        path: Its path, or what stands for it in messages if it is a file object.
+        path: Its path, or its name in messages if it is a file object.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class VideoFile:
 
     @classmethod
     def of(cls, source: object) -> VideoFile:
-        """Return the video file that *source* stands for.
+        """Return the video file for *source*.
 
         Raises:
             VideoError: If it is neither a path nor a binary file object.
@@ -57,15 +57,15 @@ class VideoFile:
         )
 
     def for_pyav(self) -> str | BinaryIO:
-        """Return what PyAV can open, at its beginning.
+        """Return an object that PyAV can open, at its beginning.
 
         Raises:
             VideoNotFoundError: If the file does not exist.
-            VideoError: If it is no regular file, or empty.
+            VideoError: If it is not a regular file, or is empty.
         """
         if self._file is None:
             _check_path(self.path)
-            # With "file:" no name is taken for a URL, not even "12:30.mp4".
+            # With "file:", no name is parsed as a URL, not even "12:30.mp4".
             return f"file:{self.path}"
         if self._file.seek(0, io.SEEK_END) == 0:
             raise VideoError("the file is empty", self.path)
@@ -98,7 +98,7 @@ def _check_file_object(source: object, name: str) -> BinaryIO:
         hasattr(source, "seekable") and not file.seekable()
     ):
         raise VideoError(
-            "a file object must be able to seek (read it into io.BytesIO first)", name
+            "a file object must be seekable (read it into io.BytesIO first)", name
         )
     return file
 
@@ -111,7 +111,7 @@ def _check_path(path: Path) -> None:
             raise VideoNotFoundError(
                 "read_frames reads files; open a live source with movinet_lite.live.open_source",
                 redact(str(path)),
-            ) from None  # the cause holds the address with its credentials
+            ) from None  # the cause contains the address with its credentials
         if ":/" in str(path):
             raise VideoNotFoundError(
                 "there is no such file (a URL? download it first, or, if it is live, open it with "
@@ -122,10 +122,10 @@ def _check_path(path: Path) -> None:
     except (OSError, ValueError) as error:
         raise VideoError(f"it cannot be read: {error}", path) from error
     if stat.S_ISDIR(status.st_mode):
-        raise VideoError("it is a directory; give a video file", path)
+        raise VideoError("it is a directory; pass a video file", path)
     if not stat.S_ISREG(status.st_mode):
         raise VideoError(
-            "it is a device or a pipe; give a video file, or open it with movinet_lite.live.open_source",
+            "it is a device or a pipe; pass a video file, or open it with movinet_lite.live.open_source",
             path,
         )
     if status.st_size == 0:

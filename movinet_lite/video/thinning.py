@@ -1,10 +1,8 @@
-"""Skips the decoding of frames that no sample shows and no other frame refers to.
+"""Skips the decoding of frames that no sample needs and no other frame refers to.
 
-The times of the packets of a file are known before they are decoded, so it is known which frames will be sampled. Each
-frame left out stands in the sequence as a `LeftOut`, with its time, so that all else goes on as if it had been decoded.
-
-Anything out of the ordinary in the time stamps, and any picture that does not come as its packet announced it, is a
-`ThinningError`: the file is then decoded whole, from its beginning.
+The time stamps of packets are known before decoding, which determines the frames that will be sampled. Each skipped
+frame is replaced by a `LeftOut` with its time, so that the rest of the pipeline is unaffected. Irregular time stamps,
+and frames that do not match their packets, raise a `ThinningError`: the whole file is then decoded from its beginning.
 """
 
 from __future__ import annotations
@@ -28,21 +26,21 @@ if TYPE_CHECKING:
 __all__ = ["LeftOut", "Samples", "Thinning", "ThinningError"]
 
 _MAX_WAITING = 64
-"""How many packets may wait until it is known which frame follows a frame; then it is decoded."""
+"""Maximum number of packets to wait for the next frame's time stamp; then the frame is decoded."""
 
 
 class ThinningError(Exception):
-    """The frames of a file must all be decoded, since their times are not what its packets said."""
+    """All frames of a file must be decoded, since their times do not match those of the packets."""
 
 
 @attrs.frozen
 class Samples:
-    """The times at which frames are taken; see `sample_times`, whose arguments these are.
+    """The arguments of `sample_times`.
 
     Attributes:
         fps: Frames per second.
         start_s: The first time, in seconds.
-        end_s: Where they end, in seconds; `None` goes on for ever.
+        end_s: End time in seconds, exclusive; `None` for no end.
     """
 
     fps: float
@@ -50,7 +48,7 @@ class Samples:
     end_s: float | None = None
 
     def fall_within(self, from_s: float, to_s: float, tolerance_s: float) -> bool:
-        """Tell whether a frame shown from *from_s* to *to_s* is taken, by the rule of `frames_shown_at`."""
+        """Return whether a frame displayed from *from_s* to *to_s* is sampled, by the rules of `frames_shown_at`."""
         near = math.floor((from_s - tolerance_s - self.start_s) * self.fps)
         for index in range(max(near - 1, 0), max(near, 0) + 3):
             time_s = sample_time(
@@ -63,7 +61,7 @@ class Samples:
 
 @attrs.frozen
 class LeftOut:
-    """A frame that is not decoded; what is known of it without."""
+    """A frame that is not decoded, with its known facts."""
 
     pts: int
     duration: int | None
@@ -79,14 +77,14 @@ class _Waiting:
 
 
 class Thinning:
-    """Thins one stretch of packets, from the beginning or from where the file was wound to.
+    """Selects the packets to decode, from the beginning or after a seek.
 
     Args:
-        samples: When frames are taken.
-        tolerance_s: How much later every time counts, in seconds.
-        is_disposable: Tells which packets no other one needs.
-        time_of: Returns the time of a time stamp, in seconds.
-        max_gap: How far apart time stamps may be before the clock may have been set anew; `None` if it never is.
+        samples: The sample times.
+        tolerance_s: Time added to every sample time, in seconds.
+        is_disposable: Determines whether a packet is disposable.
+        time_of: Converts a time stamp to seconds.
+        max_gap: Maximum distance of time stamps without a clock reset; `None` if the clock is never reset.
     """
 
     def __init__(
@@ -104,25 +102,25 @@ class Thinning:
         self._time_of = time_of
         self._max_gap = max_gap
         self._waiting: deque[_Waiting] = deque()
-        self._known: list[int] = []  # time stamps, rising, of packets read
+        self._known: list[int] = []  # time stamps of packets read, in ascending order
         self._last_dts: int | None = None
-        self._last_pts: int | None = None  # of the last picture
-        # Time stamps of packets passed, rising, whose pictures have not come: left out, or `None` if to be decoded.
+        self._last_pts: int | None = None  # of the last frame
+        # Time stamps of processed packets with pending frames, in ascending order: skipped, or `None` if to be decoded.
         self._expected: list[tuple[int, LeftOut | None]] = []
 
     def to_decode(
         self, packets: Iterable[Packet[VideoStream]]
     ) -> Iterator[Packet[VideoStream]]:
-        """Yield the *packets* to decode, in their order.
+        """Yield the *packets* to decode, in order.
 
         Raises:
-            ThinningError: If their time stamps are out of the ordinary.
+            ThinningError: If their time stamps are irregular.
         """
         for packet in packets:
             if packet.size:
                 self._read(packet)
                 yield from self._decided(at_end=False)
-            else:  # the last one, which empties the decoder
+            else:  # the last one, which flushes the decoder
                 yield from self._decided(at_end=True)
                 yield packet
         yield from self._decided(at_end=True)
@@ -143,7 +141,7 @@ class Thinning:
         self._waiting.append(_Waiting(packet, is_disposable, has_picture))
 
     def _check_clock(self, pts: int, dts: int | None) -> None:
-        """Refuse a packet whose time of decoding is not after that of the one before, and by then its frame is due."""
+        """Raise an error for a packet whose decoding time is not after the previous one, or after its display time."""
         last_dts = self._last_dts
         if dts is None:
             is_ordinary = last_dts is None  # as at the beginning of Matroska files
@@ -154,7 +152,7 @@ class Thinning:
             raise ThinningError
 
     def _decided(self, *, at_end: bool) -> Iterator[Packet[VideoStream]]:
-        """Yield the packets to decode of which that is known by now."""
+        """Yield the packets that are known to need decoding."""
         while self._waiting:
             packet, left_out = self._waiting[0].packet, None
             pts, time_base = packet.pts, packet.time_base
@@ -174,13 +172,13 @@ class Thinning:
         return (
             waiting.is_disposable
             and waiting.has_picture
-            and self._last_pts is not None  # the first picture is always decoded
+            and self._last_pts is not None  # the first frame is always decoded
         )
 
     def _following(self, pts: int) -> int | None:
-        """Return the time stamp of the frame shown after that at *pts*, or `None` if it is not known yet.
+        """Return the time stamp of the frame after the one at *pts*, or `None` if it is not known yet.
 
-        No frame is shown before it is decoded, so none comes between any more once decoding has reached that time.
+        Frames are decoded before they are displayed, so none can come between once decoding has reached that time.
         """
         place = bisect.bisect_right(self._known, pts)
         if place == len(self._known) or self._last_dts is None:
@@ -189,7 +187,7 @@ class Thinning:
         return following if following <= self._last_dts else None
 
     def _is_sampled(self, pts: int, following: int) -> bool:
-        """Tell whether a frame is sampled that is shown until the time stamp *following*."""
+        """Return whether a frame displayed until the time stamp *following* is sampled."""
         return self._samples.fall_within(
             self._time_of(pts), self._time_of(following), self._tolerance_s
         )
@@ -200,13 +198,14 @@ class Thinning:
         bisect.insort(self._expected, (pts, left_out), key=lambda each: each[0])
 
     def before(self, picture: VideoFrame) -> list[LeftOut]:
-        """Return what was left out between the picture before and *picture*, which has just been decoded.
+        """Return the frames skipped between the previous frame and *picture*, which has just been decoded.
 
         Raises:
-            ThinningError: If other pictures were to come first, or none with this time stamp, or it is damaged.
+            ThinningError: If other frames were expected first, no frame with this time stamp was expected, or it is
+                damaged.
         """
         pts = picture.pts
-        # What a damaged one was mended with may have been left out.
+        # The frame used for error concealment may have been skipped.
         if pts is None or picture.is_corrupt:
             raise ThinningError
         place = bisect.bisect_left(self._expected, pts, key=lambda each: each[0])
@@ -214,18 +213,18 @@ class Thinning:
             raise ThinningError
         passed = self._expected[:place]
         del self._expected[: place + 1]
-        # Frames before the first one may need what lies before the beginning.
+        # Frames before the first one may depend on earlier packets.
         found = [] if self._last_pts is None else _only_left_out(passed)
         self._last_pts = pts
-        # Of the time stamps before this one the frames' places are decided.
+        # All time stamps before this one are resolved.
         del self._known[: max(bisect.bisect_left(self._known, pts) - 1, 0)]
         return found
 
     def after_last(self) -> list[LeftOut]:
-        """Return what was left out after the last picture.
+        """Return the frames skipped after the last decoded one.
 
         Raises:
-            ThinningError: If more pictures were to come.
+            ThinningError: If more frames were expected.
         """
         if self._last_pts is None:
             return []

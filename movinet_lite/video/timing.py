@@ -1,4 +1,4 @@
-"""Assigns a time to each decoded frame, also where the clock of the file is irregular."""
+"""Assigns a time to each decoded frame, also if the clock of the file is irregular."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from fractions import Fraction
 __all__ = ["JUMP_S", "FrameClock"]
 
 _REORDERED_FRAMES = 16
-"""How far apart in decoding and display order frames may be, in frames: the most that H.264 and H.265 allow."""
+"""Maximum distance of decoding and display order, in frames: the limit of H.264 and H.265."""
 
 JUMP_S = 10.0
-"""From how far ahead a clock that may jump counts as set anew, in seconds: FFmpeg's ``dts_delta_threshold``."""
+"""Forward jump from which a clock counts as reset, in seconds: FFmpeg's ``dts_delta_threshold``."""
 
 
 class FrameClock:
-    """Turns the time stamps of the frames of one stream into times that never fall.
+    """Converts the time stamps of a stream's frames to times that never decrease.
 
-    - A frame without a time stamp follows the one before at the distance of the two before.
-    - A clock that falls by more than frames can be out of order was set anew, as where two recordings were joined: its
-      time goes on from the end of the last frame. So does that of a clock which may jump and jumps ahead.
-    - Time stamps that fall by less are those of frames out of order: decoding times are taken from then on, as FFmpeg
-      does [1].
+    - A frame without a time stamp follows the previous frame at the previous distance.
+    - A clock that decreases by more than the possible reordering was reset, as at the joint of two recordings: time
+      continues from the end of the last frame. The same applies to forward jumps if *may_jump* is set.
+    - Time stamps that decrease by less are those of frames out of order: decoding times are used from then on, as in
+      FFmpeg [1].
 
     Args:
         tick_s: The unit of the time stamps, in seconds.
-        has_decoding_times_only: Whether the file says when a frame is decoded, not when it is shown, as AVI does.
-        may_jump: Whether the clock of such a file may be set anew, as in MPEG-TS.
+        has_decoding_times_only: Whether the file stores decoding times but no presentation times, as in AVI.
+        may_jump: Whether the clock of such a file may be reset, as in MPEG-TS.
 
     References:
         [1] FFmpeg, ``libavcodec/decode.c``, ``guess_correct_pts``.
@@ -48,39 +48,39 @@ class FrameClock:
         self._step = 0
 
     def start(self, pts: int | None, dts: int | None) -> None:
-        """Take the time stamps of the first frame of the file, whose time is 0."""
+        """Set the time stamps of the first frame of the file, whose time is 0."""
         self._first_pts = pts if pts is not None else dts or 0
         self._first_dts = dts if dts is not None else pts or 0
 
     def jump(self) -> None:
-        """Forget the last frame, after the file was wound to another place."""
+        """Forget the last frame, after a seek."""
         self._last, self._step = None, 0
 
     def ticks_at(self, time_s: float) -> int:
-        """Return the time stamp of *time_s* if the clock was not set anew before."""
+        """Return the time stamp of *time_s*, if the clock was not reset before."""
         first = self._first_dts if self._uses_dts else self._first_pts
         return first + round(time_s / self._tick_s)
 
     @property
     def has_steady_times(self) -> bool:
-        """Whether the frames' times are their presentation time stamps so far."""
+        """Whether all frame times so far are presentation time stamps."""
         return not self._uses_dts and not self._shift
 
     def steady_time_s(self, pts: int) -> float:
-        """Return the time of a frame if the clock is never set anew and the frames come in order."""
+        """Return the time of a frame for a clock without resets and frames in order."""
         return float((pts - self._first_pts) * self._tick_s)
 
     def can_place(self, pts: int | None, dts: int | None) -> bool:
-        """Tell whether the time of a frame is known without the frames before it."""
+        """Return whether the time of a frame is known without the frames before it."""
         return self._ticks(pts, dts) is not None
 
     def time_s(self, pts: int | None, dts: int | None, lasts_s: float) -> float:
-        """Return when a frame is shown, in seconds from the first frame of the file.
+        """Return the display time of a frame, in seconds from the first frame of the file.
 
         Args:
             pts: Its presentation time stamp; `None` if it has none.
-            dts: The decoding time stamp that the decoder gave it; `None` if it gave none.
-            lasts_s: How long it is shown by its own claim, in seconds.
+            dts: Its decoding time stamp from the decoder; `None` if it has none.
+            lasts_s: Its display duration as stored in the file, in seconds.
         """
         own_step = max(round(lasts_s / self._tick_s), 1)
         step = self._step or own_step

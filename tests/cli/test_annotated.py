@@ -148,7 +148,7 @@ def test_tuning_writes_settings_that_commands_take(run, videos, truth, tmp_path)
         "evaluate-events", truth, *videos, "--settings", path, "--collar", 0.5
     )
     assert (status, errors) == (0, "")
-    assert text.startswith("event_f1 on videos left out: ")
+    assert text.startswith("event_f1 on held-out videos: ")
     assert result["fitted"] > result["before"]
     assert f"{result['fitted']:.3f}" in judged.splitlines()[0]
     assert EventDetector.load(path).settings.enter != EventDetector().settings.enter
@@ -196,7 +196,7 @@ def test_two_videos_of_one_name_are_refused(run, loads, videos, truth, tmp_path)
     status, _, errors = run("evaluate-events", truth, videos[0], twin)
 
     assert (status, loads) == (2, [])
-    assert "each video must have annotations of its own" in errors
+    assert "each video must have its own annotations" in errors
 
 
 @pytest.mark.parametrize(

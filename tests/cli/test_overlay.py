@@ -291,7 +291,7 @@ def test_a_damaged_video_leaves_no_file(run, video, tmp_path):
     status, _, errors = run(video, "--output", path)
 
     assert status == 1
-    assert "damaged or was cut short" in errors
+    assert "damaged or truncated" in errors
     assert [p.name for p in tmp_path.iterdir()] == [video.name]
 
 

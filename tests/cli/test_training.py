@@ -102,18 +102,19 @@ def test_from_a_folder_of_videos_to_a_stream(videos, start, tmp_path):
             lines.append(line)
             if line.startswith("1/4 "):
                 process.send_signal(signal.SIGKILL)
-    assert lines[0] == "2 classes, 13 videos to train on, 4 to validate with\n"
+    assert lines[0] == "2 classes, 13 videos for training, 4 for validation\n"
 
     # It does not overwrite what is there, and goes on where it was.
     refused = _run(*training)
     assert refused.returncode == 2
     assert (
-        "this one is taken (or go on with the training in it: resume)" in refused.stderr
+        "this one exists (to continue the training run in it, use resume)"
+        in refused.stderr
     )
     resumed = _run(*training, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     told = resumed.stdout.splitlines()
-    assert told[1] == "going on after epoch 1"
+    assert told[1] == "resuming after epoch 1"
     assert [line.split()[0] for line in told[2:-3]] == ["epoch", "2/4", "3/4", "4/4"]
     assert told[-3].startswith(f"{output}: epoch ")
     assert "left out: " in resumed.stderr
@@ -162,18 +163,20 @@ def test_a_training_is_told_in_short_lines(
     assert status == 0
     lines = out.splitlines()
     assert max(map(len, lines)) < 80
-    assert lines[0] == "2 classes, 13 videos to train on, 4 to validate with"
+    assert lines[0] == "2 classes, 13 videos for training, 4 for validation"
     titles = "epoch        loss   top-1  val. loss  val. top-1      time left"
     assert lines[1] == titles
     assert [line.split()[0] for line in lines[2:4]] == ["1/2", "2/2"]
     assert [len(line) for line in lines[2:4]] == [len(titles)] * 2
     assert lines[4].startswith("out: epoch ")
     assert lines[5:] == [
-        "to use it:    movinet-lite stream clip.mp4 --model out",
-        "to judge it:  movinet-lite evaluate data --model out --part validation --seed 2",
+        "to use it:   movinet-lite stream clip.mp4 --model out",
+        "to evaluate: movinet-lite evaluate data --model out --part validation --seed 2",
     ]
     first, second = err.splitlines()
-    assert first.endswith("left out 1 file: 'notes.txt': it is no video by its ending")
+    assert first.endswith(
+        "left out 1 file: 'notes.txt': it does not have the extension of a video"
+    )
     assert "warning: left out: data/going left/broken.mp4: " in second
     assert output.is_dir()
 
@@ -182,9 +185,9 @@ def test_a_training_is_told_in_short_lines(
     ("arguments", "message"),
     [
         (["fine-tune", "{videos}/nothing", "--output", "x"], "there is no such folder or .csv file"),
-        (["fine-tune", "{videos}/going left", "--output", "x"], "it holds no folder"),
+        (["fine-tune", "{videos}/going left", "--output", "x"], "it contains no folder"),
         (["evaluate", "{videos}", "--model", "{videos}", "--part", "test"],
-         "there are no videos in the part 'test'"),
+         "there are no videos in the split 'test'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_before_anything_is_loaded(

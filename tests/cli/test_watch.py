@@ -129,11 +129,11 @@ def test_cameras_come_from_a_file(video, tmp_path, capsys, monkeypatch):
     ("arguments", "status", "message"),
     [
         ((), 2, "needs a SOURCE"),
-        (("0", "--event", "jumping jax"), 2, "nearest: 'jumping jacks'"),
+        (("0", "--event", "jumping jax"), 2, "similar: 'jumping jacks'"),
         (("0", "--event", "squat:2"), 2, "a score from 0.01 to 1; got '2'"),
         (("no.mp4",), 1, "no.mp4: there is no such file"),
         (("0", "--config", "no.toml"), 2, "no.toml"),
-        (("0", "--clips-gb", "1"), 2, "--clips-gb needs --clips FOLDER"),
+        (("0", "--clips-gb", "1"), 2, "--clips-gb requires --clips FOLDER"),
         (("0", "--serve", "0.0.0.0:0"), 1, "must have a token"),
         (("0", "--serve", "nowhere"), 1, "[HOST:]PORT"),
     ],
@@ -267,7 +267,7 @@ def test_overload_is_told_in_words():
     """The table says how much too much there is to do, and at which rate cameras are watched."""
     text = drawn(status_of(camera(), load=Load(0.5, 1.7, 0.0)))
 
-    assert "every camera is watched at 50% of its rate" in text
+    assert "all frame rates are reduced to 50%" in text
     assert "170% of its time" in text
 
 

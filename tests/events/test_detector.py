@@ -478,7 +478,11 @@ def test_a_repeated_time_counts_and_takes_no_time():
 @pytest.mark.parametrize(
     ("time_s", "error", "text"),
     [
-        (0.5, SessionError, r"must not run backwards; got 0.5 s after 1 s \(another"),
+        (
+            0.5,
+            SessionError,
+            r"must be in ascending order; got 0.5 s after 1 s \(another",
+        ),
         (None, ArrayError, r"must have the time of its frame; .*step\(frame, time_s="),
         (float("nan"), ArrayError, "must be numbers of seconds; got nan"),
         (float("inf"), ArrayError, "must be numbers of seconds; got inf"),
@@ -503,7 +507,7 @@ def test_other_labels_are_an_error():
     detector = EventDetector()
     detector.update(Prediction([0.0], ("a",), time_s=0.0))
 
-    with pytest.raises(LabelsError, match=r"labels that the first one had.*reset\(\)"):
+    with pytest.raises(LabelsError, match=r"must have the same labels.*reset\(\)"):
         detector.update(Prediction([0.0], ("b",), time_s=1.0))
     detector.update(Prediction([0.0], tuple("a"), time_s=1.0))
 
@@ -512,14 +516,22 @@ def test_other_labels_are_an_error():
     ("scores", "times_s", "text"),
     [
         ([[0.5]], [0.0, 1.0], "one for each of the 1 frames; got 2"),
-        ([[0.5], [0.5]], [1.0, 0.5], "backwards; got 0.5 s for frame 1 after 1 s"),
+        (
+            [[0.5], [0.5]],
+            [1.0, 0.5],
+            "ascending order; got 0.5 s for frame 1 after 1 s",
+        ),
         ([[0.5]], [np.nan], "numbers of seconds; got nan for frame 0"),
         ([[np.nan]], [0.0], r"scores must be numbers; got NaN"),
-        ([[2.0]], [0.0], r"from 0 to 1; got 2 to 2 \(logits\? apply softmax"),
+        (
+            [[2.0]],
+            [0.0],
+            r"from 0 to 1; got 2 to 2 \(if these are logits, apply softmax",
+        ),
         ([0.5], [0.0], r"shape \(frames, classes\); got float64 of shape \(1,\)"),
         ([[0.5], [0.5, 0.5]], [0.0, 1.0], "ragged"),
         ([["a"]], [0.0], "must be numbers of shape"),
-        (np.empty((0, 0)), [], "at least one class"),
+        (np.empty((0, 0)), [], "at least one label"),
     ],
 )
 def test_arrays_are_checked(scores, times_s, text):
@@ -577,7 +589,10 @@ def test_memory_does_not_grow():
             {"max_duration_s": 1, "min_duration_s": 2},
             "at least min_duration_s; got max_duration_s=1, min_duration_s=2",
         ),
-        ({"thresholds": {"a": 0.5}}, "a pair of numbers, enter and leave; got 0.5"),
+        (
+            {"thresholds": {"a": 0.5}},
+            "a pair of numbers, enter and leave, for each label; got 0.5",
+        ),
         ({"thresholds": {"a": (0.3, 0.5)}}, "enter and leave of 'a' must be above 0"),
     ],
 )
@@ -596,13 +611,13 @@ def test_unknown_labels_offer_the_nearest():
         {"labels": ["joging"]},
         {"thresholds": {"joging": (0.5, 0.4)}},
     ):
-        with pytest.raises(LabelsError, match=r"'joging' \(nearest: 'jogging'"):
+        with pytest.raises(LabelsError, match=r"'joging' \(similar: 'jogging'"):
             EventDetector(**options).update(prediction)
 
 
 def test_labels_of_the_settings_are_checked():
     """An allow list must hold a label, each once; thresholds are for labels that are allowed."""
-    with pytest.raises(LabelsError, match="at least one class"):
+    with pytest.raises(LabelsError, match="at least one label"):
         EventDetector(labels=[])
     with pytest.raises(LabelsError, match="is also label 1"):
         EventDetector(labels=["a", "a"])

@@ -79,8 +79,8 @@ def test_missing_values_are_named():
     ("values", "text"),
     [
         (("yoga", 2.0, 1.0), "got 2 s to 1 s"),
-        (("", 1.0, 2.0), "label must be the name of a class; got ''"),
-        ((None, 1.0, 2.0), "label must be the name of a class; got None"),
+        (("", 1.0, 2.0), "label must be a non-empty name; got ''"),
+        ((None, 1.0, 2.0), "label must be a non-empty name; got None"),
         (("yoga", 1.0, float("nan")), "end at or after"),
         (("yoga", 1.0, 2.0, float("nan")), "score must be a number; got nan"),
     ],
@@ -105,7 +105,7 @@ def test_what_is_over():
 
 def test_what_was_never_finished_is_an_error():
     """A confirmed event that never ended would be lost without a word, so it is an error that tells of finish."""
-    with pytest.raises(DataError, match=r"'yoga' from 1 s goes on \(add .*finish\(\)"):
+    with pytest.raises(DataError, match=r"'yoga' from 1 s has not \(add .*finish\(\)"):
         completed([_going_on("began"), _going_on("confirmed")])
     with pytest.raises(DataError, match="'yoga' from 1 s has none"):
         end_of(_going_on("confirmed"))

@@ -177,7 +177,7 @@ def test_only_what_ended_is_written():
         (TWO, "xml", "one of jsonl, csv, .*; got 'xml'"),
         (TWO | {"b": []}, "vtt", "vtt holds the events of one video; got 2"),
         ({}, "srt", "holds the events of one video; got 0"),
-        (TWO, "jsonl", "JSON lines hold events; got an annotation"),
+        (TWO, "jsonl", "JSON lines support events only; got an annotation"),
         ({"a": [Annotation("x", -1, 2)]}, "srt", "0 or more; 'x' starts at -1 s"),
         ({"a": [Annotation("x\ty", 1, 2)]}, "audacity", r"labels of one line.*'x\\ty'"),
         ({"a": [Annotation("x\ny", 1, 2)]}, "vtt", "labels of one line"),
@@ -195,7 +195,7 @@ def test_only_what_ended_is_written():
                 ]
             },
             "csv",
-            r"'x' from 1 s goes on",
+            r"'x' from 1 s has not",
         ),
     ],
 )
@@ -208,7 +208,9 @@ def test_what_a_format_cannot_hold(events, name, text):
 def test_a_name_that_is_not_utf8_is_an_error(tmp_path):
     """The name of a file that is no UTF-8, as Linux allows, cannot be written, and nothing is."""
     path = tmp_path / "log.csv"
-    with pytest.raises(DataError, match=r"UTF-8 can hold; got '\\udcff' \(the name"):
+    with pytest.raises(
+        DataError, match=r"encodable as UTF-8; got '\\udcff' \(the name"
+    ):
         write_events(path, {"\udcff.mp4": []})
     assert not path.exists()
 
@@ -246,11 +248,11 @@ BAD_FILES = {
         r"got 5 s to 4 s \(line 3\)",
     ),
     "label.csv": ("video,label,start_s,end_s\na,,1,2\n", r"got '' \(line 2\)"),
-    "video.csv": ("video,label,start_s,end_s\n,b,1,2\n", "name a video; line 2"),
+    "video.csv": ("video,label,start_s,end_s\n,b,1,2\n", "have a video; line 2"),
     "nan.csv": ("video,label,start_s,end_s\na,b,nan,2\n", r"got nan \(line 2\)"),
     "quote.csv": ('video,label,start_s,end_s\na,"b" c,1,2\n', r"must be CSV; .*line 2"),
     "backwards.txt": ("1\t2\tyoga\n4\t3\tyoga\n", r"got 4 s to 3 s \(line 2\)"),
-    "spaces.txt": ("1 2 yoga\n", "with tabs between; line 1 is not"),
+    "spaces.txt": ("1 2 yoga\n", "separated by tabs; line 1 does not"),
     "number.txt": ("1\tx\tyoga\n", "line 1 has 'x'"),
     "backwards.srt": (
         "1\n00:00:02,000 --> 00:00:01,000\nyoga\n",

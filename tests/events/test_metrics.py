@@ -257,12 +257,12 @@ def test_videos_without_a_value_are_left_out():
 def test_videos_must_be_annotated(metric):
     """An event of a video without annotations is an error that offers the nearest name, and so is no video at all."""
     with pytest.raises(
-        DataError, match=r"1 have not: 'clip.mpg' \(nearest: 'clip.mp4'"
+        DataError, match=r"1 have none: 'clip.mpg' \(similar: 'clip.mp4'"
     ):
         metric({"clip.mp4": []}, {"clip.mpg": []})
     with pytest.raises(DataError, match="at least one video; got none"):
         metric({}, {})
-    with pytest.raises(DataError, match=r"goes on .*finish\(\)"):
+    with pytest.raises(DataError, match=r"has not .*finish\(\)"):
         metric({"a": []}, {"a": [_event(0, None, state="confirmed")]})
 
 
@@ -279,7 +279,10 @@ def test_videos_must_be_annotated(metric):
             lambda: temporal_map({"a": [_run(0, 1)]}, {"a": [_run(0, 1)]}),
             "a score to be ranked by; 'run' from 0 s has none",
         ),
-        (lambda: false_alarms({"a": []}, {}, {}), "seconds, above 0; got None for 'a'"),
+        (
+            lambda: false_alarms({"a": []}, {}, {}),
+            "above 0 for every video; got None for 'a'",
+        ),
         (lambda: false_alarms({"a": []}, {}, {"a": 0}), "got 0 for 'a'"),
         (
             lambda: event_f1({"a": []}, {}).interval("mean"),
@@ -301,7 +304,7 @@ def test_scored_videos_are_checked():
         ScoredVideo([0.0], [[0.5], [0.5]])
     video = ScoredVideo([0.0], [[0.5]], [Annotation("jog", 0, 1)])
     with pytest.raises(
-        LabelsError, match=r"'jog' \(nearest: 'jogging'\) \(video 'v'\)"
+        LabelsError, match=r"'jog' \(similar: 'jogging'\) \(video 'v'\)"
     ):
         frame_map({"v": video}, ["jogging"])
     with pytest.raises(LabelsError, match=r"each of the 1 classes; .*\(video 'v'\)"):

@@ -43,7 +43,7 @@ def test_the_file_is_made_to_be_read(tmp_path):
         "cooldown_s = 0.0",
         "delay_s = 0.0",
         "",
-        "# Labels with thresholds of their own: enter, leave.",
+        "# Thresholds of single labels: enter, leave.",
         "[event_detector.thresholds]",
         '"say \\"hi\\"\\u007f" = [0.5, 0.25]',
     ]
@@ -66,7 +66,7 @@ def test_the_file_is_made_to_be_read(tmp_path):
         ("[event_detector]\nenter = nan", "above 0 and up to 1"),
         ("[event_detector]\nlabels = 'yoga'", "must be a list of names; got 'yoga'"),
         ("[event_detector]\nlabels = [1]", "label 1, 1, is of type int"),
-        ("[event_detector]\nlabels = []", "at least one class"),
+        ("[event_detector]\nlabels = []", "at least one label"),
         ("[event_detector]\nthresholds = 1", "table of label = .*; got 1"),
         (
             "[event_detector.thresholds]\nyoga = [0.2, 0.4]",
@@ -86,11 +86,11 @@ def test_a_bad_file_is_one_error(tmp_path, text, message):
 
 def test_a_file_that_cannot_be_read_or_written(tmp_path):
     """A file that is missing or not UTF-8, or a folder in its place, is an error with its path."""
-    with pytest.raises(DataError, match=r"none\.toml: .*can be read; got 'No such"):
+    with pytest.raises(DataError, match=r"none\.toml: .*readable; got 'No such"):
         EventDetector.load(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"bytes\.toml: .*UTF-8"):
         EventDetector.load(tmp_path / "bytes.toml")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match=r"folder: .*can be written"):
+    with pytest.raises(DataError, match=r"folder: .*writable"):
         EventDetector().save(tmp_path / "folder")

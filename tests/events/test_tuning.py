@@ -51,7 +51,7 @@ def test_tuning_finds_the_delay(result):
     assert result.held_out > 0.8
     assert result.gain.value == pytest.approx(result.held_out - result.before)
     assert result.gain.low > 0.5
-    assert "event_f1 on videos left out: " in str(result)
+    assert "event_f1 on held-out videos: " in str(result)
 
 
 def test_the_gain_is_of_videos_left_out(videos, result):

@@ -131,7 +131,7 @@ def test_only_files_and_folders_are_unpacked(kind, words, tmp_path, folder):
         tmp_path / "archive", header("a", kind, "../victim/file"), ("b", b"")
     )
     with pytest.raises(
-        ModelError, match=f"files and folders only; got {words} named 'a'"
+        ModelError, match=f"only files and folders; got {words} named 'a'"
     ):
         unpack(archive, folder)
     assert list(folder.iterdir()) == []
@@ -176,7 +176,7 @@ def test_sparse_file_is_refused(tmp_path, folder):
 def test_name_that_comes_twice_is_refused(members, tmp_path, folder):
     """No entry overwrites another, as a file or as a folder."""
     archive = write_archive(tmp_path / "archive", *members)
-    with pytest.raises(ModelError, match="must hold each name once"):
+    with pytest.raises(ModelError, match="must contain each name only once"):
         unpack(archive, folder)
 
 
@@ -218,7 +218,7 @@ def test_truncated_archive_is_refused(keep, tmp_path, folder):
     archive = write_archive(tmp_path / "archive", ("a", noise), ("b", noise[::-1]))
     data = archive.read_bytes()
     archive.write_bytes(data[: min(int(len(data) * keep), len(data) - 1)])
-    with pytest.raises(ModelError, match="the archive is damaged or cut short"):
+    with pytest.raises(ModelError, match="the archive is damaged or truncated"):
         unpack(archive, folder)
 
 
@@ -231,7 +231,7 @@ def test_damaged_archive_is_refused(tmp_path, folder):
         damaged = bytearray(good)
         damaged[place] ^= 0x55
         archive.write_bytes(damaged)
-        with pytest.raises(ModelError, match="the archive is damaged or cut short"):
+        with pytest.raises(ModelError, match="the archive is damaged or truncated"):
             unpack(archive, folder)
         (folder / "a").unlink(missing_ok=True)
 
@@ -242,7 +242,7 @@ def test_damaged_archive_is_refused(tmp_path, folder):
 def test_what_is_no_archive_is_refused(data, tmp_path, folder):
     """Anything but a gzipped tar file is an error, not an empty folder."""
     (tmp_path / "archive").write_bytes(data)
-    with pytest.raises(ModelError, match="the archive is damaged or cut short"):
+    with pytest.raises(ModelError, match="the archive is damaged or truncated"):
         unpack(tmp_path / "archive", folder)
 
 
@@ -343,7 +343,7 @@ def test_facts_that_make_no_sense_are_damage(facts, tmp_path, folder):
     """Headers that contradict themselves give one clear error."""
     (tmp_path / "archive").write_bytes(facts_of_a_file(**facts))
     with pytest.raises(
-        ModelError, match=r"damaged or cut short|files and folders only"
+        ModelError, match=r"damaged or truncated|only files and folders"
     ):
         unpack(tmp_path / "archive", folder)
 
@@ -355,5 +355,5 @@ def test_headers_about_headers_end(tmp_path, folder):
     first.size = len(record)
     one = first.tobuf(tarfile.USTAR_FORMAT) + record.ljust(512, b"\0")
     (tmp_path / "archive").write_bytes(gzip.compress(one * 3000 + b"\0" * 1024))
-    with pytest.raises(ModelError, match="damaged or cut short"):
+    with pytest.raises(ModelError, match="damaged or truncated"):
         unpack(tmp_path / "archive", folder)

@@ -126,7 +126,7 @@ def test_base_model_for_a_stream_is_refused_at_once(source):
     ) as caught:
         find_remotes(source, "stream")
     assert (
-        "(use 'a2', which finds the right one, or give this one to BaseClassifier)"
+        "(use 'a2', which finds the right one, or pass this one to BaseClassifier)"
         in (str(caught.value))
     )
     assert (caught.value.expected, caught.value.received) == ("stream", "base")
@@ -208,7 +208,7 @@ def test_place_in_the_cache_is_one_plain_name(address, tmp_path):
 def test_address_must_be_http(address):
     """Only http and https are asked, and a host must be named."""
     with pytest.raises(
-        ModelError, match="must begin with http:// or https:// and name"
+        ModelError, match="must start with http:// or https:// and have"
     ):
         find_remotes(address, "base")
 
@@ -216,7 +216,7 @@ def test_address_must_be_http(address):
 def test_password_in_an_address_is_refused_and_not_shown():
     """A password that stands in an address does not end up in a message or a note."""
     with pytest.raises(
-        ModelError, match="must not hold a user name or a pass"
+        ModelError, match="must not contain a user name or pass"
     ) as caught:
         find_remotes("https://me:secret@models.example.org/a.tar.gz", "base")
     assert "secret" not in str(caught.value)
@@ -224,7 +224,7 @@ def test_password_in_an_address_is_refused_and_not_shown():
 
 def test_broken_address_is_an_error():
     """An address that cannot be read is told as such."""
-    with pytest.raises(ModelError, match="this is not an address: Invalid IPv6 URL"):
+    with pytest.raises(ModelError, match="this is not a valid URL: Invalid IPv6 URL"):
         find_remotes("http://[::1/a", "base")
 
 
@@ -272,5 +272,5 @@ def test_mirror_stands_for_tfhub_and_kaggle(mirror, monkeypatch):
 def test_mirror_must_be_an_address(monkeypatch):
     """A mirror that is no http address is an error that names the variable."""
     monkeypatch.setenv("MOVINET_LITE_HUB", "/mnt/mirror")
-    with pytest.raises(ModelError, match=r"/mnt/mirror: .*MOVINET_LITE_HUB must begin"):
+    with pytest.raises(ModelError, match=r"/mnt/mirror: .*MOVINET_LITE_HUB must start"):
         find_remotes("a0", "base")

@@ -164,7 +164,7 @@ def test_what_is_in_its_cache_needs_no_network(hub, tmp_path, environment):
 
     assert again == fetched
     assert other[0] == "ModelError"
-    assert "since offline was asked for" in other[1]
+    assert "in offline mode" in other[1]
     assert hub.asked == []
 
 
@@ -173,8 +173,8 @@ def test_what_cannot_be_fetched_is_one_clear_error(hub, tmp_path):
     expected = {
         "hf://some/absent": "there is none, or it is private (log in: hf auth login)",
         "hf://some/private": "there is none, or it is private",
-        "hf://some/gated": "is gated (accept its terms at https://huggingface.co/some/gated",
-        "hf://some/one@v9": "a tag or a commit of some/one; there is no 'v9'",
+        "hf://some/gated": "is restricted (accept its terms at https://huggingface.co/some/gated",
+        "hf://some/one@v9": "tag or commit of some/one; there is no 'v9'",
         "hf://some/one/other.pt": "'other.pt' in some/one; it holds README.md, model.tflite",
         "hf://some/many": "(such as hf://some/many/a.tflite)",
         "hf://some/none": "some/none holds README.md",
@@ -196,8 +196,8 @@ def test_a_server_out_of_reach_is_one_clear_error(hub, tmp_path):
     (found,) = _resolve(hub, tmp_path, source, HF_ENDPOINT="http://127.0.0.1:9")
 
     assert found[0] == "ModelError"
-    assert found[1].startswith(f"{source}: the model could not be fetched: ")
-    assert "get it by hand at https://huggingface.co/some/one" in found[1]
+    assert found[1].startswith(f"{source}: the model could not be downloaded: ")
+    assert "download it by hand from https://huggingface.co/some/one" in found[1]
 
 
 @pytest.mark.parametrize(

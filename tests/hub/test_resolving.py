@@ -304,12 +304,12 @@ def test_folder_that_looks_like_a_handle_is_a_folder(tmp_path, monkeypatch):
     [
         ("missing/", None, "there is no file or folder at this path"),
         ("missing.tflite", None, "there is no file or folder at this path"),
-        ("empty/", {}, "this folder holds none of them$"),
+        ("empty/", {}, "this folder contains none of them$"),
         ("outer/", {"inner/saved_model.pb": b""}, "did you mean .*inner"),
         (
             "two/",
             {"a/saved_model.pb": b"", "b/saved_model.pb": b""},
-            "holds none of them$",
+            "contains none of them$",
         ),
         (
             "lite/",
@@ -322,7 +322,11 @@ def test_folder_that_looks_like_a_handle_is_a_folder(tmp_path, monkeypatch):
             b"<!DOCTYPE html>",
             "this is a web page, .*the name ends in .tflite",
         ),
-        ("a.tflite", b"version https://git-lfs", "this is something else, .*Git LFS"),
+        (
+            "a.tflite",
+            b"version https://git-lfs",
+            "this is another kind of file, .*Git LFS",
+        ),
         ("saved_model.pb", b"", "pass the folder"),
         ("a0.tar.gz", b"\x1f\x8b", "this is an archive, unpack it and pass the folder"),
         ("a0.zip", b"PK\3\4", "this is an archive, unpack it"),
@@ -383,32 +387,32 @@ def test_find_model_looks_at_one_folder(tmp_path):
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (Reply(status=404), r"the server answered 404 \(Not Found\)"),
+        (Reply(status=404), r"the server responded with status 404 \(Not Found\)"),
         (Reply(status=403), r"403 \(Forbidden\); the model may need a login"),
         (Reply(status=500), r"500 \(Internal Server Error\)"),
-        (Reply(ARCHIVE, cut_after=50), r"cut short: 50 of \d+ bytes came"),
+        (Reply(ARCHIVE, cut_after=50), r"incomplete: received 50 of \d+ bytes"),
         (
             Reply(ARCHIVE[:50], headers={"Content-Length": ""}),
-            "the archive is damaged or cut short",
+            "the archive is damaged or truncated",
         ),
         (
             Reply(ARCHIVE[:-3], headers={"Content-Length": ""}),
-            "the archive is damaged or cut short",
+            "the archive is damaged or truncated",
         ),
         (
             Reply(b"  <!DOCTYPE html><title>Log in"),
-            "this is a web page, which may ask for a login",
+            "this is a web page, which may require a login",
         ),
         (Reply(b"\xef\xbb\xbf<HTML>"), "this is a web page"),
         (Reply(b""), "this is an empty file"),
         (Reply(b"PK\3\4 and so on"), "this is a zip archive"),
         (
             Reply(b"something"),
-            "must be a .tar.gz, .tflite, .safetensors or .pt file; this is something else",
+            "must be a .tar.gz, .tflite, .safetensors or .pt file; this is another kind of file",
         ),
         (
             Reply(make_archive({"readme": b""})),
-            "what came holds none of them, or several",
+            "the download contains none of them, or several",
         ),
         (
             Reply(make_archive({"a.tflite": b"", "b.tflite": b""})),
@@ -418,10 +422,10 @@ def test_find_model_looks_at_one_folder(tmp_path):
             Reply(make_archive({"../a": b""})),
             "must unpack inside its folder; got .*'../a'",
         ),
-        (Reply(status=302, headers={"Location": "/model.tgz"}), "redirected in vain"),
+        (Reply(status=302, headers={"Location": "/model.tgz"}), "the redirect failed"),
         (
             Reply(status=302, headers={"Location": "file:///etc/passwd"}),
-            "redirected in vain",
+            "the redirect failed",
         ),
     ],
 )
@@ -433,13 +437,13 @@ def test_failed_download_says_why_and_what_to_do(reply, words, server):
         resolve_model(address, "base")
     message = str(caught.value)
     (remote,) = find_remotes(address, "base")
-    assert message.startswith(f"{address}: the model could not be fetched; tried:")
+    assert message.startswith(f"{address}: the model could not be downloaded; tried:")
     assert f"\n  {address}: " in message
     assert (
-        f"to get it by hand: open {address} in a browser, download and unpack"
+        f"to download it by hand: open {address} in a browser, unpack the model"
         in message
     )
-    assert message.endswith(f"and pass its path, or put it into {remote.folder}")
+    assert message.endswith(f"and pass its path, or move it to {remote.folder}")
     assert visible() == []
     server.replies["/model.tgz"] = Reply(ARCHIVE)
     assert files_of(resolve_model(address, "base")) == dict(TINY_MODEL)
@@ -466,7 +470,7 @@ def test_failed_name_lists_every_address(server):
         b"<html>Log in", headers={"Content-Type": "text/html"}
     )
     with pytest.raises(
-        ModelError, match="the model could not be fetched; tried:"
+        ModelError, match="the model could not be downloaded; tried:"
     ) as caught:
         resolve_model("a0", "base")
     first, tfhub, kaggle, by_hand = str(caught.value).splitlines()
@@ -495,7 +499,7 @@ def test_folder_of_someone_else_is_not_overwritten(server):
     remote.folder.mkdir(parents=True)
     (remote.folder / "precious").touch()
     with pytest.raises(
-        ModelError, match="holds no model, and was not written by this lib"
+        ModelError, match="contains no model, and was not created by this lib"
     ) as caught:
         resolve_model(remote.address, "base")
     assert str(remote.folder) in str(caught.value)
@@ -535,7 +539,7 @@ def test_full_disk_is_told(server, monkeypatch):
     message = str(caught.value)
     assert f"the cache folder {models_folder()} cannot be written" in message
     assert f"while fetching {server.address}/model.tgz" in message
-    assert "MOVINET_LITE_CACHE; to get it by hand: open" in message
+    assert "MOVINET_LITE_CACHE; to download it by hand: open" in message
     assert visible() == []
     assert len(server.requests) == 1
 
@@ -566,10 +570,10 @@ def test_offline_never_touches_the_network(said, server, monkeypatch):
     assert resolve_model("a0", "base", offline=offline) == folder
     for source in ("a1", KAGGLE_HANDLE, f"{server.address}/model.tgz"):
         with pytest.raises(
-            ModelError, match="not in the cache, and offline was asked"
+            ModelError, match="not in the cache, and is not downloaded in offline mode"
         ) as caught:
             resolve_model(source, "base", offline=offline)
-        assert "to get it by hand: open" in str(caught.value)
+        assert "to download it by hand: open" in str(caught.value)
     assert server.requests == []
 
 
@@ -673,7 +677,9 @@ def test_name_goes_through_kagglehub_after_tfhub(kagglehub, monkeypatch):
 def test_kaggle_is_asked_without_kagglehub_too(broken, kagglehub, monkeypatch):
     """Where `kagglehub` fails or is missing, Kaggle is asked directly, and the message has both reasons."""
     kagglehub.do("raise RuntimeError('403 Client Error.\\n\\nno permission')")
-    words = r"kagglehub, google/.*: no model came: 403 Client Error. no permission"
+    words = (
+        r"kagglehub, google/.*: it returned no model: 403 Client Error. no permission"
+    )
     if broken == "missing":
         monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
         words = r"kagglehub, google/.*pip install 'movinet-lite\[kaggle\]'"
@@ -785,7 +791,7 @@ def test_a_checkpoint_is_found_by_prefix_index_or_folder(tmp_path, monkeypatch):
     assert resolve_model(str(latest), "stream") == latest
     monkeypatch.chdir(tmp_path)
     assert resolve_model("ckpt-2", "stream") == Path("ckpt-2.index")
-    with pytest.raises(ModelError, match="holds none of them"):
+    with pytest.raises(ModelError, match="contains none of them"):
         resolve_model(tmp_path, "stream")
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "/old/run/ckpt-2"\n')
     assert resolve_model(tmp_path, "stream") == latest
@@ -796,7 +802,7 @@ def test_the_variables_of_a_saved_model_are_no_checkpoint(tmp_path):
     (tmp_path / "variables").mkdir()
     (tmp_path / "variables" / "variables.index").write_bytes(b"x")
     for path in (tmp_path, tmp_path / "variables"):
-        with pytest.raises(ModelError, match="this folder holds none of them"):
+        with pytest.raises(ModelError, match="this folder contains none of them"):
             resolve_model(path, "stream")
 
 
@@ -832,7 +838,7 @@ def test_what_is_no_text_is_refused(source):
 def test_cache_of_an_unknown_user_is_told(monkeypatch):
     """A cache in the home folder of nobody is an error that names the variable."""
     monkeypatch.setenv("MOVINET_LITE_CACHE", "~nosuchuser/cache")
-    with pytest.raises(ModelError, match="MOVINET_LITE_CACHE must name a folder"):
+    with pytest.raises(ModelError, match="MOVINET_LITE_CACHE must be a folder"):
         resolve_model("a0", "stream", offline=True)
 
 
@@ -850,6 +856,6 @@ def test_every_available_name_is_known(server):
     assert download_model("demo") == demo.MODEL
     for name in available_models():
         if name != "demo":
-            with pytest.raises(ModelError, match=f"^{name}: .*offline was asked for"):
+            with pytest.raises(ModelError, match=f"^{name}: .*offline mode"):
                 resolve_model(name, "stream", offline=True)
     assert server.requests == []

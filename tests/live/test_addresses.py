@@ -52,7 +52,7 @@ def test_files_and_pipes_are_known_by_what_they_are(tmp_path):
         (
             "bogus://cam",
             LiveSourceError,
-            "must begin with one of .*rtsp.*; got 'bogus'",
+            "must start with one of .*rtsp.*; got 'bogus'",
         ),
         ("rtsp:/cam", LiveSourceError, "two slashes"),
         ("", LiveSourceError, "a live source must be an address .* or - for standard"),
@@ -63,7 +63,7 @@ def test_files_and_pipes_are_known_by_what_they_are(tmp_path):
         (
             "me:hunter2@cam/x",
             LiveSourceError,
-            r"^cam/x: an address must begin with its",
+            r"^cam/x: an address must start with its",
         ),
         ("missing.mp4", VideoNotFoundError, "there is no such file"),
         (Path(), VideoError, "it is a directory"),

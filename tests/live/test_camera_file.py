@@ -90,7 +90,7 @@ def test_a_whole_file(write, tmp_path):
         ("[cameras.door]\nsource = 0\ntransport = 'ip'", "'tcp' or 'udp'; got 'ip'"),
         (
             "[cameras.door]\nsource = 'rtsp://a:${DOOR}@b'",
-            r"source of \[cameras\.door\] needs the environment variable 'DOOR'",
+            r"source of \[cameras\.door\] requires the environment variable 'DOOR'",
         ),
         ("[cameras.door]\nsource = 0\nevents.enter = 2", r"door\.events\]: enter"),
         ("[events]\nentre = 0.5", "did you mean 'enter'"),

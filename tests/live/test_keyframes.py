@@ -159,7 +159,7 @@ def test_a_stream_without_keyframes_is_shown_as_it_is(tmp_path, caplog):
     for frames in (mpeg4, h264):
         assert 20 < len(frames) <= NUM_FRAMES - 7 - 10
     assert [record.getMessage() for record in caplog.records] == [
-        "cut.mkv: no keyframe came in time; its pictures may be damaged until one does"
+        "cut.mkv: no keyframe arrived in time; frames may be damaged until one does"
     ] * 2
 
 

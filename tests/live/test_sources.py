@@ -160,7 +160,7 @@ def test_a_login_works_and_never_shows():
             wait_for(lambda: source.status.state == "waiting")
             told.append(source.status)
 
-    assert told[-1].last_error == "it refuses the user or the password"
+    assert told[-1].last_error == "it rejects the user or password"
     assert "-word" not in repr(told)
 
 
@@ -266,8 +266,8 @@ def test_a_server_that_says_nothing_of_use_is_reported(scheme, talk):
     assert status.frames == 0
     assert status.last_error in {
         "it sent nothing for 0.7 s",
-        "no frame came for 0.7 s",
-        "it sends something else than a video",
+        "no frame arrived for 0.7 s",
+        "it does not send video",
         "it ended",
     }
 
@@ -585,7 +585,7 @@ def test_what_this_ffmpeg_cannot_read_is_final():
 
     reason = source.status.last_error
     assert reason.startswith(
-        "the FFmpeg inside PyAV cannot read it: Protocol not found (PyAV's wheels have no SRT: build"
+        "PyAV's FFmpeg cannot read it: Protocol not found (PyAV's wheels do not support SRT: build"
     )
     assert "pip install --no-binary av av" in reason
     assert "ffmpeg -i srt://... -c copy -f mpegts udp://127.0.0.1:5000" in reason

@@ -113,7 +113,7 @@ def test_softmax_leaves_its_input_alone(logits):
     [
         ([0, math.nan], "logits must be numbers; got NaN"),
         ([[0, 1], [INF, 0]], "logits must be numbers; got plus infinity"),
-        ([-INF, -INF], "must leave a class possible; got minus infinity for every"),
+        ([-INF, -INF], "at least one logit must be above minus infinity"),
         ([], r"logits must be numbers of shape \(..., classes\); got shape \(0,\)"),
         (1.0, r"got shape \(\)$"),
         (["a"], r"got <U1 of shape \(1,\)$"),
@@ -198,7 +198,7 @@ def test_a_k_that_counts_nothing_is_refused(k):
     ("values", "message"),
     [
         ([0.5, math.nan], "scores must be numbers; got NaN"),
-        ([[0.5, 0.5]], r"got shape \(1, 2\) \(a batch\? give one row of it\)$"),
+        ([[0.5, 0.5]], r"got shape \(1, 2\) \(for a batch, pass one row\)$"),
         ([], r"scores must be numbers of shape \(classes,\); got shape \(0,\)$"),
         (0.5, r"got shape \(\)$"),
         ([1j, 0], r"got complex128 of shape \(2,\)$"),
@@ -312,7 +312,7 @@ def test_top_k_over_time_unpacks():
     ("probabilities", "message"),
     [
         ([[0.5, math.nan]], "from 0 to 1; got nan to nan"),
-        ([[3.0, -1.0]], r"got -1 to 3 \(logits\? apply softmax to them\)"),
+        ([[3.0, -1.0]], r"got -1 to 3 \(if these are logits, apply softmax\)"),
         ([[1.5, 0.0]], "got 0 to 1.5"),
         ([0.5, 0.5], r"of shape \(frames, classes\); got shape \(2,\)"),
         (np.zeros((0, 2)), r"got shape \(0, 2\)"),
@@ -395,8 +395,8 @@ def test_a_score_passes_a_threshold_equal_to_it(score):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"allow": ["yogga"]}, r"got 'yogga' \(nearest: 'yoga'\)$"),
-        ({"deny": ["ski"]}, r"among the 4 labels; got 'ski' \(nearest: 'skiing'\)$"),
+        ({"allow": ["yogga"]}, r"got 'yogga' \(similar: 'yoga'\)$"),
+        ({"deny": ["ski"]}, r"among the 4 labels; got 'ski' \(similar: 'skiing'\)$"),
         ({"allow": []}, r"leave at least one label; got allow=\(\), deny=\(\)"),
         ({"deny": LABELS}, r"at least one label; got allow=None, deny=\('walking'"),
         ({"allow": ["yoga"], "deny": ["yoga"]}, "at least one label"),
@@ -429,7 +429,7 @@ def test_a_filter_with_an_impossible_number_is_refused(settings, message):
 def test_a_filter_for_other_labels_is_refused():
     """A filter made for the labels of another model is refused, not applied to the wrong classes."""
     prediction = Prediction([0, 0], ("walking", "running"))
-    with pytest.raises(LabelsError, match="made for the labels of the prediction"):
+    with pytest.raises(LabelsError, match="must have the labels of the prediction"):
         prediction.top_k(label_filter=LabelFilter(LABELS))
 
 
@@ -500,8 +500,8 @@ def test_probabilities_are_computed_once():
         ([0, math.nan], "logits must be numbers; got NaN .NaN in the frames or"),
         ([0, INF], "got plus infinity"),
         ([0, 1e300], "got plus infinity"),
-        ([-INF, -INF], "minus infinity for every class"),
-        ([[0, 1]], r"of shape \(classes,\); got shape \(1, 2\) \(a batch\?"),
+        ([-INF, -INF], "all are minus infinity"),
+        ([[0, 1]], r"of shape \(classes,\); got shape \(1, 2\) \(for a batch"),
         ([], r"got shape \(0,\)"),
         (["a", "b"], "got <U1"),
         (
@@ -618,7 +618,7 @@ def test_the_mean_of_impossible_classes_is_impossible():
 def test_no_mean_of_nothing_or_of_different_models():
     """No prediction, and predictions with different labels, have no mean."""
     one, other = Prediction([0, 1], ("a", "b")), Prediction([0, 1], ("b", "a"))
-    with pytest.raises(ArrayError, match="at least one; got none"):
+    with pytest.raises(ArrayError, match="at least one prediction; got none"):
         mean_prediction([])
     with pytest.raises(LabelsError, match="must have the same labels; got different"):
         mean_prediction([one, other])

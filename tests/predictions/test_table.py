@@ -71,7 +71,7 @@ def test_missing_pandas_says_what_to_install(monkeypatch):
 
 def test_what_makes_no_table_is_refused():
     """No prediction, an unknown label, or predictions of several models give one clear error."""
-    with pytest.raises(ArrayError, match="at least one; got none"):
+    with pytest.raises(ArrayError, match="at least one prediction; got none"):
         predictions_to_table([])
     with pytest.raises(LabelsError, match="'jogging'"):
         predictions_to_table(PREDICTIONS, labels=["jogging"])

@@ -169,7 +169,7 @@ def test_ipython_shows_what_is_drawn_as_a_picture():
 
 def test_no_predictions_are_refused():
     """An empty list is an error."""
-    with pytest.raises(ArrayError, match="at least one; got none"):
+    with pytest.raises(ArrayError, match="at least one prediction; got none"):
         show_predictions([])
 
 

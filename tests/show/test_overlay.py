@@ -403,11 +403,11 @@ def test_what_is_wrong_is_said_at_the_call(video, tmp_path):
         overlay_video(tmp_path / "missing.mp4", stream())
     with pytest.raises(ArrayError, match="end_s must be a number above start_s"):
         overlay_video(video, stream(), start_s=1, end_s=1)
-    with pytest.raises(VideoError, match="start_s must lie before the end"):
+    with pytest.raises(VideoError, match="start_s must be before the end"):
         overlay_video(video, stream(), start_s=9)
     model = FakeStreamModel()
     object.__setattr__(model.info, "fps", None)
-    with pytest.raises(ArrayError, match="must know its frames per second"):
+    with pytest.raises(ArrayError, match="frame rate of the classifier must be known"):
         overlay_video(video, StreamingClassifier(model))
 
 
@@ -419,7 +419,7 @@ def test_a_damaged_video_fails_after_its_last_good_frame(tmp_path):
     path.write_bytes(data[: len(data) * 2 // 3])
     seen: list[OverlaidFrame] = []
 
-    with pytest.raises(VideoError, match="damaged or was cut short after"):
+    with pytest.raises(VideoError, match="damaged or truncated after"):
         seen.extend(overlay_video(path, stream()))
 
     frames = overlay_video(path, stream())

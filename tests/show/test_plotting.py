@@ -526,9 +526,9 @@ def test_the_frame_names_what_leads_at_its_time(tmp_path):
 def test_predictions_without_times_are_no_animation_of_a_video(tmp_path):
     """Nothing says to which frames they belong."""
     path = write_video_of(tmp_path, clip_of(3), fps=5)
-    with pytest.raises(ArrayError, match="must know its time"):
+    with pytest.raises(ArrayError, match="must have a time"):
         animate_video(path, [Prediction([0.0], ["a"])])
-    with pytest.raises(ArrayError, match="at least one; got none"):
+    with pytest.raises(ArrayError, match="at least one prediction; got none"):
         animate_video(path, [])
 
 
@@ -577,12 +577,12 @@ def test_progress_is_silent_elsewhere(capsys):
 @pytest.mark.parametrize(
     ("predictions", "options", "error", "match"),
     [
-        ([], {}, ArrayError, "at least one; got none"),
+        ([], {}, ArrayError, "at least one prediction; got none"),
         (np.zeros((0, 7)), {"labels": labels_of(7)}, ArrayError, r"got shape \(0, 7\)"),
         (3, {"labels": labels_of(7)}, ArrayError, r"\(frames, classes\)"),
         (predictions_of(1)[0], {}, ArrayError, r"write \[prediction\]"),
         ([*predictions_of(1), 3], {}, ArrayError, "got a int among them"),
-        (probabilities_of(3), {}, LabelsError, "labels must be given"),
+        (probabilities_of(3), {}, LabelsError, "requires labels"),
         (
             probabilities_of(3),
             {"labels": labels_of(6)},

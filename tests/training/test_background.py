@@ -77,9 +77,9 @@ def test_videos_without_time_outside_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("folder", "message"),
     [
-        ("nowhere", "no such folder of background videos"),
-        ("empty", "must hold at least one"),
-        ("data/squat", "must not be an example of an action, too"),
+        ("nowhere", "folder of background videos does not exist"),
+        ("empty", "must contain at least one"),
+        ("data/squat", "must not also be an example of an action"),
     ],
 )
 def test_what_is_no_background_is_refused(tmp_path, folder, message):

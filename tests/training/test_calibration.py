@@ -54,9 +54,9 @@ def test_large_logits_do_not_overflow():
     ("logits", "targets", "error", "message"),
     [
         ([[2.0, 0.0]] * 9, [0] * 8 + [1], DataError, "at least 10 examples .* got 9"),
-        ([[2.0, 0.0]] * 12, [0] * 12, DataError, "with every one right"),
-        ([[900.0, 0.0]] * 12, [0] * 12, DataError, "with every one right"),
-        ([[2.0, 0.0]] * 12, [1] * 12, DataError, "no better on them than chance"),
+        ([[2.0, 0.0]] * 12, [0] * 12, DataError, "every prediction is correct"),
+        ([[900.0, 0.0]] * 12, [0] * 12, DataError, "every prediction is correct"),
+        ([[2.0, 0.0]] * 12, [1] * 12, DataError, "not better than chance on them"),
         ([[2.0, np.nan]] * 12, [1] * 12, ArrayError, "finite numbers of shape"),
         ([[2.0]] * 12, [0] * 12, ArrayError, "at least two classes"),
         ([[2.0, 0.0]] * 12, [0] * 11, ArrayError, "each of the 12 examples"),
@@ -91,8 +91,8 @@ def test_a_score_on_an_edge_belongs_to_the_bin_below():
     [
         ([], [], {}, "at least one"),
         ([0.5], [True, False], {}, "shapes"),
-        ([1.5], [True], {}, "from 0 to 1; got 1.5"),
-        ([np.nan], [True], {}, "from 0 to 1"),
+        ([1.5], [True], {}, "between 0 and 1; got 1.5"),
+        ([np.nan], [True], {}, "between 0 and 1"),
         ([0.5], [True], {"num_bins": 0}, "at least 1; got 0"),
     ],
 )

@@ -258,7 +258,7 @@ def test_a_program_can_read_it():
         ),
         ([Example(RISING, "red")], {"max_frames": 1.5}, "at least 1; got 1.5"),
         ([Example(RISING, "purple")], {}, "not among them: 'purple'"),
-        ([Example(RISING[:0], "red")], {}, "none of 1 could"),
+        ([Example(RISING[:0], "red")], {}, "none of 1 is"),
     ],
 )
 def test_what_cannot_be_judged_is_refused(streaming, examples, options, message):
@@ -280,5 +280,5 @@ def test_a_model_without_a_rate_reads_no_files(tmp_path):
         labels=LABELS,
     )
     write_video(tmp_path / "a.mp4", RISING, fps=5.0)
-    with pytest.raises(DataError, match="must know its frame rate"):
+    with pytest.raises(DataError, match="frame rate of the classifier must be known"):
         evaluate(StreamingClassifier(model), [Example(tmp_path / "a.mp4", "red")])

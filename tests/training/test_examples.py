@@ -54,8 +54,8 @@ def test_each_folder_is_a_class(tmp_path):
     assert found.validation == ()
     told = [(Path(one.name).name, one.reason) for one in found.skipped]
     assert told == [
-        ("lost.mp4", "it lies in no folder of a class"),
-        ("notes.txt", "it is no video by its ending"),
+        ("lost.mp4", "it is not in the folder of a class"),
+        ("notes.txt", "it does not have the extension of a video"),
     ]
 
 
@@ -79,7 +79,7 @@ def test_a_folder_name_that_is_no_text_is_refused(tmp_path):
     odd = os.fsencode(tmp_path) + b"/caf\xe9"
     Path(os.fsdecode(odd)).mkdir()
     Path(os.fsdecode(odd + b"/b.mp4")).touch()
-    with pytest.raises(DataError, match=r"text that UTF-8 can hold; got 'caf\\udce9'"):
+    with pytest.raises(DataError, match=r"encoded as UTF-8; got 'caf\\udce9'"):
         read_folder(tmp_path)
 
 
@@ -117,14 +117,14 @@ def test_test_videos_are_no_part_of_the_choice_of_weights(tmp_path, names):
 def test_a_folder_beside_the_parts_is_refused(tmp_path):
     """Else train and val would be taken for classes."""
     _touch(tmp_path, "train/run/a.mp4", "val/run/a.mp4", "lists/x/a.mp4")
-    with pytest.raises(DataError, match="it also holds 'lists'"):
+    with pytest.raises(DataError, match="it also contains 'lists'"):
         read_folder(tmp_path)
 
 
 def test_a_class_that_is_only_validated_is_refused(tmp_path):
     """A model cannot be asked for what it was never shown."""
     _touch(tmp_path, "train/sit/a.mp4", "train/run/a.mp4", "val/jump/a.mp4")
-    with pytest.raises(DataError, match=r"without videos to train on: 'jump'"):
+    with pytest.raises(DataError, match=r"these have none: 'jump'"):
         read_folder(tmp_path)
 
 
@@ -140,10 +140,10 @@ def test_a_class_without_videos_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ((), "it holds no folder"),
-        (("a.mp4",), "it holds no folder"),
-        (("sit/a.mp4",), "at least two classes to tell apart; got 1: sit"),
-        (("train/a.mp4", "val/sit/a.mp4"), "it holds no folder"),
+        ((), "it contains no folder"),
+        (("a.mp4",), "it contains no folder"),
+        (("sit/a.mp4",), "at least two classes; got 1: sit"),
+        (("train/a.mp4", "val/sit/a.mp4"), "it contains no folder"),
     ],
 )
 def test_what_is_no_folder_of_classes_is_refused(tmp_path, files, message):
@@ -159,7 +159,7 @@ def test_a_path_of_another_kind_is_refused(tmp_path):
         DataError, match=r"nowhere: there is no such folder or \.csv file"
     ):
         read_examples(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="there is no such folder"):
+    with pytest.raises(DataError, match="the folder does not exist"):
         read_folder(tmp_path / "nowhere")
     _touch(tmp_path, "clip.mp4")
     with pytest.raises(DataError, match="got a file of another kind"):
@@ -343,18 +343,24 @@ def test_a_list_may_part_the_videos(tmp_path):
     [
         ("", "the columns path and label in its first line"),
         ("path,class\na.mp4,run\n", "label is missing"),
-        ("path,label\n", "at least one video"),
+        ("path,label\n", "at least one row"),
         ("path,label\na.mp4,\n", "line 2 does not"),
         ("path,label\na.mp4\n", "line 2 does not"),
-        ("path,label\nz.mp4,run\n", "z.mp4 of line 2 is not"),
+        ("path,label\nz.mp4,run\n", "z.mp4 of line 2 does not"),
         (
             "path,label\na.mp4,run\nb.mp4,sit\na.mp4,sit\n",
-            "line 4 names .*a.mp4' again, after line 2",
+            "line 4 lists .*a.mp4' again, after line 2",
         ),
         ("path,label,split\na.mp4,run,train\nb.mp4,sit,maybe\n", "line 3 has 'maybe'"),
         ("path,label\na.mp4,run\nb.mp4,run\n", "at least two classes"),
-        ("path,label,split\na.mp4,run,train\nb.mp4,sit,val\n", "to train on: 'sit'"),
-        ("path,label\na.mp4,sit, down\n", r"line 2 has 3 \(text with a comma"),
+        (
+            "path,label,split\na.mp4,run,train\nb.mp4,sit,val\n",
+            "these have none: 'sit'",
+        ),
+        (
+            "path,label\na.mp4,sit, down\n",
+            r"line 2 has 3 \(quote text that contains a comma",
+        ),
         (
             "path,label,start\na.mp4,run,1:30\n",
             "start must be a number of seconds; line 2",
@@ -375,7 +381,7 @@ def test_a_list_that_is_no_text_is_refused(tmp_path):
     """A spreadsheet's own format, say."""
     path = tmp_path / "list.csv"
     path.write_bytes(b"PK\x03\x04\xff\xfe")
-    with pytest.raises(DataError, match="must be a UTF-8 text that can be read"):
+    with pytest.raises(DataError, match="must be readable UTF-8 text"):
         read_csv(path)
 
 

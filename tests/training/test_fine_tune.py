@@ -336,7 +336,8 @@ def test_a_full_disk_names_the_file_and_leaves_a_training_to_resume(
     monkeypatch.setattr(trainer, function, fail)
     out = tmp_path / "out"
     with pytest.raises(
-        ModelError, match=rf"{name}: .*; No space left on device \(make room, then"
+        ModelError,
+        match=rf"{name}: .*; No space left on device \(free some space, then",
     ):
         fine_tune(network, data, out, settings=HEAD_ALONE, on_epoch=epochs.append)
     monkeypatch.setattr(trainer, function, original)
@@ -464,7 +465,7 @@ def test_long_streams_are_resumed_as_they_began(data, network, tmp_path):
 def test_only_streams_are_long(data, tmp_path):
     """A base model sees a clip at once, and nothing before it; that it was asked to is said before anything is trained."""
     network = small_network("base", labels=LABELS, frame_size=SIZE)
-    with pytest.raises(DataError, match="only a stream model sees long streams"):
+    with pytest.raises(DataError, match="long_streams requires a stream model"):
         fine_tune(network, data, tmp_path / "out", settings=LONG)
     assert not (tmp_path / "out").exists()
 
@@ -485,7 +486,7 @@ def test_known_classes_keep_their_weights(network, tmp_path):
 
 def test_a_head_is_kept_for_known_labels_alone(network, data, tmp_path):
     """A label that the model does not know is refused before anything is trained."""
-    with pytest.raises(DataError, match="it does not know 'sunrise' and 1 more"):
+    with pytest.raises(DataError, match="it lacks 'sunrise' and 1 more"):
         fine_tune(network, data, tmp_path / "out", keep_head=True)
 
 
@@ -523,7 +524,7 @@ def test_a_class_of_broken_videos_alone_is_refused(network, tmp_path):
     )
     with pytest.raises(
         DataError,
-        match=r"a\.mp4: each class must have a video that can be read; 'x' has none",
+        match=r"a\.mp4: each class must have a readable video; 'x' has none",
     ):
         fine_tune(network, data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -534,16 +535,19 @@ def test_an_output_that_is_taken_is_refused(trained, data, tmp_path):
     result, network, _ = trained
     (tmp_path / "notes.txt").touch()
     with pytest.raises(
-        DataError, match=r"the output must be a new folder; this one is taken$"
+        DataError, match=r"the output must be a new folder; this one exists$"
     ):
         fine_tune(network, data, tmp_path)
     with pytest.raises(
-        DataError, match=r"taken \(or go on with the training in it: resume\)"
+        DataError,
+        match=r"this one exists \(to continue the training run in it, use resume\)",
     ):
         fine_tune(network, data, result.path)
-    with pytest.raises(DataError, match="a folder that can be made: Not a directory"):
+    with pytest.raises(
+        DataError, match="output folder cannot be created: Not a directory"
+    ):
         fine_tune(network, data, tmp_path / "notes.txt" / "out")
-    with pytest.raises(DataError, match="must be a training to resume"):
+    with pytest.raises(DataError, match="there is no training run to resume"):
         fine_tune(network, data, tmp_path / "new", resume=True)
 
 
@@ -579,7 +583,7 @@ def test_a_start_may_be_a_file_or_a_folder(trained, data, tmp_path):
     second = fine_tune(result.path, data, tmp_path / "out", settings=settings)
     assert second.history[0].loss < result.history[0].loss
     (tmp_path / "x.tflite").write_bytes(b"\x1c\0\0\0TFL3graph")
-    with pytest.raises(ModelError, match="made for inference alone"):
+    with pytest.raises(ModelError, match="are for inference only"):
         fine_tune(tmp_path / "x.tflite", data, tmp_path / "c")
 
 

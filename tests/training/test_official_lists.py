@@ -139,7 +139,7 @@ def test_something_something(videos, tmp_path):
         ("run_test_split1.txt", "a.avi 7\n", "must be a video and 0, 1 or 2"),
         ("train.csv", "label,youtube_id\n,x\n", "line 2 does not"),
         ("train.json", '{"a": 1}', "a list of videos with id and template"),
-        ("trainlist01.txt", "run/a.avi 1\n", "none of 1 is in .*, as a .name their"),
+        ("trainlist01.txt", "run/a.avi 1\n", "none of 1 is in .*, such as a .set the"),
     ],
 )
 def test_a_list_with_a_mistake_is_refused(videos, tmp_path, name, text, message):

@@ -202,10 +202,10 @@ def test_a_damaged_video_is_told_after_its_frames(video, session):
     video.write_bytes(data[: len(data) * 3 // 4])
     predictions = []
 
-    with pytest.raises(VideoError, match="damaged or was cut short") as caught:
+    with pytest.raises(VideoError, match="damaged or truncated") as caught:
         predictions.extend(session.run(session.read_video(video)))
 
-    assert f"; {len(predictions)} frames were given" in str(caught.value)
+    assert f"; {len(predictions)} frames were read" in str(caught.value)
     assert len(predictions) > 60
 
 

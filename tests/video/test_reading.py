@@ -278,7 +278,7 @@ def test_a_gap_without_frames_is_empty(tmp_path):
 
     assert numbers(path, start_s=2.0, end_s=4.0) == []
     assert numbers(path, start_s=2.0, end_s=4.0, fps=1) == [1, 1]
-    with pytest.raises(VideoError, match=r"no frame lies from 2.0 s to 4.0 s"):
+    with pytest.raises(VideoError, match=r"there is no frame from 2.0 s to 4.0 s"):
         load_clip(path, start_s=2.0, end_s=4.0)
 
 
@@ -286,7 +286,7 @@ def test_a_gap_without_frames_is_empty(tmp_path):
 def test_a_start_after_the_end_is_an_error(thirty_frames, fps):
     """A start that the video does not reach is refused at once, with the end of the video."""
     with pytest.raises(
-        VideoError, match=r"clip.mkv: start_s must lie before .* 3.00 s; got 3.5"
+        VideoError, match=r"clip.mkv: start_s must be before .* 3.00 s; got 3.5"
     ):
         read_frames(thirty_frames, fps=fps, start_s=3.5)
 
@@ -619,19 +619,19 @@ def no_video(tmp_path):
     ("word", "message"),
     [
         ("missing", "there is no such file"),
-        ("directory", "it is a directory; give a video file"),
-        ("pipe", "it is a device or a pipe; give a video file"),
+        ("directory", "it is a directory; pass a video file"),
+        ("pipe", "it is a device or a pipe; pass a video file"),
         ("empty", "the file is empty"),
         ("text", "it is a text file, not a video"),
         (
             "text called mp4",
-            r"it cannot be opened as a video: .* \(not a video, or cut",
+            r"it cannot be opened as a video: .* \(not a video, or trunc",
         ),
         ("script", "it is a text file, not a video|it cannot be opened as a video"),
-        ("sound", "it holds sound, but no video"),
-        ("album", "it holds sound, but no video"),
-        ("no picture", "it holds no picture that can be decoded"),
-        ("no index", r"it cannot be opened as a video: .*cut off before its table"),
+        ("sound", "it contains audio, but no video"),
+        ("album", "it contains audio, but no video"),
+        ("no picture", "it contains no frame that can be decoded"),
+        ("no index", r"it cannot be opened as a video: .*truncated before its index"),
     ],
 )
 def test_what_is_no_video_is_one_clear_error(no_video, capfd, read, word, message):
@@ -727,14 +727,14 @@ def test_a_cut_file_gives_its_frames_and_then_an_error(tmp_path, capfd, kind, fp
 
     good: list[VideoFrame] = []
     reader = read_frames(path, fps=fps)
-    with pytest.raises(VideoError, match=r"damaged or was cut short") as caught:
+    with pytest.raises(VideoError, match=r"damaged or truncated") as caught:
         good.extend(reader)
 
     assert num_complete > 20
     # The last picture of a GIF may be half of one: its format does not tell.
     assert len(good) == num_complete + (kind == "gif")
     assert str(caught.value).startswith(f"{path}: ")
-    assert f"; {len(good)} frames were given" in str(caught.value)
+    assert f"; {len(good)} frames were read" in str(caught.value)
     assert list(reader) == []
     for frame, expected in zip(
         good[: -1 if kind == "gif" else None], whole, strict=False
@@ -754,7 +754,7 @@ def test_a_cut_between_two_pictures_is_noticed(tmp_path, kind):
         packets = [p for p in file.demux(video=0) if p.pos is not None and p.pos > 0]
     path.write_bytes(path.read_bytes()[: packets[30].pos])
 
-    with pytest.raises(VideoError, match=r"\d+ frames were given.*announces 6.00 s"):
+    with pytest.raises(VideoError, match=r"\d+ frames were read.*announces 6.00 s"):
         load_clip(path)
 
 
@@ -763,7 +763,7 @@ def test_damage_before_the_start_is_told_at_once(tmp_path):
     path = write_noise(tmp_path / "clip.mp4")
     cut(path, 0.6)
 
-    with pytest.raises(VideoError, match="cut short; 0 frames were given"):
+    with pytest.raises(VideoError, match="truncated; 0 frames were read"):
         read_frames(path, start_s=2.5)
 
 
@@ -783,7 +783,7 @@ def test_a_foreign_error_is_the_cause(tmp_path, monkeypatch):
         self.damage, self._cause = "broken", av.InvalidDataError(1, "broken")
 
     monkeypatch.setattr(VideoDecoder, "_decode", broken)
-    with pytest.raises(VideoError, match="2 frames were given") as caught:
+    with pytest.raises(VideoError, match="2 frames were read") as caught:
         list(read_frames(path))
     assert isinstance(caught.value.__cause__, av.FFmpegError)
 
@@ -921,7 +921,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, ending):
     with pytest.raises(RuntimeError, match="the camera fell down"):
         write_video(path, frames(), fps=5)
     with pytest.raises(
-        ArrayError, match=r"one shape; got \(32, 48, 3\), and \(8, 8, 3\) at frame 2"
+        ArrayError, match=r"same shape; got \(32, 48, 3\), and \(8, 8, 3\) at frame 2"
     ):
         write_video(path, [*numbered(2), picture_of(0, 8, 8)], fps=5)
     with pytest.raises(ArrayError, match="channels first"):
@@ -949,9 +949,9 @@ def test_a_failure_leaves_nothing_behind(tmp_path, ending):
             [],
             5,
             ArrayError,
-            "frames must hold at least one frame; got none",
+            "there must be at least one frame; got none",
         ),
-        ("clip.mp4", iter([]), 5, ArrayError, "frames must hold at least one frame"),
+        ("clip.mp4", iter([]), 5, ArrayError, "there must be at least one frame"),
         ("clip.mp4", picture_of(1), 5, ArrayError, "one frame?"),
         ("clip.mp4", numbered(1), 0, ArrayError, "fps must be a number above 0; got 0"),
         ("clip.gif", numbered(1), 60, ArrayError, "from 0.01 to 50 .*; got 60"),

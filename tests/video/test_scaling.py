@@ -96,7 +96,7 @@ def test_converters_take_what_holds_pictures():
     assert to_float01(VideoFrame(pixels, 0.0, 0)).shape == (2, 3, 3)
     assert to_float01([pixels, pixels]).shape == (2, 2, 3, 3)
     assert to_float01(pixels[np.newaxis]).shape == (1, 2, 3, 3)
-    with pytest.raises(ArrayError, match="one shape"):
+    with pytest.raises(ArrayError, match="same shape"):
         to_float01([pixels, pixels[:1]])
     with pytest.raises(ArrayError, match="grey"):
         to_float01(pixels[..., 0])

@@ -68,7 +68,7 @@ class Pipe(io.BytesIO):
         ),
         (io.StringIO("text"), "must be binary; this one reads text"),
         (closed(), "the file object is closed"),
-        (Pipe(b"1"), "must be able to seek"),
+        (Pipe(b"1"), "must be seekable"),
         (None, "must be a path or a binary file object; got a NoneType"),
         (b"clip.mp4", "must be a path or a binary file object; got a bytes"),
         (2.5, "must be a path or a binary file object; got a float"),
@@ -158,7 +158,7 @@ def test_lost_packets_can_be_skipped(tmp_path):
     data = path.read_bytes()
     path.write_bytes(data[:start] + data[start + 188 :])  # one packet of MPEG-TS
 
-    with pytest.raises(VideoError, match="damaged or was cut short"):
+    with pytest.raises(VideoError, match="damaged or truncated"):
         load_clip(path)
     with read_frames(path, skip_damage=True) as reader:
         numbers = [number_in(frame.pixels) for frame in reader]

@@ -1,7 +1,7 @@
 """Events and annotations as text: JSON lines, CSV, WebVTT, SRT, Audacity labels, ActivityNet JSON.
 
 ==============  ===================  ==============  ========  ===================================
-format          ending of the file   videos in it    times     what is kept
+format          file extension       videos          times     contents
 ==============  ===================  ==============  ========  ===================================
 `jsonl`         ``.jsonl``           any number      exact     all of an event, in every state
 `csv`           ``.csv``             any number      1 µs      label, times, score
@@ -11,7 +11,7 @@ format          ending of the file   videos in it    times     what is kept
 `audacity`      ``.txt``             one             1 µs      label, times
 ==============  ===================  ==============  ========  ===================================
 
-All but JSON lines hold what is over: annotations, and events that ended.
+All formats except JSON lines contain completed spans only: annotations, and events that ended.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ def events_to_text(events: Mapping[str, Iterable[Span]], format: str) -> str:  #
     """Return the events of videos as text.
 
     Args:
-        events: The events or annotations of each video, by its name.
+        events: The events or annotations of each video, by name.
         format: One of `FORMATS`.
 
     Raises:
-        DataError: If the format is unknown or cannot hold the events: those of several videos, an event that goes on,
+        DataError: If the format is unknown or does not support the events: several videos, an active event, or
             annotations as JSON lines.
 
     Example:
@@ -96,7 +96,7 @@ def events_to_text(events: Mapping[str, Iterable[Span]], format: str) -> str:  #
     if len(over) != 1:
         raise DataError(
             f"the format {format} holds the events of one video; got {len(over)} "
-            "(write a file for each, or choose csv or jsonl)"
+            "(write one file per video, or use csv or jsonl)"
         )
     (spans,) = over.values()
     return _ONE_VIDEO_WRITERS[format](spans)
@@ -108,15 +108,15 @@ def write_events(
     *,
     format: str | None = None,  # noqa: A002
 ) -> None:
-    """Write the events of videos to a file at *path*; one that exists is replaced.
+    """Write the events of videos to a file at *path*, replacing an existing file.
 
     Args:
         path: The file.
-        events: The events or annotations of each video, by its name.
-        format: One of `FORMATS`; `None` for the one that the ending of the file's name tells.
+        events: The events or annotations of each video, by name.
+        format: One of `FORMATS`; `None` to select it by the file extension.
 
     Raises:
-        DataError: If the format is unknown or cannot hold the events, or the file cannot be written.
+        DataError: If the format is unknown or does not support the events, or the file cannot be written.
     """
     write_text(path, events_to_text(events, format or _format_of(path)))
 
@@ -128,22 +128,22 @@ def read_annotations(
     video: str | None = None,
     subset: str | None = None,
 ) -> dict[str, tuple[Annotation, ...]]:
-    """Return the annotations in a file, by the name of the video.
+    """Return the annotations in a file, by name of the video.
 
     Args:
-        path: A file of any of the `FORMATS`. CSV needs the columns ``video``, ``label``, ``start_s`` and ``end_s``, and
-            may have ``score``; a row with a video alone says that nothing happens in it. Of JSON lines, events that
-            ended are read. ActivityNet JSON may hold annotations (``database``) or what a program found (``results``).
-        format: One of `FORMATS`; `None` for the one that the ending of the file's name tells.
-        video: The name of the video, where the format knows none; `None` for the file's name without its ending.
-        subset: Which part of an ActivityNet database to read, such as ``"validation"``; `None` for all.
+        path: A file of any of the `FORMATS`. CSV requires the columns ``video``, ``label``, ``start_s`` and ``end_s``,
+            and may have ``score``; a row with only a video stands for a video without events. From JSON lines, events
+            that ended are read. ActivityNet JSON may contain annotations (``database``) or detections (``results``).
+        format: One of `FORMATS`; `None` to select it by the file extension.
+        video: The name of the video, for formats without one; `None` for the file name without extension.
+        subset: The subset of an ActivityNet database to read, such as ``"validation"``; `None` for all.
 
     Returns:
         The annotations of each video, in the order of the file.
 
     Raises:
-        DataError: If the file cannot be read, holds no video, or an annotation is impossible; the message says in which
-            line or at which place.
+        DataError: If the file cannot be read, contains no video, or an annotation is invalid; the message gives the
+            position.
     """
     name = format or _format_of(path)
     if name not in FORMATS:
@@ -161,7 +161,9 @@ def read_annotations(
         read = read_audacity if name == "audacity" else read_cues
         found = {video or Path(path).stem: list(read(Path(path)))}
     if not found:
-        raise DataError("annotations must be of at least one video; got none", path)
+        raise DataError(
+            "there must be annotations of at least one video; got none", path
+        )
     return {one: tuple(spans) for one, spans in found.items()}
 
 
@@ -169,8 +171,8 @@ def _format_of(path: str | Path) -> str:
     ending = Path(path).suffix.lower()
     if ending not in _ENDINGS:
         raise DataError(
-            f"the name of a file of events must end in one of {', '.join(_ENDINGS)}, or the format be given; "
-            f"got {ending or 'no ending'!r}",
+            f"the name of a file of events must end in one of {', '.join(_ENDINGS)}, or format must be given; got "
+            f"{ending or 'no ending'!r}",
             path,
         )
     return _ENDINGS[ending]
@@ -180,7 +182,7 @@ def _as_event(span: Span) -> Event:
     if isinstance(span, Event):
         return span
     raise DataError(
-        "JSON lines hold events; got an annotation (choose csv or activitynet)"
+        "JSON lines support events only; got an annotation (use csv or activitynet)"
     )
 
 

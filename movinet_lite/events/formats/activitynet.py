@@ -22,7 +22,7 @@ __all__ = ["read_activitynet", "to_activitynet"]
 
 
 def to_activitynet(events: Mapping[str, Sequence[Span]]) -> str:
-    """Return the events of videos as what a program found; without a score of its own, an event has 1."""
+    """Return the events of videos as detections; events without a score have the score 1."""
     results = {
         video: [
             {
@@ -39,10 +39,10 @@ def to_activitynet(events: Mapping[str, Sequence[Span]]) -> str:
 
 
 def read_activitynet(path: Path, subset: str | None) -> ByVideo:
-    """Return the annotations or findings in a file.
+    """Return the annotations or detections in a file.
 
     Raises:
-        DataError: If it is not such a file; the message says at which place.
+        DataError: If it is not such a file; the message gives the position.
     """
     document = parse_json(path, read_filled(path))
     database = document.get("database") if isinstance(document, dict) else None

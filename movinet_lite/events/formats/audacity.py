@@ -25,7 +25,7 @@ def read_audacity(path: Path) -> Iterator[Annotation]:
     """Yield the annotations in a label track.
 
     Raises:
-        DataError: If the file is empty, or a line is something else; the message says which.
+        DataError: If the file is empty, or a line is invalid; the message gives its number.
     """
     for number, line in enumerate(lines_of(read_filled(path)), start=1):
         if not line.strip() or line.startswith("\\"):  # a label's range of frequencies
@@ -33,7 +33,7 @@ def read_audacity(path: Path) -> Iterator[Annotation]:
         place, parts = f"line {number}", line.split("\t")
         if len(parts) != 3:
             raise DataError(
-                f"each line must be start, end and label with tabs between; {place} is not",
+                f"each line must have start, end and label, separated by tabs; {place} does not",
                 path,
             )
         start, end = (as_number(path, place, part) for part in parts[:2])

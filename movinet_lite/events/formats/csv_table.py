@@ -24,7 +24,7 @@ _CSV_COLUMNS: Final = ("video", "label", "start_s", "end_s", "score")
 
 
 def to_csv(events: Mapping[str, Sequence[Span]]) -> str:
-    """Return the events of videos as CSV; a video in which nothing happens is a row with its name alone."""
+    """Return the events of videos as CSV; a video without events is a row with only its name."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)
@@ -42,8 +42,7 @@ def read_csv(path: Path) -> ByVideo:
     """Return the annotations in a file.
 
     Raises:
-        DataError: If it is empty, or a column, a value or the order of the times is wrong; the message says in which
-            line.
+        DataError: If it is empty, or a column, a value or the order of the times is wrong; the message gives the line.
     """
     reader = csv.reader(io.StringIO(read_filled(path), newline=""), strict=True)
     found: ByVideo = {}
@@ -52,7 +51,7 @@ def read_csv(path: Path) -> ByVideo:
         missing = [name for name in _CSV_COLUMNS[:4] if name not in header]
         if missing:
             raise DataError(
-                f"the first line must name the columns {', '.join(_CSV_COLUMNS[:4])}; {', '.join(missing)} "
+                f"the first line must contain the columns {', '.join(_CSV_COLUMNS[:4])}; {', '.join(missing)} "
                 f"{'is' if len(missing) == 1 else 'are'} missing",
                 path,
             )
@@ -74,7 +73,7 @@ def read_csv(path: Path) -> ByVideo:
 
 def _add_row(path: Path, place: str, row: Mapping[str, str], found: ByVideo) -> None:
     if not row["video"]:
-        raise DataError(f"each line must name a video; {place} does not", path)
+        raise DataError(f"each line must have a video; {place} does not", path)
     spans = found.setdefault(row["video"], [])
     label, start, end = row["label"], row["start_s"], row["end_s"]
     if label or start or end:

@@ -15,10 +15,10 @@ __all__ = ["event_line", "parse_json", "read_events"]
 
 
 def event_line(event: Event, video: str) -> str:
-    """Return one line of JSON for *event*, with its line end, to append to a log.
+    """Return a line of JSON for *event*, with a trailing newline, to append to a log.
 
     Args:
-        event: In any state.
+        event: An event in any state.
         video: The name of the video or the stream.
 
     Example:
@@ -31,10 +31,10 @@ def event_line(event: Event, video: str) -> str:
 
 
 def read_events(path: str | Path) -> dict[str, tuple[Event, ...]]:
-    """Return the events in a file of JSON lines, by the name of the video.
+    """Return the events in a file of JSON lines, by name of the video.
 
     Raises:
-        DataError: If the file cannot be read, or a line is not an event; the message says which.
+        DataError: If the file cannot be read, or a line is not an event; the message gives its number.
     """
     events: dict[str, list[Event]] = {}
     for number, line in enumerate(lines_of(read_text(path)), start=1):
@@ -52,7 +52,7 @@ def read_events(path: str | Path) -> dict[str, tuple[Event, ...]]:
 
 
 def parse_json(path: str | Path, text: str, line: int | None = None) -> Any:
-    """Return what the JSON *text* of a file, or of one line of it, stands for.
+    """Return the value of the JSON *text* of a file, or of one line.
 
     Raises:
         DataError: If it is not JSON.

@@ -44,7 +44,9 @@ def _cues(spans: Sequence[Span], point: str) -> Iterator[tuple[str, str]]:
                 f"times of subtitles must be 0 or more; {span.label!r} starts at {span.start_s:g} s"
             )
         start_ms = round(span.start_s * 1000)
-        end_ms = max(round(end_of(span) * 1000), start_ms + 1)  # a cue must last
+        end_ms = max(
+            round(end_of(span) * 1000), start_ms + 1
+        )  # a cue must have a duration
         yield (
             f"{_clock(start_ms, point)} --> {_clock(end_ms, point)}",
             one_line(span.label),
@@ -61,8 +63,8 @@ def read_cues(path: Path) -> Iterator[Annotation]:
     """Yield the annotations in a file of WebVTT or SRT: the first line of each cue is a label.
 
     Raises:
-        DataError: If the file is empty, has no cue where SRT must, or a cue is impossible; the message says in which
-            line.
+        DataError: If the file is empty, has no cue although SRT requires one, or a cue is invalid; the message gives
+            the line.
     """
     lines = lines_of(read_filled(path))
     is_vtt = lines[0].startswith("WEBVTT")

@@ -22,21 +22,21 @@ __all__ = [
 Item = TypeVar("Item")
 
 ByVideo: TypeAlias = dict[str, list[Annotation]]
-"""The annotations of each video, by its name."""
+"""The annotations of each video, by name."""
 
 
 def lines_of(text: str) -> list[str]:
-    """Return the lines of *text*; unlike `str.splitlines`, break at line ends alone, which no label holds."""
+    """Return the lines of *text*; unlike `str.splitlines`, split at newlines only, which no label contains."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def at(
     path: str | Path, place: str, make: Callable[..., Item], *values: object
 ) -> Item:
-    """Return what *make* makes of *values*.
+    """Return the result of *make* for *values*.
 
     Raises:
-        DataError: If *make* does; the message then says where the values stand.
+        DataError: If *make* raises one; the message then includes the position.
     """
     try:
         return make(*values)
@@ -45,10 +45,10 @@ def at(
 
 
 def as_number(path: str | Path, place: str, value: object) -> float:
-    """Return a number that stands at *place* as text or as a number.
+    """Return a number that is given at *place* as text or as a number.
 
     Raises:
-        DataError: If it is something else.
+        DataError: If it is not a number.
     """
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         try:
@@ -64,13 +64,13 @@ def microseconds(time_s: float) -> float:
 
 
 def one_line(label: str) -> str:
-    """Return *label*, which is certainly one line without space around it.
+    """Return *label*, after checking that it is one line without surrounding spaces.
 
     Raises:
         DataError: If it is not.
     """
     if re.search(r"[\r\n\t]", label) or label != label.strip():
         raise DataError(
-            f"this format holds labels of one line, without space around them; got {label!r}"
+            f"this format requires labels of one line, without surrounding spaces; got {label!r}"
         )
     return label

@@ -1,18 +1,18 @@
 """Metrics that compare events with annotations.
 
 ==========================  =================================================================================
-function                    what it counts
+function                    metric
 ==========================  =================================================================================
-`event_f1`                  events whose onset and offset lie within a collar of those annotated, as sed_eval
-`segment_f1`                pieces of time of one length in which a label is on, as sed_eval
-`temporal_map`              mean average precision at thresholds of temporal IoU, as ActivityNet
+`event_f1`                  events whose onset and offset are within a collar of the annotation, as in sed_eval
+`segment_f1`                segments of equal length in which a label is active, as in sed_eval
+`temporal_map`              mean average precision at thresholds of temporal IoU, as in ActivityNet
 `frame_map`                 mean average precision of the scores of single frames
-`detection_delay`           how long after an onset a live system could say so
-`false_alarms`              events an hour that overlap nothing annotated
+`detection_delay`           time from an onset to the first detection by a live system
+`false_alarms`              events per hour that overlap no annotation
 ==========================  =================================================================================
 
-Each takes the annotations and the events of every video by its name, and returns a report: overall, by label, and with
-a confidence interval by bootstrap over the videos.
+Each function accepts the annotations and events of every video, by name, and returns a report: overall, by label, and
+with a confidence interval by bootstrap over the videos.
 """
 
 from movinet_lite.events.metrics.alarms import FalseAlarmReport, false_alarms

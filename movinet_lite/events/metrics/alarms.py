@@ -21,12 +21,12 @@ __all__ = ["FalseAlarmReport", "false_alarms"]
 
 @attrs.frozen(eq=False)
 class FalseAlarmReport(BootstrappedReport):
-    """How many false alarms there were, and in how much time; `interval` is that of `per_hour`.
+    """The number of false alarms and the total duration; `interval` applies to `per_hour`.
 
     Attributes:
         videos: The names of the videos.
-        durations_s: ``(videos,)`` float64: how long each is.
-        by_video: For each video, how many false alarms each label had.
+        durations_s: ``(videos,)`` float64: the duration of each.
+        by_video: For each video, the number of false alarms by label.
     """
 
     videos: tuple[str, ...]
@@ -35,17 +35,17 @@ class FalseAlarmReport(BootstrappedReport):
 
     @property
     def num_alarms(self) -> int:
-        """How many false alarms there were."""
+        """Number of false alarms."""
         return sum(sum(alarms.values()) for alarms in self.by_video)
 
     @property
     def per_hour(self) -> float:
-        """False alarms an hour, of all labels together."""
+        """False alarms per hour, over all labels."""
         return self._figure_of(np.arange(len(self.videos)))
 
     @property
     def per_hour_by_label(self) -> dict[str, float]:
-        """False alarms an hour of each label that had any."""
+        """False alarms per hour of each label that has any."""
         total: Counter[str] = Counter()
         for alarms in self.by_video:
             total.update(alarms)
@@ -62,15 +62,15 @@ def false_alarms(
     estimated: Mapping[str, Iterable[Span]],
     durations_s: Mapping[str, float],
 ) -> FalseAlarmReport:
-    """Return how many events an hour share no time with an annotated one of their label.
+    """Return the number of events per hour that overlap no annotation of their label.
 
     Args:
         reference: The annotations of each video, by its name.
         estimated: The events of each video.
-        durations_s: How long each video is, in seconds.
+        durations_s: The duration of each video, in seconds.
 
     Raises:
-        DataError: If a video has no duration above 0, a video found is not annotated, or an event has not ended.
+        DataError: If a video has no duration above 0, a video has no annotations, or an event has not ended.
 
     Example:
         >>> from movinet_lite.events import Annotation
@@ -83,8 +83,7 @@ def false_alarms(
     ]
     if wrong:
         raise DataError(
-            f"durations_s must give every video its seconds, above 0; "
-            f"got {durations_s.get(wrong[0])!r} for {wrong[0]!r}"
+            f"durations_s must have a value above 0 for every video; got {durations_s.get(wrong[0])!r} for {wrong[0]!r}"
         )
     alarms = tuple(
         Counter(

@@ -11,14 +11,14 @@ __all__ = ["interpolated_ap", "step_ap"]
 def interpolated_ap(
     scores: NDArray[np.float64], correct: NDArray[np.bool_], num_reference: int
 ) -> float:
-    """Return the area under precision over recall, where precision is the best at that recall or more.
+    """Return the area under the interpolated precision-recall curve: the maximum precision at each recall or above.
 
-    Of equal scores, the first stands first.
+    Ties keep their order.
 
     Args:
         scores: ``(found,)``, in any order.
         correct: ``(found,)`` bool.
-        num_reference: How many there are to find, at least 1.
+        num_reference: Number of reference items, at least 1.
 
     Example:
         >>> interpolated_ap(np.array([0.75, 0.5]), np.array([False, True]), 1)
@@ -36,9 +36,9 @@ def interpolated_ap(
 
 
 def step_ap(scores: NDArray[np.float32], correct: NDArray[np.bool_]) -> float:
-    """Return the mean precision at the recalls reached, without interpolation; NaN if nothing is correct.
+    """Return the mean precision at the reached recalls, without interpolation; NaN if nothing is correct.
 
-    Equal scores are reached together, so their order does not matter.
+    Ties are treated as one threshold, so their order does not matter.
 
     Args:
         scores: ``(examples,)``, in any order.
@@ -49,7 +49,7 @@ def step_ap(scores: NDArray[np.float32], correct: NDArray[np.bool_]) -> float:
         0.5
 
     References:
-        [1] ``sklearn.metrics.average_precision_score`` counts the same way.
+        [1] ``sklearn.metrics.average_precision_score`` uses the same definition.
     """
     if not correct.any():
         return float("nan")

@@ -16,13 +16,13 @@ __all__ = ["BootstrappedReport", "Interval", "bootstrap"]
 
 @attrs.frozen
 class Interval:
-    """A value and how far it would move with other videos of the same kind.
+    """A value with a confidence interval.
 
     Attributes:
         value: The value for all videos.
         low: The lower end of the interval.
         high: The upper end.
-        confidence: How sure the interval is, such as 0.95.
+        confidence: The confidence level, such as 0.95.
     """
 
     value: float
@@ -36,7 +36,7 @@ class Interval:
 
 
 class BootstrappedReport(ABC):
-    """A report on videos, one figure of which has an interval."""
+    """A report on videos with an interval for one of its figures."""
 
     __slots__ = ()
 
@@ -44,7 +44,7 @@ class BootstrappedReport(ABC):
 
     @abstractmethod
     def _figure_of(self, drawn: NDArray[np.intp]) -> float:
-        """Return the figure over the videos at the places *drawn*, as often as each stands there."""
+        """Return the figure for the videos with indices *drawn*, which may be repeated."""
 
     def interval(
         self,
@@ -53,7 +53,7 @@ class BootstrappedReport(ABC):
         num_resamples: int = 1000,
         seed: int = 0,
     ) -> Interval:
-        """Return the figure of the report with its interval: the arguments and the errors are those of `bootstrap`."""
+        """Return the figure of the report with its interval; for arguments and errors see `bootstrap`."""
         return bootstrap(
             self._figure_of,
             len(self.videos),
@@ -71,16 +71,17 @@ def bootstrap(
     num_resamples: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """Return the percentile interval of a statistic, drawing videos with replacement.
+    """Return the bootstrap percentile interval of a statistic, resampling videos with replacement.
 
-    Videos are drawn, not events, since the events of one video resemble each other.
+    Videos are resampled rather than events, since the events of one video are correlated.
 
     Args:
-        statistic: From the places of the videos drawn, ``(num_videos,)`` intp, to a value; NaN where it has none.
-        num_videos: How many videos there are, at least 1.
-        confidence: How sure the interval is to be, above 0 and below 1.
-        num_resamples: How many times to draw, at least 1.
-        seed: The same seed gives the same interval.
+        statistic: Function from the indices of the drawn videos, ``(num_videos,)`` intp, to a value; NaN if it is
+            undefined.
+        num_videos: Number of videos, at least 1.
+        confidence: The confidence level, above 0 and below 1.
+        num_resamples: Number of resamples, at least 1.
+        seed: Random seed; the same seed yields the same interval.
 
     Raises:
         DataError: If a number is out of its range.

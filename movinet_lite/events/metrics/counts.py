@@ -15,19 +15,19 @@ __all__ = ["Counts", "F1Report", "mean_of_numbers"]
 
 
 def mean_of_numbers(values: NDArray[np.float64]) -> float:
-    """Return the mean of those of *values* that are numbers; NaN if none is."""
+    """Return the mean of *values* without NaN; NaN if there are no others."""
     numbers = values[~np.isnan(values)]
     return float(numbers.mean()) if numbers.size else math.nan
 
 
 @attrs.frozen
 class Counts:
-    """How many were found, how many there are, and how many of both agree.
+    """Numbers of correct, reference and estimated items.
 
     Attributes:
-        num_correct: How many of those found agree with the reference.
-        num_reference: How many there really are.
-        num_estimated: How many were found.
+        num_correct: Number of estimated items that match the reference.
+        num_reference: Number of reference items.
+        num_estimated: Number of estimated items.
 
     Example:
         >>> counts = Counts(3, 4, 6)
@@ -41,14 +41,14 @@ class Counts:
 
     @property
     def precision(self) -> float:
-        """The share of those found that agree, 0 to 1; 0 if nothing was found."""
+        """The share of estimated items that are correct, 0 to 1; 0 if there are none."""
         if not self.num_estimated:
             return 0.0
         return self.num_correct / self.num_estimated
 
     @property
     def recall(self) -> float:
-        """The share of the reference that was found, 0 to 1; NaN if there is no reference."""
+        """The share of reference items that were found, 0 to 1; NaN if there are none."""
         if not self.num_reference:
             return math.nan
         return self.num_correct / self.num_reference
@@ -66,9 +66,9 @@ class F1Report:
     """Precision, recall and F1, overall and by label.
 
     Attributes:
-        labels: The labels that were annotated or found, in the order of the alphabet.
+        labels: The labels that were annotated or found, in alphabetical order.
         videos: The names of the videos.
-        counts: ``(videos, labels, 3)`` int64: how many agree, are annotated, and were found.
+        counts: ``(videos, labels, 3)`` int64: correct, reference and estimated items.
     """
 
     labels: tuple[str, ...]
@@ -77,7 +77,7 @@ class F1Report:
 
     @property
     def micro(self) -> Counts:
-        """The counts of all labels together."""
+        """The counts over all labels."""
         return _as_counts(self.counts.sum(axis=(0, 1)))
 
     @property
@@ -90,20 +90,20 @@ class F1Report:
 
     @property
     def f1(self) -> float:
-        """F1 of all labels together (micro)."""
+        """F1 over all labels (micro)."""
         return self.micro.f1
 
     @property
     def macro_f1(self) -> float:
-        """The mean F1 of the labels that are annotated."""
+        """The mean F1 of the annotated labels."""
         return self.macro_f1_of(self._all())
 
     def f1_of(self, places: NDArray[np.intp]) -> float:
-        """Return `f1` over the videos at *places*, as often as each stands there."""
+        """Return `f1` for the videos with indices *places*, which may be repeated."""
         return _as_counts(self.counts[places].sum(axis=(0, 1))).f1
 
     def macro_f1_of(self, places: NDArray[np.intp]) -> float:
-        """Return `macro_f1` over the videos at *places*, as often as each stands there."""
+        """Return `macro_f1` for the videos with indices *places*, which may be repeated."""
         rows = self.counts[places].sum(axis=0)
         return mean_of_numbers(np.array([_as_counts(row).f1 for row in rows]))
 
@@ -124,7 +124,7 @@ class F1Report:
             seed: As in `bootstrap`.
 
         Raises:
-            DataError: If *average* is another word.
+            DataError: If *average* is unknown.
         """
         if average not in ("micro", "macro"):
             raise DataError(f"average must be micro or macro; got {average!r}")

@@ -18,12 +18,12 @@ __all__ = ["DelayReport", "detection_delay", "overlaps"]
 
 @attrs.frozen(eq=False)
 class DelayReport(BootstrappedReport):
-    """How late the annotated events were noticed; `interval` is that of `median_s`.
+    """The detection delay of annotated events; `interval` applies to `median_s`.
 
     Attributes:
         videos: The names of the videos.
-        delays_s: For each video, the label and the delay of each annotated event, in seconds; infinity for one that was
-            missed.
+        delays_s: For each video, the label and the delay of each annotated event, in seconds; infinity for a missed
+            event.
     """
 
     videos: tuple[str, ...]
@@ -31,17 +31,17 @@ class DelayReport(BootstrappedReport):
 
     @property
     def num_found(self) -> int:
-        """How many annotated events were noticed."""
+        """Number of annotated events that were detected."""
         return sum(math.isfinite(delay_s) for _, delay_s in self._all())
 
     @property
     def num_missed(self) -> int:
-        """How many were not."""
+        """Number of annotated events that were missed."""
         return len(self._all()) - self.num_found
 
     @property
     def median_s(self) -> float:
-        """The median delay of those noticed, in seconds; NaN if none was."""
+        """The median delay of the detected events, in seconds; NaN if there are none."""
         return _median(delay_s for _, delay_s in self._all())
 
     @property
@@ -68,7 +68,7 @@ def _median(delays_s: Iterable[float]) -> float:
 
 
 def overlaps(one: Span, other: Span) -> bool:
-    """Return whether two spans of one label share time."""
+    """Return whether two spans of one label overlap."""
     return (
         one.label == other.label
         and one.start_s < end_of(other)
@@ -79,17 +79,17 @@ def overlaps(one: Span, other: Span) -> bool:
 def detection_delay(
     reference: Mapping[str, Iterable[Span]], estimated: Mapping[str, Iterable[Span]]
 ) -> DelayReport:
-    """Return how long after each annotated onset the first event was confirmed that overlaps it and has its label.
+    """Return the time from each annotated onset to the confirmation of the first overlapping event of its label.
 
-    That is when a live system could have said so, which is later than the onset that the event is given. An annotation
-    in place of an event counts from its onset, since nobody knows when it was made.
+    A live system reports an event when it is confirmed, which is later than the onset of the event. For an annotation
+    in place of an event, the onset is used.
 
     Args:
         reference: The annotations of each video, by its name.
         estimated: The events of each video.
 
     Raises:
-        DataError: If a video found is not annotated, or an event has not ended.
+        DataError: If a video has no annotations, or an event has not ended.
 
     Example:
         >>> from movinet_lite.events import Annotation

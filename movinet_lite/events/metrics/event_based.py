@@ -26,23 +26,23 @@ def event_f1(
     onset: bool = True,
     offset: bool = True,
 ) -> F1Report:
-    """Return how many events were found with the right label, onset and offset.
+    """Return the counts of events with the correct label, onset and offset.
 
-    An event found is correct if an annotated one of its label has its onset within *collar_s*, and its offset within
-    *collar_s* or *percentage_of_length* of its own length, whichever is more. Each stands in one pair at most, and as
-    many are paired as can be.
+    An estimated event is correct if the onset of an annotation of its label is within *collar_s*, and the offset within
+    *collar_s* or *percentage_of_length* of the annotated length, whichever is larger. Each event and annotation is
+    matched at most once, with a maximum matching.
 
     Args:
         reference: The annotations of each video, by its name.
         estimated: The events of each video.
-        collar_s: By how much a time may differ, in seconds.
-        percentage_of_length: By how much an offset may differ, as a share of the annotated length, 0 to 1. sed_eval
-            takes 0.5 where nothing is given.
-        onset: Whether onsets must agree.
-        offset: Whether offsets must agree.
+        collar_s: Tolerance of onsets and offsets, in seconds.
+        percentage_of_length: Tolerance of offsets as a share of the annotated length, 0 to 1. The default of sed_eval
+            is 0.5.
+        onset: Whether to compare onsets.
+        offset: Whether to compare offsets.
 
     Raises:
-        DataError: If an option is out of its range, a video found is not annotated, or an event has not ended.
+        DataError: If an option is out of its range, a video has no annotations, or an event has not ended.
 
     Example:
         >>> from movinet_lite.events import Annotation
@@ -61,7 +61,7 @@ def event_f1(
             f"got {collar_s} and {percentage_of_length}"
         )
     if not onset and not offset:
-        raise DataError("onset or offset must be true; got neither")
+        raise DataError("at least one of onset and offset must be true; got neither")
     videos, labels = pair_videos(reference, estimated)
     counts = np.zeros((len(videos), len(labels), 3), np.int64)
     index_of = {label: index for index, label in enumerate(labels)}
@@ -82,7 +82,7 @@ def event_f1(
 def _distances(
     true: Sequence[Span], found: Sequence[Span], which: int
 ) -> NDArray[np.float64]:
-    """Return how far the onsets (0) or offsets (1) of all pairs lie apart."""
+    """Return the distances of the onsets (0) or offsets (1) of all pairs."""
     rows, columns = (
         np.array([(span.start_s, end_of(span))[which] for span in spans])
         for spans in (true, found)

@@ -19,10 +19,10 @@ __all__ = ["FrameMapReport", "frame_map"]
 
 @attrs.frozen(eq=False)
 class FrameMapReport(BootstrappedReport):
-    """Mean average precision over frames; `interval` is that of `mean_ap`.
+    """Mean average precision over frames; `interval` applies to `mean_ap`.
 
     Attributes:
-        labels: The labels that are on in at least one frame, in the order of the classes.
+        labels: The labels that are active in at least one frame, in the order of the classes.
         videos: The names of the videos.
     """
 
@@ -39,7 +39,7 @@ class FrameMapReport(BootstrappedReport):
 
     @property
     def mean_ap(self) -> float:
-        """The mean over the labels, 0 to 1; NaN if none is ever on."""
+        """The mean over the labels, 0 to 1; NaN if none is ever active."""
         return mean_of_numbers(self._ap_of(range(len(self.videos))))
 
     def interval(
@@ -73,9 +73,9 @@ class FrameMapReport(BootstrappedReport):
 def frame_map(
     videos: Mapping[str, ScoredVideo], labels: Sequence[str]
 ) -> FrameMapReport:
-    """Return the mean average precision of the scores themselves, frame by frame, before any threshold.
+    """Return the mean average precision of the frame scores, without any threshold.
 
-    A label is on in a frame that is shown at or after an onset and before the offset.
+    A label is active in frames displayed at or after an onset and before the offset.
 
     Args:
         videos: Scores and annotations of each video, by its name.
@@ -83,7 +83,7 @@ def frame_map(
 
     Raises:
         DataError: If there is no video.
-        LabelsError: If there is not one label for each class, or a label annotated is not among them.
+        LabelsError: If there is not one label for each class, or an annotated label is not among them.
 
     Example:
         >>> from movinet_lite.events import Annotation

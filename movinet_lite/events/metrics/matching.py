@@ -11,10 +11,10 @@ __all__ = ["num_pairs"]
 
 
 def num_pairs(allowed: NDArray[np.bool_]) -> int:
-    """Return how many pairs there can be at most if each row and each column stands in one pair at most.
+    """Return the size of a maximum matching of rows and columns.
 
     Args:
-        allowed: ``(rows, columns)`` bool: which pairs may be.
+        allowed: ``(rows, columns)`` bool: the allowed pairs.
 
     Example:
         >>> num_pairs(np.array([[True, True], [True, False]]))
@@ -29,8 +29,8 @@ def num_pairs(allowed: NDArray[np.bool_]) -> int:
 
 
 def _add_pair(start: int, columns: list[list[int]], row_of: dict[int, int]) -> bool:
-    """Pair the row *start*, moving rows that are paired to other columns where that helps."""
-    came_from: dict[int, int] = {}  # from a column to the row that asked for it
+    """Match the row *start*, moving matched rows to other columns if necessary."""
+    came_from: dict[int, int] = {}  # from a column to the row that requested it
     column_of_row: dict[int, int] = {}
     waiting = deque([start])
     while waiting:

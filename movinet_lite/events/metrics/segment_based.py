@@ -21,9 +21,10 @@ def segment_f1(
     *,
     segment_s: float = 1.0,
 ) -> F1Report:
-    """Return in how many segments the right labels are on.
+    """Return the counts of segments with the correct labels.
 
-    Time is cut into segments of one length, from 0 on. A label is on in every segment that one of its events touches.
+    Time is divided into segments of equal length, starting at 0. A label is active in every segment that one of its
+    events touches.
 
     Args:
         reference: The annotations of each video, by its name.
@@ -31,7 +32,7 @@ def segment_f1(
         segment_s: The length of a segment in seconds, above 0.
 
     Raises:
-        DataError: If *segment_s* is out of its range, a video found is not annotated, or an event has not ended.
+        DataError: If *segment_s* is out of its range, a video has no annotations, or an event has not ended.
 
     Example:
         >>> from movinet_lite.events import Annotation
@@ -57,7 +58,7 @@ def segment_f1(
 
 
 def _merged(spans: Sequence[Span], segment_s: float) -> list[tuple[int, int]]:
-    """Return the runs of segments in which a label is on, in order, none touching another."""
+    """Return the disjoint runs of segments in which a label is active, in order."""
     runs: list[tuple[int, int]] = []
     for first, last in sorted(
         (math.floor(span.start_s / segment_s), math.ceil(end_of(span) / segment_s))

@@ -20,15 +20,15 @@ from movinet_lite.events.metrics.videos import pair_videos
 __all__ = ["TemporalMapReport", "temporal_iou", "temporal_map"]
 
 _Matches: TypeAlias = tuple[NDArray[np.float64], NDArray[np.bool_], int]
-"""Of one label in one video: the scores found, ``(thresholds, found)`` which are correct, how many are annotated."""
+"""For one label in one video: the scores, whether each is correct ``(thresholds, found)``, and the number of annotations."""
 
 
 @attrs.frozen(eq=False)
 class TemporalMapReport(BootstrappedReport):
-    """Mean average precision over temporal IoU; `interval` is that of `mean_ap`.
+    """Mean average precision over temporal IoU; `interval` applies to `mean_ap`.
 
     Attributes:
-        labels: The labels that are annotated, in the order of the alphabet.
+        labels: The annotated labels, in alphabetical order.
         videos: The names of the videos.
         thresholds: The thresholds of temporal IoU.
     """
@@ -61,7 +61,7 @@ class TemporalMapReport(BootstrappedReport):
         return mean_of_numbers(self.ap)
 
     def mean_ap_of(self, places: NDArray[np.intp]) -> float:
-        """Return `mean_ap` over the videos at *places*, as often as each stands there."""
+        """Return `mean_ap` for the videos with indices *places*, which may be repeated."""
         return mean_of_numbers(self._ap_of(places.tolist()))
 
     def _figure_of(self, drawn: NDArray[np.intp]) -> float:
@@ -87,15 +87,15 @@ class TemporalMapReport(BootstrappedReport):
 def temporal_iou(
     start_s: float, end_s: float, spans: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return how much one span and each of some others share, of what they cover together.
+    """Return the temporal intersection over union of one span with each of several others.
 
     Args:
-        start_s: The onset of the one.
+        start_s: The onset of the span.
         end_s: Its offset.
         spans: ``(spans, 2)``: onset and offset of the others.
 
     Returns:
-        ``(spans,)``, 0 to 1; 0 where neither has a length.
+        ``(spans,)``, 0 to 1; 0 if both have length 0.
 
     Example:
         >>> temporal_iou(0.0, 2.0, np.array([[1.0, 3.0], [4.0, 5.0]])).tolist()
@@ -116,11 +116,11 @@ def temporal_map(
     *,
     thresholds: Iterable[float] = (0.3, 0.4, 0.5, 0.6, 0.7),
 ) -> TemporalMapReport:
-    """Return the mean average precision of events that are ranked by score.
+    """Return the mean average precision of events ranked by score.
 
-    The events of a label are taken from the highest score down. Each is correct if it overlaps an annotated one that is
-    still free by a temporal IoU of at least the threshold; it takes the one that it overlaps most. Labels that are not
-    annotated anywhere do not count.
+    The events of a label are processed in descending order of score. Each is correct if its temporal IoU with an
+    unmatched annotation is at least the threshold; it is matched to the one with the highest IoU. Labels without
+    annotations are ignored.
 
     Args:
         reference: The annotations of each video, by its name.
@@ -128,8 +128,7 @@ def temporal_map(
         thresholds: Thresholds of temporal IoU, above 0 and up to 1.
 
     Raises:
-        DataError: If a threshold is out of its range, an event has no score or no end, or a video found is not
-            annotated.
+        DataError: If a threshold is out of its range, an event has no score or no end, or a video has no annotations.
 
     Example:
         >>> from movinet_lite.events import Annotation
@@ -144,7 +143,7 @@ def temporal_map(
     levels = tuple(float(threshold) for threshold in thresholds)
     if not levels or not all(0 < level <= 1 for level in levels):
         raise DataError(
-            f"thresholds must be at least one, each above 0 and up to 1; got {levels}"
+            f"there must be at least one threshold, each above 0 and up to 1; got {levels}"
         )
     videos, _ = pair_videos(reference, estimated)
     matches = tuple(

@@ -15,11 +15,11 @@ __all__ = ["Paired", "check_videos", "pair_videos"]
 
 @attrs.frozen
 class Paired:
-    """One video.
+    """The annotations and events of one video.
 
     Attributes:
-        reference: What really happened.
-        estimated: What was found.
+        reference: The annotations.
+        estimated: The events.
     """
 
     reference: tuple[Span, ...]
@@ -37,12 +37,13 @@ class Paired:
 def pair_videos(
     reference: Mapping[str, Iterable[Span]], estimated: Mapping[str, Iterable[Span]]
 ) -> tuple[dict[str, Paired], tuple[str, ...]]:
-    """Return the videos of *reference* with what was found in each, and all labels in the order of the alphabet.
+    """Return the videos of *reference* with their events, and all labels in alphabetical order.
 
-    A video of *reference* in which nothing was found may be missing from *estimated*.
+    Videos without events may be missing from *estimated*.
 
     Raises:
-        DataError: If there is no video, *estimated* has one that *reference* has not, or an event has not ended.
+        DataError: If there is no video, *estimated* has one that is missing from *reference*, or an event has not
+            ended.
     """
     check_videos(estimated, reference)
     paired = {
@@ -58,7 +59,7 @@ def pair_videos(
 
 
 def check_videos(names: Iterable[str], known: Iterable[str]) -> None:
-    """Check that every video named is annotated.
+    """Check that every named video is annotated.
 
     Raises:
         DataError: If one is not, or no video is annotated at all.
@@ -69,8 +70,8 @@ def check_videos(names: Iterable[str], known: Iterable[str]) -> None:
     unknown = [name for name in names if name not in set(annotated)]
     if unknown:
         near = difflib.get_close_matches(unknown[0], annotated, 3)
-        offer = f" (nearest: {', '.join(map(repr, near))})" if near else ""
+        offer = f" (similar: {', '.join(map(repr, near))})" if near else ""
         raise DataError(
-            f"every video must have annotations, if only none; {len(unknown)} have not: "
+            f"every video must have annotations, possibly empty; {len(unknown)} have none: "
             f"{', '.join(map(repr, unknown[:3]))}{offer}"
         )

@@ -1,11 +1,11 @@
 """The web page of `watch`: cameras, scores and events, live, and endpoints for programs.
 
 =============  ==================================================================================
-module         what it holds
+module         contents
 =============  ==================================================================================
-`serving`      `Page`: the port, the thread of the server
-`routes`       what is at which address
-`access`       who may see it: tokens, and names of the host
+`serving`      `Page`: the port and the thread of the server
+`routes`       the routes
+`access`       access control: tokens and host names
 `scores`       the scores of the last minutes
 `event_list`   the last events with their pictures and clips
 `metrics`      the state of the watcher for Prometheus

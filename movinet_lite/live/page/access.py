@@ -1,8 +1,8 @@
 """Access control of the page.
 
-On this machine alone, the name in the address must be one of this machine: so no page of another site, whose name was
-made to lead here, can read it. Where others can reach the port, they must know the token, in a header or, after they
-typed it once, in a cookie that holds something derived from it.
+If the page is served on this machine only, the host name in the address must be one of this machine, which prevents DNS
+rebinding by other sites. If others can reach the port, the token is required, in a header or, after logging in, in a
+cookie that contains a value derived from it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 COOKIE: Final = "movinet_lite"
 
 MIN_TOKEN: Final = 16
-"""How many characters a token has at least."""
+"""Minimum length of a token, in characters."""
 
 
 def is_this_machine(host: str) -> bool:
@@ -42,29 +42,29 @@ def is_this_machine(host: str) -> bool:
 
 
 def new_token() -> str:
-    """Return a token that nobody guesses."""
+    """Return a random token."""
     return secrets.token_urlsafe(24)
 
 
 def check_token(token: str) -> str:
-    """Return *token*.
+    """Return *token*, after checking it.
 
     Raises:
-        PageError: If it is too short, or cannot stand in a header.
+        PageError: If it is too short, or contains characters not allowed in a header.
     """
     if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable():
         raise PageError(
             f"the token must have at least {MIN_TOKEN} printable ASCII characters; got {len(token)} characters "
-            "(a good one: openssl rand -base64 24)"
+            "(to create one: openssl rand -base64 24)"
         )
     return token
 
 
 class Access:
-    """The rules of one page.
+    """The access rules of a page.
 
     Args:
-        token: What one must know; `None` for a page on this machine alone.
+        token: The required token; `None` for a page on this machine only.
     """
 
     def __init__(self, token: str | None) -> None:
@@ -74,11 +74,11 @@ class Access:
 
     @property
     def needs_token(self) -> bool:
-        """Whether one must know a token."""
+        """Whether a token is required."""
         return self._token is not None
 
     def is_token(self, given: str) -> bool:
-        """Return whether *given* is the token; it takes as long whatever it is."""
+        """Return whether *given* is the token, in constant time."""
         expected = self._token or ""
         same = hmac.compare_digest(given.encode(), expected.encode())
         return same and self._token is not None
@@ -91,7 +91,7 @@ class Access:
         return is_this_machine(name.strip("[]"))
 
     def allows(self, authorization: str, cookies: str) -> bool:
-        """Return whether the headers ``Authorization`` and ``Cookie`` prove that the token is known."""
+        """Return whether the headers ``Authorization`` and ``Cookie`` contain the token."""
         if not self.needs_token:
             return True
         scheme, _, given = authorization.partition(" ")

@@ -14,13 +14,13 @@ __all__ = ["Contents"]
 
 
 class Contents:
-    """What the page shows.
+    """The data of the page.
 
     Args:
-        watcher: Whose cameras are shown.
-        scores: Of the last minutes.
-        events: The last ones.
-        recorder: What records their clips; `None` for no clips.
+        watcher: The watcher of the cameras.
+        scores: The scores of the last minutes.
+        events: The most recent events.
+        recorder: The recorder of their clips; `None` for no clips.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class Contents:
         return self._recorder.path_of(event["clip_id"])
 
     def with_clip(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Return *event* and whether its clip is there."""
+        """Return *event* and whether its clip exists."""
         return {**event, "has_clip": self.clip_path(event["id"]) is not None}
 
     def clip_events(self) -> set[str]:
-        """Return the ids of the events whose clips are there."""
+        """Return the ids of the events whose clips exist."""
         _, events = self.events.since()
         return {one["id"] for one in events if self.clip_path(one["id"]) is not None}

@@ -13,10 +13,10 @@ from movinet_lite.live.watched_event import WatchedEvent
 __all__ = ["EventList"]
 
 _KEPT: Final = 500
-"""How many events are kept."""
+"""Maximum number of stored events."""
 
 _PICTURE_WIDTH: Final = 480
-"""How wide their pictures are at most, in pixels."""
+"""Maximum width of their images, in pixels."""
 
 
 @attrs.define
@@ -27,7 +27,7 @@ class _Entry:
 
 
 class EventList:
-    """Keeps the last events under their ids. It is filled in one thread and read in others."""
+    """Stores the most recent events by id. One thread writes to it, others read."""
 
     def __init__(self) -> None:
         self._entries: collections.OrderedDict[str, _Entry] = collections.OrderedDict()
@@ -36,7 +36,7 @@ class EventList:
         self._lock = threading.Lock()
 
     def add(self, event: WatchedEvent) -> None:
-        """Add an event, or put it in the place of what was known of it; one that was never confirmed is left out."""
+        """Add or update an event; events that were never confirmed are ignored."""
         if event.event.state not in ("confirmed", "ended"):
             return
         picture = (
@@ -62,18 +62,18 @@ class EventList:
             ]
 
     def find(self, event_id: str) -> dict[str, Any] | None:
-        """Return an event, or `None` if there is none of that id."""
+        """Return the event with an id, or `None` if there is none."""
         with self._lock:
             entry = self._entries.get(event_id)
             return None if entry is None else entry.values
 
     def picture(self, event_id: str) -> bytes | None:
-        """Return the picture of an event, a JPEG, or `None` if there is none."""
+        """Return the image of an event as JPEG, or `None` if there is none."""
         with self._lock:
             entry = self._entries.get(event_id)
             return None if entry is None else entry.picture
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """Return how many events each camera and label had so far."""
+        """Return the number of events so far by camera and label."""
         with self._lock:
             return dict(self._counts)

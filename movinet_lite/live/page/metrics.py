@@ -10,7 +10,7 @@ from movinet_lite.live.watching import WatchStatus
 __all__ = ["CONTENT_TYPE", "metrics_text"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-"""As Prometheus asks for it.
+"""The content type of Prometheus.
 
 References:
     [1] https://prometheus.io/docs/instrumenting/exposition_formats/
@@ -23,8 +23,8 @@ def metrics_text(status: WatchStatus, events: Mapping[tuple[str, str], int]) -> 
     """Return the metrics of *status*.
 
     Args:
-        status: Of the watcher.
-        events: How many events each camera and label had.
+        status: The status of the watcher.
+        events: Number of events by camera and label.
     """
     cameras = [({"camera": one.name}, one) for one in status.cameras]
     lines: list[str] = []
@@ -42,29 +42,29 @@ def metrics_text(status: WatchStatus, events: Mapping[tuple[str, str], int]) -> 
             for labels, value in samples
         )
 
-    add("cameras", "gauge", "Cameras that are watched.", [({}, len(cameras))])
+    add("cameras", "gauge", "Number of watched cameras.", [({}, len(cameras))])
     add(
         "camera_up",
         "gauge",
-        "Whether frames come from the camera.",
+        "Whether the camera sends frames.",
         [(of, float(one.source.state == "live")) for of, one in cameras],
     )
     add(
         "camera_fps",
         "gauge",
-        "Frames per second that the model is given.",
+        "Frames per second processed by the model.",
         [(of, one.fps) for of, one in cameras],
     )
     add(
         "camera_lag_seconds",
         "gauge",
-        "Age of the last frame when the model had answered.",
+        "Age of the last frame at the time of its prediction.",
         [(of, one.lag_s) for of, one in cameras if one.lag_s is not None],
     )
     add(
         "frames_total",
         "counter",
-        "Frames that the model was given.",
+        "Frames processed by the model.",
         [(of, one.num_frames) for of, one in cameras],
     )
     add(
@@ -76,13 +76,13 @@ def metrics_text(status: WatchStatus, events: Mapping[tuple[str, str], int]) -> 
     add(
         "frames_dropped_total",
         "counter",
-        "Frames that were dropped because a newer one was there.",
+        "Frames that were dropped in favour of newer ones.",
         [(of, one.source.dropped) for of, one in cameras],
     )
     add(
         "reconnects_total",
         "counter",
-        "How often the camera was lost and came back.",
+        "Number of reconnections of the camera.",
         [(of, one.source.reconnects) for of, one in cameras],
     )
     add(
@@ -98,19 +98,19 @@ def metrics_text(status: WatchStatus, events: Mapping[tuple[str, str], int]) -> 
     add(
         "overloaded",
         "gauge",
-        "Whether the cameras are watched at less than their full rates.",
+        "Whether the frame rates are reduced.",
         [({}, float(load.overloaded))],
     )
     add(
         "load_ratio",
         "gauge",
-        "Share of the loop's time that the full rates would take; above 1 is too much.",
+        "Load at full frame rates, as a share of the loop's time; above 1 is overload.",
         [({}, load.needed)],
     )
     add(
         "rate_ratio",
         "gauge",
-        "Share of their full rates at which all cameras are watched.",
+        "Factor of the frame rates of all cameras.",
         [({}, load.rate)],
     )
     return "\n".join([*lines, ""])

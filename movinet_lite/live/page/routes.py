@@ -32,10 +32,10 @@ from movinet_lite.video.jpeg import to_jpeg
 __all__ = ["make_app"]
 
 _PERIOD_S: Final = 0.5
-"""How often a page that is open gets news, in seconds."""
+"""Update interval of an open page, in seconds."""
 
 _PICTURE_WIDTH: Final = 640
-"""How wide pictures of cameras are at most, in pixels."""
+"""Maximum width of camera images, in pixels."""
 
 _WEEK_S: Final = 7 * 24 * 3600
 
@@ -49,7 +49,7 @@ _STATIC: Final = {
     "/login.js": ("login.js", "text/javascript; charset=utf-8"),
 }
 _OPEN_TO_ALL: Final = {"/login", "/login.js", "/page.css", "/icon.svg", "/healthz"}
-"""What can be seen without the token: nothing of any camera."""
+"""Routes without access control, which show nothing of any camera."""
 
 _HEADERS: Final = {
     b"content-security-policy": b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -61,12 +61,12 @@ _HEADERS: Final = {
 def make_app(
     contents: Contents, access: Access, *, closing: Callable[[], bool]
 ) -> ASGIApp:
-    """Return the application that a server runs.
+    """Return the web application.
 
     Args:
-        contents: What there is to show.
-        access: Who may see it.
-        closing: Whether the server is about to end, and connections that stay open must too.
+        contents: The data of the page.
+        access: The access rules.
+        closing: Returns whether the server is shutting down, which must end open connections.
     """
     routes = _Routes(contents, access, closing)
     return Starlette(
@@ -90,7 +90,7 @@ def make_app(
 
 
 class _Guard:
-    """Lets through who may see the page, and adds headers that keep others out of it."""
+    """Middleware that enforces the access rules and adds security headers."""
 
     def __init__(self, app: ASGIApp, *, access: Access) -> None:
         self._app = app
@@ -122,12 +122,12 @@ class _Guard:
         if path == "/":
             return Response(status_code=303, headers={"location": "/login"})
         return PlainTextResponse(
-            "a token is needed", 401, headers={"www-authenticate": "Bearer"}
+            "a token is required", 401, headers={"www-authenticate": "Bearer"}
         )
 
 
 class _Routes:
-    """What answers. Whatever takes time runs in a thread: these are no coroutines."""
+    """The request handlers. Slow ones are plain functions, which run in a thread."""
 
     def __init__(
         self, contents: Contents, access: Access, closing: Callable[[], bool]
@@ -137,15 +137,15 @@ class _Routes:
         self._closing = closing
 
     async def log_in(self, request: Request) -> Response:
-        """Give a cookie to who knows the token, which is the body."""
+        """Set a cookie if the body is the token."""
         body = b""
         async for chunk in request.stream():
             body += chunk
             if len(body) > 1000:
                 break
         if not self._access.is_token(body.decode("utf-8", "replace").strip()):
-            await asyncio.sleep(_PERIOD_S)  # who guesses shall take long
-            return PlainTextResponse("this is not the token", 403)
+            await asyncio.sleep(_PERIOD_S)  # slows down guessing
+            return PlainTextResponse("the token is wrong", 403)
         answer = Response(status_code=204)
         answer.set_cookie(
             COOKIE,
@@ -158,7 +158,7 @@ class _Routes:
         return answer
 
     async def updates(self, request: Request) -> Response:
-        """Give news as server-sent events, as long as the page is open."""
+        """Send updates as server-sent events, as long as the page is open."""
         return StreamingResponse(
             self._news(request.is_disconnected),
             media_type="text/event-stream",
@@ -183,48 +183,48 @@ class _Routes:
             await asyncio.sleep(_PERIOD_S)
 
     def cameras(self, _request: Request) -> Response:
-        """Give the state of every camera."""
+        """Return the status of every camera."""
         return JSONResponse(_status(self._contents))
 
     def picture(self, request: Request) -> Response:
-        """Give the last picture of a camera."""
+        """Return the last frame of a camera."""
         try:
             frame = self._contents.watcher.snapshot(request.path_params["name"])
         except SessionError:
             return _missing("there is no such camera")
         if frame is None:
-            return _missing("the camera has no picture yet")
+            return _missing("the camera has no frame yet")
         return _jpeg(to_jpeg(frame, max_width=_PICTURE_WIDTH))
 
     def events(self, _request: Request) -> Response:
-        """Give the last events, oldest first."""
+        """Return the most recent events, oldest first."""
         _, events = self._contents.events.since()
         return JSONResponse(
             {"events": [self._contents.with_clip(event) for event in events]}
         )
 
     def event_picture(self, request: Request) -> Response:
-        """Give the picture of an event."""
+        """Return the image of an event."""
         picture = self._contents.events.picture(request.path_params["event_id"])
         if picture is None:
-            return _missing("there is no picture of that event")
+            return _missing("there is no image of that event")
         return _jpeg(picture, "private, max-age=60")
 
     def clip(self, request: Request) -> Response:
-        """Give the clip of an event, or a part of it, as browsers ask for them."""
+        """Return the clip of an event, or the requested range of it."""
         path = self._contents.clip_path(request.path_params["event_id"])
         if path is None:
             return _missing("there is no clip of that event")
         return FileResponse(path, media_type="video/mp4")
 
     def metrics(self, _request: Request) -> Response:
-        """Give the state as Prometheus asks for it."""
+        """Return the metrics for Prometheus."""
         contents = self._contents
         text = metrics_text(contents.watcher.status(), contents.events.counts())
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     def health(self, _request: Request) -> Response:
-        """Say whether events are still being found."""
+        """Return whether the watcher is running."""
         well = not self._contents.watcher.is_over
         return PlainTextResponse("ok" if well else "not watching", 200 if well else 503)
 

@@ -13,13 +13,13 @@ from movinet_lite.predictions import Prediction
 __all__ = ["Scores"]
 
 _KEPT_S: Final = 300.0
-"""How long scores are kept: five minutes."""
+"""Retention of scores, in seconds: five minutes."""
 
 _PERIOD_S: Final = 1.0
-"""At most one point a second is kept: 300 across a curve."""
+"""Minimum distance of stored points, in seconds: at most 300 points per curve."""
 
 _TOP: Final = 5
-"""How many labels of a point are kept; a label below them was no candidate."""
+"""Number of labels stored per point."""
 
 
 @attrs.frozen
@@ -27,8 +27,8 @@ class Point:
     """The scores of one second.
 
     Attributes:
-        number: Its place among all points, rising.
-        at_s: When, in seconds since 1970.
+        number: Its number among all points, in ascending order.
+        at_s: Its time, in seconds since 1970.
         scores: The best labels and their scores.
     """
 
@@ -37,7 +37,7 @@ class Point:
     scores: tuple[tuple[str, float], ...]
 
     def to_list(self) -> list[Any]:
-        """Return it as JSON has it: the time and the scores by label."""
+        """Return the time and the scores by label, for JSON."""
         return [
             round(self.at_s, 2),
             {label: round(score, 3) for label, score in self.scores},
@@ -45,7 +45,7 @@ class Point:
 
 
 class Scores:
-    """Keeps the scores of every camera. It is filled in one thread and read in others."""
+    """Stores the scores of every camera. One thread writes to it, others read."""
 
     def __init__(self) -> None:
         self._points: dict[str, collections.deque[Point]] = {}
@@ -53,7 +53,7 @@ class Scores:
         self._lock = threading.Lock()
 
     def take(self, camera: str, at_s: float, prediction: Prediction) -> None:
-        """Take what the model said of a frame at *at_s*, in seconds since 1970."""
+        """Add the prediction for a frame at *at_s*, in seconds since 1970."""
         with self._lock:
             points = self._points.setdefault(camera, collections.deque())
             if points and 0.0 <= at_s - points[-1].at_s < _PERIOD_S:
@@ -67,13 +67,13 @@ class Scores:
                 points.popleft()
 
     def keep(self, cameras: set[str]) -> None:
-        """Forget all other cameras."""
+        """Remove all other cameras."""
         with self._lock:
             for name in set(self._points) - cameras:
                 del self._points[name]
 
     def since(self, number: int) -> tuple[int, dict[str, list[list[Any]]]]:
-        """Return the number of the last point, and all points after *number*, camera by camera."""
+        """Return the number of the last point, and all points after *number*, by camera."""
         with self._lock:
             return self._number, {
                 name: fresh

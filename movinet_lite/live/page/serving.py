@@ -34,15 +34,15 @@ _JOIN_S: Final = 5.0
 class Page:
     """A page that shows the cameras of a watcher, their scores and their events, live.
 
-    It takes its port at once, so that one that is in use is known before a model is loaded; `show` begins to serve.
+    The port is bound on creation, so that a port in use is reported before a model is loaded; `show` starts serving.
 
     Args:
-        address: ``"[HOST:]PORT"``; 127.0.0.1 without a host. Port 0 takes one that is free.
-        token: What who wants to see it must know; `None` where it can only be reached from this machine.
+        address: ``"[HOST:]PORT"``; the default host is 127.0.0.1. Port 0 selects a free port.
+        token: The access token; `None` if the page can only be reached from this machine.
 
     Raises:
         MissingDependencyError: If starlette or uvicorn is not installed.
-        PageError: If the address is none, the port is in use, or others could see the page without a token.
+        PageError: If the address is invalid, the port is in use, or others could see the page without a token.
 
     Example:
         ::
@@ -84,7 +84,7 @@ class Page:
     def on_prediction(
         self, camera: str, _frame: VideoFrame, prediction: Prediction
     ) -> None:
-        """Take what the model says of a frame; give it to `Watcher` as *on_prediction*."""
+        """Record a prediction; pass this method to `Watcher` as *on_prediction*."""
         self._scores.take(camera, time.time(), prediction)
 
     def add(self, event: WatchedEvent) -> None:
@@ -92,18 +92,18 @@ class Page:
         self._events.add(event)
 
     def show(self, watcher: Watcher, recorder: ClipRecorder | None = None) -> None:
-        """Begin to serve the page.
+        """Start serving the page.
 
         Args:
-            watcher: Whose cameras to show.
-            recorder: What records clips of its events.
+            watcher: The watcher of the cameras to show.
+            recorder: The recorder of clips of its events.
 
         Raises:
             SessionError: If the page is served already, or closed.
         """
         if self._thread is not None or self._closing:
             raise SessionError(
-                "a page shows one watcher, once; it was shown or closed before"
+                "show must be called once on an open page; the page is already shown or closed"
             )
         import uvicorn
 
@@ -178,9 +178,9 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _why(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} must be free; another program uses it (choose another one)"
+        return f"port {port} of {host} must be free; another program uses it (use another one)"
     if error.errno == errno.EACCES:
-        return f"port {port} of {host} may be taken by administrators alone (choose one from 1024 on)"
+        return f"port {port} of {host} requires administrator rights (use one from 1024 on)"
     return (
         f"the page cannot be served at {host}, port {port}: {error.strerror or error}"
     )
