@@ -86,7 +86,7 @@ class CompactProducts:
         ends = [_ENDS] * (2 * rows) + [(0.0, 0.0)] * rows
         parts = tf.concat([parts, tf.constant(ends, tf.float32)], axis=-1)
         products = tf.matmul(parts, tf.constant(matrix.weights), transpose_b=True)
-        worth = np.repeat(np.float32([1.0, 1.0 / _FINER, 1.0 / _FINER]), rows)
+        worth = np.repeat(np.array([1.0, 1.0 / _FINER, 1.0 / _FINER], np.float32), rows)
         outputs = len(weights)
         pairs = tf.reshape(products * worth[:, np.newaxis], [3, rows, 2, outputs])
         sums = tf.reduce_sum(pairs, axis=[0, 2])

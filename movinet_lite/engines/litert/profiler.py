@@ -33,7 +33,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.engines.litert.operators import Operator, read_operators
+from movinet_lite.engines.litert.operators import (
+    PRODUCTS,
+    Operator,
+    read_operators,
+)
 from movinet_lite.errors import ModelError
 
 __all__ = ["Profile", "TimedOperator", "profile_graph"]
@@ -53,10 +57,10 @@ _NAMES: Final = {
     "ADD": ("Add",),
     "AVERAGE_POOL_2D": ("Average Pooling",),
     "CONCATENATION": ("Copy",),
-    "CONV_2D": ("Fully Connected", "Convolution", "Convert"),
+    "CONV_2D": ("Fully Connected", "Convolution"),
     "DEPTHWISE_CONV_2D": ("Convolution", "VMulCAddC"),
     "DIV": ("Divide",),
-    "FULLY_CONNECTED": ("Fully Connected", "Convert"),
+    "FULLY_CONNECTED": ("Fully Connected",),
     "HARD_SWISH": ("HardSwish",),
     "LOGISTIC": ("Sigmoid",),
     "MAXIMUM": ("Maximum", "Clamp"),
@@ -73,7 +77,8 @@ _NAMES: Final = {
     "SUB": ("Subtract",),
     "SUM": ("Sum",),
 }
-_QUANTISES_FIRST: Final = "Convert"  # the input of a product with 8-bit weights
+# What it runs before a product, as part of it: to bring its input into two axes, or into 8 bits.
+_BEFORE_PRODUCTS: Final = ("Static Reshape", "Convert")
 
 
 @attrs.frozen
@@ -152,17 +157,21 @@ def _match(
     at once, or quantises the input of a product first.
     """
     found: list[Operator | None] = []
+
+    def follows(begins: tuple[str, ...]) -> bool:
+        return len(found) < len(names) and names[len(found)].startswith(begins)
+
     for place, operator in enumerate(operators):
         begins = _NAMES.get(operator.kind, (operator.kind,))
-        if len(found) == len(names) or not names[len(found)].startswith(begins):
+        while operator.kind in PRODUCTS and follows(_BEFORE_PRODUCTS):
+            found.append(operator)
+        if not follows(begins):
             if operator.kind == "RESHAPE":
                 continue
             break
-        if names[len(found)].startswith(_QUANTISES_FIRST):
-            found.append(operator)
         found.append(operator)
         if operator.kind == "CONCATENATION" and not _joins_next(operators, place):
-            while len(found) < len(names) and names[len(found)].startswith(begins):
+            while follows(begins):
                 found.append(operator)
     return found if len(found) == len(names) else [None] * len(names)
 
