@@ -221,6 +221,7 @@ def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> 
                 num_frames=call.frames,
                 batch=call.streams,
                 compact=compact and call == ONE_FRAME,
+                joins_sums=job.mode == "stream",
             )
         graphs = [folder / _GRAPH for folder in folders.values()]
         compiled = _load(graphs, job.mode, None, job.source, None)

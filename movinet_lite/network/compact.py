@@ -82,14 +82,15 @@ class CompactProducts:
         coarse = tf.round(steps)
         fine_steps = (steps - coarse) * _FINER
         fine = tf.round(fine_steps)
-        ends = tf.constant([_ENDS] * rows, tf.float32)
-        parts = [coarse, ends, fine, ends, fine_steps - fine, tf.zeros_like(ends)]
-        split = tf.reshape(tf.concat(parts, axis=-1), [3 * rows, inputs + len(_ENDS)])
-        products = tf.matmul(split, tf.constant(matrix.weights), transpose_b=True)
-        products = tf.reshape(products, [rows, 3, 2 * len(weights)])
-        worth = tf.constant([[1.0], [1.0 / _FINER], [1.0 / _FINER]])
-        six = tf.reshape(products * worth, [rows, 6, len(weights)])
-        return tf.reshape(tf.reduce_sum(six, axis=1) * step, [rows, 1, 1, len(weights)])
+        parts = tf.concat([coarse, fine, fine_steps - fine], axis=0)
+        ends = [_ENDS] * (2 * rows) + [(0.0, 0.0)] * rows
+        parts = tf.concat([parts, tf.constant(ends, tf.float32)], axis=-1)
+        products = tf.matmul(parts, tf.constant(matrix.weights), transpose_b=True)
+        worth = np.repeat(np.array([1.0, 1.0 / _FINER, 1.0 / _FINER], np.float32), rows)
+        outputs = len(weights)
+        pairs = tf.reshape(products * worth[:, np.newaxis], [3, rows, 2, outputs])
+        sums = tf.reduce_sum(pairs, axis=[0, 2])
+        return tf.reshape(sums * step, [rows, 1, 1, outputs])
 
     def store(self, graph: bytes) -> bytes:
         """Return a converted graph with the weights of the products in 8 bits.

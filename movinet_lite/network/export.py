@@ -20,8 +20,10 @@ from movinet_lite.network.converting import Quantize, Traced, convert, trace
 from movinet_lite.network.layers import Tensor, Timeline
 from movinet_lite.network.litert_file import (
     LITERT_FRAME_COUNT,
+    LITERT_SUMS,
     LiteRTInfo,
     litert_state_shapes,
+    litert_sums,
     pack_litert,
 )
 from movinet_lite.network.model import Movinet, fold
@@ -46,13 +48,31 @@ class FlatMemory:
 
     def __init__(self, states: Mapping[str, Tensor], info: LiteRTInfo) -> None:
         """Take the states before the call, by name."""
-        self._states = states
+        self._states = dict(states)
         self._info = info
-        ages = states[LITERT_FRAME_COUNT]
+        if info.joins_sums:
+            joined, start = self._states.pop(LITERT_SUMS), 0
+            for name, channels in litert_sums(info).items():
+                self._states[name] = joined[..., start : start + channels]
+                start += channels
+        ages = self._states[LITERT_FRAME_COUNT]
         self.timeline = Timeline.after(ages, info.batch, info.num_frames)
         self.new_states: dict[str, Tensor] = {
             LITERT_FRAME_COUNT: ages + float(info.num_frames)
         }
+
+    def finish(self) -> dict[str, Tensor]:
+        """Return the states after the call, by name."""
+        if not self._info.joins_sums:
+            return self.new_states
+        parts = [self.new_states.pop(name) for name in litert_sums(self._info)]
+        while len(parts) > 1:
+            # XNNPACK joins no more than 5 at once [2].
+            parts = [
+                tf.concat(parts[start : start + 4], axis=-1)
+                for start in range(0, len(parts), 4)
+            ]
+        return {**self.new_states, LITERT_SUMS: parts[0]}
 
     def window(self, path: str, rows: Tensor, length: int) -> Tensor:
         """Return the frames of this call behind the *length* before them; see `Memory.window`."""
@@ -114,6 +134,7 @@ def export_litert(
     batch: int = 1,
     quantize: Quantize | None = None,
     compact: bool = False,
+    joins_sums: bool = False,
 ) -> LiteRTInfo:
     """Write *network* as a ``.tflite`` file; `movinet_lite.network.litert_file` describes what is in it.
 
@@ -126,6 +147,7 @@ def export_litert(
         quantize: How to store the weights; `None` for float32.
         compact: Whether large products of one row have weights of half the bytes; the logits differ by about 5e-5 of the
             largest. It is for XNNPACK on this machine, and for float32: other runtimes compute them less exactly.
+        joins_sums: Whether all sums over frames stand in one state; see `LiteRTInfo`.
 
     Returns:
         What was written beside the graph.
@@ -140,6 +162,7 @@ def export_litert(
         num_frames=num_frames,
         batch=batch,
         quantize=quantize,
+        joins_sums=joins_sums,
     )
     products = CompactProducts()
     folded = network if network.options.folded else fold(network)
@@ -165,7 +188,7 @@ def _traced(folded: Movinet, info: LiteRTInfo) -> Traced:
             return _flat({"logits": logits, **features}, info.batch)
         memory = FlatMemory(inputs, info)
         logits, features = folded.forward_with_features(image, memory.timeline, memory)
-        return {**_flat({"logits": logits, **features}, rows), **memory.new_states}
+        return {**_flat({"logits": logits, **features}, rows), **memory.finish()}
 
     return trace(run, shapes, folded.variables)
 

@@ -242,14 +242,22 @@ def run_litert(path):
     return interpreter.get_signature_runner(signature), operations
 
 
-@pytest.mark.parametrize(("num_frames", "batch"), [(1, 1), (8, 1), (3, 2)])
+@pytest.mark.parametrize(
+    ("num_frames", "batch", "joins_sums"),
+    [(1, 1, False), (1, 1, True), (8, 1, False), (3, 2, True)],
+)
 def test_a_compiled_stream_gives_the_networks_logits(
-    stream, tmp_path, num_frames, batch
+    stream, tmp_path, num_frames, batch, joins_sums
 ):
     """Of every frame, for any frames a call and streams a batch; and the same states after it."""
     path = tmp_path / "model.tflite"
     info = export_litert(
-        stream, path, frame_size=SIZE, num_frames=num_frames, batch=batch
+        stream,
+        path,
+        frame_size=SIZE,
+        num_frames=num_frames,
+        batch=batch,
+        joins_sums=joins_sums,
     )
     clips = moving_clips(clips=batch, frames=3 * num_frames)
     # Streams of different age: the last has seen a frame already.
@@ -258,7 +266,7 @@ def test_a_compiled_stream_gives_the_networks_logits(
     logits, expected_states = step_through(stream, clips, states=start)
 
     run, _ = run_litert(path)
-    states = to_litert_states(start)
+    states = to_litert_states(start, info)
     assert {name: value.shape for name, value in states.items()} == litert_state_shapes(
         info
     )

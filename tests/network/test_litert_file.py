@@ -163,8 +163,10 @@ def test_facts_that_do_not_fit_are_refused(tmp_path, change, message):
         read_litert_info(path)
 
 
-def test_states_map_to_the_networks_and_back():
-    """Frame by frame, oldest first; every number survives."""
+@pytest.mark.parametrize("joins_sums", [False, True])
+def test_states_map_to_the_networks_and_back(joins_sums):
+    """Frame by frame, oldest first; every number survives, whether the sums stand in one state or in one a layer."""
+    info = attrs.evolve(INFO, joins_sums=joins_sums)
     states = init_states(get_variant("t0"), 2, (40, 33))
     rng = np.random.default_rng(0)
     for name, value in states.items():
@@ -172,16 +174,19 @@ def test_states_map_to_the_networks_and_back():
             states[name] = rng.normal(size=value.shape).astype("float32")
     states[FRAME_COUNT] = np.array([3, 40_000], np.int32)
 
-    flat = to_litert_states(states)
-    back = from_litert_states(flat, INFO)
+    flat = to_litert_states(states, info)
+    back = from_litert_states(flat, info)
 
     assert {name: value.shape for name, value in flat.items()} == litert_state_shapes(
-        INFO
+        info
     )
     assert all(value.dtype == np.float32 for value in flat.values())
     np.testing.assert_array_equal(
         flat["state_b2_l0_frame_3"], states["state/b2/l0/stream_buffer"][:, 3]
     )
+    assert ("state_sums" in flat) == joins_sums
+    if joins_sums:
+        np.testing.assert_array_equal(flat["state_sums"][..., -1].ravel(), [3, 40_000])
     assert back.keys() == states.keys()
     for name, value in states.items():
         assert back[name].dtype == value.dtype

@@ -90,7 +90,7 @@ class PublishedLayout:
 
     def store(self, shown: States) -> dict[str, NDArray[Any]]:
         """Return what the graph keeps of states that were *shown*."""
-        return to_litert_states(from_published_states(shown))
+        return to_litert_states(from_published_states(shown), self._info)
 
 
 class Slot:

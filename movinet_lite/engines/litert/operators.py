@@ -8,9 +8,11 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Operator", "read_operators"]
+__all__ = ["PRODUCTS", "Operator", "read_operators"]
 
-_PRODUCTS = {"CONV_2D", "FULLY_CONNECTED"}
+PRODUCTS = {"CONV_2D", "FULLY_CONNECTED"}
+"""Operators that multiply rows by a matrix of weights, at each place."""
+
 _MOVES = {
     "CONCATENATION",
     "PAD",
@@ -42,7 +44,7 @@ class Operator:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of a convolution or a matrix product; 0 of others."""
-        if self.kind in _PRODUCTS:
+        if self.kind in PRODUCTS:
             return math.prod(self.output) * math.prod(self.inputs[1][1:])
         if self.kind == "DEPTHWISE_CONV_2D":
             return math.prod(self.output) * math.prod(self.inputs[1][1:3])
@@ -51,8 +53,8 @@ class Operator:
     @property
     def group(self) -> str:
         """What it is for, in a MoViNet."""
-        if self.kind in _PRODUCTS:
-            if math.prod(self.output[1:-1]) == 1:
+        if self.kind in PRODUCTS:
+            if self.kind == "FULLY_CONNECTED" or math.prod(self.output[1:-1]) == 1:
                 return "products of one row a frame"
             is_pointwise = math.prod(self.inputs[1][1:-1]) == 1
             return "pointwise convolutions" if is_pointwise else "first convolution"

@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import importlib.metadata
 import time
+from collections.abc import Sequence
 from ctypes import (
     Structure,
     byref,
@@ -32,7 +33,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.engines.litert.operators import Operator, read_operators
+from movinet_lite.engines.litert.operators import (
+    PRODUCTS,
+    Operator,
+    read_operators,
+)
 from movinet_lite.errors import ModelError
 
 __all__ = ["Profile", "TimedOperator", "profile_graph"]
@@ -48,27 +53,32 @@ _TENSOR_TYPE_BYTES: Final = 512  # more than a LiteRtRankedTensorType takes
 
 # How XNNPACK's names of what it runs for an operator of the file begin.
 _NAMES: Final = {
+    "ABS": ("Abs",),
     "ADD": ("Add",),
     "AVERAGE_POOL_2D": ("Average Pooling",),
-    "CONCATENATION": ("Copy", "Concatenate"),
-    "CONV_2D": ("Fully Connected", "Convolution", "Convert"),
+    "CONCATENATION": ("Copy",),
+    "CONV_2D": ("Fully Connected", "Convolution"),
     "DEPTHWISE_CONV_2D": ("Convolution", "VMulCAddC"),
     "DIV": ("Divide",),
-    "FULLY_CONNECTED": ("Fully Connected", "Convert"),
+    "FULLY_CONNECTED": ("Fully Connected",),
     "HARD_SWISH": ("HardSwish",),
     "LOGISTIC": ("Sigmoid",),
+    "MAXIMUM": ("Maximum", "Clamp"),
     "MEAN": ("Mean",),
     "MUL": ("Multiply",),
     "PAD": ("Constant Pad",),
-    "REDUCE_MAX": ("Maximum",),
-    "RESHAPE": ("Static Reshape", "Copy"),
-    "ROUND": ("Bankers Rounding",),
+    "REDUCE_MAX": ("Reduce Max",),
+    "RELU": ("Clamp",),
+    "RELU6": ("Clamp",),
+    "RESHAPE": ("Static Reshape",),
+    "ROUND": ("Bank",),
     "SLICE": ("Slice",),
     "STRIDED_SLICE": ("Slice",),
     "SUB": ("Subtract",),
     "SUM": ("Sum",),
 }
-_QUANTISES_FIRST: Final = "Convert"  # the input of a product with 8-bit weights
+# What it runs before a product, as part of it: to bring its input into two axes, or into 8 bits.
+_BEFORE_PRODUCTS: Final = ("Static Reshape", "Convert")
 
 
 @attrs.frozen
@@ -138,24 +148,38 @@ def _quartile(values: Any) -> float:
     return float(np.quantile(values, 0.25))
 
 
-def _match(operators: tuple[Operator, ...], names: list[str]) -> list[Operator | None]:
+def _match(
+    operators: Sequence[Operator], names: Sequence[str]
+) -> list[Operator | None]:
     """Return the operator of the file that each of XNNPACK's stands for; all `None` if they do not go together.
 
-    XNNPACK leaves out reshapes that need no copy, and runs two operators for a product with 8-bit weights.
+    XNNPACK leaves out reshapes that need no copy. For one operator it runs several where it joins more tensors than it can
+    at once, or quantises the input of a product first.
     """
     found: list[Operator | None] = []
-    for operator in operators:
+
+    def follows(begins: tuple[str, ...]) -> bool:
+        return len(found) < len(names) and names[len(found)].startswith(begins)
+
+    for place, operator in enumerate(operators):
         begins = _NAMES.get(operator.kind, (operator.kind,))
-        if len(found) < len(names) and names[len(found)].startswith(begins):
-            if names[len(found)].startswith(_QUANTISES_FIRST):
-                found.append(operator)
-            if len(found) < len(names):
-                found.append(operator)
-        elif operator.kind != "RESHAPE":
+        while operator.kind in PRODUCTS and follows(_BEFORE_PRODUCTS):
+            found.append(operator)
+        if not follows(begins):
+            if operator.kind == "RESHAPE":
+                continue
             break
-    if len(found) != len(names):
-        return [None] * len(names)
-    return found
+        found.append(operator)
+        if operator.kind == "CONCATENATION" and not _joins_next(operators, place):
+            while follows(begins):
+                found.append(operator)
+    return found if len(found) == len(names) else [None] * len(names)
+
+
+def _joins_next(operators: Sequence[Operator], place: int) -> bool:
+    """Return whether the next operator that takes time joins tensors too."""
+    following = (one for one in operators[place + 1 :] if one.kind != "RESHAPE")
+    return next((one.kind for one in following), "") == "CONCATENATION"
 
 
 def _check_version(path: str | Path) -> None:
