@@ -163,9 +163,9 @@ def _forget_functions(node: Any, entries: set[str]) -> None:
         name = node.bare_concrete_function.concrete_function_name
         if name not in entries:  # nodes are known by their numbers: one must stay here
             node.user_object.identifier = _NOTHING
-    # A constant inside a function; one that is needed after all makes the load fail, and the model is loaded whole.
     elif (
         kind == "captured_tensor"
         and node.captured_tensor.concrete_function not in entries
     ):
+        # A constant inside a function; one that is needed after all makes the load fail, and the model is loaded whole.
         node.user_object.identifier = _NOTHING
