@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Export", "ExportFormat", "Quantize", "export_model"]
 
 ExportFormat: TypeAlias = Literal["litert", "saved_model", "onnx"]
-"""``"litert"``, a ``.tflite`` file; ``"onnx"``, an ``.onnx`` file; or ``"saved_model"``, a folder with the calling conventions of TF Hub."""
+"""``"litert"``, a ``.tflite`` file; ``"onnx"``, an ``.onnx`` file; or ``"saved_model"``, a folder with the calling
+conventions of TF Hub."""
 
 Quantize: TypeAlias = Literal["float16", "dynamic"]
 """How the weights of a LiteRT file are stored: as float16, half the size; or as 8-bit integers, a quarter of the size,

@@ -2,7 +2,7 @@
 
 References:
     [1] The pages of the models on TF Hub, "Usage": ``init_states``, ``model({**states, "image": frames})``.
-    [2] What XNNPACK, LiteRT's CPU back end, takes: ``tensorflow/lite/delegates/xnnpack/README.md``.
+    [2] The operators of XNNPACK, LiteRT's CPU back end: ``tensorflow/lite/delegates/xnnpack/README.md``.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ __all__ = [
 ]
 
 Quantize: TypeAlias = Literal["float16", "dynamic"]
-"""How weights are stored: as float16, or as int8 with activations quantised as they come."""
+"""Quantisation of the weights: float16, or int8 with dynamic-range quantisation of activations."""
 
 
 class FlatMemory:
-    """The memory of streams whose states are the inputs and outputs of a LiteRT graph, all sizes known.
+    """The states of streams as inputs and outputs of a LiteRT graph, with static shapes.
 
     See `movinet_lite.network.litert_file` for the states.
     """
 
     def __init__(self, states: Mapping[str, Tensor], info: LiteRTInfo) -> None:
-        """Take the states before the call, by name."""
+        """Store the states before the call, by name."""
         self._states = states
         self._info = info
         ages = states[LITERT_FRAME_COUNT]
@@ -56,11 +56,11 @@ class FlatMemory:
         }
 
     def window(self, path: str, rows: Tensor, length: int) -> Tensor:
-        """Return the frames of this call behind the *length* before them; see `Memory.window`."""
+        """Return the frames of this call after the *length* preceding ones; see `Memory.window`."""
         prefix = f"state_{path.replace('/', '_')}"
         _, height, width, channels = rows.shape
         batch, frames = self._info.batch, self._info.num_frames
-        # Frames stand below each other as parts of one tall picture: joining pictures needs no reshape before it.
+        # Frames are stacked vertically as one tall image: concatenating images needs no reshape before it.
         past = [self._states[f"{prefix}_frame_{index}"] for index in range(length)]
         tall = tf.reshape(rows, [batch, frames * height, width, channels])
         joined = tf.concat([*past, tall], axis=1)
@@ -81,7 +81,7 @@ class FlatMemory:
         return sums / self.timeline.counts
 
     def _sums(self, total: Tensor, rows: Tensor) -> Tensor:
-        """Return, for each row, *total* plus the rows of its stream up to and with it."""
+        """Return, for each row, *total* plus the rows of its stream up to and including it."""
         batch, frames, channels = (
             self._info.batch,
             self._info.num_frames,
@@ -112,21 +112,21 @@ def export_litert(
     batch: int = 1,
     quantize: Quantize | None = None,
 ) -> LiteRTInfo:
-    """Write *network* as a ``.tflite`` file; `movinet_lite.network.litert_file` describes what is in it.
+    """Write *network* as a ``.tflite`` file; `movinet_lite.network.litert_file` describes its contents.
 
     Args:
-        network: What to write.
-        path: The file; one that is there is replaced, once the new one is whole.
-        frame_size: ``(height, width)``, the only one the file will take; `None` for the network's.
-        num_frames: Frames a call: of a stream model any number, of a base model the length of its clips.
-        batch: Clips or streams a call.
-        quantize: How to store the weights; `None` for float32.
+        network: The network.
+        path: The file; an existing file is replaced atomically.
+        frame_size: ``(height, width)``, the only one that the file accepts; `None` for the network's.
+        num_frames: Number of frames per call: any number for a stream model, the length of the clips for a base model.
+        batch: Number of clips or streams per call.
+        quantize: Quantisation of the weights; `None` for float32.
 
     Returns:
-        What was written beside the graph.
+        The facts stored with the graph.
 
     Raises:
-        ConversionError: If the converter refuses.
+        ConversionError: If the conversion fails.
     """
     spec = network.spec
     info = LiteRTInfo.from_facts(
@@ -163,7 +163,7 @@ def _traced(network: Movinet, info: LiteRTInfo) -> Any:
         logits, features = folded.forward_with_features(image, memory.timeline, memory)
         return {**_flat({"logits": logits, **features}, rows), **memory.new_states}
 
-    # The network's weights are constants of the graph: tracking it here would save it a second time, for seconds.
+    # The weights are constants of the graph: tracking the network here would save them twice, which takes seconds.
     module = tf.Module()
     module.run = tf.function(run, autograph=False)
     return module, module.run.get_concrete_function(**specs)
@@ -187,7 +187,7 @@ def _convert(traced: Any, quantize: Quantize | None) -> bytes:
         converter.target_spec.supported_types = [tf.float16]
     try:
         graph = bytes(converter.convert())
-    except Exception as error:  # the converter raises a class of its own, and bare ones
+    except Exception as error:  # the converter raises its own class, and built-in ones
         raise ConversionError(
             f"LiteRT could not convert the network: {said_by(error)}"
         ) from error
@@ -196,7 +196,7 @@ def _convert(traced: Any, quantize: Quantize | None) -> bytes:
 
 
 def _check_signature(graph: bytes) -> None:
-    """Raise if the graph has lost its names: the converter then falls back, silently, to a graph without any."""
+    """Raise an error if the graph has no names: the converter may silently fall back to a graph without names."""
     from ai_edge_litert.interpreter import Interpreter
 
     found = list(Interpreter(model_content=graph).get_signature_list())
@@ -208,19 +208,19 @@ def _check_signature(graph: bytes) -> None:
 
 
 def export_saved_model(network: Movinet, path: str | Path) -> None:
-    """Write *network* as a SavedModel that code written for the models on TF Hub [1] runs unchanged.
+    """Write *network* as a SavedModel that is compatible with code for the models on TF Hub [1].
 
-    A stream model has the signatures ``init_states(input_shape)`` and ``call``, and is callable: ``logits, states =
-    model({**states, "image": frames})``, where the logits are those of the last frame. A base model has the signature
-    ``serving_default(image)``, which gives ``classifier_head``, and is callable: ``model({"image": clips})``. Frames,
-    their number and their size are free.
+    A stream model has the signatures ``init_states(input_shape)`` and ``call``, and is callable:
+    ``logits, states = model({**states, "image": frames})``, where the logits are those of the last frame. A base model
+    has the signature ``serving_default(image)``, which returns ``classifier_head``, and is callable:
+    ``model({"image": clips})``. The number and size of frames are arbitrary.
 
-    Beside them stand ``labels.txt``, one label a line, if the network has labels, and ``movinet_lite.json``: what the
-    network is.
+    The directory also contains ``labels.txt``, with one label per line, if the network has labels, and
+    ``movinet_lite.json`` with its spec.
 
     Args:
         network: A `Movinet` that is not folded.
-        path: The directory; one that is there is replaced, once the new one is whole.
+        path: The directory; an existing directory is replaced atomically.
 
     Raises:
         ModelError: If the network is folded: its variables are no longer those of a MoViNet.
@@ -250,7 +250,7 @@ _IMAGE = tf.TensorSpec([None, None, None, None, 3], tf.float32, name="image")
 
 
 def add_base_functions(root: Any, network: Movinet) -> dict[str, Any]:
-    """Make *root* callable with whole clips as published base models are, and return its signatures."""
+    """Make *root* callable with whole clips, like published base models, and return its signatures."""
 
     def call(inputs: dict[str, Tensor]) -> Tensor:
         return network(inputs["image"])
@@ -326,7 +326,7 @@ def _published_specs(network: Movinet) -> dict[str, tf.TensorSpec]:
 
 
 def rename_variables(path: Path, names: tuple[str, ...]) -> None:
-    """Give the variables of a SavedModel their published names; Keras calls every kernel ``kernel``."""
+    """Set the published names of a SavedModel's variables; Keras names every kernel ``kernel``."""
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     nodes = saved.meta_graphs[0].object_graph_def.nodes
     (listed,) = (

@@ -75,7 +75,8 @@ _MISSING_S = 1.0
 """Tolerance between announced and actual end of a complete video, in seconds."""
 
 _JOINT_PACKETS = 8
-"""Number of packets before the joint of two MPEG-TS recordings that may be reported incomplete, since their counters differ."""
+"""Number of packets before the joint of two MPEG-TS recordings that may be reported incomplete, since their counters
+differ."""
 
 _FAST = {"skip_loop_filter": "all"}
 """The decoder's options for ``quality="fast"``."""
