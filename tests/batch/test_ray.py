@@ -232,7 +232,7 @@ def test_impossible_options_are_refused(folder, tmp_path, capsys):
         on_ray(videos, output, max_workers=0)
     line = ["batch", str(videos), "--output", str(output), "--min-workers", "2"]
     assert main(line) == 2
-    assert "--min-workers needs --ray" in capsys.readouterr().err
+    assert "--min-workers requires --ray" in capsys.readouterr().err
 
 
 def test_a_model_of_the_program_itself_is_refused(folder, tmp_path, monkeypatch):

@@ -378,7 +378,7 @@ def test_a_folder_that_is_read_only_is_refused(tmp_path, monkeypatch):
     """Who may not write to the folder is told so at the beginning, not at the first event."""
     monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
 
-    with pytest.raises(LiveSourceError, match="written to; it is read-only"):
+    with pytest.raises(LiveSourceError, match="must be writable; it is read-only"):
         ClipRecorder(tmp_path)
 
 
