@@ -92,6 +92,4 @@ def _check_address(address: str) -> None:
 
 
 def _unreachable(address: str | None, said: str) -> ClusterError:
-    return ClusterError(
-        f"the Ray cluster must be one that can be reached; got {said}", address or ""
-    )
+    return ClusterError(f"the Ray cluster cannot be reached; got {said}", address or "")

@@ -55,9 +55,9 @@ class ModelInfo(ModelFacts):
 
         Args:
             facts: The facts in the file.
-            source: Where it came from.
-            engine: What computes it.
-            labels: The names of its classes, in place of those in the file.
+            source: The source of the model.
+            engine: The runtime.
+            labels: The labels, in place of those in the file.
 
         Raises:
             LabelsError: If the number of *labels* is not the number of classes.

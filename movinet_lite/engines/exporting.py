@@ -130,7 +130,7 @@ def export_model(
         limit = COMPILED_TOLERANCE if quantize is None else QUANTISED_TOLERANCE
         if not agrees(difference, limit):
             raise ConversionError(
-                f"{path}: what is exported must give the logits of its network to {limit:g} of the largest; "
+                f"{path}: the exported model must reproduce the logits of its network to {limit:g} of the largest; "
                 f"it would differ by {difference:.1e}, and is not written"
             )
         draft.replace(target)

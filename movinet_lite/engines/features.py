@@ -124,7 +124,7 @@ def split_rows(
 def _missing(name: str, known: Sequence[str], info: ModelInfo) -> ModelError:
     if known:
         return ModelError(
-            f"the model must give the features {name!r}; it gives {', '.join(map(repr, known))} alone",
+            f"the model must have the features {name!r}; it has {', '.join(map(repr, known))} alone",
             info.source,
         )
     return ModelError(
@@ -221,7 +221,7 @@ def pooled_features(states: States, source: str = "") -> NDArray[np.float32]:
     named = {canonical_state_name(name): name for name in states}
     if _SUM not in named or _COUNT not in named:
         raise ModelError(
-            f"a model that gives features must keep {_SUM!r} and {_COUNT!r} in its states; this one does not",
+            f"a model with features must have {_SUM!r} and {_COUNT!r} in its states; this one does not",
             source,
         )
     count = float(np.asarray(states[named[_COUNT]]).reshape(-1)[0])

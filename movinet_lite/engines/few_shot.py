@@ -312,8 +312,8 @@ def load_few_shot(
         np.abs(found - known).max() <= _TOLERANCE * np.abs(known).max()
     ):
         raise ModelError(
-            f"the model must be the one that the classes were taught on, {facts['base']}; {model.info.source} gives other "
-            "features (teach them again on it)",
+            f"the model must be the one that the classes were taught on, {facts['base']}; {model.info.source} "
+            "returns other features (teach the classes again on it)",
             path,
         )
     return FewShotStreamModel(model, head, str(path))
@@ -327,8 +327,9 @@ def _base_of(path: Path, base: str) -> str:
     if beside.exists():
         return str(beside)
     raise ModelError(
-        f"the model that the classes were taught on must be where it was, at {base}, or beside the file; it is not (say where "
-        f"it is: FewShotClassifier.load({path.name!r}, model=...), or movinet-lite teach {path.name} --model MODEL --output "
+        f"the model that the classes were taught on must be where it was, at {base}, or beside the file; it is not "
+        f"(pass its path: FewShotClassifier.load({path.name!r}, model=...), or movinet-lite teach {path.name} "
+        "--model MODEL --output "
         f"{path.name})",
         path,
         base,

@@ -142,9 +142,9 @@ def load_model(  # noqa: C901 - one branch a form of a model
         )
     if streams > 1 and (path.suffix == ".tflite" or engine == "tensorflow"):
         warnings.warn(
-            f"streams={streams} has no effect: only a model that the library compiles takes several streams in one call; "
+            f"streams={streams} has no effect: only compiled models step several streams in one call; "
             f"{'a .tflite file' if path.suffix == '.tflite' else 'TensorFlow'} steps them one by one (load the SavedModel "
-            "or .safetensors file with engine='litert', or leave streams out)",
+            "or .safetensors file with engine='litert', or omit streams)",
             UserWarning,
             stacklevel=3,
         )

@@ -90,10 +90,10 @@ def read_labels(path: Path, source: str) -> tuple[str, ...]:
 
     Args:
         path: As in `open_network`, or a ``.tflite`` or ``.onnx`` file.
-        source: What to call it.
+        source: The name of the model, for messages.
 
     Raises:
-        ModelError: If it does not know them, or cannot be read.
+        ModelError: If it has no labels, or cannot be read.
         LabelsError: If they cannot be read.
     """
     labels = known_labels(path, source)
@@ -134,7 +134,7 @@ def open_network(
     Args:
         path: A SavedModel, a checkpoint, the ``.safetensors`` file of a network, or weights of PyTorch.
         mode: The expected mode.
-        source: What to call it.
+        source: The name of the model, for messages.
         frame_size: The ``(height, width)`` of the frames; `None` for the model's own.
         labels: The labels, or the path of a file; `None` for the model's own.
         functions: The activation and the gate of a checkpoint; `None` if not given.

@@ -124,7 +124,7 @@ class VideoDecoder:
 
     Attributes:
         path: The file.
-        info: What the file says about itself.
+        info: The facts of the file.
         tolerance_s: Maximum rounding error of frame times by the file's clock, in seconds.
         end_s: End of the display of the last decoded frame, in seconds.
         damage: Why decoding ended early, or what was skipped; `None` without damage.

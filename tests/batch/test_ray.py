@@ -186,7 +186,7 @@ def test_a_cluster_that_cannot_be_reached_is_told(folder, tmp_path, capsys):
 
     assert status == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert f"127.0.0.1:{port}: the Ray cluster must be one that can be reached" in line
+    assert f"127.0.0.1:{port}: the Ray cluster cannot be reached" in line
 
 
 def test_a_server_that_never_answers_is_told(folder, tmp_path, monkeypatch):
