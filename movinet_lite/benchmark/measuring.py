@@ -297,7 +297,7 @@ def _start_tensorflow(threads: int) -> Any:
     except RuntimeError as error:
         raise ModelError(
             f"TensorFlow takes its number of threads once a process, before its first use; got threads={threads} after "
-            "that (measure in a separate process)"
+            "that (measure in a process of its own)"
         ) from error
     return tf
 
@@ -315,7 +315,7 @@ def _find(source: str | Path | None, mode: Mode, *, offline: bool) -> Path | Non
 
 
 def _limit_ms(variant: str | None, gflops: float) -> float | None:
-    """Return the time for the multiply-adds of a frame at *gflops* 10^9 per second, in milliseconds."""
+    """Return what the multiply-adds of a frame would take at *gflops* 10^9 a second."""
     if variant is None:
         return None
     return get_variant(variant).frame_multiply_adds / gflops  # millions over 10^9

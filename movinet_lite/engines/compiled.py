@@ -249,8 +249,7 @@ def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> 
     difference = _difference(compiled, reference, job.streams, network.spec.frame_size)
     if not agrees(difference, COMPILED_TOLERANCE):
         raise ConversionError(
-            f"{job.source}: a compiled model must reproduce the logits of its source to {COMPILED_TOLERANCE:g} of "
-            "the largest; "
+            f"{job.source}: a compiled model must give the logits of its source to {COMPILED_TOLERANCE:g} of the largest; "
             f"this one differs by {difference:.1e}"
         )
     for kind in missing:

@@ -92,10 +92,10 @@ def export_model(
         gate: For checkpoints only; see `BaseClassifier.load`.
 
     Raises:
-        ConversionError: If it cannot be converted to this format, or the result computes other logits.
-        ModelError: If the model cannot be found or read, *path* exists, or the options conflict.
-        LabelsError: If the number of labels is not the number of classes.
-        MissingDependencyError: If a package required for this format is missing.
+        ConversionError: If it cannot be written in this form, or computes something else.
+        ModelError: If the model cannot be found or read, *path* is taken, or the options do not go together.
+        LabelsError: If the labels are not as many as the classes.
+        MissingDependencyError: If a package is missing that this form needs.
     """
     path = Path(path)
     if to is None:

@@ -135,7 +135,7 @@ def _missing(name: str, known: Sequence[str], info: ModelInfo) -> ModelError:
 
 
 class StreamWithFeatures:
-    """A stream model with rows in which features follow the logits."""
+    """A stream model whose rows hold features behind the logits."""
 
     def __init__(self, model: FeatureStreamModel, names: Sequence[FeatureName]) -> None:
         """Wrap a model with the features *names*; prefer `stream_with_features`."""

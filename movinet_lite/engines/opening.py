@@ -224,7 +224,7 @@ def open_to_compile(
         ModelError: If it cannot be read, or is not of this *mode*.
     """
     if mode == "base" and path.is_dir() and _is_causal_for_clips(path):
-        # Raised before TensorFlow loads it, which is slow and would be repeated to run it uncompiled.
+        # Said before TensorFlow loads it, which takes long, and which whoever runs it as it is does again.
         raise ConversionError(
             f"{source}: a base model to compile must have the weights of a base model; these are of a causal model "
             "that was saved to take whole clips (StreamingClassifier runs it compiled, frame by frame)"

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 Quantize: TypeAlias = Literal["float16", "dynamic"]
-"""Quantisation of the weights: float16, or int8 with dynamic-range quantisation of activations."""
+"""How weights are stored: as float16, or as int8 with activations quantised as they come."""
 
 
 class FlatMemory:
@@ -46,7 +46,7 @@ class FlatMemory:
     """
 
     def __init__(self, states: Mapping[str, Tensor], info: LiteRTInfo) -> None:
-        """Store the states before the call, by name."""
+        """Take the states before the call, by name."""
         self._states = states
         self._info = info
         ages = states[LITERT_FRAME_COUNT]
@@ -60,7 +60,7 @@ class FlatMemory:
         prefix = f"state_{path.replace('/', '_')}"
         _, height, width, channels = rows.shape
         batch, frames = self._info.batch, self._info.num_frames
-        # Frames are stacked vertically as one tall image: concatenating images needs no reshape before it.
+        # Frames stand below each other as parts of one tall picture: joining pictures needs no reshape before it.
         past = [self._states[f"{prefix}_frame_{index}"] for index in range(length)]
         tall = tf.reshape(rows, [batch, frames * height, width, channels])
         joined = tf.concat([*past, tall], axis=1)
@@ -115,12 +115,12 @@ def export_litert(
     """Write *network* as a ``.tflite`` file; `movinet_lite.network.litert_file` describes its contents.
 
     Args:
-        network: The network.
-        path: The file; an existing file is replaced atomically.
-        frame_size: ``(height, width)``, the only one that the file accepts; `None` for the network's.
-        num_frames: Number of frames per call: any number for a stream model, the length of the clips for a base model.
-        batch: Number of clips or streams per call.
-        quantize: Quantisation of the weights; `None` for float32.
+        network: What to write.
+        path: The file; one that is there is replaced, once the new one is whole.
+        frame_size: ``(height, width)``, the only one the file will take; `None` for the network's.
+        num_frames: Frames a call: of a stream model any number, of a base model the length of its clips.
+        batch: Clips or streams a call.
+        quantize: How to store the weights; `None` for float32.
 
     Returns:
         The facts stored with the graph.
@@ -163,7 +163,7 @@ def _traced(network: Movinet, info: LiteRTInfo) -> Any:
         logits, features = folded.forward_with_features(image, memory.timeline, memory)
         return {**_flat({"logits": logits, **features}, rows), **memory.new_states}
 
-    # The weights are constants of the graph: tracking the network here would save them twice, which takes seconds.
+    # The network's weights are constants of the graph: tracking it here would save it a second time, for seconds.
     module = tf.Module()
     module.run = tf.function(run, autograph=False)
     return module, module.run.get_concrete_function(**specs)
@@ -187,7 +187,7 @@ def _convert(traced: Any, quantize: Quantize | None) -> bytes:
         converter.target_spec.supported_types = [tf.float16]
     try:
         graph = bytes(converter.convert())
-    except Exception as error:  # the converter raises its own class, and built-in ones
+    except Exception as error:  # the converter raises a class of its own, and bare ones
         raise ConversionError(
             f"LiteRT could not convert the network: {said_by(error)}"
         ) from error
@@ -196,7 +196,7 @@ def _convert(traced: Any, quantize: Quantize | None) -> bytes:
 
 
 def _check_signature(graph: bytes) -> None:
-    """Raise an error if the graph has no names: the converter may silently fall back to a graph without names."""
+    """Raise if the graph has lost its names: the converter then falls back, silently, to a graph without any."""
     from ai_edge_litert.interpreter import Interpreter
 
     found = list(Interpreter(model_content=graph).get_signature_list())

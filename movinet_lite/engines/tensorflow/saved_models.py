@@ -65,11 +65,11 @@ def load_saved_model(
 
     Args:
         path: A folder with ``saved_model.pb`` and ``variables/``.
-        mode: The expected mode of the model.
-        threads: Number of threads of TensorFlow; `None` for one per core. It can only be set once per process, before
-            the first use of TensorFlow.
-        source: The name of the model in `ModelInfo` and messages; *path* if `None`.
-        labels: The labels; `None` for those stored with it, if any.
+        mode: What the model has to be.
+        threads: The number of threads that TensorFlow computes with; `None` for one a core. TensorFlow sets it once a
+            process, so it has to be given before anything else uses TensorFlow.
+        source: What to call the model in `ModelInfo` and messages; *path* if `None`.
+        labels: The names of the classes; `None` for those that lie beside it, if any.
 
     Raises:
         ModelError: If it cannot be read, or is not a MoViNet of this *mode*.
