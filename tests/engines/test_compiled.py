@@ -500,7 +500,7 @@ def test_a_compiled_model_that_computes_something_else_is_refused(
         return real_export(other, path, frame_size=FRAME_SIZE, **options)
 
     monkeypatch.setattr(export, export_another)
-    with pytest.warns(UserWarning, match="must reproduce the logits of its source"):
+    with pytest.warns(UserWarning, match="must give the logits of its source"):
         session = load(saved_models / "stream", "auto")
     assert session.info.engine == "tensorflow"
     assert [path for path in compiled_folder().iterdir() if path.is_dir()] == []

@@ -246,7 +246,7 @@ def test_where_it_does_not_compile_keras_runs_it(tuned, tmp_path, monkeypatch):
     """A warning says why, and nothing is kept."""
     monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
     monkeypatch.setattr(compiled_module, "COMPILED_TOLERANCE", -1.0)
-    with pytest.warns(UserWarning, match="must reproduce the logits of its source"):
+    with pytest.warns(UserWarning, match="must give the logits of its source"):
         session = StreamingClassifier.load(tuned / "stream")
     assert session.info.engine == "tensorflow"
     assert [path for path in compiled_folder().iterdir() if path.is_dir()] == []
