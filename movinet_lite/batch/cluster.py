@@ -1,4 +1,4 @@
-"""Connects to a Ray cluster, or says in bounded time that it cannot be reached.
+"""Connects to a Ray cluster, or reports in bounded time that it cannot be reached.
 
 References:
     [1] RFC 9113, HTTP/2, sections 3.4 (the preface of a connection), 4.1 (the header of a frame) and 6.5 (SETTINGS).
@@ -29,7 +29,7 @@ _PREFACE: Final = (
 
 
 def check_ray() -> None:
-    """Refuse to begin what cannot be computed.
+    """Check that Ray is installed.
 
     Raises:
         MissingDependencyError: If Ray is not installed.
@@ -42,11 +42,11 @@ def check_ray() -> None:
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Be connected to a Ray cluster within the block. A connection that the process already has is used, and kept.
+    """Connect to a Ray cluster for the block. An existing connection of the process is used, and kept.
 
     Args:
-        address: Such as ``"10.0.0.1:6379"``, ``"ray://10.0.0.1:10001"`` or ``"auto"``; `None` for that in ``RAY_ADDRESS``,
-            for a cluster that runs on this machine, or for a new one on this machine alone, in this order.
+        address: The address, such as ``"10.0.0.1:6379"``, ``"ray://10.0.0.1:10001"`` or ``"auto"``; `None` for
+            ``RAY_ADDRESS``, a running cluster on this machine, or a new one on this machine only, in this order.
 
     Raises:
         ClusterError: If it cannot be reached.
@@ -68,13 +68,13 @@ def connected(address: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        # Handles that are collected later would take the actors of the same numbers from the next connection.
+        # Handles that are garbage-collected later would release actors with the same numbers of the next connection.
         gc.collect()
         ray.shutdown()
 
 
 def _check_address(address: str) -> None:
-    """Refuse an address at which nobody answers as gRPC servers do [1]: Ray itself would wait for minutes."""
+    """Raise an error for an address without a gRPC server [1], for which Ray itself would wait for minutes."""
     parts = _HOST_AND_PORT.fullmatch(address)
     if parts is None:
         return
@@ -92,6 +92,4 @@ def _check_address(address: str) -> None:
 
 
 def _unreachable(address: str | None, said: str) -> ClusterError:
-    return ClusterError(
-        f"the Ray cluster must be one that can be reached; got {said}", address or ""
-    )
+    return ClusterError(f"the Ray cluster cannot be reached; got {said}", address or "")

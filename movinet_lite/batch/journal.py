@@ -24,15 +24,15 @@ class Journal:
     """The rows of a batch, in a file of JSON lines: a context manager.
 
     Args:
-        path: The file; it is made if there is none.
-        settings: The digest of the job; a file with rows of another job is refused.
-        retry_errors: Whether to drop rows with errors, so that their videos are done again.
+        path: The file; it is created if it does not exist.
+        settings: The digest of the job; a file with rows of another job raises an error.
+        retry_errors: Whether to drop rows with errors, so that their videos are processed again.
 
     Attributes:
         done: The paths of the videos that have a row.
 
     Raises:
-        DataError: If the file cannot be read or written, is in use by another batch, or holds something else.
+        DataError: If the file cannot be read or written, is in use by another batch, or is not a file of results.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Journal:
             self._file.close()
 
     def append(self, row: Row) -> None:
-        """Write a row, and wait until the disk has it.
+        """Write a row, and sync it to disk.
 
         Raises:
             DataError: If it cannot be written.
         """
-        # ASCII: the name of a file may hold bytes that are no UTF-8.
+        # ASCII: a file name may contain bytes that are not UTF-8.
         line = json.dumps(row, allow_nan=False).encode("ascii") + b"\n"
         with _as_data_errors(self._path):
             self._file.write(line)
@@ -77,7 +77,7 @@ class Journal:
         self.done.add(row["path"])
 
     def _lock(self) -> None:
-        """Hold the file until it is closed, or the process has gone."""
+        """Lock the file until it is closed or the process ends."""
         try:
             from fcntl import LOCK_EX, LOCK_NB, flock
         except ImportError:  # Windows
@@ -86,7 +86,7 @@ class Journal:
             flock(self._file, LOCK_EX | LOCK_NB)
         except BlockingIOError as error:
             raise DataError(
-                "the results must be written by one batch at a time; another one is writing them",
+                "only one batch at a time can write a file of results; another one is writing it",
                 self._path,
             ) from error
 
@@ -101,8 +101,9 @@ class Journal:
         for number, row in _numbered_rows(self._path):
             if row["settings"] != settings:
                 raise DataError(
-                    f"the results of one file must be of one model with one set of options; line {number} is of others "
-                    "(give another --output, or the same options)",
+                    f"a file of results must belong to one model with one set of options; line {number} belongs to "
+                    "others "
+                    "(use another --output, or the same options)",
                     self._path,
                 )
             self.done.add(row["path"])
@@ -124,7 +125,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a file of results.
 
     Raises:
-        DataError: If it cannot be read, or holds something else.
+        DataError: If it cannot be read, or is not a file of results.
     """
     for _, row in _numbered_rows(path):
         yield row
@@ -143,14 +144,14 @@ def _as_row(path: Path, number: int, line: bytes) -> Row:
         row = None
     if not isinstance(row, dict) or not {"path", "settings", "error"} <= set(row):
         raise DataError(
-            f"the file must hold rows of a batch; line {number} is none (give another --output)",
+            f"the file must contain rows of a batch; line {number} is not a row (use another --output)",
             path,
         )
     return row
 
 
 def _end_of_last_line(file: BinaryIO, length: int) -> int:
-    """Return where the last whole line of a file ends."""
+    """Return the end of the last complete line of a file."""
     end = length
     while end:
         start = max(0, end - 2**16)
@@ -170,6 +171,6 @@ def _as_data_errors(path: Path) -> Iterator[None]:
         if isinstance(error, DataError):
             raise
         raise DataError(
-            f"the results must be a file that can be written; got {error.strerror or error!r}",
+            f"the file of results must be writable; got {error.strerror or error!r}",
             path,
         ) from error

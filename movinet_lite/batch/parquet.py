@@ -18,7 +18,7 @@ _ROWS_PER_GROUP: Final = 10_000
 
 
 def check_pyarrow() -> None:
-    """Refuse to begin what could not be written in the end.
+    """Check that pyarrow is installed.
 
     Raises:
         MissingDependencyError: If pyarrow is not installed.
@@ -30,7 +30,7 @@ def check_pyarrow() -> None:
 
 
 def write_parquet(rows: Iterable[Row], path: Path) -> None:
-    """Write rows to a Parquet file, some thousands at a time, so that nobody sees half of it.
+    """Write rows to a Parquet file atomically, some thousands at a time.
 
     Raises:
         DataError: If it cannot be written.
@@ -50,7 +50,7 @@ def write_parquet(rows: Iterable[Row], path: Path) -> None:
         temporary.replace(path)
     except OSError as error:
         raise DataError(
-            f"the results must be a file that can be written; got {error.strerror or error}",
+            f"the file of results must be writable; got {error.strerror or error}",
             path,
         ) from error
     finally:
@@ -59,7 +59,7 @@ def write_parquet(rows: Iterable[Row], path: Path) -> None:
 
 
 def _as_text(row: Row) -> Row:
-    r"""Return a row with a path that UTF-8 can hold; other bytes become ``\udc..``, as Python writes them."""
+    r"""Return a row with a path that can be encoded as UTF-8; other bytes become ``\udc..``, as Python writes them."""
     path = row["path"].encode(errors="backslashreplace").decode()
     return {**row, "path": path}
 

@@ -26,7 +26,7 @@ from movinet_lite.errors import ArrayError, ModelError
 __all__ = ["Limits", "Pool"]
 
 _LOOK_EVERY_S: Final = 0.25
-"""How often time and memory are looked at while nothing happens."""
+"""Interval at which time and memory are checked, in seconds."""
 
 _STATM: Final = "/proc/{}/statm"
 
@@ -75,16 +75,16 @@ class Limits:
 
 @attrs.frozen
 class _Task:
-    """A video, and how often it was tried before."""
+    """A video, and its number of earlier attempts."""
 
     path: str
     num_tried: int = 0
 
 
 class Pool:
-    """Worker processes that load a model once each: a context manager.
+    """Worker processes that each load a model once; a context manager.
 
-    The first worker loads the model alone, so that a model that must be fetched or compiled is so once.
+    The first worker loads the model before the others, so that a model is downloaded and compiled only once.
 
     Args:
         job: The job.
@@ -106,20 +106,20 @@ class Pool:
         self.close()
 
     def close(self) -> None:
-        """End the workers, in the middle of a video if need be."""
+        """End the workers, even while processing a video."""
         while self._workers:
             self._workers.pop().kill()
 
     def begin(self, num_workers: int = 1) -> None:
-        """Begin the processes of workers, which load nothing yet."""
+        """Start the worker processes, which load nothing yet."""
         while len(self._workers) < num_workers:
             self._add()
 
     def start(self, num_workers: int = 1) -> None:
-        """Load the model in a first worker, and wait for it; the processes of the others begin meanwhile.
+        """Load the model in a first worker, and wait for it; the other processes start meanwhile.
 
         Raises:
-            MoViNetError: Why the model cannot be loaded.
+            MoViNetError: If the model cannot be loaded.
         """
         if self._is_started:
             return
@@ -135,10 +135,10 @@ class Pool:
             worker.load()
 
     def process(self, paths: Iterable[str]) -> Iterator[Row]:
-        """Yield the row of each of *paths*, in the order in which they are done.
+        """Yield the row of each of *paths*, in order of completion.
 
         Raises:
-            MoViNetError: Why the model cannot be loaded.
+            MoViNetError: If the model cannot be loaded.
         """
         waiting = collections.deque(map(_Task, paths))
         self.start(max(1, min(self._num_workers, len(waiting))))
@@ -156,7 +156,7 @@ class Pool:
             yield from rows
 
     def _wait(self) -> list[_Worker]:
-        """Wait until something happens, or it is time to look at the limits; return the workers to look at."""
+        """Wait for an event or the next check of the limits; return the workers to check."""
         happened = set(
             wait(
                 [one for worker in self._workers for one in worker.to_wait_for],
@@ -171,7 +171,7 @@ class Pool:
         ]
 
     def _look_at(self, worker: _Worker, waiting: collections.deque[_Task]) -> list[Row]:
-        """Take what a worker says; replace it if it died or is beyond its limits."""
+        """Process the result of a worker; replace it if it died or exceeded its limits."""
         with contextlib.suppress(EOFError, OSError):
             if worker.has_message():
                 message = worker.receive()
@@ -179,7 +179,7 @@ class Pool:
         return self._end(worker, waiting)
 
     def _end(self, worker: _Worker, waiting: collections.deque[_Task]) -> list[Row]:
-        """Replace a worker that died or is beyond its limits; return the error of its video unless it is tried again."""
+        """Replace a worker that died or exceeded its limits; return the error of its video unless it is retried."""
         excess = worker.excess(self._limits)
         task, seconds, is_ready = worker.task, worker.seconds, worker.is_ready
         death = worker.kill()
@@ -224,7 +224,7 @@ class _Excess:
 
 
 class _Worker:
-    """One process, and the video that it has.
+    """A worker process, and its video.
 
     Attributes:
         task: The video; `None` while it has none.
@@ -253,7 +253,7 @@ class _Worker:
 
     @property
     def seconds(self) -> float:
-        """How long it has had its video, or loaded the model."""
+        """Time of its current video, or of loading the model, in seconds."""
         return time.monotonic() - self._begin_s
 
     def has_message(self) -> bool:
@@ -286,7 +286,7 @@ class _Worker:
         """Return the row of the video, or that the model is loaded.
 
         Raises:
-            MoViNetError: Why the model cannot be loaded.
+            MoViNetError: If the model cannot be loaded.
             EOFError: If the process died.
         """
         message = self._receive()
@@ -307,7 +307,7 @@ class _Worker:
         return message
 
     def give(self, task: _Task) -> None:
-        """Let it process a video."""
+        """Start processing a video."""
         self.task = task
         self._begin_s = time.monotonic()
         self._send(task.path)
@@ -338,7 +338,7 @@ class _Worker:
 
     def kill(self) -> str:
         """End it, if it has not ended, and return how it ended."""
-        # Its end shows a moment before the system says how it ended.
+        # Its end is visible a moment before its exit status.
         has_ended = bool(wait([self._process.sentinel], 0)) or self._is_ending()
         self._process.join(10.0 if has_ended else 0)
         code = self._process.exitcode

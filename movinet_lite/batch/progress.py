@@ -9,13 +9,13 @@ __all__ = ["BatchProgress"]
 
 @attrs.frozen
 class BatchProgress:
-    """How far a batch is, and what became of it in the end.
+    """The progress of a batch, and its result at the end.
 
     Attributes:
-        num_videos: How many videos there are.
-        num_before: How many of them had a row already, from a run before.
-        num_done: How many got a row in this run.
-        num_errors: How many rows of this run are errors.
+        num_videos: Number of videos.
+        num_before: Number of videos that already had a row from an earlier run.
+        num_done: Number of rows of this run.
+        num_errors: Number of rows of this run that are errors.
     """
 
     num_videos: int

@@ -1,4 +1,4 @@
-"""Actors on a Ray cluster that hold a model each: as many as the cluster has room for, others where one is lost."""
+"""A pool of actors on a Ray cluster, as many as the cluster has room for; lost actors are replaced."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ from movinet_lite.errors import ClusterError, MoViNetError, said_by
 __all__ = ["RayPool", "num_wanted"]
 
 _LOOK_EVERY_S: Final = 1.0
-"""How often to look at how large the cluster is."""
+"""Interval at which the size of the cluster is checked, in seconds."""
 
 _MAX_LOST: Final = 5
-"""How many actors may be lost in a row while they start, or with one video."""
+"""Maximum number of actors lost in a row while starting, or with one video."""
 
 
 @attrs.frozen
 class _Task:
-    """A video, and how many actors were lost while they had it."""
+    """A video, and the number of actors lost while processing it."""
 
     path: str
     num_lost: int = 0
 
 
 class RayPool:
-    """Actors on a Ray cluster that hold a model each: a context manager.
+    """A pool of actors on a Ray cluster, each with a model; a context manager.
 
-    Each actor has a core, and a `Pool` of one worker process, which keeps the limits of a video as on one machine. The first
-    actor loads the model alone, so that a model that cannot be loaded ends the batch at once.
+    Each actor has a core and a `Pool` of one worker process, which enforces the limits per video as on a single
+    machine. The first actor loads the model before the others, so that a model that cannot be loaded ends the batch
+    immediately.
 
     Args:
-        job: What to compute.
-        limits: What one video may take.
-        address: Of the cluster; see `connected`.
-        min_workers: How many actors to ask for at once, even if the cluster must grow for them.
-        max_workers: How many actors at most; `None` for as many as the cluster has room for.
+        job: The job.
+        limits: The limits per video.
+        address: The address of the cluster; see `connected`.
+        min_workers: Number of actors to request immediately, even if the cluster must grow for them.
+        max_workers: Maximum number of actors; `None` for as many as the cluster has room for.
     """
 
     def __init__(
@@ -80,14 +81,14 @@ class RayPool:
         self.close()
 
     def close(self) -> None:
-        """End the actors, in the middle of a video if need be, and the connection."""
+        """End the actors, even while processing a video, and the connection."""
         with self._connection:
             for actor in [*self._actors.values(), *self._begun, *self._idle]:
                 actor.kill()
             self._actors, self._begun, self._idle = {}, [], []
 
     def process(self, paths: Iterable[str]) -> Iterator[Row]:
-        """Yield the row of each of *paths*, in the order in which they are done.
+        """Yield the row of each of *paths*, in order of completion.
 
         Raises:
             MoViNetError: Why the model cannot be loaded.
@@ -108,7 +109,7 @@ class RayPool:
             self._actors[actor.give(waiting.popleft())] = actor
 
     def _fit(self, waiting: collections.deque[_Task]) -> None:
-        """Have as many actors as there is work for and the cluster has room for."""
+        """Adjust the number of actors to the work and the room in the cluster."""
         if self._actors and time.monotonic() < self._looked_s + _LOOK_EVERY_S:
             return
         self._looked_s = time.monotonic()
@@ -136,7 +137,7 @@ class RayPool:
             self._actors[actor.load()] = actor
 
     def _wait(self, waiting: collections.deque[_Task]) -> list[Row]:
-        """Wait until something happens, or it is time to look at the cluster; return the rows that are done."""
+        """Wait for an event or the next check of the cluster; return the completed rows."""
         import ray
 
         calls = list(self._actors)
@@ -149,7 +150,7 @@ class RayPool:
         return rows
 
     def _take(self, call: Any, waiting: collections.deque[_Task]) -> list[Row]:
-        """Take what an actor says; forget it if it is lost."""
+        """Process the result of an actor; remove it if it is lost."""
         import ray
 
         actor = self._actors.pop(call)
@@ -176,7 +177,7 @@ class RayPool:
     def _lose(
         self, actor: _Actor, error: Exception, waiting: collections.deque[_Task]
     ) -> list[Row]:
-        """Try the video of a lost actor again; return its error if it was so too often."""
+        """Retry the video of a lost actor; return its error after too many attempts."""
         self._looked_s = 0.0
         if actor.task is None:
             self._num_failed_starts += 1
@@ -210,16 +211,16 @@ def num_wanted(
     min_workers: int,
     max_workers: int | None,
 ) -> int:
-    """Return how many actors to have, those included for which there is no room yet.
+    """Return the wanted number of actors, including those for which there is no room yet.
 
-    A cluster that grows by demand grows for those; asking for twice as many as there are makes it double, not leap.
+    An autoscaling cluster grows for those; at most twice the current number is requested, so that it grows gradually.
 
     Args:
-        num_videos: How many videos are not done.
-        num_ready: How many actors have loaded the model.
-        num_cores: How many cores the cluster has now.
-        min_workers: How many to ask for at once.
-        max_workers: How many at most; `None` for any number.
+        num_videos: Number of unfinished videos.
+        num_ready: Number of actors that have loaded the model.
+        num_cores: Current number of cores of the cluster.
+        min_workers: Number of actors to request immediately.
+        max_workers: Maximum number of actors; `None` for no limit.
 
     Example:
         >>> num_wanted(num_videos=100, num_ready=8, num_cores=8, min_workers=1, max_workers=12)
@@ -252,15 +253,15 @@ class _Actor:
 
     @property
     def seconds(self) -> float:
-        """How long it has had its video."""
+        """Processing time of its video so far, in seconds."""
         return time.monotonic() - self._begin_s
 
     def load(self) -> Any:
-        """Let it load the model; return the call to wait for."""
+        """Start loading the model; return the call to wait for."""
         return self._handle.load.remote()
 
     def give(self, task: _Task) -> Any:
-        """Let it process a video; return the call to wait for."""
+        """Start processing a video; return the call to wait for."""
         self.task = task
         self._begin_s = time.monotonic()
         return self._handle.process.remote(task.path)
@@ -276,12 +277,12 @@ class _Actor:
 
 
 class _Process:
-    """The actor itself, in a process of its own on some node.
+    """The actor itself, in its own process on a node.
 
     Args:
-        job: What to compute.
-        limits: What one video may take.
-        folder: Where relative paths start, which are as the driver has them.
+        job: The job.
+        limits: The limits per video.
+        folder: The working directory of the driver, for relative paths.
     """
 
     def __init__(self, job: Job, limits: Limits, folder: str) -> None:

@@ -31,24 +31,24 @@ def is_remote(path: str) -> bool:
 
 
 def list_remote(address: str, endings: Collection[str]) -> list[str]:
-    """Return the addresses that *address* stands for: those that match a pattern, the videos below a folder, or itself.
+    """Return the URLs for *address*: those that match a pattern, the videos below a folder, or itself.
 
     Args:
-        address: A pattern if it holds ``*``, a folder if it ends in ``/``.
-        endings: Of the files in a folder that count as videos, in small letters.
+        address: A URL: a pattern if it contains ``*``, a folder if it ends in ``/``.
+        endings: File extensions of videos in a folder, in lower case.
 
     Raises:
         DataError: If the storage cannot be listed.
-        MissingDependencyError: If what opens it is not installed.
+        MissingDependencyError: If a required package is not installed.
     """
     if "*" not in address and not address.endswith("/"):
         return [address]
     system, path = _open_storage(address)
     try:
         names = system.glob(path) if "*" in address else system.find(path)
-    except Exception as error:  # each storage has errors of its own
+    except Exception as error:  # each storage has its own errors
         raise DataError(
-            f"the storage must be one that can be listed; got {said_by(error)}", address
+            f"the storage cannot be listed; got {said_by(error)}", address
         ) from error
     scheme = _ADDRESS.match(address)
     return [
@@ -60,14 +60,14 @@ def list_remote(address: str, endings: Collection[str]) -> list[str]:
 
 @contextlib.contextmanager
 def local_file(address: str) -> Iterator[str | BinaryIO]:
-    """Give a file of remote storage: the path of one that is on this machine, or a copy, which is fetched piece by piece.
+    """Yield a file of remote storage: its path if it is on this machine, or else a copy, which is downloaded in chunks.
 
-    The copy has no name, so that nothing of it is left, however this process ends.
+    The copy is unnamed, so that nothing is left behind, however this process ends.
 
     Raises:
-        VideoError: If it cannot be fetched.
-        VideoNotFoundError: If there is none.
-        MissingDependencyError: If what opens the storage is not installed.
+        VideoError: If it cannot be downloaded.
+        VideoNotFoundError: If it does not exist.
+        MissingDependencyError: If a required package is not installed.
     """
     system, path = _open_storage(address)
     if "file" in system.protocol:
@@ -80,9 +80,9 @@ def local_file(address: str) -> Iterator[str | BinaryIO]:
                     copy.write(piece)
         except FileNotFoundError as error:
             raise VideoNotFoundError("there is no such file", address) from error
-        except Exception as error:  # each storage has errors of its own
+        except Exception as error:  # each storage has its own errors
             raise VideoError(
-                f"the video must be one that can be fetched; got {said_by(error)}",
+                f"the video cannot be downloaded; got {said_by(error)}",
                 address,
             ) from error
         copy.flush()
@@ -90,17 +90,17 @@ def local_file(address: str) -> Iterator[str | BinaryIO]:
 
 
 def _open_storage(address: str) -> tuple[Any, str]:
-    """Return fsspec's file system for an address, and the path within it."""
+    """Return fsspec's file system for a URL, and the path within it."""
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise MissingDependencyError("fsspec", "cluster") from error
     try:
         system, path = url_to_fs(address)
-    except ValueError as error:  # a protocol that nobody knows
+    except ValueError as error:  # an unknown protocol
         raise VideoError(said_by(error), address) from error
     except ImportError as error:
-        # s3fs or gcsfs is not installed; pyarrow has both storages built in.
+        # s3fs or gcsfs is not installed; pyarrow supports both storages.
         if address.lower().startswith(_OF_ARROW):
             return _open_with_arrow(address)
         raise VideoError(said_by(error), address) from error
@@ -115,13 +115,13 @@ def _open_with_arrow(address: str) -> tuple[Any, str]:
         raise MissingDependencyError("pyarrow", "cluster") from error
     try:
         system, path = FileSystem.from_uri(_quoted(address))
-    except Exception as error:  # each storage has errors of its own
+    except Exception as error:  # each storage has its own errors
         raise VideoError(said_by(error), address) from error
     return ArrowFSWrapper(system), path
 
 
 def _quoted(address: str) -> str:
-    """Return an address with the name of the file as URIs have it; fsspec, and what is listed, have it as it is."""
+    """Return a URL with a percent-encoded file name; fsspec, and listings, use it unencoded."""
     place, mark, options = address.partition("?")
     scheme, bucket_and_name = place.split("://", 1)
     bucket, slash, name = bucket_and_name.partition("/")

@@ -24,7 +24,7 @@ class Ready:
     """The model is loaded.
 
     Attributes:
-        is_heavy: Whether TensorFlow is in memory although the model does not need it: it was just compiled.
+        is_heavy: Whether TensorFlow is in memory although the model does not need it, because it was just compiled.
     """
 
     is_heavy: bool
@@ -48,23 +48,23 @@ FromWorker: TypeAlias = Ready | Failed | Finished
 
 
 def work(connection: Connection, job: Job) -> None:
-    """Load the model when told to, then answer the path of a video with its row until the other end closes.
+    """Load the model on request, then return the row for each received path until the connection is closed.
 
-    The other end closes when its process has gone, however it went; then this process ends at once, in the middle of a
-    video.
+    The connection is closed when the parent process ends for any reason; then this process ends immediately, even while
+    processing a video.
 
     Args:
-        connection: To the pool.
-        job: What to compute.
+        connection: The connection to the pool.
+        job: The job.
     """
-    # This process is the pool's alone. Ctrl-C reaches every process of a terminal; the pool ends this one.
+    # This process belongs to the pool. Ctrl-C reaches every process of a terminal; the pool ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     paths: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_receive, args=(connection, paths), daemon=True).start()
-    paths.get()  # the word to load
+    paths.get()  # the request to load
     try:
         classifier = job.open()
     except MoViNetError as error:
@@ -84,7 +84,7 @@ def _is_heavy(engine: str) -> bool:
 
 
 def _receive(connection: Connection, paths: SimpleQueue[Any]) -> None:
-    """Pass paths on; the work of a thread that also notices, while a video goes on, that the pool has gone."""
+    """Pass paths on, in a thread that also detects the end of the pool while a video is processed."""
     while True:
         try:
             paths.put(connection.recv())

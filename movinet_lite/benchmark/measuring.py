@@ -1,7 +1,8 @@
 """Times the ways to run a model, interleaved in one process.
 
-Machines differ and are noisy, so ratios of ways measured in turns say more than milliseconds. Each way gets the same
-frames; the arithmetic limit is what the multiply-adds of a frame would take at the speed of a large matrix product.
+Machines differ and are noisy, so ratios of interleaved measurements are more meaningful than milliseconds. Each way
+gets the same frames; the arithmetic limit is the time for the multiply-adds of a frame at the speed of a large matrix
+product.
 """
 
 from __future__ import annotations
@@ -49,17 +50,17 @@ _RUN_FRAMES: Final = 48
 
 @attrs.frozen
 class Measurement:
-    """How long one way takes.
+    """The timing of one way to run a model.
 
     Attributes:
-        way: What was measured.
-        unit: What one unit is: ``"frame"``, ``"clip"``, or ``"prediction"`` of what comes after the model.
-        median_ms: Milliseconds a unit, the median of all calls.
-        p95_ms: Milliseconds a unit, the 95th percentile.
-        calls: How many calls were measured.
-        times_baseline: How many times faster than the plain loop on the model as it is; `None` if that was not measured.
-        share_of_limit: Which share of the arithmetic limit it reaches, 0 to 1; `None` for base models, or if the
-            multiply-adds are unknown.
+        way: The measured way.
+        unit: The unit: ``"frame"``, ``"clip"``, or ``"prediction"`` for steps after the model.
+        median_ms: Median time per unit, in milliseconds.
+        p95_ms: 95th percentile of the time per unit, in milliseconds.
+        calls: Number of measured calls.
+        times_baseline: Speed-up over the plain loop on the uncompiled model; `None` if that was not measured.
+        share_of_limit: Share of the arithmetic limit, 0 to 1; `None` for base models, or if the multiply-adds are
+            unknown.
     """
 
     way: str
@@ -72,18 +73,18 @@ class Measurement:
 
     @property
     def per_second(self) -> float:
-        """Units a second, at the median."""
+        """Units per second, at the median."""
         return 1000.0 / self.median_ms
 
 
 @attrs.frozen
 class Start:
-    """What it takes a fresh process to the first prediction.
+    """Time and memory of a fresh process up to the first prediction.
 
     Attributes:
-        way: What was measured.
+        way: The measured way.
         load_s: Seconds from the start of loading to the first prediction; Python's own start is not counted.
-        peak_mb: The most memory the process held, in megabytes of 10^6 bytes.
+        peak_mb: Peak memory of the process, in megabytes of 10^6 bytes.
     """
 
     way: str
@@ -93,17 +94,17 @@ class Start:
 
 @attrs.frozen
 class BenchmarkReport:
-    """All that was measured, with what it was measured on.
+    """The result of a benchmark.
 
     Attributes:
         model: The model.
         frame_size: ``(height, width)`` of the frames.
-        threads: How many threads every way was given.
-        machine: What it ran on: processor, cores, versions.
-        gflops: Speed of a large float32 matrix product, in 10^9 multiply-adds a second, with these threads.
+        threads: Number of threads of every way.
+        machine: The machine: CPU, cores, versions.
+        gflops: Speed of a large float32 matrix product, in 10^9 multiply-adds per second, with these threads.
         limit_ms: The arithmetic limit of a frame, in milliseconds; `None` if the multiply-adds are unknown.
-        measurements: One a way.
-        starts: One a way to start.
+        measurements: One per way.
+        starts: One per way to start.
     """
 
     model: str
@@ -116,7 +117,7 @@ class BenchmarkReport:
     starts: tuple[Start, ...]
 
     def to_text(self) -> str:
-        """Return all of it as a table to read."""
+        """Return the report as a table."""
         height, width = self.frame_size
         facts = ", ".join(f"{key} {value}" for key, value in self.machine.items())
         lines = [
@@ -153,7 +154,7 @@ class BenchmarkReport:
         return "\n".join(lines)
 
     def to_json(self) -> str:
-        """Return all of it as JSON, on one line."""
+        """Return the report as JSON on one line."""
         facts = attrs.asdict(self)
         for found, measurement in zip(
             facts["measurements"], self.measurements, strict=True
@@ -213,16 +214,15 @@ def benchmark(
     """Measure a model on this machine.
 
     Args:
-        stream: The stream model, as `StreamingClassifier.load` takes it; a SavedModel or what fine-tuning wrote, so that
-            the plain loop on it can be measured too.
-        base: The base model, as `BaseClassifier.load` takes it; the same.
-        stock_tflite: A ``.tflite`` file of the same stream model that others made, to be run with LiteRT's own
-            signature runner.
-        threads: How many threads each way may use; `None` for one a core.
-        streams: How many streams to step in one call.
-        calls: How many calls of each way to measure, after a warm-up; at least 1.
-        measure_starts: Whether to measure the time to load and the memory too, in processes of their own.
-        offline: Whether the network must not be touched.
+        stream: The stream model, as for `StreamingClassifier.load`; a SavedModel or a fine-tuned model, so that the
+            plain loop on it can be measured too.
+        base: The base model, as for `BaseClassifier.load`, likewise.
+        stock_tflite: A ``.tflite`` file of the same stream model from elsewhere, to run with LiteRT's signature runner.
+        threads: Number of threads of each way; `None` for one per core.
+        streams: Number of streams per call of `step_many`.
+        calls: Number of measured calls of each way, after a warm-up; at least 1.
+        measure_starts: Whether to measure load time and memory too, in separate processes.
+        offline: Whether to use only local and cached models.
 
     Raises:
         ModelError: If a model cannot be loaded, or there is none to measure.
@@ -286,7 +286,7 @@ def _check_request(
 ) -> None:
     if stream is None and base is None:
         raise ModelError(
-            "a benchmark needs a stream model or a base model; got neither"
+            "a benchmark requires a stream model or a base model; got neither"
         )
     for name, value in counts.items():
         if value is not None and value < 1:

@@ -32,24 +32,24 @@ _FRAMES_PER_CALL: Final = 16
 
 @attrs.frozen
 class PipelineCost:
-    """What was measured; all times are CPU time in seconds, of all threads together.
+    """The CPU time of a pipeline by stage, in seconds over all threads.
 
     Attributes:
         video: The file.
         codec: FFmpeg's name of its codec.
         frame_size: ``(height, width)`` of its frames.
-        fps: Frames per second that the model takes.
-        quality: How the frames are decoded.
-        num_frames: How many frames the file has, up to the last one sampled.
-        num_decoded: How many of them are decoded.
-        num_sampled: How many frames the model takes.
+        fps: Frame rate of the model.
+        quality: The decoding quality.
+        num_frames: Number of frames of the file, up to the last sampled one.
+        num_decoded: Number of decoded frames.
+        num_sampled: Number of sampled frames.
         demux_s: Reading the file.
         decode_all_s: Decoding every frame.
         decode_s: Decoding the frames that are needed.
         scale_s: Scaling the sampled frames and converting their colours.
-        infer_s: The model's.
-        total_s: The whole, as ``predict_video`` does it, with one decoding thread.
-        wall_s: How long that takes by the clock.
+        infer_s: Running the model.
+        total_s: The whole pipeline, as in ``predict_video``, with one decoding thread.
+        wall_s: Wall-clock time of the whole pipeline, in seconds.
     """
 
     video: str
@@ -69,7 +69,7 @@ class PipelineCost:
     wall_s: float
 
     def to_text(self) -> str:
-        """Return it as a table: what each stage takes if all frames are decoded, and if only those that are needed are."""
+        """Return a table of the stages, for decoding all frames and only the required ones."""
         height, width = self.frame_size
         saved_s = self.decode_all_s - self.decode_s
         parts_s = self.demux_s + self.decode_s + self.scale_s + self.infer_s

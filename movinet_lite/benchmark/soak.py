@@ -37,10 +37,10 @@ class SoakReport:
     """What was seen.
 
     Attributes:
-        steps: How many.
-        ms_per_step: How long each took, in milliseconds, the mean.
+        steps: Number of steps.
+        ms_per_step: Mean time per step, in milliseconds.
         memory_mb: Memory of the process after the first thousand steps, in 10^6 bytes.
-        growth_mb: How much it had grown at the end.
+        growth_mb: Growth of memory at the end, in megabytes.
         difference: Largest difference between the last logits and those of TensorFlow, which saw the same frames, over
             the largest of these.
     """
@@ -69,9 +69,9 @@ def step_for_long(
     """Step a compiled model many times, then let TensorFlow see the same frames.
 
     Args:
-        source: A stream model, as `StreamingClassifier.load` takes it; no ``.tflite`` file, which TensorFlow cannot run.
-        steps: How many, more than 1,000.
-        threads: How many threads the compiled model may use; `None` for one a core.
+        source: A stream model, as for `StreamingClassifier.load`; not a ``.tflite`` file, which TensorFlow cannot run.
+        steps: Number of steps, more than 1,000.
+        threads: Number of threads of the compiled model; `None` for one per core.
         offline: Whether the network must not be touched.
 
     Raises:
@@ -82,7 +82,8 @@ def step_for_long(
     path = resolve_weights(source, "stream", offline=offline)
     if path.suffix == ".tflite":
         raise ModelError(
-            "the steps are compared with TensorFlow's, which runs no .tflite file (give the SavedModel it was made from)",
+            "the steps are compared with TensorFlow's, which does not run .tflite files (use the SavedModel it was "
+            "made from)",
             source,
         )
     model = load_model(path, "stream", engine="litert", threads=threads)

@@ -28,8 +28,8 @@ class TrainingSpeed:
     """What was measured.
 
     Attributes:
-        variant: Of the network.
-        mode: Of the network.
+        variant: The variant of the network.
+        mode: The mode of the network.
         num_frames: Frames of a clip.
         frame_size: ``(height, width)``.
         batch_size: Clips of a step.
@@ -55,12 +55,12 @@ class TrainingSpeed:
 def measure_training_speed(
     variant: str, *, mode: Mode = "stream", steps: int = 30
 ) -> TrainingSpeed:
-    """Train a network with random weights on noise for some steps, and say how fast that is.
+    """Train a network with random weights on noise for some steps, and measure the speed.
 
     Args:
         variant: ``t0``, ``a0`` ... ``a5``.
-        mode: Of the network.
-        steps: How many steps to measure, at least 1.
+        mode: The mode of the network.
+        steps: Number of steps to measure, at least 1.
 
     Raises:
         DataError: If *steps* is too few.

@@ -89,7 +89,7 @@ def add_commands(commands: Any) -> None:
     videos.add_argument(
         "--fit",
         choices=get_args(Fit),
-        help="how to resize frames of another aspect ratio (default: as in training; evaluation if the model does not say)",
+        help="how to resize frames of another aspect ratio (default: as in training; evaluation if the model does not store this)",
     )
     parser.add_argument(
         "--threads",
@@ -108,7 +108,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-    """Fit a temperature, write it, and say what it gains."""
+    """Fit a temperature, write it, and print its effect."""
     if args.plot is not None:
         check_matplotlib()
     path, output = _paths(args)
@@ -158,7 +158,7 @@ def _paths(args: argparse.Namespace) -> tuple[Path, Path]:
     if args.output is None:
         if not named.exists():
             raise UsageError(
-                f"--output must say where to write a model that is loaded by name; got {args.model!r} without"
+                f"a model that is loaded by name requires --output; got {args.model!r} without"
             )
         return path, path
     if args.output.suffix != path.suffix and not path.is_dir():

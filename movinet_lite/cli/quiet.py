@@ -29,14 +29,14 @@ _NOTE = re.compile(
     rb"|(INFO|WARNING|VERBOSE): (\[[\w./]+\.(cc|cpp|h):\d+\]|Created TensorFlow Lite|Replacing \d+ out of \d+ node)"
     rb"|[IWE]\d{4} [\d:. ]+ [\w./]+\.(cc|cpp|h):\d+\]"
     rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] [\w./]+\.(cc|cpp|h):\d+\]"
-    rb"|\xe2\x94\x94 "  # LiteRT goes on with its last line
+    rb"|\xe2\x94\x94 "  # continuation of LiteRT's last line
     rb"|To enable the following instructions: )"
 )
 
 
 @contextlib.contextmanager
 def native_notes_held_back() -> Iterator[None]:
-    """Leave out the notes of native libraries from the standard error until the block ends; pass on every other line.
+    """Suppress the notes of native libraries on standard error until the block ends; pass on all other lines.
 
     The notes go to this module's logger, at level DEBUG. Where there is no standard error, as in a service, nothing is
     done.
@@ -55,7 +55,7 @@ def native_notes_held_back() -> Iterator[None]:
             target=_pass_on, args=(source, terminal), name="native notes", daemon=True
         )
         reader.start()
-        # A child process that still runs keeps the pipe open: what it says then is not waited for.
+        # A running child process keeps the pipe open; its later output is not awaited.
         undo.callback(reader.join, 1.0)
         undo.callback(os.dup2, terminal, _STANDARD_ERROR)
         os.dup2(sink, _STANDARD_ERROR)
@@ -73,7 +73,7 @@ def _give_python_its_own(terminal: int, undo: contextlib.ExitStack) -> None:
     if not is_standard:
         return
     theirs.flush()
-    # Loggers keep the file they find, for longer than the block: it stays open, on a descriptor of its own.
+    # Loggers may keep the file beyond the block, so it stays open on its own descriptor.
     own = open(  # noqa: SIM115 - see above
         os.dup(terminal),
         "w",
@@ -88,7 +88,7 @@ def _give_python_its_own(terminal: int, undo: contextlib.ExitStack) -> None:
 
 
 def _hold_absl_back(undo: contextlib.ExitStack) -> None:
-    """Leave out what TensorFlow says through absl's Python logger: a line for each operation of some SavedModels.
+    """Suppress TensorFlow's output through absl's Python logger: a line for each operation of some SavedModels.
 
     absl makes a logger of a class of its own, and a handler for the root logger if that has none; both are left to it.
     """
@@ -117,7 +117,7 @@ def _pass_on(source: int, terminal: int) -> None:
 
 @functools.cache
 def quiet_exit() -> None:
-    """Close the standard error when the process has ended but for native libraries, which take their leave on it.
+    """Close standard error at the very end of the process, before native libraries print their last lines.
 
     Python's own exit, with its handlers and messages, comes before. Where the C library does not offer it, nothing is
     done.

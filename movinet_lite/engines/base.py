@@ -1,7 +1,7 @@
 """The protocols between sessions and engines: `ClipModel`, `StreamModel` and `ModelInfo`.
 
-A model is weights and facts. It holds no stream's memory, so any number of sessions, in any number of threads, can
-share one. An application or a test may pass an object of its own that does the same.
+A model consists of weights and facts. It has no stream states, so any number of sessions, in any number of threads, can
+share one. Applications and tests can pass their own objects with these methods.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = [
 
 @attrs.frozen(kw_only=True)
 class ModelInfo(ModelFacts):
-    """What a model says of itself: its `mode`, `num_classes`, `variant`, `frame_size`, `fps`, `labels` and `clip_frames`.
+    """The facts of a model: its `mode`, `num_classes`, `variant`, `frame_size`, `fps`, `labels` and `clip_frames`.
 
     `movinet_lite.network.facts.ModelFacts` describes these.
 
     Attributes:
-        source: Where it came from: a name, an address or a path.
-        engine: What computes it: ``"tensorflow"``, ``"litert"``, or a name of an application's own.
+        source: Its source: a name, URL or path.
+        engine: The runtime: ``"tensorflow"``, ``"litert"``, or an application's own name.
     """
 
     source: str
@@ -51,16 +51,16 @@ class ModelInfo(ModelFacts):
         engine: str,
         labels: tuple[str, ...] | None = None,
     ) -> Self:
-        """Return what a file of ours says of its model.
+        """Return the facts of a model from those in its file.
 
         Args:
-            facts: What stands in the file.
-            source: Where it came from.
-            engine: What computes it.
-            labels: The names of its classes, in place of those in the file.
+            facts: The facts in the file.
+            source: The source of the model.
+            engine: The runtime.
+            labels: The labels, in place of those in the file.
 
         Raises:
-            LabelsError: If *labels* are not as many as the classes.
+            LabelsError: If the number of *labels* is not the number of classes.
         """
         if labels is not None:
             facts = attrs.evolve(facts, labels=check_labels(labels, facts.num_classes))
@@ -69,7 +69,7 @@ class ModelInfo(ModelFacts):
 
 @runtime_checkable
 class ClipModel(Protocol):
-    """A model that takes whole clips."""
+    """A model of whole clips."""
 
     @property
     def info(self) -> ModelInfo:
@@ -82,26 +82,26 @@ class ClipModel(Protocol):
             clips: ``(clips, frames, height, width, 3)``, float32, 0 to 1, RGB.
 
         Returns:
-            ``(clips, classes)``, float32, not normalised.
+            ``(clips, classes)``, float32, unnormalised.
         """
 
 
 @runtime_checkable
 class StreamModel(Protocol):
-    """A model that takes a stream of frames; the states are the caller's."""
+    """A model of frame streams; the caller owns the states."""
 
     @property
     def info(self) -> ModelInfo:
         """The facts of the model."""
 
     def init_states(self, frame_size: FrameSize) -> States:
-        """Return the states of a stream that has seen no frame.
+        """Return the states of a stream without frames.
 
         Args:
             frame_size: ``(height, width)`` of the frames to come.
 
         Returns:
-            State names to arrays. The mapping may be a view of memory of the engine's own.
+            The arrays by state name. The mapping may be a view of the engine's memory.
         """
 
     def step(
@@ -109,23 +109,22 @@ class StreamModel(Protocol):
     ) -> tuple[NDArray[np.float32], States]:
         """Return the logits of each frame, and the states after the last.
 
-        A pure function: *states* stays as it is, and can be stepped from again.
+        This is a pure function: *states* is not changed, and can be used again.
 
         Args:
-            frames: ``(frames, height, width, 3)``, float32, 0 to 1, RGB; at least one. The caller may use this memory
-                for other frames after the call.
-            states: What `init_states` or the last `step` of this stream returned, or a dict of arrays with the same
+            frames: ``(frames, height, width, 3)``, float32, 0 to 1, RGB; at least one. The caller may reuse this memory
+                after the call.
+            states: The result of `init_states` or of the last `step` of this stream, or a dict of arrays with the same
                 names and shapes.
 
         Returns:
-            The logits, ``(frames, classes)``, float32, where row *i* is what the stream says after frame *i*; and the
-            states.
+            The logits, ``(frames, classes)``, float32, where row *i* is the prediction after frame *i*; and the states.
         """
 
 
 @runtime_checkable
 class BatchStreamModel(StreamModel, Protocol):
-    """A stream model that steps several streams of different ages in one call."""
+    """A stream model that steps several streams in one call; they may have seen different numbers of frames."""
 
     def step_many(
         self, frames: NDArray[np.float32], states: list[States]
@@ -143,25 +142,25 @@ class BatchStreamModel(StreamModel, Protocol):
 
 @runtime_checkable
 class FeatureClipModel(ClipModel, Protocol):
-    """A model of whole clips that also gives features."""
+    """A model of whole clips that also returns features."""
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:
-        """Which features it gives; empty for none."""
+        """The names of its features; empty for none."""
 
     def predict_with_features(
         self, clips: NDArray[np.float32], names: Sequence[FeatureName]
     ) -> NDArray[np.float32]:
-        """Return what `predict` does, and behind the logits of each clip its features *names*, in their order."""
+        """Return the result of `predict`, with the features *names*, in order, appended to the logits of each clip."""
 
 
 @runtime_checkable
 class FeatureStreamModel(StreamModel, Protocol):
-    """A stream model that also gives features."""
+    """A stream model that also returns features."""
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:
-        """Which features it gives; empty for none."""
+        """The names of its features; empty for none."""
 
     def step_with_features(
         self,
@@ -169,12 +168,12 @@ class FeatureStreamModel(StreamModel, Protocol):
         states: States,
         names: Sequence[FeatureName],
     ) -> tuple[NDArray[np.float32], States]:
-        """Return what `step` does, and behind the logits of each frame its features *names*, in their order."""
+        """Return the result of `step`, with the features *names*, in order, appended to the logits of each frame."""
 
 
 @runtime_checkable
 class BatchFeatureModel(FeatureStreamModel, Protocol):
-    """A model that steps several streams in one call and also gives features."""
+    """A model that steps several streams in one call and also returns features."""
 
     def step_many_with_features(
         self,
@@ -182,12 +181,12 @@ class BatchFeatureModel(FeatureStreamModel, Protocol):
         states: Sequence[States],
         names: Sequence[FeatureName],
     ) -> tuple[NDArray[np.float32], list[States]]:
-        """Return what `BatchStreamModel.step_many` does, and behind the logits of each stream its features *names*."""
+        """Return the result of `BatchStreamModel.step_many`, with the features *names* appended to the logits."""
 
 
 @runtime_checkable
 class FitsStates(Protocol):
-    """A stream model that checks itself which states fit it: they need not have the names and shapes of `init_states`."""
+    """A stream model that checks states itself; they need not have the names and shapes of `init_states`."""
 
     def fit(self, given: object) -> States:
-        """Return the states *given* as the model takes them, or raise `SessionError`."""
+        """Return the states *given* in the form of the model, or raise `SessionError`."""

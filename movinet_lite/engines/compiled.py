@@ -1,8 +1,8 @@
 """Compiles a SavedModel or network to LiteRT graphs, checks their logits, and caches them.
 
-An entry of the cache is a folder with one graph: for one frame a call, for several frames, or for several streams. Its
-name holds a checksum of the model, so that a changed model gets entries of its own; labels are no part of it, since they
-change nothing that is computed. A graph that is damaged is made anew, and nothing else. Loading from the cache imports no
+An entry of the cache is a folder with one graph: for one frame per call, for several frames, or for several streams.
+Its name contains a checksum of the model, so that a changed model gets new entries; labels are not included, since they
+do not affect the computation. Only damaged graphs are compiled again. Loading from the cache does not import
 TensorFlow.
 """
 
@@ -64,22 +64,22 @@ def load_compiled(
     labels: tuple[str, ...] | None = None,
     functions: Functions | None = None,
 ) -> LiteRTClipModel | LiteRTStreamModel:
-    """Return the model at *path* as a compiled model, from the cache if it was compiled before.
+    """Return the compiled model of *path*, from the cache if it was compiled before.
 
     Args:
         path: The folder of a SavedModel, or the ``.safetensors`` file of a network.
-        mode: What the model has to be.
-        source: What to call the model in `ModelInfo` and messages.
-        threads: How many threads to compute with; `None` for one a core.
-        frame_size: The ``(height, width)`` to compile for; `None` for what the model was trained on.
-        streams: How many streams to compile a common call for; 1 for none.
-        labels: The names of the classes; `None` for the model's own, if it knows them.
-        functions: The activation and the gate of a checkpoint; `None` for not said.
+        mode: The expected mode of the model.
+        source: The name of the model in `ModelInfo` and messages.
+        threads: Number of threads; `None` for one per core.
+        frame_size: The ``(height, width)`` to compile for; `None` for the model's own.
+        streams: Number of streams per call to compile for; 1 for none.
+        labels: The labels; `None` for the model's own, if it has any.
+        functions: The activation and the gate of a checkpoint; `None` if not given.
 
     Raises:
-        ConversionError: If it does not compile, or the compiled model gives other logits.
-        LabelsError: If the labels are not as many as the classes.
-        ModelError: If it cannot be read, or is not of this *mode*.
+        ConversionError: If it cannot be compiled, or the compiled model computes other logits.
+        LabelsError: If the number of labels is not the number of classes.
+        ModelError: If it cannot be read, or does not have this *mode*.
     """
     job = _Job(path, mode, source, frame_size, streams, functions or Functions())
     name = job.name()

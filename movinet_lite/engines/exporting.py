@@ -36,11 +36,12 @@ if TYPE_CHECKING:
 __all__ = ["Export", "ExportFormat", "Quantize", "export_model"]
 
 ExportFormat: TypeAlias = Literal["litert", "saved_model", "onnx"]
-"""``"litert"``, a ``.tflite`` file; ``"onnx"``, an ``.onnx`` file; or ``"saved_model"``, a folder with the calling conventions of TF Hub."""
+"""``"litert"``, a ``.tflite`` file; ``"onnx"``, an ``.onnx`` file; or ``"saved_model"``, a folder with the calling
+conventions of TF Hub."""
 
 Quantize: TypeAlias = Literal["float16", "dynamic"]
-"""How the weights of a LiteRT file are stored: as float16, half the size; or as 8-bit integers, a quarter of the size,
-with activations quantised as they come."""
+"""Quantisation of the weights of a LiteRT file: float16, half the size; or int8, a quarter of the size, with
+dynamic-range quantisation of activations."""
 
 
 _SUFFIXES: Final[dict[str, str]] = {"litert": ".tflite", "onnx": ".onnx"}
@@ -48,13 +49,13 @@ _SUFFIXES: Final[dict[str, str]] = {"litert": ".tflite", "onnx": ".onnx"}
 
 @attrs.frozen
 class Export:
-    """What was written.
+    """An exported model.
 
     Attributes:
         path: The file or folder.
-        num_bytes: Its size.
-        difference: The largest difference between its logits and those of the network it was written from, on a short
-            clip, over the largest of these. Where *source* was a SavedModel, its import has compared that network with it.
+        num_bytes: Its size in bytes.
+        difference: The largest difference between its logits and those of the source network on a short clip, relative
+            to the largest logit. A SavedModel source has also been compared with the network on import.
     """
 
     path: Path
@@ -75,21 +76,20 @@ def export_model(
     activation: Activation | None = None,
     gate: Gate | None = None,
 ) -> Export:
-    """Write a model in another form, and see that it computes the same.
+    """Export a model to another format, and compare its logits with the source.
 
     Args:
-        source: A SavedModel or what fine-tuning wrote, as `StreamingClassifier.load` and `BaseClassifier.load` take it.
-        path: The file or folder to write; it appears when it is whole.
-        to: In what form; `None` for ``"onnx"`` where *path* ends in ``.onnx``, and ``"litert"`` elsewhere.
-        mode: Whether it is a stream model or a base model.
-        quantize: How to store the weights of a LiteRT file; `None` for float32.
-        frame_size: The ``(height, width)`` of the frames, the only one a LiteRT or ONNX file takes; `None` for what the model
-            was trained on.
-        labels: The names of the classes, or the path of a file with one a line, to be written along; `None` for the
-            model's own.
-        offline: Whether the network must not be touched.
-        activation: For checkpoints only, as in `BaseClassifier.load`.
-        gate: For checkpoints only, as in `BaseClassifier.load`.
+        source: A SavedModel or a fine-tuned model, as for `StreamingClassifier.load` and `BaseClassifier.load`.
+        path: The file or folder to write; it is written atomically.
+        to: The format; `None` for ``"onnx"`` if *path* ends in ``.onnx``, and ``"litert"`` otherwise.
+        mode: The mode of the model: ``"stream"`` or ``"base"``.
+        quantize: Quantisation of the weights of a LiteRT file; `None` for float32.
+        frame_size: The ``(height, width)`` of the frames, the only one that a LiteRT or ONNX file accepts; `None` for
+            the model's own.
+        labels: The labels to store, or the path of a file with one per line; `None` for the model's own.
+        offline: Whether to use only local and cached models.
+        activation: For checkpoints only; see `BaseClassifier.load`.
+        gate: For checkpoints only; see `BaseClassifier.load`.
 
     Raises:
         ConversionError: If it cannot be written in this form, or computes something else.
@@ -144,7 +144,7 @@ def _write_checked(
         limit = COMPILED_TOLERANCE if quantize is None else QUANTISED_TOLERANCE
         if not agrees(difference, limit):
             raise ConversionError(
-                f"{path}: what is exported must give the logits of its network to {limit:g} of the largest; "
+                f"{path}: the exported model must reproduce the logits of its network to {limit:g} of the largest; "
                 f"it would differ by {difference:.1e}, and is not written"
             )
         draft.replace(target)

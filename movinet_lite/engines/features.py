@@ -1,7 +1,7 @@
-"""Gives features beside the logits: the vectors inside a model that its classifier works from.
+"""Returns features in addition to logits: the vectors inside a model that its classifier uses.
 
-A model with features gives longer rows: behind the logits of each row stand the features that were asked for, in their
-order. Everything that steps a model steps one with features too.
+A model with features returns longer rows: the requested features, in order, follow the logits of each row. Everything
+that steps a model also steps one with features.
 
 ============  ==================================================================  ==================================
 name          what it is                                                          layer of the Model Garden [1]
@@ -52,11 +52,11 @@ _COUNT: Final = "state/head/pool_frame_count"
 
 
 def check_feature_name(name: object, source: str = "") -> FeatureName:
-    """Return *name* if it is that of features.
+    """Return *name*, after checking that it is the name of features.
 
     Args:
-        name: What was given; `True` for ``"pooled"``.
-        source: What to call the model in the message.
+        name: The given name; `True` for ``"pooled"``.
+        source: The name of the model, for the message.
 
     Raises:
         ModelError: If there are no features of this name.
@@ -73,17 +73,17 @@ def check_feature_name(name: object, source: str = "") -> FeatureName:
 
 
 def feature_names(model: ClipModel | StreamModel) -> tuple[FeatureName, ...]:
-    """Return which features *model* has outputs for; the states of a stream model may hold the pooled ones as well."""
+    """Return the features that *model* has outputs for; a stream model may also have pooled ones in its states."""
     if isinstance(model, (FeatureClipModel, FeatureStreamModel)):
         return model.feature_names
     return ()
 
 
 def clip_with_features(model: ClipModel, name: FeatureName) -> FeatureClipModel:
-    """Return *model* as one that gives the features *name*.
+    """Return *model* with the features *name*.
 
     Raises:
-        ModelError: If it does not.
+        ModelError: If it does not have them.
     """
     known = feature_names(model)
     if not isinstance(model, FeatureClipModel) or name not in known:
@@ -94,10 +94,10 @@ def clip_with_features(model: ClipModel, name: FeatureName) -> FeatureClipModel:
 def stream_with_features(
     model: StreamModel, names: Sequence[FeatureName]
 ) -> StreamModel:
-    """Return a model that steps the streams of *model*, and whose rows hold the features *names* behind the logits.
+    """Return *model* with rows in which the features *names* follow the logits.
 
     Raises:
-        ModelError: If the model does not give them.
+        ModelError: If the model does not have them.
     """
     known = feature_names(model)
     for name in names:
@@ -114,8 +114,8 @@ def split_rows(
     """Return the logits and the features in *rows* of a model.
 
     Args:
-        rows: ``(..., classes + channels)``; of a model without features, ``(..., classes)``.
-        info: Of the model.
+        rows: ``(..., classes + channels)``; for a model without features, ``(..., classes)``.
+        info: The facts of the model.
     """
     return rows[..., : info.num_classes], rows[..., info.num_classes :]
 
@@ -123,7 +123,7 @@ def split_rows(
 def _missing(name: str, known: Sequence[str], info: ModelInfo) -> ModelError:
     if known:
         return ModelError(
-            f"the model must give the features {name!r}; it gives {', '.join(map(repr, known))} alone",
+            f"the model must have the features {name!r}; it has {', '.join(map(repr, known))} alone",
             info.source,
         )
     return ModelError(
@@ -137,7 +137,7 @@ class _StreamWithFeatures:
     """A stream model whose rows hold features behind the logits."""
 
     def __init__(self, model: FeatureStreamModel, names: Sequence[FeatureName]) -> None:
-        """Take a model that gives the features *names*; prefer `stream_with_features`."""
+        """Wrap a model with the features *names*; prefer `stream_with_features`."""
         self._model = model
         self._names = tuple(names)
 
@@ -147,7 +147,7 @@ class _StreamWithFeatures:
         return self._model.info
 
     def init_states(self, frame_size: FrameSize) -> States:
-        """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
+        """Return the states of a stream without frames; see `StreamModel.init_states`."""
         return self._model.init_states(frame_size)
 
     def step(
@@ -166,7 +166,7 @@ class _StreamWithFeatures:
 
 
 class _PooledFromStates:
-    """A stream model with the pooled features, which the states of every published stream model hold."""
+    """A stream model with the pooled features, which the states of every published stream model contain."""
 
     def __init__(self, model: StreamModel, times: int) -> None:
         self._model = model
@@ -178,7 +178,7 @@ class _PooledFromStates:
         return self._model.info
 
     def init_states(self, frame_size: FrameSize) -> States:
-        """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
+        """Return the states of a stream without frames; see `StreamModel.init_states`."""
         return self._model.init_states(frame_size)
 
     def step(
@@ -205,22 +205,22 @@ class _PooledFromStates:
 
 
 def pooled_features(states: States, source: str = "") -> NDArray[np.float32]:
-    """Return the pooled features in the *states* of a stream, which hold them as a sum and a count.
+    """Return the pooled features from the *states* of a stream, which contain their sum and count.
 
     Args:
         states: After at least one frame.
-        source: What to call the model in messages.
+        source: The name of the model, for messages.
 
     Returns:
         ``(channels,)``, float32.
 
     Raises:
-        ModelError: If the states hold no such sum, or count no frame.
+        ModelError: If the states have no such sum, or no frame has been counted.
     """
     named = {canonical_state_name(name): name for name in states}
     if _SUM not in named or _COUNT not in named:
         raise ModelError(
-            f"a model that gives features must keep {_SUM!r} and {_COUNT!r} in its states; this one does not",
+            f"a model with features must have {_SUM!r} and {_COUNT!r} in its states; this one does not",
             source,
         )
     count = float(np.asarray(states[named[_COUNT]]).reshape(-1)[0])

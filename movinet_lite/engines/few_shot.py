@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 FEW_SHOT_ENDING: Final = ".fewshot"
-"""How the names of files with taught classes end."""
+"""The extension of files with taught classes."""
 
 _KEY: Final = "movinet_lite_few_shot"
 _FORMAT: Final = 2
@@ -65,25 +65,26 @@ _STEEPNESS: Final = (
 
 @attrs.frozen(eq=False, kw_only=True)
 class FewShotHead:
-    """A linear classifier over features of length 1, and how similar to its classes a stream must be.
+    """A linear classifier over features of length 1, with a rejection threshold for the background.
 
-    A stream is compared with each class twice: by its features, and by the scores that the model itself gives it. Each
-    similarity counts by how far it is from what is usual for the examples of the class, in their spreads.
+    A stream is compared with each class by its features and by the scores of the model itself. Each similarity is
+    standardised by the mean and standard deviation for the examples of the class.
 
     Attributes:
         labels: The classes, with the background as the last.
-        feature: Which features they are.
+        feature: The name of the features.
         weights: ``(channels, classes - 1)``, float64.
         bias: ``(classes - 1,)``, float64.
         means: ``(classes - 1, channels)``, float64: the mean of the features of each class, of length 1.
         score_means: ``(classes - 1, classes of the model)``, float64: the mean of the square roots of its scores, of length 1.
-        usual: ``(classes - 1, 2)``, float64: how similar a left-out example is to its class, by features and by scores.
+        usual: ``(classes - 1, 2)``, float64: the similarity of left-out examples to their class, by features and by
+            scores.
         spreads: ``(classes - 1, 2)``, float64: the standard deviation of this.
         least: The least likeness, in spreads, below which the background wins.
         spread: The standard deviation of the likeness of left-out examples.
-        kind: How the classes are told apart: ``"nearest mean"`` or ``"linear"``.
-        accuracy: The share of the examples that were recognised while each was left out, 0 to 1.
-        fingerprint: ``(channels,)``, float32: the features that the model gives for a certain clip.
+        kind: The kind of classifier: ``"nearest mean"`` or ``"linear"``.
+        accuracy: The leave-one-out accuracy on the examples, 0 to 1.
+        fingerprint: ``(channels,)``, float32: the features of the model for a fixed clip.
     """
 
     labels: tuple[str, ...]
@@ -152,10 +153,10 @@ def root_scores(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 class FewShotStreamModel:
-    """A stream model over another one: the same states, and logits for the classes that were taught."""
+    """A stream model on top of another one: with the same states, and logits for the taught classes."""
 
     def __init__(self, model: StreamModel, head: FewShotHead, source: str) -> None:
-        """Put a head onto a model; *source* is what to call it."""
+        """Put a head onto a model; *source* is its name."""
         self.model = model
         self.head = head
         self._with_features = stream_with_features(model, [head.feature])
@@ -174,7 +175,7 @@ class FewShotStreamModel:
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:
-        """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
+        """Return the states of a stream without frames; see `StreamModel.init_states`."""
         return self.model.init_states(frame_size)
 
     def step(
@@ -191,7 +192,7 @@ class FewShotStreamModel:
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:
-        """Which features it gives: those of the model that it stands on."""
+        """The features of the underlying model."""
         return feature_names(self.model) or ("pooled",)
 
     def step_with_features(
@@ -200,7 +201,7 @@ class FewShotStreamModel:
         states: States,
         names: Sequence[FeatureName],
     ) -> tuple[NDArray[np.float32], States]:
-        """Return what `step` does, and features behind the logits; see `FeatureStreamModel`."""
+        """Return the result of `step` with features after the logits; see `FeatureStreamModel`."""
         rows, after = self._giving(names).step(frames, states)
         return self._answers(rows), after
 
@@ -210,18 +211,18 @@ class FewShotStreamModel:
         states: Sequence[States],
         names: Sequence[FeatureName],
     ) -> tuple[NDArray[np.float32], list[States]]:
-        """Return what `step_many` does, and features behind the logits; see `BatchFeatureModel`."""
+        """Return the result of `step_many` with features after the logits; see `BatchFeatureModel`."""
         rows, after = step_all(self._giving(names), frames, list(states))
         return self._answers(rows), after
 
     def _giving(self, names: Sequence[FeatureName]) -> StreamModel:
-        """Return the model with the features that the head takes, and *names* behind them."""
+        """Return the model with the features for the head, followed by *names*."""
         if not names:
             return self._with_features
         return stream_with_features(self.model, [self.head.feature, *names])
 
     def _answers(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits of the head, and the features behind those that it took."""
+        """Return the logits of the head, followed by the remaining features."""
         channels = len(self.head.weights)
         logits, features = split_rows(rows, self.model.info)
         own, others = features[:, :channels], features[:, channels:]
@@ -233,14 +234,14 @@ class FewShotStreamModel:
 
 
 def feature_of(model: StreamModel) -> FeatureName:
-    """Return the features that classes are taught on: the pooled ones, or of a model with a transformer the hidden ones."""
+    """Return the features that classes are taught on: pooled, or hidden for a model with a transformer."""
     return "hidden" if feature_names(model) == ("hidden",) else "pooled"
 
 
 def fingerprint(
     model: StreamModel, feature: FeatureName, frame_size: FrameSize
 ) -> NDArray[np.float32]:
-    """Return the features that *model* gives for a certain clip, by which it is known again on any engine."""
+    """Return the features of *model* for a fixed clip, which identify it on any engine."""
     clip = probe_clip(_PROBE_FRAMES, *frame_size)[0]
     known = stream_with_features(model, [feature])
     rows, _ = known.step(clip, known.init_states(frame_size))
@@ -251,16 +252,16 @@ def fingerprint(
 def save_few_shot(
     head: FewShotHead, path: str | Path, *, base: str, frame_size: FrameSize
 ) -> None:
-    """Write what was taught as one file, all of it or nothing.
+    """Write the taught classes to a file atomically.
 
     Args:
-        head: What was taught.
-        path: The file; its name ends in `FEW_SHOT_ENDING`.
-        base: What ``load`` takes for the model that the features come from.
+        head: The taught classifier.
+        path: The file; its extension must be `FEW_SHOT_ENDING`.
+        base: The source of the features' model, as for ``load``.
         frame_size: ``(height, width)`` of its frames.
 
     Raises:
-        ModelError: If the name has another ending, or the file cannot be written.
+        ModelError: If the name has another extension, or the file cannot be written.
     """
     path = Path(path)
     _check_ending(path)
@@ -281,9 +282,7 @@ def save_few_shot(
     try:
         write_atomically(path, to_bytes(arrays, {_KEY: json.dumps(header)}))
     except OSError as error:
-        raise ModelError(
-            f"the file must be one that can be written; {error}", path
-        ) from error
+        raise ModelError(f"the file must be writable; {error}", path) from error
 
 
 def load_few_shot(
@@ -292,16 +291,16 @@ def load_few_shot(
     *,
     base: str | Path | None = None,
 ) -> FewShotStreamModel:
-    """Return the model in a file that `save_few_shot` wrote.
+    """Return the model in a file written by `save_few_shot`.
 
     Args:
         path: The file.
-        load: Returns the stream model that the features come from, from its name, address or path.
-        base: The same model elsewhere; `None` for where it was, or a file of its name beside *path*.
+        load: Loads the stream model of the features from its name, URL or path.
+        base: Another source of the same model; `None` for the original one, or a file of the same name next to *path*.
 
     Raises:
-        ModelError: If there is no such file, it is damaged, its model is not there any more, or the model gives other
-            features than when it was taught.
+        ModelError: If the file does not exist or is damaged, its model does not exist any more, or the model returns
+            other features.
     """
     path = Path(path)
     head, facts = _read(path)
@@ -313,23 +312,24 @@ def load_few_shot(
         np.abs(found - known).max() <= _TOLERANCE * np.abs(known).max()
     ):
         raise ModelError(
-            f"the model must be the one that the classes were taught on, {facts['base']}; {model.info.source} gives other "
-            "features (teach them again on it)",
+            f"the model must be the one that the classes were taught on, {facts['base']}; {model.info.source} "
+            "returns other features (teach the classes again on it)",
             path,
         )
     return FewShotStreamModel(model, head, str(path))
 
 
 def _base_of(path: Path, base: str) -> str:
-    """Return where the model of the file at *path* is: where it was, or beside the file."""
+    """Return the location of the model of the file at *path*: the original one, or next to the file."""
     if not Path(base).is_absolute() or Path(base).exists():
-        return base  # a name, an address, or a path that is there
+        return base  # a name, a URL, or an existing path
     beside = path.parent / Path(base).name
     if beside.exists():
         return str(beside)
     raise ModelError(
-        f"the model that the classes were taught on must be where it was, at {base}, or beside the file; it is not (say where "
-        f"it is: FewShotClassifier.load({path.name!r}, model=...), or movinet-lite teach {path.name} --model MODEL --output "
+        f"the model that the classes were taught on must be where it was, at {base}, or beside the file; it is not "
+        f"(pass its path: FewShotClassifier.load({path.name!r}, model=...), or movinet-lite teach {path.name} "
+        "--model MODEL --output "
         f"{path.name})",
         path,
         base,
@@ -394,5 +394,5 @@ def _check_ending(path: Path) -> None:
 
 
 def is_few_shot(source: str | Path) -> bool:
-    """Return whether *source* names a file of taught classes."""
+    """Return whether *source* is a file of taught classes."""
     return Path(source).suffix == FEW_SHOT_ENDING

@@ -29,13 +29,14 @@ from movinet_lite.network.variants import Mode, check_mode
 __all__ = ["MAX_THREADS", "Engine", "load_model"]
 
 Engine: TypeAlias = Literal["auto", "litert", "tensorflow", "onnx"]
-"""What computes: ``"tensorflow"`` runs a model as it is, ``"litert"`` a model compiled for LiteRT, ``"onnx"`` one exported
-for ONNX Runtime; ``"auto"`` is ONNX Runtime for an ``.onnx`` file, and for others the fastest on a CPU that was checked to
-give the same logits."""
+"""The runtime: ``"tensorflow"`` runs a model unchanged, ``"litert"`` a model compiled for LiteRT, ``"onnx"`` one
+exported for ONNX Runtime; ``"auto"`` is ONNX Runtime for an ``.onnx`` file, and otherwise the fastest on CPU that
+reproduces the logits of the source."""
 
 
 MAX_THREADS: Final = 1024
-"""The most threads that a model may use; LiteRT and TensorFlow fail in unclear ways where a system has not so many."""
+"""Maximum number of threads of a model; LiteRT and TensorFlow fail with unclear errors if the system cannot start as
+many."""
 
 
 @overload
@@ -76,29 +77,29 @@ def load_model(  # noqa: C901 - one branch a form of a model
     provider: Provider | None = None,
     functions: Functions | None = None,
 ) -> ClipModel | StreamModel:
-    """Return the model at *source*, fetched first if need be.
+    """Return the model at *source*, downloading it if needed.
 
     Args:
-        source: A name, address, handle or path; see `movinet_lite.hub.resolve_model`.
-        mode: Whether a model of whole clips or of streams is wanted.
+        source: A name, URL, handle or path; see `movinet_lite.hub.resolve_model`.
+        mode: The mode of the model: ``"stream"`` or ``"base"``.
         engine: The runtime; see `Engine`.
-        threads: How many threads it may use; `None` for one a core.
-        frame_size: The ``(height, width)`` of the frames to come; `None` for what the model was trained on.
-        streams: How many streams shall be stepped in one call; only a model that the library compiles can. Others step
-            them one by one, to the same predictions.
-        offline: Whether the network must not be touched.
+        threads: Number of threads; `None` for one per core.
+        frame_size: The ``(height, width)`` of the frames; `None` for the model's own.
+        streams: Number of streams to step in one call, for compiled models. Others step them one by one, with the same
+            predictions.
+        offline: Whether to use only local and cached models.
         provider: The execution provider of ONNX Runtime, such as ``"cuda"``; `None` for the CPU.
-        functions: The activation and the gate of a checkpoint; `None` for not said.
+        functions: The activation and the gate of a checkpoint; `None` if not given.
 
     Warns:
-        UserWarning: If *engine* is ``"auto"`` and the model does not compile, or the compiled model gives other logits;
-            or if *streams* has no effect.
+        UserWarning: If *engine* is ``"auto"`` and the model cannot be compiled, or the compiled model computes other
+            logits; or if *streams* has no effect.
 
     Raises:
-        ArrayError: If *frame_size* is no height and width.
+        ArrayError: If *frame_size* is invalid.
         ConversionError: The same with *engine* ``"litert"``.
-        ModelError: If the model cannot be found, fetched or read, is not of this *mode*, or *functions* say something of
-            what is no checkpoint.
+        ModelError: If the model cannot be found, downloaded or read, is not of this *mode*, or *functions* are given
+            for a model that is not a checkpoint.
     """
     _check_options(source, engine, threads, streams)
     if frame_size is not None:
@@ -136,14 +137,14 @@ def load_model(  # noqa: C901 - one branch a form of a model
         )
     if provider is not None:
         raise ModelError(
-            f"provider={provider!r} is for ONNX Runtime; got engine={engine!r} (give engine='onnx', or an .onnx file)",
+            f"provider={provider!r} is for ONNX Runtime; got engine={engine!r} (use engine='onnx', or an .onnx file)",
             source,
         )
     if streams > 1 and (path.suffix == ".tflite" or engine == "tensorflow"):
         warnings.warn(
-            f"streams={streams} has no effect: only a model that the library compiles takes several streams in one call; "
+            f"streams={streams} has no effect: only compiled models step several streams in one call; "
             f"{'a .tflite file' if path.suffix == '.tflite' else 'TensorFlow'} steps them one by one (load the SavedModel "
-            "or .safetensors file with engine='litert', or leave streams out)",
+            "or .safetensors file with engine='litert', or omit streams)",
             UserWarning,
             stacklevel=3,
         )
@@ -174,12 +175,12 @@ def load_model(  # noqa: C901 - one branch a form of a model
             functions=functions,
         )
     except Exception as error:  # noqa: BLE001 - raised, or told in a warning
-        # Whatever stops a converter: errors of its own, of TensorFlow or LiteRT, a full disk, too little memory.
+        # Anything that stops a converter: its own errors, those of TensorFlow or LiteRT, a full disk, too little memory.
         _raise_if_final(error, engine, source)
-        # What is wrong with the model itself, TensorFlow's engine says better.
+        # TensorFlow's engine has better messages for errors of the model itself.
         model = open_slowly()
         warnings.warn(
-            f"TensorFlow runs the model as it is, several times slower, since it did not compile: {_why(error)}",
+            f"TensorFlow runs the model, several times slower, since it could not be compiled: {_why(error)}",
             UserWarning,
             stacklevel=3,
         )
@@ -200,7 +201,7 @@ def _check_options(
 
 
 def _raise_if_final(error: Exception, engine: Engine, source: str | Path) -> None:
-    """Raise what no other engine makes good: the model is of the other mode, or LiteRT was asked for."""
+    """Raise errors that no other engine can resolve: the model has the other mode, or LiteRT was requested."""
     if isinstance(error, ModelError) and error.received in get_args(Mode):
         raise error
     if engine != "litert":
@@ -209,17 +210,17 @@ def _raise_if_final(error: Exception, engine: Engine, source: str | Path) -> Non
         raise error
     if isinstance(error, OSError):
         raise ConversionError(
-            f"{source}: a compiled model is kept in the cache, which must be a folder that can be written to; "
-            f"{error} (MOVINET_LITE_CACHE names another one)"
+            f"{source}: a compiled model is stored in the cache folder, which must be writable; {error} "
+            "(MOVINET_LITE_CACHE sets another one)"
         ) from error
     raise ConversionError(
         f"{source}: LiteRT must be able to compile the model; it failed with {_why(error)} "
-        "(engine='tensorflow' runs the model as it is)"
+        "(engine='tensorflow' runs the model without compilation)"
     ) from error
 
 
 def _why(error: Exception) -> str:
-    """Return what *error* says; of an error of others, its kind too."""
+    """Return the message of *error*, with its type if it is not one of this package."""
     if isinstance(error, (MoViNetError, OSError)):
         return str(error)
     return f"{type(error).__name__}: {said_by(error)}"
@@ -256,7 +257,7 @@ def _load_onnx(
         return load_onnx(path, mode, provider=provider, threads=threads, source=source)
     if path.suffix == ".tflite":
         raise ModelError(
-            "ONNX Runtime runs no .tflite file; use engine='litert'", source
+            "ONNX Runtime does not run .tflite files; use engine='litert'", source
         )
     check_form(path, mode, source)
     return load_as_onnx(
@@ -275,7 +276,9 @@ def _load_tflite(
     path: Path, mode: Mode, engine: Engine, threads: int | None, source: str
 ) -> ClipModel | StreamModel:
     if engine == "tensorflow":
-        raise ModelError("TensorFlow runs no .tflite file; use engine='litert'", source)
+        raise ModelError(
+            "TensorFlow does not run .tflite files; use engine='litert'", source
+        )
     if mode == "base":
         return LiteRTClipModel(path, threads=threads, source=source)
     labels = known_labels(path, source)

@@ -9,8 +9,8 @@ a checkpoint (``.index``)       imported                       the imported netw
 a SavedModel                    imported                       TensorFlow runs its signatures
 ==============================  =============================  =====================================================
 
-A causal model that was saved to take whole clips, as Keras's ``model.save()`` writes it, has the weights of a stream model:
-as a base model its signature runs, as a stream model its imported network does.
+A causal model that was saved for whole clips, as by Keras's ``model.save()``, has the weights of a stream model: as a
+base model its signature runs, as a stream model its imported network.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ _NETWORK_SUFFIX = ".safetensors"
 
 
 def check_form(path: Path, mode: Mode, source: str) -> None:
-    """See, at no cost, that what is at *path* can be of this *mode*.
+    """Check cheaply that the model at *path* can have this *mode*.
 
     Raises:
-        ModelError: If it says so itself, in its first bytes or beside it, and is of the other mode, or damaged.
+        ModelError: If its header or accompanying files show that it has the other mode or is damaged.
     """
     if holds_pytorch_weights(path):
         check_pytorch_mode(path, mode, source)
@@ -78,7 +78,7 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def known_labels(path: Path, source: str) -> tuple[str, ...] | None:
-    """Return the labels that someone put beside a SavedModel, or those of a published model."""
+    """Return the labels stored next to a SavedModel, or those of a published model."""
     labels = path / "labels.txt"
     if labels.is_file():
         return load_labels(labels)
@@ -86,14 +86,14 @@ def known_labels(path: Path, source: str) -> tuple[str, ...] | None:
 
 
 def read_labels(path: Path, source: str) -> tuple[str, ...]:
-    """Return the labels of the model at *path* from what stands in it and beside it, without loading it.
+    """Return the labels of the model at *path* from its files, without loading it.
 
     Args:
         path: As in `open_network`, or a ``.tflite`` or ``.onnx`` file.
-        source: What to call it.
+        source: The name of the model, for messages.
 
     Raises:
-        ModelError: If it does not know them, or cannot be read.
+        ModelError: If it has no labels, or cannot be read.
         LabelsError: If they cannot be read.
     """
     labels = known_labels(path, source)
@@ -112,8 +112,8 @@ def read_labels(path: Path, source: str) -> tuple[str, ...]:
         labels = None if facts is None else facts.labels
     if labels is None:
         raise ModelError(
-            "the model must know the names of its classes; it does not "
-            "(put them into a labels.txt in its folder, one a line, or give them to the command or function that uses it)",
+            "the model must have labels; it has none (add a labels.txt with one label per line to its folder, or "
+            "pass labels to the command or function that uses it)",
             source,
         )
     return labels
@@ -129,20 +129,21 @@ def open_network(
     functions: Functions | None = None,
     loaded: Any = None,
 ) -> Movinet:
-    """Return the network of a model, ready to be trained or written anew.
+    """Return the network of a model, ready for training or export.
 
     Args:
         path: A SavedModel, a checkpoint, the ``.safetensors`` file of a network, or weights of PyTorch.
-        mode: What it has to be.
-        source: What to call it.
+        mode: The expected mode.
+        source: The name of the model, for messages.
         frame_size: The ``(height, width)`` of the frames; `None` for the model's own.
-        labels: The names of the classes, or the path of a file; `None` for the model's own.
-        functions: The activation and the gate of a checkpoint; `None` for not said.
+        labels: The labels, or the path of a file; `None` for the model's own.
+        functions: The activation and the gate of a checkpoint; `None` if not given.
         loaded: The SavedModel, if TensorFlow has loaded it already.
 
     Raises:
-        ModelError: If it cannot be read, is not of this *mode*, or *functions* say something of what is no checkpoint.
-        LabelsError: If the labels are not as many as the classes.
+        ModelError: If it cannot be read, does not have this *mode*, or *functions* are given for a model that is not a
+            checkpoint.
+        LabelsError: If the number of labels is not the number of classes.
     """
     functions = functions or Functions()
     functions.check_needed(source, is_checkpoint=is_checkpoint(path))
@@ -186,12 +187,12 @@ def open_as_it_is(
     """Return the model at *path* for TensorFlow to run; the arguments are those of `open_network`.
 
     Args:
-        path: As there.
-        mode: As there.
-        source: As there.
-        threads: How many threads TensorFlow computes with; `None` for one a core.
-        labels: The names of the classes; `None` for the model's own.
-        functions: As there.
+        path: As in `open_network`.
+        mode: As in `open_network`.
+        source: As in `open_network`.
+        threads: Number of threads of TensorFlow; `None` for one per core.
+        labels: The labels; `None` for the model's own.
+        functions: As in `open_network`.
 
     Raises:
         ModelError: If it cannot be read, or is not of this *mode*.
@@ -219,7 +220,7 @@ def open_to_compile(
     """Return the model at *path* as it is, and its network; the arguments are those of `open_network`.
 
     Raises:
-        ConversionError: If it runs as it is alone: a base model with the weights of a stream model.
+        ConversionError: If it can only run uncompiled: a base model with the weights of a stream model.
         ModelError: If it cannot be read, or is not of this *mode*.
     """
     facts = read_facts(path) if path.is_dir() else None
@@ -261,7 +262,7 @@ def _run_signatures(
     *,
     few_calls: bool = False,
 ) -> TensorFlowClipModel | TensorFlowStreamModel | None:
-    """Return a SavedModel that TensorFlow runs; `None` for what runs as a network of ours alone."""
+    """Return a SavedModel that TensorFlow runs; `None` for models that run as a network of this package only."""
     if not path.is_dir():
         return None
     check_form(path, mode, source)
@@ -278,7 +279,7 @@ def _run_signatures(
 
 
 def _is_causal_for_clips(path: Path) -> bool:
-    """Return whether a SavedModel takes whole clips and is causal, so that its weights step frame by frame as well."""
+    """Return whether a SavedModel accepts whole clips and is causal, so that it can also run frame by frame."""
     from movinet_lite.network.signatures import takes_whole_clips
     from movinet_lite.network.sources import read_source
     from movinet_lite.network.weights import recognise

@@ -1,4 +1,4 @@
-"""States that a network of ours keeps in its own layout, shown in the published one."""
+"""States in a network's own layout, converted to the published layout on access."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["OwnStates"]
 
 
 class OwnStates(Mapping[str, NDArray[Any]], abc.ABC):
-    """The states of one stream in an engine's hands, put into the published layout when someone reads one."""
+    """The states of one stream in an engine's layout, converted to the published layout on access."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         self._spec = spec
@@ -26,7 +26,7 @@ class OwnStates(Mapping[str, NDArray[Any]], abc.ABC):
     @property
     @abc.abstractmethod
     def own(self) -> Mapping[str, Any]:
-        """The states as the network keeps them, TensorFlow's or numpy's."""
+        """The states in the network's layout, as TensorFlow tensors or numpy arrays."""
 
     def _show(self) -> dict[str, NDArray[Any]]:
         if self._shown is None:
@@ -38,11 +38,11 @@ class OwnStates(Mapping[str, NDArray[Any]], abc.ABC):
         return self._shown
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return one state as an array of the caller's own: what is shown may be the engine's very memory."""
+        """Return a copy of a state, since the original may be the engine's memory."""
         return np.array(self._show()[name])
 
     def __iter__(self) -> Iterator[str]:
-        """Go through the names."""
+        """Iterate over the names."""
         return iter(self._show())
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Steps several streams by a frame each, whatever their model can do."""
+"""Steps several streams by a frame each, with any stream model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["step_all", "step_one_by_one"]
 def step_all(
     model: StreamModel, frames: NDArray[np.float32], states: list[States]
 ) -> tuple[NDArray[np.float32], list[States]]:
-    """Return the rows and the states of each stream after its frame, from one call where the model can.
+    """Return the rows and the states of each stream after its frame, from one call if the model supports it.
 
     The arguments and results are those of `BatchStreamModel.step_many`.
     """
@@ -28,7 +28,7 @@ def step_all(
 def step_one_by_one(
     model: StreamModel, frames: NDArray[np.float32], states: Sequence[States]
 ) -> tuple[NDArray[np.float32], list[States]]:
-    """Return what `step_all` does, from a call for each stream."""
+    """Return the result of `step_all`, from one call per stream."""
     steps = [
         model.step(frame[np.newaxis], one)
         for frame, one in zip(frames, states, strict=True)

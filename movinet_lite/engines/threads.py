@@ -1,11 +1,11 @@
 """The number of threads to use: one per core available to this process.
 
-A container sees all cores of its machine, however few it may use. Threads beyond these wait for each other.
+A container sees all cores of its machine, even if it may use only a few. Additional threads would wait for each other.
 
 References:
     [1] Linux, ``Documentation/admin-guide/cgroup-v2.rst``, ``cpu.max``: microseconds of CPU time in each period, or ``max``.
     [2] Linux, ``Documentation/scheduler/sched-bwc.rst``, ``cpu.cfs_quota_us`` and ``cpu.cfs_period_us`` of version 1; a
-        quota of -1 is none. A group may use what the least of its own quota and those above it allows.
+        quota of -1 is no limit. The limit of a group is the minimum of its own quota and those above it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _ROOT = Path("/")
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use, at least 1: those it may run on, or fewer by its container's quota.
+    """Return the number of cores available to this process, at least 1, by CPU affinity and the container's quota.
 
-    Part of a core counts as one.
+    Fractions of a core are rounded up.
     """
     quota = min(_quotas(_ROOT), default=math.inf)
     cores = _cores_of_process()
@@ -37,7 +37,7 @@ def _cores_of_process() -> int:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield the cores that each control group of this process may use, where it has a limit."""
+    """Yield the limits in cores of the control groups of this process."""
     mounts = root / "sys/fs/cgroup"
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
@@ -48,7 +48,7 @@ def _quotas(root: Path) -> Iterator[float]:
             mount = mounts / controllers
         else:
             continue
-        # In a container the path is often one of the machine, of which the container sees its own group alone: the mount.
+        # In a container the path is often that of the host, while only the container's own group is mounted.
         group = mount / path.lstrip("/")
         for folder in (group, *group.parents):
             quota = _quota_of_version_2(folder) or _quota_of_version_1(folder)
@@ -79,7 +79,7 @@ def _ratio(quota: str = "", period: str = "") -> float | None:
 
 
 def _read(path: Path) -> str:
-    """Return what a file of the system says; nothing if there is none."""
+    """Return the text of a system file; empty if it does not exist."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError):

@@ -13,7 +13,7 @@ from movinet_lite.errors import DataError
 __all__ = ["Annotation", "Event", "EventState", "Span", "completed", "end_of"]
 
 EventState: TypeAlias = Literal["began", "confirmed", "ended", "dropped"]
-"""How far an event has come: it begins, is confirmed once it has lasted long enough, and ends; or it is dropped."""
+"""The state of an event: it begins, is confirmed once it has lasted long enough, and ends; or it is dropped."""
 
 
 class Span(Protocol):

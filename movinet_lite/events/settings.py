@@ -36,7 +36,8 @@ are late during the first horizon of a stream. For five real videos in a row, in
 was 0.51 with the default of sessions, ten seconds, and 0.72 with three; docs/events.md has more."""
 
 DELAY_S: Final = 1.0
-"""The default of *delay_s* in the commands and camera files, in seconds: approximately the latency of a stream with this horizon. It raised the F1 above from 0.72 to 0.81."""
+"""The default of *delay_s* in the commands and camera files, in seconds: approximately the latency of a stream with
+this horizon. It raised the F1 above from 0.72 to 0.81."""
 
 _HYSTERESIS: Final = 0.15
 _LOWEST_LEAVE: Final = 0.01

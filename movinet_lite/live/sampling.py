@@ -9,7 +9,8 @@ from movinet_lite.arrays import check_positive
 __all__ = ["FrameSampler"]
 
 _REACH: Final = 0.6
-"""Maximum distance of a sampled frame from its sample time, in frame intervals: half of one, plus a margin for rounding."""
+"""Maximum distance of a sampled frame from its sample time, in frame intervals: half of one, plus a margin for
+rounding."""
 
 
 class FrameSampler:

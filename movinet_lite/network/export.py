@@ -2,7 +2,7 @@
 
 References:
     [1] The pages of the models on TF Hub, "Usage": ``init_states``, ``model({**states, "image": frames})``.
-    [2] What XNNPACK, LiteRT's CPU back end, takes: ``tensorflow/lite/delegates/xnnpack/README.md``.
+    [2] The operators of XNNPACK, LiteRT's CPU back end: ``tensorflow/lite/delegates/xnnpack/README.md``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 
 
 class FlatMemory:
-    """The memory of streams whose states are the inputs and outputs of a LiteRT graph, all sizes known.
+    """The states of streams as inputs and outputs of a LiteRT graph, with static shapes.
 
     See `movinet_lite.network.litert_file` for the states.
     """
@@ -75,7 +75,7 @@ class FlatMemory:
         return {**self.new_states, LITERT_SUMS: parts[0]}
 
     def window(self, path: str, rows: Tensor, length: int) -> Tensor:
-        """Return the frames of this call behind the *length* before them; see `Memory.window`."""
+        """Return the frames of this call after the *length* preceding ones; see `Memory.window`."""
         prefix = f"state_{path.replace('/', '_')}"
         _, height, width, channels = rows.shape
         batch, frames = self._info.batch, self._info.num_frames
@@ -103,7 +103,7 @@ class FlatMemory:
         return sums / self.timeline.counts
 
     def _sums(self, total: Tensor, rows: Tensor) -> Tensor:
-        """Return, for each row, *total* plus the rows of its stream up to and with it."""
+        """Return, for each row, *total* plus the rows of its stream up to and including it."""
         batch, frames, channels = (
             self._info.batch,
             self._info.num_frames,
@@ -136,7 +136,7 @@ def export_litert(
     compact: bool = False,
     joins_sums: bool = False,
 ) -> LiteRTInfo:
-    """Write *network* as a ``.tflite`` file; `movinet_lite.network.litert_file` describes what is in it.
+    """Write *network* as a ``.tflite`` file; `movinet_lite.network.litert_file` describes its contents.
 
     Args:
         network: What to write.
@@ -150,10 +150,10 @@ def export_litert(
         joins_sums: Whether all sums over frames stand in one state; see `LiteRTInfo`.
 
     Returns:
-        What was written beside the graph.
+        The facts stored with the graph.
 
     Raises:
-        ConversionError: If the converter refuses.
+        ConversionError: If the conversion fails.
     """
     spec = network.spec
     info = LiteRTInfo.from_facts(
@@ -202,19 +202,19 @@ def _flat(results: Mapping[str, Tensor], rows: int | None) -> dict[str, Tensor]:
 
 
 def export_saved_model(network: Movinet, path: str | Path) -> None:
-    """Write *network* as a SavedModel that code written for the models on TF Hub [1] runs unchanged.
+    """Write *network* as a SavedModel that is compatible with code for the models on TF Hub [1].
 
-    A stream model has the signatures ``init_states(input_shape)`` and ``call``, and is callable: ``logits, states =
-    model({**states, "image": frames})``, where the logits are those of the last frame. A base model has the signature
-    ``serving_default(image)``, which gives ``classifier_head``, and is callable: ``model({"image": clips})``. Frames,
-    their number and their size are free.
+    A stream model has the signatures ``init_states(input_shape)`` and ``call``, and is callable:
+    ``logits, states = model({**states, "image": frames})``, where the logits are those of the last frame. A base model
+    has the signature ``serving_default(image)``, which returns ``classifier_head``, and is callable:
+    ``model({"image": clips})``. The number and size of frames are arbitrary.
 
-    Beside them stand ``labels.txt``, one label a line, if the network has labels, and ``movinet_lite.json``: what the
-    network is.
+    The directory also contains ``labels.txt``, with one label per line, if the network has labels, and
+    ``movinet_lite.json`` with its spec.
 
     Args:
         network: A `Movinet` that is not folded.
-        path: The directory; one that is there is replaced, once the new one is whole.
+        path: The directory; an existing directory is replaced atomically.
 
     Raises:
         ModelError: If the network is folded: its variables are no longer those of a MoViNet.
@@ -244,7 +244,7 @@ _IMAGE = tf.TensorSpec([None, None, None, None, 3], tf.float32, name="image")
 
 
 def add_base_functions(root: Any, network: Movinet) -> dict[str, Any]:
-    """Make *root* callable with whole clips as published base models are, and return its signatures."""
+    """Make *root* callable with whole clips, like published base models, and return its signatures."""
 
     def call(inputs: dict[str, Tensor]) -> Tensor:
         return network(inputs["image"])
@@ -320,7 +320,7 @@ def _published_specs(network: Movinet) -> dict[str, tf.TensorSpec]:
 
 
 def rename_variables(path: Path, names: tuple[str, ...]) -> None:
-    """Give the variables of a SavedModel their published names; Keras calls every kernel ``kernel``."""
+    """Set the published names of a SavedModel's variables; Keras names every kernel ``kernel``."""
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     nodes = saved.meta_graphs[0].object_graph_def.nodes
     (listed,) = (

@@ -1,4 +1,4 @@
-"""The facts of a model, such as labels, frame size and rate, declared once for all file formats."""
+"""The facts of a model, such as labels, frame size and frame rate, for all file formats."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ __all__ = [
 ]
 
 TRANSFORMER_WINDOW: Final = 50
-"""How many frames the transformer of a stream looks back, this one included: ten seconds of A0 to A2, as many as the
-clips have on which the accuracy of whole clips was measured."""
+"""The window of a stream's transformer in frames, including the current one: ten seconds for A0 to A2, the length of
+the clips on which accuracies were measured."""
 
 
 @attrs.frozen
@@ -35,10 +35,10 @@ class TransformerFacts:
 
     Attributes:
         embed_dim: Channels of the embedding of a frame; even, and a multiple of *num_heads*.
-        depth: How many layers it has.
-        num_heads: Heads of its attention.
-        mlp_dim: Channels inside the two dense layers of each of its layers.
-        causal: Whether the layers before it are those of a stream model, also where the model takes whole clips.
+        depth: Number of layers.
+        num_heads: Number of attention heads.
+        mlp_dim: Hidden channels of the feed-forward network of each layer.
+        causal: Whether the layers before it are those of a stream model, even if the model is for whole clips.
     """
 
     embed_dim: int
@@ -48,7 +48,7 @@ class TransformerFacts:
     causal: bool
 
     def __attrs_post_init__(self) -> None:
-        """Check that the parts belong together."""
+        """Check that the sizes are consistent."""
         sizes = (self.embed_dim, self.depth, self.num_heads, self.mlp_dim)
         if not all(map(_is_size, sizes)):
             raise ModelError(
@@ -62,16 +62,16 @@ class TransformerFacts:
 
 
 def check_format(found: object, known: int, noun: str, source: str | Path) -> None:
-    """See that a file is of the format that this release knows.
+    """Check that a file has the format of this release.
 
     Args:
         found: The format of the file.
         known: The format of this release.
-        noun: What the file is, for the message.
-        source: What to call it in messages.
+        noun: The kind of file, for the message.
+        source: The name of the model, for messages.
 
     Raises:
-        ModelError: If it is of another.
+        ModelError: If it has another format.
     """
     if found != known:
         raise ModelError(
@@ -85,19 +85,19 @@ def check_format(found: object, known: int, noun: str, source: str | Path) -> No
 def known_facts(
     record: type, given: Mapping[str, Any], noun: str, source: str | Path = ""
 ) -> dict[str, Any]:
-    """Return what a file says of a model, for the attributes of *record*.
+    """Return the facts in a file for the attributes of *record*.
 
-    A fact that this release does not know may change what the model computes, or what its logits mean. So it is refused,
-    unless it is `None`, which says nothing.
+    Unknown facts may change what the model computes, or what its logits mean. They raise an error, unless they are
+    `None`.
 
     Args:
         record: The class whose attributes are the facts.
-        given: What the file says.
-        noun: What the file is, for the message.
-        source: What to call it in messages.
+        given: The facts in the file.
+        noun: The kind of file, for the message.
+        source: The name of the model, for messages.
 
     Raises:
-        ModelError: If the file says something that *record* has no attribute for.
+        ModelError: If the file has a fact that *record* has no attribute for.
     """
     known = attrs.fields_dict(record)
     unknown = sorted(
@@ -119,7 +119,7 @@ def _is_size(found: object) -> bool:
 def _as_transformer(
     given: TransformerFacts | Mapping[str, Any] | None,
 ) -> TransformerFacts | None:
-    """Return what *given* says, which may have come a way through JSON."""
+    """Return the facts for *given*, which may be decoded JSON."""
     if given is None or isinstance(given, TransformerFacts):
         return given
     return TransformerFacts(**known_facts(TransformerFacts, given, "a transformer"))
@@ -135,34 +135,34 @@ def _check_background(facts: ModelFacts, _field: object, value: int | None) -> N
         return
     if type(value) is not int or not 0 <= value < facts.num_classes:
         raise ModelError(
-            f"background_index must be the place of one of {facts.num_classes} classes; got {value!r}"
+            f"background_index must be the index of one of {facts.num_classes} classes; got {value!r}"
         )
 
 
 @attrs.frozen(kw_only=True)
 class ModelFacts:
-    """What is known of a model, wherever it comes from and whatever computes it.
+    """The facts of a model of any source and engine.
 
-    `NetworkSpec` and `LiteRTInfo`, which stand in files, and `ModelInfo`, which an engine gives, extend this record. A
-    new fact needs one line here, with `None` as the default for the files that do not have it, and its line below. Files
-    that do not use it are read by earlier releases, too; see `known_facts`.
+    `NetworkSpec` and `LiteRTInfo`, which are stored in files, and `ModelInfo`, which engines return, extend this
+    record. To add a fact, add an attribute with the default `None`, for files without it, and document it below.
+    Earlier releases can read files that do not use it; see `known_facts`.
 
     Attributes:
         mode: ``base`` for whole clips, ``stream`` for frames as they arrive.
-        num_classes: How many logits it gives.
-        variant: ``t0``, ``a0`` ... ``a5``; `None` if it is none of them.
-        frame_size: The ``(height, width)`` it was trained on, or the only one that it takes; `None` if unknown.
-        fps: The frames per second it was trained on; `None` if unknown.
+        num_classes: Number of classes, which is the number of logits.
+        variant: ``t0``, ``a0`` ... ``a5``; `None` if it is not one of them.
+        frame_size: The ``(height, width)`` it was trained on, or the only one that it accepts; `None` if unknown.
+        fps: The frame rate it was trained at; `None` if unknown.
         labels: The labels of its classes in the order of the logits; `None` if unknown.
-        source: Where it came from: a name, an address or a path; `None` if it was made here.
-        clip_frames: How many frames the clips had that it was trained on; `None` for those of its variant.
-        fit: How frames of another shape were scaled in the training, as in `movinet_lite.video.prepare_frame`; `None` if
-            unknown.
-        temperature: What its logits are divided by before softmax, above 0; `None` if it was not calibrated.
-        background_index: The place of its class for "none of these" in the order of the logits; `None` if it has none.
+        source: Its source: a name, URL or path; `None` if it was created here.
+        clip_frames: Number of frames of the clips it was trained on; `None` for the default of its variant.
+        fit: How frames of another aspect ratio were resized in training, as in `movinet_lite.video.prepare_frame`;
+            `None` if unknown.
+        temperature: The divisor of its logits before softmax, above 0; `None` if it is not calibrated.
+        background_index: The index of its class for "none of these"; `None` if it has none.
 
     Raises:
-        ModelError: If *temperature* is no number above 0, or *background_index* is no class.
+        ModelError: If *temperature* is not a number above 0, or *background_index* is not the index of a class.
     """
 
     mode: Mode
@@ -188,7 +188,7 @@ class ModelFacts:
 
     @classmethod
     def from_facts(cls, facts: ModelFacts, **more: Any) -> Self:
-        """Return this kind of record with what *facts* says as well, and *more* beside that or in its place."""
+        """Return a record of this class with the values of *facts*, updated with *more*."""
         own = attrs.fields_dict(cls)
         carried = {
             name: getattr(facts, name)
@@ -200,15 +200,15 @@ class ModelFacts:
 
 @attrs.frozen(kw_only=True)
 class NetworkFacts(ModelFacts):
-    """The facts of a network of ours, of which more is known.
+    """The facts of a network of this package.
 
     Attributes:
         variant: ``t0``, ``a0`` ... ``a5``.
-        frame_size: The ``(height, width)`` it was trained on, or the only one that it takes.
-        fps: The frames per second it was trained on.
-        positional_encoding: Whether the squeeze is told the position in time.
+        frame_size: The ``(height, width)`` it was trained on, or the only one that it accepts.
+        fps: The frame rate it was trained at.
+        positional_encoding: Whether squeeze-excitation uses a positional encoding of time.
         transformer: The transformer over the embeddings of frames; `None` for the hidden layer of the published models.
-        padding: How its convolutions of stride 2 treat the edge of a frame, a property of the weights.
+        padding: The padding of its convolutions of stride 2, a property of the weights.
     """
 
     variant: str
@@ -222,7 +222,7 @@ class NetworkFacts(ModelFacts):
 
     @property
     def layer_mode(self) -> Mode:
-        """Whose layers it has, of a base or of a stream model; a causal model may take whole clips."""
+        """The mode of its layers, base or stream; a causal model may be for whole clips."""
         if self.transformer is not None and self.transformer.causal:
             return "stream"
         return self.mode

@@ -1,8 +1,8 @@
 """This library's network file: ``.safetensors`` with weights under their published names, and the spec.
 
-The weights are float32 or float16 arrays under the names that the models on TF Hub give them (`Movinet.named_weights`), so
-that any tool that reads safetensors reads them. What the network is stands in the file's metadata as JSON under the key
-``movinet_lite``. Reading a file's facts (`read_network_spec`) takes no TensorFlow and reads no weights.
+The weights are float32 or float16 arrays under the names of the models on TF Hub (`Movinet.named_weights`), readable
+with any safetensors tool. The spec of the network is stored as JSON in the file's metadata under the key
+``movinet_lite``. Reading it (`read_network_spec`) requires no TensorFlow and reads no weights.
 
 References:
     [1] The safetensors format: https://huggingface.co/docs/safetensors, "Format".
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 WeightsDtype: TypeAlias = Literal["float32", "float16"]
-"""How weights are stored: as they are, or in half the size, rounded to about three digits."""
+"""The dtype of stored weights: float32, or float16 with half the size, rounded to about three digits."""
 
 _KEY: Final = "movinet_lite"
 _FORMAT: Final = 1
@@ -48,12 +48,12 @@ _NOUN: Final = "a network's file"
 def save_network(
     network: Any, path: str | Path, *, dtype: WeightsDtype = "float32"
 ) -> None:
-    """Write a network, its weights and what it is, as one ``.safetensors`` file.
+    """Write a network, its weights and spec, to a ``.safetensors`` file.
 
     Args:
         network: A `Movinet` that is not folded.
-        path: The file; one that is there is replaced, once the new one is whole.
-        dtype: How to store the weights.
+        path: The file; an existing file is replaced atomically.
+        dtype: The dtype of the stored weights.
 
     Raises:
         ModelError: If the network is folded: its weights are no longer those of a MoViNet. Also if a weight is too
@@ -77,10 +77,10 @@ def save_network(
 
 
 def change_network_spec(path: Path, output: Path, **changes: Any) -> None:
-    """Write the network in a file to *output* with other facts; its weights stay as they are.
+    """Write the network in a file to *output* with changed facts and unchanged weights.
 
     Raises:
-        ModelError: If there is no such file, it is damaged or of another kind, or the facts are impossible.
+        ModelError: If the file does not exist, is damaged or of another kind, or the facts are invalid.
     """
     spec, weights = _read(path, with_weights=True)
     write_atomically(output, _packed(weights, attrs.evolve(spec, **changes)))
@@ -107,13 +107,13 @@ def _stored(name: str, weight: Any, dtype: str, path: str | Path) -> NDArray[Any
 
 
 def read_network_spec(path: str | Path) -> NetworkSpec:
-    """Return what the network in a file is, without reading its weights.
+    """Return the spec of the network in a file, without reading its weights.
 
     Args:
-        path: What `save_network` wrote.
+        path: A file written by `save_network`.
 
     Raises:
-        ModelError: If there is no such file, it is damaged, of another kind, or of a later format.
+        ModelError: If the file does not exist, is damaged, of another kind, or of a later format.
     """
     return _read(Path(path), with_weights=False)[0]
 
@@ -128,17 +128,17 @@ def load_network(
     """Return the network in a file.
 
     Args:
-        path: What `save_network` wrote.
-        dropout_rate: Share of the hidden layer's outputs dropped in training, 0 to 1.
-        labels: Names of the classes in place of those in the file.
-        frame_size: ``(height, width)`` in place of the one in the file.
+        path: A file written by `save_network`.
+        dropout_rate: Dropout rate of the hidden layer in training, 0 to 1.
+        labels: Labels that replace those in the file.
+        frame_size: ``(height, width)`` that replaces the one in the file.
 
     Returns:
-        A `Movinet`, its weights float32 however they were stored.
+        A `Movinet` with float32 weights.
 
     Raises:
-        ModelError: If there is no such file, it is damaged, of another kind, or of a later format.
-        LabelsError: If *labels* are not as many as the classes.
+        ModelError: If the file does not exist, is damaged, of another kind, or of a later format.
+        LabelsError: If the number of *labels* is not the number of classes.
     """
     from movinet_lite.network.model import Movinet
 
@@ -205,7 +205,7 @@ def _read(
 
 
 def _checksum(weights: dict[str, NDArray[Any]]) -> str:
-    """Return a checksum of weights: the format itself would not notice a changed number."""
+    """Return a checksum of weights, since the format itself does not detect changed values."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())

@@ -33,16 +33,16 @@ __all__ = [
 ]
 
 FACTS_NAME: Final = "movinet_lite.json"
-"""The file beside a SavedModel of ours that says what its network is."""
+"""The file with the spec of a network, next to a SavedModel of this package."""
 
 Gate: TypeAlias = Literal["sigmoid", "hard_sigmoid", "keras2_hard_sigmoid"]
-"""What turns the squeeze into a gate: ``sigmoid`` in published base models; in stream models ``hard_sigmoid``,
-relu6(x + 3) / 6 as the Model Garden rounds it, or ``keras2_hard_sigmoid``, clip(0.2 x + 0.5, 0, 1), with which the models
-on TF Hub were trained."""
+"""The gate of squeeze-excitation: ``sigmoid`` in published base models; in stream models ``hard_sigmoid``, relu6(x + 3)
+/ 6 as the Model Garden rounds it, or ``keras2_hard_sigmoid``, clip(0.2 x + 0.5, 0, 1), with which the models on TF Hub
+were trained."""
 
 Activation: TypeAlias = Literal["swish", "hard_swish"]
-"""The activation of the backbone: ``swish`` in published base models, ``hard_swish`` in published stream models. Who trains
-with the Model Garden chooses freely, so it is a property of the weights, like the gate."""
+"""The activation of the backbone: ``swish`` in published base models, ``hard_swish`` in published stream models. It can
+be chosen in training with the Model Garden, so it is a property of the weights, like the gate."""
 
 USUAL_ACTIVATION: Final[Mapping[Mode, Activation]] = {
     "base": "swish",
@@ -53,7 +53,7 @@ USUAL_ACTIVATION: Final[Mapping[Mode, Activation]] = {
 
 @attrs.frozen(kw_only=True)
 class NetworkSpec(NetworkFacts):
-    """What a network is, apart from its weights; it travels with them. `ModelFacts` lists the rest.
+    """The specification of a network, stored with its weights. `ModelFacts` has the other attributes.
 
     Attributes:
         gate: The gate of its squeeze-excitation, a property of the weights.
@@ -61,7 +61,7 @@ class NetworkSpec(NetworkFacts):
     """
 
     gate: Gate
-    # Files from before this was written have that of the published models.
+    # Files of earlier releases without it have that of the published models.
     activation: Activation = attrs.field(
         default=attrs.Factory(
             lambda self: USUAL_ACTIVATION.get(self.mode, "swish"), takes_self=True
@@ -69,7 +69,7 @@ class NetworkSpec(NetworkFacts):
     )
 
     def __attrs_post_init__(self) -> None:
-        """Check that the parts belong together."""
+        """Check that the facts are consistent."""
         get_variant(self.variant)
         as_mode(self.mode)
         _check_choice("gate", self.gate, get_args(Gate))
@@ -98,11 +98,11 @@ class NetworkSpec(NetworkFacts):
 
 @attrs.frozen
 class Functions:
-    """The activation and the gate of a checkpoint, which does not say them itself, as far as its owner says them.
+    """The activation and the gate of a checkpoint, which does not store them, as given by the user.
 
     Attributes:
-        activation: Of the backbone; `None` for not said.
-        gate: Of every squeeze-excitation; `None` for not said.
+        activation: The activation of the backbone; `None` if not given.
+        gate: The gate of squeeze-excitation; `None` if not given.
 
     Raises:
         VariantError: If there is no such activation or gate.
@@ -120,10 +120,10 @@ class Functions:
                 _check_choice(name, value, known)
 
     def check_needed(self, source: str, *, is_checkpoint: bool) -> None:
-        """Refuse what is said of a model that needs no telling.
+        """Raise an error if they are given for a model that is not a checkpoint.
 
         Raises:
-            ModelError: If something is said and the model is no checkpoint.
+            ModelError: If one is given and the model is not a checkpoint.
         """
         if not is_checkpoint and (self.activation or self.gate):
             raise ModelError(
@@ -152,14 +152,14 @@ def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def parse_facts(facts: Mapping[str, Any]) -> NetworkSpec:
-    """Return what was written of a network as JSON.
+    """Return the spec of a network from JSON values.
 
     Args:
-        facts: What ``attrs.asdict`` made of a `NetworkSpec`, after a way through JSON and `known_facts`.
+        facts: The result of ``attrs.asdict`` for a `NetworkSpec`, after a round trip through JSON and `known_facts`.
 
     Raises:
-        TypeError: If something is missing, too much, or of another kind.
-        MoViNetError: If the parts do not belong together.
+        TypeError: If a value is missing, unknown, or of the wrong type.
+        MoViNetError: If the facts are inconsistent.
     """
     given = dict(facts)
     given["frame_size"] = tuple(given.get("frame_size") or ())
@@ -171,13 +171,13 @@ def parse_facts(facts: Mapping[str, Any]) -> NetworkSpec:
 
 
 def write_facts(spec: NetworkSpec, folder: Path) -> None:
-    """Write what a network is into the folder of its SavedModel."""
+    """Write the spec of a network to the folder of its SavedModel."""
     facts = json.dumps(attrs.asdict(spec), indent=1, ensure_ascii=False)
     write_atomically(folder / FACTS_NAME, facts.encode())
 
 
 def read_facts(folder: Path) -> NetworkSpec | None:
-    """Return what `write_facts` wrote into the folder of a SavedModel; `None` if the model is of others.
+    """Return the facts that `write_facts` wrote to the folder of a SavedModel; `None` for models of others.
 
     Raises:
         ModelError: If it is damaged.
@@ -214,17 +214,17 @@ def check_facts(
     num_classes: int,
     source: str | Path,
 ) -> None:
-    """See that the facts beside a SavedModel are those of the SavedModel.
+    """Check that the facts stored with a SavedModel match it.
 
     Args:
-        facts: What lies beside it.
-        variant: What it turned out to be; `None` if that is unknown.
-        mode: The same.
-        num_classes: The same.
-        source: What to call it in messages.
+        facts: The stored facts.
+        variant: Its actual variant; `None` if unknown.
+        mode: Its actual mode; `None` if unknown.
+        num_classes: Its actual number of classes; `None` if unknown.
+        source: The name of the model in messages.
 
     Raises:
-        ModelError: If they are of another model.
+        ModelError: If they belong to another model.
     """
     told = (facts.variant, facts.mode, facts.num_classes)
     found = (facts.variant if variant is None else variant, mode, num_classes)

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 Mode: TypeAlias = Literal["base", "stream"]
-"""``base`` sees a whole clip at once; ``stream`` is causal and can go frame by frame."""
+"""``base`` processes whole clips; ``stream`` is causal and can process frame by frame."""
 
 _CHANNEL_DIVISOR = 8  # [2]: hidden channels of squeeze-excitation are a multiple of it
 _SQUEEZE_RATIO = 0.25  # [2]: ``se_ratio`` of a block
@@ -48,12 +48,12 @@ _SQUEEZE_RATIO = 0.25  # [2]: ``se_ratio`` of a block
 
 @attrs.frozen
 class LayerSpec:
-    """One layer of a block: expand, depthwise convolution, squeeze-excitation, project, add to what came in.
+    """A layer of a block: expand, depthwise convolution, squeeze-excitation, project, residual connection.
 
     Attributes:
-        in_channels: Channels that come in.
+        in_channels: Input channels.
         expanded: Channels of the depthwise convolution.
-        out_channels: Channels that go out.
+        out_channels: Output channels.
         kernel: Its kernel, ``(frames, height, width)``.
         stride: Its stride in height and width, 1 or 2; the stride in time is always 1.
     """
@@ -66,12 +66,12 @@ class LayerSpec:
 
     @property
     def has_skip_projection(self) -> bool:
-        """Whether what came in is projected before it is added (its shape differs from what goes out)."""
+        """Whether the residual connection has a projection, because the input shape differs from the output shape."""
         return self.stride != 1 or self.in_channels != self.out_channels
 
     @property
     def buffered_frames(self) -> int:
-        """How many past frames a stream keeps for this layer's convolution in time."""
+        """Number of past frames that a stream stores for this layer's temporal convolution."""
         return self.kernel[0] - 1
 
     def squeezed(self, mode: Mode) -> int:
@@ -90,7 +90,7 @@ class BlockSpec:
     """A block: layers of one number of output channels, the first of which may halve height and width.
 
     Attributes:
-        out_channels: Channels that each layer gives.
+        out_channels: Output channels of each layer.
         expanded: Channels of the depthwise convolution, layer by layer.
         kernels: Kernels ``(frames, height, width)``, layer by layer.
         stride: Stride of the first layer in height and width; the other layers have 1.
@@ -108,11 +108,11 @@ class Variant:
 
     Attributes:
         name: ``a0`` to ``a5``, or ``t0``.
-        frame_size: ``(height, width)`` in pixels it was trained at; it takes others as well.
-        min_image_size: Length that the short side of a frame was scaled to, in pixels, before the centre of
-            *frame_size* was cut out, when its accuracy was measured [5].
-        fps: Frames per second it was trained at.
-        clip_frames: Frames of the clip its accuracy was measured on (ten seconds).
+        frame_size: ``(height, width)`` in pixels it was trained at; other sizes are possible.
+        min_image_size: Length of the short side, in pixels, that frames were resized to before the centre crop to
+            *frame_size*, when the accuracy was measured [5].
+        fps: Frame rate it was trained at, in frames per second.
+        clip_frames: Number of frames of the clips its accuracy was measured on (ten seconds).
         base_accuracy: Top-1 and top-5 in per cent on Kinetics-600 of the base model; `None` if never published.
         stream_accuracy: The same of the stream model.
         gflops: Multiply-adds a clip in units of 1e9, as published; `None` if never published.
@@ -199,7 +199,7 @@ def get_variant(name: str) -> Variant:
         name: ``t0``, ``a0`` ... ``a5``; in small letters or capitals.
 
     Raises:
-        VariantError: If there is none of that name; it lists those there are.
+        VariantError: If there is no variant with that name; the message lists the known ones.
 
     Example:
         >>> from movinet_lite.network.variants import get_variant
@@ -223,7 +223,7 @@ def as_mode(mode: str) -> Mode:
     """Return *mode* if it is ``base`` or ``stream``.
 
     Raises:
-        VariantError: If it is anything else.
+        VariantError: If it is not.
     """
     for known in get_args(Mode):
         if mode == known:
@@ -234,19 +234,18 @@ def as_mode(mode: str) -> Mode:
 
 
 def evaluation_short_side(variant: str | None, frame_size: tuple[int, int]) -> int:
-    """Return the length that the short side of a frame gets before the crop of ``fit="evaluation"``.
+    """Return the length of the short side before the crop of ``fit="evaluation"``.
 
     Args:
-        variant: The model's variant; `None` if it is none of the known ones.
-        frame_size: ``(height, width)`` in pixels that the model is given.
+        variant: The model's variant; `None` if it is unknown.
+        frame_size: ``(height, width)`` in pixels of the model's input.
 
     Returns:
-        In pixels: *min_image_size* as published where *frame_size* is the variant's own, else longer or shorter in
-        proportion to the longer side of *frame_size*. For an unknown variant the proportion is 8 / 7, A2's (256 to
-        224).
+        The length in pixels: the published *min_image_size* if *frame_size* is the variant's own, otherwise scaled in
+        proportion to the longer side of *frame_size*. For unknown variants the ratio is 8 / 7, as for A2 (256 to 224).
 
     Raises:
-        VariantError: If there is no variant of that name.
+        VariantError: If there is no variant with that name.
 
     Example:
         >>> from movinet_lite.network.variants import evaluation_short_side
@@ -258,10 +257,10 @@ def evaluation_short_side(variant: str | None, frame_size: tuple[int, int]) -> i
 
 
 def check_mode(found: Mode, wanted: Mode, source: str | Path) -> None:
-    """See that a model is of the mode that is wanted.
+    """Check that a model has the expected mode.
 
     Raises:
-        ModelError: If it is of the other one; the message says what loads it.
+        ModelError: If it has the other mode; the message names the class that loads it.
     """
     if found == wanted:
         return
@@ -281,9 +280,9 @@ _LAYER_NAME = re.compile(
 
 
 def recognise_variant(names: Iterable[str]) -> Variant | None:
-    """Return the variant that the names of a model's variables or states belong to.
+    """Return the variant, recognised from the names of a model's variables or states.
 
-    The number of layers in each block tells the variants apart.
+    Variants differ in the number of layers per block.
 
     Args:
         names: Names of variables (``b0/l0/scale:0``, ``block0_layer0/scale:0``) or of states
@@ -291,7 +290,7 @@ def recognise_variant(names: Iterable[str]) -> Variant | None:
             order and with other names among them.
 
     Returns:
-        The variant; `None` if the layers named are not exactly those of one.
+        The variant; `None` if the layers do not match a variant exactly.
 
     Example:
         >>> from movinet_lite.network.variants import recognise_variant
@@ -311,7 +310,7 @@ def recognise_variant(names: Iterable[str]) -> Variant | None:
 
 
 def _block(out_channels: int, stride: int, expanded: str, kernels: str) -> BlockSpec:
-    """Return a block from its lists, written as in [2]: the kernel ``53`` is 5 frames by 3 by 3 pixels."""
+    """Return a block from lists in the notation of [2]: the kernel ``53`` is 5 frames by 3 by 3 pixels."""
     return BlockSpec(
         out_channels,
         tuple(map(int, expanded.split())),
@@ -324,7 +323,7 @@ _VARIANTS = {
     variant.name: variant
     for variant in (
         Variant(
-            # Nothing was published of T0 but its blocks; frame size and rate are those of A0.
+            # Only the blocks of T0 are published; frame size and rate are those of A0.
             name="t0",
             frame_size=(172, 172),
             min_image_size=192,

@@ -1,7 +1,7 @@
 """Imports the weights of a published or exported MoViNet.
 
-What a file holds is recognised from the names and shapes of its variables; nothing is taken by order. Every variable
-is used exactly once, every weight set exactly once, and what comes out must compute what the source computes.
+The contents of a file are recognised from the names and shapes of its variables, never from their order. Every variable
+is used exactly once, every weight is set exactly once, and the result must compute the same logits as the source.
 
 Names come in generations. ``P`` is ``b{i}/l{j}`` or ``block{i}_layer{j}``:
 
@@ -70,10 +70,10 @@ from movinet_lite.network.variants import (
 __all__ = ["Generation", "Imported", "Recognised", "import_weights", "recognise"]
 
 Generation: TypeAlias = Literal["A", "B", "C", "training"]
-"""Whose names a file has; see the module."""
+"""The generation of a file's names; see the module."""
 
 _Functions: TypeAlias = tuple[Activation, Gate]
-# What training leaves in an export beside the weights.
+# Variables of the training in an export, in addition to the weights.
 _BOOKKEEPING: Final = re.compile(
     r"^(?:.*/)?(?:iterations?|iter|learning_rate|current_learning_rate|decay|momentum|rho|epsilon|beta_[12]|global_step"
     r"|save_counter|total|count)$"
@@ -87,15 +87,15 @@ _TIME_OPERATIONS: Final = frozenset({"conv2d_temporal", "conv3d_temporal"})
 
 @attrs.frozen(eq=False)
 class Recognised:
-    """What a file of weights turned out to hold.
+    """The recognised contents of a file of weights.
 
     Attributes:
         variant: Its variant.
         mode: Its mode.
-        generation: Whose names it has.
-        num_classes: How many classes its classifier has.
+        generation: The generation of its names.
+        num_classes: Number of classes of its classifier.
         positional_encoding: Whether it has a positional encoding.
-        by_role: Its variables by what each is in the network, the same in all generations.
+        by_role: Its variables by role in the network, independent of the generation.
     """
 
     variant: Variant
@@ -111,12 +111,12 @@ class Imported:
     """A network with the weights of a file.
 
     Attributes:
-        network: The network; its ``spec`` tells what it is.
-        generation: Whose names the file has.
+        network: The network, with its ``spec``.
+        generation: The generation of the file's names.
         difference: Largest difference between the logits of the source and of the network on a short clip, over the
             source's largest; `None` if the source could not be run.
-        assumed: What nothing has checked, since the source could not be run: ``"activation"`` and ``"gate"`` with the
-            values that the network has. Empty if the source was run.
+        assumed: Unverified assumptions, if the source could not be run: ``"activation"`` and ``"gate"`` with the values
+            of the network. Empty if the source was run.
     """
 
     network: Movinet
@@ -140,33 +140,33 @@ def import_weights(
 ) -> Imported:
     """Return a network with the weights of a SavedModel or a checkpoint.
 
-    A SavedModel is also run, on a short clip, and must give the same logits; that is how activation and gate are found,
-    which names and shapes do not tell. A checkpoint cannot be run: then those of the published models of its generation
-    are assumed, and the result says so.
+    A SavedModel is also run on a short clip, and must return the same logits; this determines activation and gate,
+    which are not stored. A checkpoint cannot be run: activation and gate of the published models of its generation are
+    assumed, and reported in the result.
 
     Args:
         path: The directory of a SavedModel; or an object-based checkpoint, see `read_source`.
-        variant: What it must be; `None` to take what it is.
-        mode: What it must be; `None` to take what it is.
-        gate: The gate it must have; `None` to find it out. The gates of stream models are ``hard_sigmoid`` (trained with
+        variant: The expected value; `None` to detect it.
+        mode: The expected value; `None` to detect it.
+        gate: The expected gate; `None` to detect it. The gates of stream models are ``hard_sigmoid`` (trained with
             Model Garden 2.8 or later), ``keras2_hard_sigmoid`` (before, as all published ones), or ``sigmoid``.
-        activation: The activation it must have; `None` to find it out.
-        labels: Names of its classes, in the order of the logits; `None` for those beside a SavedModel of ours.
-        frame_size: ``(height, width)`` it was trained at; `None` for what a SavedModel of ours says, or else the
-            variant's.
-        fps: Frames per second it was trained at; `None` for the same.
-        loaded: The SavedModel as ``tf.saved_model.load`` or ``tensorflow_hub.load`` gives it, if it is loaded
-            already; or a function from ``(1, frames, height, width, 3)`` float32 to logits ``(1, classes)``.
-        name: What to call the source; `None` for *path*.
+        activation: The expected activation; `None` to detect it.
+        labels: The labels, in the order of the logits; `None` for those stored with a SavedModel of this package.
+        frame_size: ``(height, width)`` it was trained at; `None` for the value stored in a SavedModel of this package,
+            or else the variant's.
+        fps: Frame rate it was trained at; `None` as for *frame_size*.
+        loaded: The SavedModel as returned by ``tf.saved_model.load`` or ``tensorflow_hub.load``, if it is already
+            loaded; or a function from ``(1, frames, height, width, 3)`` float32 to logits ``(1, classes)``.
+        name: The name of the source in messages; `None` for *path*.
 
     Warns:
         UserWarning: If the source cannot be run, and *gate* or *activation* is not given.
 
     Raises:
-        ModelError: If the file cannot be read, holds something else than asked for, does not fit the network exactly,
-            or its logits are not reproduced.
+        ModelError: If the file cannot be read, is not as expected, does not fit the network exactly, or its logits are
+            not reproduced.
         VariantError: If *variant* or *mode* does not exist.
-        LabelsError: If the labels are not as many as the classes.
+        LabelsError: If the number of labels is not the number of classes.
     """
     source = read_source(path)
     found = recognise(source)
@@ -180,7 +180,7 @@ def import_weights(
         labels = facts.labels if labels is None else labels
         frame_size = frame_size or facts.frame_size
         fps = fps or facts.fps
-        # While the residual scales are 0, as at first, all gates give the same logits.
+        # While the residual scales are 0, as initially, all gates yield the same logits.
         gate = gate or facts.gate
         activation = activation or facts.activation
     candidates = _candidates(found, activation, gate)
@@ -199,7 +199,7 @@ def import_weights(
         source=str(path) if name is None else name,
     )
     if facts is not None:
-        # What else the file says of the model stays; the network has what was asked for in place of it.
+        # Other facts in the file are kept; the arguments override the rest.
         given = network.spec
         network.spec = attrs.evolve(
             facts,
@@ -228,7 +228,7 @@ def import_weights(
 
 
 def _facts_beside(source: Source, found: Recognised) -> NetworkSpec | None:
-    """Return what a SavedModel of ours says of itself; `None` for everything else."""
+    """Return the facts stored in a SavedModel of this package; `None` for others."""
     facts = read_facts(source.path) if source.is_saved_model else None
     if facts is not None:
         check_facts(
@@ -242,10 +242,10 @@ def _facts_beside(source: Source, found: Recognised) -> NetworkSpec | None:
 
 
 def recognise(source: Source) -> Recognised:
-    """Return what *source* holds, from the names and shapes of its variables.
+    """Return the contents of *source*, recognised from the names and shapes of its variables.
 
     Raises:
-        ModelError: If it is no MoViNet, or its variables cannot be told apart.
+        ModelError: If it is not a MoViNet, or its variables are ambiguous.
     """
     by_role: dict[str, Variable] = {}
     for variable in source.variables:
@@ -282,7 +282,7 @@ def recognise(source: Source) -> Recognised:
 
 
 def _role(name: str) -> str | None:
-    """Return what a variable is in the network, the same for all generations; `None` if the name does not tell.
+    """Return the role of a variable in the network in any generation; `None` if the name is not sufficient.
 
     Example:
         >>> _role("block1_layer0/bneck/feature/conv2d_temporal/bn_temporal/gamma")
@@ -310,7 +310,7 @@ def _role(name: str) -> str | None:
 
 
 def _role_from_owner(source: Source, variable: Variable) -> str | None:
-    """Return what a variable is whose name does not tell, from the object that owns it; `None` for no weight."""
+    """Return the role of a variable from the object that owns it; `None` if it is not a weight."""
     if _BOOKKEEPING.match(variable.name):
         return None
     if variable.name != "scale":
@@ -318,7 +318,7 @@ def _role_from_owner(source: Source, variable: Variable) -> str | None:
             f"every variable must be a weight of a MoViNet; {variable.name!r} is not",
             source.path,
         )
-    # The scale of a positional encoding: what owns it and the weights of one layer alone belongs to that layer.
+    # The scale of a positional encoding: an owner of it and of a single layer's weights belongs to that layer.
     layers = {_only_layer(names) for names in variable.names_around()} - {None}
     if len(layers) == 1:
         return f"{layers.pop()}/bneck/se/pos_encoding/scale"
@@ -329,7 +329,7 @@ def _role_from_owner(source: Source, variable: Variable) -> str | None:
 
 
 def _only_layer(names: Iterable[str]) -> str | None:
-    """Return the layer whose weights *names* are; `None` if they are of several, of other parts, or of nothing."""
+    """Return the layer of the weights *names*; `None` if they are not the weights of exactly one layer."""
     found = None
     for role in filter(None, map(_role, names)):
         layer = role.split("/bneck/")[0].removesuffix("/scale")
@@ -394,13 +394,13 @@ def _check_wanted(
 def _candidates(
     found: Recognised, activation: Activation | None, gate: Gate | None
 ) -> list[_Functions]:
-    """Return the activations and gates that the weights may have been trained with, the likeliest first."""
+    """Return the possible activations and gates of the weights, most likely first."""
     usual = USUAL_ACTIVATION[found.mode]
     activations = sorted(get_args(Activation), key=lambda name: name != usual)
     hard: list[Gate] = ["keras2_hard_sigmoid", "hard_sigmoid"]
     if found.generation == "C":
         hard.reverse()
-    # Of those that give the same logits, as while the residual scales are 0, the first is taken.
+    # Among those with equal logits, as while the residual scales are 0, the first is used.
     gates: dict[Activation, tuple[Gate, ...]] = {
         "swish": ("sigmoid", *hard),
         "hard_swish": (*hard, "sigmoid"),
@@ -501,7 +501,7 @@ def _shape_hint(
 def _check_logits(
     network: Movinet, source: Source, candidates: Sequence[_Functions], loaded: Any
 ) -> float:
-    """Give *network* the activation and the gate that reproduce the source's logits; return how well they do."""
+    """Set the activation and gate of *network* that reproduce the source's logits; return the difference."""
     if loaded is None:
         loaded = load_for_few_calls(source.path)
     if hasattr(loaded, "signatures"):

@@ -93,7 +93,7 @@ def with_time_outside(data: ExampleSet) -> ExampleSet:
     if not training:
         raise DataError(
             "to train a background class, at least one training video must have time outside its segments; none has "
-            "(give a folder of background videos)"
+            "(pass a folder of background videos)"
         )
     return _added(data, training, validation, test)
 

@@ -92,7 +92,7 @@ def norm_momentum_for(num_steps: int, *, usual: float) -> float:
     the statistics. The average therefore covers at most a tenth of the run.
 
     Args:
-        num_steps: How many steps the training takes.
+        num_steps: Number of training steps.
         usual: The momentum for long runs, at least 0 and below 1.
 
     Example:

@@ -16,7 +16,8 @@ from movinet_lite.video import Fit
 __all__ = ["LONG_STREAM_S", "TRAINING_FIT", "Settings", "check_count"]
 
 LONG_STREAM_S: Final = 10.0
-"""Maximum length of a stream up to the end of a clip, in seconds: as the clips that published models are evaluated on."""
+"""Maximum length of a stream up to the end of a clip, in seconds: as the clips that published models are evaluated
+on."""
 
 TRAINING_FIT: Final[Fit] = "stretch"
 """How frames are resized in training, the default of the classifiers; it is stored with the model."""

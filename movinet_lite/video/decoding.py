@@ -76,7 +76,8 @@ _MISSING_S = 1.0
 """Tolerance between announced and actual end of a complete video, in seconds."""
 
 _JOINT_PACKETS = 8
-"""Number of packets before the joint of two MPEG-TS recordings that may be reported incomplete, since their counters differ."""
+"""Number of packets before the joint of two MPEG-TS recordings that may be reported incomplete, since their counters
+differ."""
 
 _FAST = {"skip_loop_filter": "all"}
 """The decoder's options for ``quality="fast"``."""
@@ -124,7 +125,7 @@ class VideoDecoder:
 
     Attributes:
         path: The file.
-        info: What the file says about itself.
+        info: The facts of the file.
         tolerance_s: Maximum rounding error of frame times by the file's clock, in seconds.
         end_s: End of the display of the last decoded frame, in seconds.
         damage: Why decoding ended early, or what was skipped; `None` without damage.

@@ -202,7 +202,7 @@ def test_inputs(folder, tmp_path):
     assert find_videos([tmp_path / "list.txt", videos[0]]) == videos[:2]
     assert find_videos(tmp_path / "list.csv") == videos[3:]
     assert find_videos(["s3://bucket/a.mp4"]) == ["s3://bucket/a.mp4"]
-    with pytest.raises(DataError, match="stands for none"):
+    with pytest.raises(DataError, match="matches none"):
         find_videos(tmp_path / "videos" / "*.avi")
 
 

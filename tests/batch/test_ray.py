@@ -186,7 +186,7 @@ def test_a_cluster_that_cannot_be_reached_is_told(folder, tmp_path, capsys):
 
     assert status == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert f"127.0.0.1:{port}: the Ray cluster must be one that can be reached" in line
+    assert f"127.0.0.1:{port}: the Ray cluster cannot be reached" in line
 
 
 def test_a_server_that_never_answers_is_told(folder, tmp_path, monkeypatch):
@@ -232,7 +232,7 @@ def test_impossible_options_are_refused(folder, tmp_path, capsys):
         on_ray(videos, output, max_workers=0)
     line = ["batch", str(videos), "--output", str(output), "--min-workers", "2"]
     assert main(line) == 2
-    assert "--min-workers needs --ray" in capsys.readouterr().err
+    assert "--min-workers requires --ray" in capsys.readouterr().err
 
 
 def test_a_model_of_the_program_itself_is_refused(folder, tmp_path, monkeypatch):

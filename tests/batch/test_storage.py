@@ -51,7 +51,7 @@ def test_a_folder_or_pattern_of_remote_storage_is_listed(bucket):
         "memory:///bucket/deep/c.mp4",
     ]
     assert find_videos(f"{bucket}*.mp4") == ["memory:///bucket/a b.mp4"]
-    with pytest.raises(DataError, match="stands for none"):
+    with pytest.raises(DataError, match="matches none"):
         find_videos(f"{bucket}*.avi")
 
 

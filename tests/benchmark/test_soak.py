@@ -83,7 +83,7 @@ def test_what_tensorflow_cannot_run_is_refused_before_the_first_step(
     path = tmp_path / "model.tflite"
     path.write_bytes(b"\x1c\0\0\0TFL3 and so on")
     monkeypatch.delattr(StreamingClassifier, "step")
-    with pytest.raises(ModelError, match="give the SavedModel it was made from"):
+    with pytest.raises(ModelError, match="use the SavedModel it was made from"):
         step_for_long(path, steps=2000)
 
 

@@ -270,7 +270,7 @@ def test_features_are_those_that_the_session_answers_from(demo):
 
 def test_a_model_without_pooled_states_gives_no_features():
     """States that keep no sum of features are refused by name."""
-    with pytest.raises(ModelError, match="must keep 'state/head/pool_buffer'"):
+    with pytest.raises(ModelError, match="must have 'state/head/pool_buffer'"):
         pooled_features({"window": np.zeros(3)})
 
 
@@ -323,5 +323,5 @@ def test_damaged_files_and_other_models_are_refused(tmp_path, taught, monkeypatc
         "movinet_lite.engines.few_shot.fingerprint",
         lambda *_: 2 * taught.model.head.fingerprint,
     )
-    with pytest.raises(ModelError, match="gives other features"):
+    with pytest.raises(ModelError, match="returns other features"):
         StreamingClassifier.load(path)

@@ -91,7 +91,7 @@ def test_without_output_the_model_itself_is_changed(model, videos, tmp_path, cap
 @pytest.mark.parametrize(
     ("model_name", "options", "message"),
     [
-        ("demo", [], "--output must say where"),
+        ("demo", [], "loaded by name requires --output"),
         ("demo", ["--output", "a.tflite"], "--output must end in .safetensors"),
         ("foreign.tflite", [], "export it first"),
         ("nowhere.tflite", ["--output", "a.tflite"], "nowhere.tflite"),

@@ -723,7 +723,7 @@ def test_labels_of_a_model_that_does_not_know_its_frame_size(run, tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"never read")
     status, lines, errors = run("labels", "--model", tmp_path)
     assert (status, lines) == (1, [])
-    assert "must know the names of its classes; it does not" in errors
+    assert "the model must have labels; it has none" in errors
     (tmp_path / "labels.txt").write_text("walking\nrunning\n")
 
     assert run("labels", "--model", tmp_path) == (0, ["walking", "running"], "")

@@ -128,7 +128,7 @@ def test_cameras_come_from_a_file(video, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ((), 2, "needs a SOURCE"),
+        ((), 2, "requires a SOURCE"),
         (("0", "--event", "jumping jax"), 2, "similar: 'jumping jacks'"),
         (("0", "--event", "squat:2"), 2, "a score from 0.01 to 1; got '2'"),
         (("no.mp4",), 1, "no.mp4: there is no such file"),

@@ -551,7 +551,7 @@ def test_whatever_stops_the_compilation_tensorflow_goes_on(
         raise error
 
     monkeypatch.setattr(compiled_module, "_compile", fail)
-    with pytest.warns(UserWarning, match="did not compile: .*" + said) as warned:
+    with pytest.warns(UserWarning, match="could not be compiled: .*" + said) as warned:
         session = load(saved_models / "stream", "auto")
     assert len(warned) == 1
     assert session.info.engine == "tensorflow"
@@ -567,9 +567,9 @@ def test_a_cache_that_cannot_be_written_to_is_said_so(
     file = tmp_path / "file"
     file.write_bytes(b"")
     monkeypatch.setenv("MOVINET_LITE_CACHE", str(file / "cache"))
-    with pytest.raises(ConversionError, match="MOVINET_LITE_CACHE names another"):
+    with pytest.raises(ConversionError, match="MOVINET_LITE_CACHE sets another"):
         load(saved_models / "stream", "litert")
-    with pytest.warns(UserWarning, match="did not compile"):
+    with pytest.warns(UserWarning, match="could not be compiled"):
         session = load(saved_models / "stream", "auto")
     assert session.info.engine == "tensorflow"
 
@@ -587,7 +587,7 @@ def test_a_model_that_is_no_movinet_runs_with_tensorflow(tmp_path, monkeypatch):
     """A stream model of another architecture does not compile, and still runs."""
     monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path / "cache"))
     path = write_stream_saved_model(tmp_path / "m")
-    with pytest.warns(UserWarning, match="did not compile"):
+    with pytest.warns(UserWarning, match="could not be compiled"):
         session = load(path, "auto", labels=COLOURS)
     assert session.info.engine == "tensorflow"
     with pytest.raises(ModelError, match="must be those of a variant"):

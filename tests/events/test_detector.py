@@ -531,7 +531,7 @@ def test_other_labels_are_an_error():
         ([0.5], [0.0], r"shape \(frames, classes\); got float64 of shape \(1,\)"),
         ([[0.5], [0.5, 0.5]], [0.0, 1.0], "ragged"),
         ([["a"]], [0.0], "must be numbers of shape"),
-        (np.empty((0, 0)), [], "at least one label"),
+        (np.empty((0, 0)), [], "at least one class"),
     ],
 )
 def test_arrays_are_checked(scores, times_s, text):

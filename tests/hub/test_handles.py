@@ -243,7 +243,7 @@ def test_broken_address_is_an_error():
 def test_unknown_name_lists_the_known_ones(name, hint):
     """A name that is unknown is an error with all known ones, and the nearest where one is near."""
     with pytest.raises(
-        VariantError, match="one of demo, a0, a1, a2, a3, a4, a5, an addr"
+        VariantError, match="one of demo, a0, a1, a2, a3, a4, a5, a URL"
     ) as caught:
         find_remotes(name, "stream")
     assert hint in str(caught.value)

@@ -171,8 +171,8 @@ def test_what_is_in_its_cache_needs_no_network(hub, tmp_path, environment):
 def test_what_cannot_be_fetched_is_one_clear_error(hub, tmp_path):
     """Each way to fail says what is wrong and what to do, behind the address."""
     expected = {
-        "hf://some/absent": "there is none, or it is private (log in: hf auth login)",
-        "hf://some/private": "there is none, or it is private",
+        "hf://some/absent": "does not exist, or it is private (log in: hf auth login)",
+        "hf://some/private": "does not exist, or it is private",
         "hf://some/gated": "is restricted (accept its terms at https://huggingface.co/some/gated",
         "hf://some/one@v9": "tag or commit of some/one; there is no 'v9'",
         "hf://some/one/other.pt": "'other.pt' in some/one; it holds README.md, model.tflite",

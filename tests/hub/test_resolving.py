@@ -249,7 +249,8 @@ def test_of_several_networks_one_must_be_named(tmp_path):
     (tmp_path / "checkpoint").mkdir()
     (tmp_path / "checkpoint" / "training.safetensors").touch()
     with pytest.raises(
-        ModelError, match=r"holds several, .*: first\.safetensors, second\.safetensors"
+        ModelError,
+        match=r"contains several, .*: first\.safetensors, second\.safetensors",
     ):
         resolve_model(tmp_path, "stream")
 
@@ -277,7 +278,7 @@ def test_the_demo_is_a_stream_model(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match="this one is a stream model"):
         resolve_weights("demo", "base")
     monkeypatch.setattr(demo, "MODEL", tmp_path / "lost.tflite")
-    with pytest.raises(ModelError, match=r"lost\.tflite does not \(install"):
+    with pytest.raises(ModelError, match=r"lost\.tflite does not exist \(reinstall"):
         resolve_model("demo", "stream")
 
 

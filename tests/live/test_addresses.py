@@ -139,5 +139,5 @@ def test_a_camera_that_windows_does_not_know_is_an_error(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(av, "enumerate_input_devices", lambda _: [])
 
-    with pytest.raises(LiveSourceError, match="DirectShow names none"):
+    with pytest.raises(LiveSourceError, match="DirectShow lists none"):
         Address.of(0)

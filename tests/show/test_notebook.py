@@ -229,7 +229,7 @@ def test_a_timeline_of_a_part_begins_at_its_left_end():
 @pytest.mark.parametrize(
     ("spans", "end_s", "message"),
     [
-        ([], None, "at least one that has ended"),
+        ([], None, "at least one event that has ended"),
         ([Annotation("squat", 0.0, 5.0)], -1.0, "end_s must be after start_s"),
     ],
 )

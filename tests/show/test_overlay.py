@@ -273,7 +273,7 @@ def test_a_filter_decides_what_is_shown():
     np.testing.assert_array_equal(
         draw_overlay(frame, prediction, label_filter=none), frame
     )
-    with pytest.raises(LabelsError, match="made for other"):
+    with pytest.raises(LabelsError, match="it has others"):
         draw_overlay(frame, prediction, label_filter=LabelFilter(["a", "b"]))
 
 

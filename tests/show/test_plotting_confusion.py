@@ -79,7 +79,7 @@ def test_it_is_drawn_where_asked():
         ([[1, 0]], ["a"], ArrayError, r"shape \(classes, classes\); got int64 of shape \(1, 2\)"),
         ([[0.5]], ["a"], ArrayError, "whole numbers"),
         ([[-1]], ["a"], ArrayError, "none below 0"),
-        ([[0, 0], [0, 0]], ["a", "b"], ArrayError, "must count something"),
+        ([[0, 0], [0, 0]], ["a", "b"], ArrayError, "at least one count above 0"),
         ([[1, 0], [0, 1]], ["a"], LabelsError, "one name for each of the 2 classes"),
     ],
 )  # fmt: skip

@@ -191,7 +191,7 @@ def test_without_tkinter_there_is_one_error(monkeypatch):
     """A Python without tkinter is told how to get it."""
     monkeypatch.setitem(sys.modules, "tkinter", None)
 
-    with pytest.raises(MoViNetError, match=r"needs tkinter.*python3-tk"):
+    with pytest.raises(MoViNetError, match=r"requires tkinter.*python3-tk"):
         Window("title")
 
 

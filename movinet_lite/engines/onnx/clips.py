@@ -18,7 +18,7 @@ class OnnxClipModel:
     """A base model: whole clips in, logits out."""
 
     def __init__(self, opened: OnnxSession, info: ModelInfo) -> None:
-        """Take a file that is open; prefer `movinet_lite.engines.onnx.opening.load_onnx`."""
+        """Wrap an open file; prefer `movinet_lite.engines.onnx.opening.load_onnx`."""
         self._open = opened
         self._info = info
 
@@ -31,19 +31,19 @@ class OnnxClipModel:
         """Return the logits of each clip; see `ClipModel.predict`.
 
         Raises:
-            ModelError: If the frames are not of the one size that the file takes, or ONNX Runtime fails.
+            ModelError: If the frames do not have the size of the file, or ONNX Runtime fails.
         """
         return self.predict_with_features(clips, ())
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:
-        """Which features the file gives; empty for one without such outputs."""
+        """The names of the file's features; empty for a file without such outputs."""
         return self._open.feature_names
 
     def predict_with_features(
         self, clips: NDArray[np.float32], names: Sequence[FeatureName]
     ) -> NDArray[np.float32]:
-        """Return what `predict` does, and features behind the logits; see `FeatureClipModel`."""
+        """Return the result of `predict` with features after the logits; see `FeatureClipModel`."""
         self._open.check_frame_size(clips.shape[2:4])
         wanted = ["logits", *names]
         with self._open.errors():

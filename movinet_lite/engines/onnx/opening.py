@@ -28,7 +28,7 @@ _FILE: Final = "model.onnx"
 
 
 def check_onnx() -> None:
-    """See that an ONNX file could be written and run, before anything that takes long.
+    """Check that an ONNX file can be written and run, before any slow work.
 
     Raises:
         MissingDependencyError: If ONNX or ONNX Runtime is not installed.
@@ -51,16 +51,16 @@ def load_onnx(
 
     Args:
         path: The file.
-        mode: What the model has to be.
-        provider: What computes; `None` for the CPU.
-        threads: Number of CPU threads; `None` for one for each core.
-        source: What to call the model in messages; *path* if `None`.
-        labels: The labels of the classes; `None` for those in the file.
+        mode: The expected mode of the model.
+        provider: The execution provider; `None` for the CPU.
+        threads: Number of CPU threads; `None` for one per core.
+        source: The name of the model in messages; *path* if `None`.
+        labels: The labels; `None` for those in the file.
 
     Raises:
-        LabelsError: If the labels are not as many as the classes.
+        LabelsError: If the number of labels is not the number of classes.
         MissingDependencyError: If ONNX Runtime is not installed.
-        ModelError: If it is no such file, or the provider is not there.
+        ModelError: If it is not such a file, or the provider is not available.
     """
     opened = open_session(path, mode, provider=provider, threads=threads, source=source)
     info = ModelInfo.of(opened.spec, opened.source, "onnx", labels)
@@ -83,17 +83,17 @@ def load_as_onnx(
     Args:
         path: The folder of a SavedModel, a checkpoint, or the ``.safetensors`` file of a network.
         mode: As in `load_onnx`.
-        source: As there.
-        provider: As there.
-        threads: As there.
-        frame_size: The ``(height, width)`` to export for; `None` for what the model was trained on.
-        functions: The activation and the gate of a checkpoint; `None` for not said.
-        labels: As there.
+        source: As in `load_onnx`.
+        provider: As in `load_onnx`.
+        threads: As in `load_onnx`.
+        frame_size: The ``(height, width)`` to export for; `None` for the model's own.
+        functions: The activation and the gate of a checkpoint; `None` if not given.
+        labels: As in `load_onnx`.
 
     Raises:
-        ConversionError: If the exported model gives other logits than its source.
+        ConversionError: If the exported model computes other logits than its source.
         MissingDependencyError: If ONNX, ONNX Runtime or, for the export, TensorFlow is not installed.
-        ModelError: If it cannot be read, or is not of this *mode*.
+        ModelError: If it cannot be read, or does not have this *mode*.
     """
     said = functions or Functions()
     name = f"{name_of_entry(path, mode, frame_size, said)}-onnx"
@@ -130,7 +130,7 @@ def _export(
     *,
     folder: Path,
 ) -> None:
-    """Write the file and a note into *folder*, and see that it agrees with its source."""
+    """Write the file and a note to *folder*, and compare its logits with the source."""
     from movinet_lite.network.onnx_graph import export_onnx
 
     reference, network = open_to_compile(

@@ -31,12 +31,12 @@ __all__ = [
 Provider: TypeAlias = Literal[
     "cpu", "cuda", "tensorrt", "openvino", "coreml", "directml"
 ]
-"""The execution provider [1] that computes."""
+"""The execution provider [1]."""
 
 
 @attrs.frozen
 class _Target:
-    """A provider: its name in ONNX Runtime, the package that has it, and where it keeps tensors."""
+    """A provider: its name in ONNX Runtime, its package, and the device of its tensors."""
 
     name: str
     package: str
@@ -59,9 +59,9 @@ class OnnxSession:
 
     Attributes:
         session: The ``InferenceSession`` of ONNX Runtime.
-        spec: What the file says of its model.
-        device: Where the provider keeps tensors: ``"cpu"``, ``"cuda"`` or ``"dml"``.
-        source: What to call the model in messages.
+        spec: The facts of the model in the file.
+        device: The device of the provider's tensors: ``"cpu"``, ``"cuda"`` or ``"dml"``.
+        source: The name of the model in messages.
     """
 
     session: Any
@@ -71,15 +71,15 @@ class OnnxSession:
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:
-        """Which features the file gives; empty for one without such outputs."""
+        """The names of the file's features; empty for a file without such outputs."""
         outputs = {output.name for output in self.session.get_outputs()}
         return tuple(name for name in FEATURE_NAMES if name in outputs)
 
     def check_frame_size(self, frame_size: tuple[int, ...]) -> None:
-        """Refuse frames of another size than the one that the file takes.
+        """Raise an error for frames of another size than that of the file.
 
         Raises:
-            ModelError: If *frame_size*, ``(height, width)``, is another.
+            ModelError: If *frame_size*, ``(height, width)``, differs.
         """
         if frame_size != self.spec.frame_size:
             raise ModelError(
@@ -91,7 +91,7 @@ class OnnxSession:
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn what ONNX Runtime raises within into a `ModelError`."""
+        """Convert errors of ONNX Runtime in the block to a `ModelError`."""
         try:
             yield
         except ModelError:
@@ -111,18 +111,19 @@ def open_session(
     threads: int | None = None,
     source: str | None = None,
 ) -> OnnxSession:
-    """Open an ONNX file that this library wrote.
+    """Open an ONNX file written by this library.
 
     Args:
         path: The file.
-        mode: What the model has to be.
-        provider: What computes; `None` for the CPU.
-        threads: Number of CPU threads; `None` for one for each core.
-        source: What to call the model in messages; *path* if `None`.
+        mode: The expected mode of the model.
+        provider: The execution provider; `None` for the CPU.
+        threads: Number of CPU threads; `None` for one per core.
+        source: The name of the model in messages; *path* if `None`.
 
     Raises:
         MissingDependencyError: If ONNX Runtime is not installed.
-        ModelError: If there is no such file or provider, or the file is of another mode or not of this library.
+        ModelError: If the file or provider does not exist, or the file has another mode or was not written by this
+            library.
     """
     source = source or str(path)
     runtime = import_runtime()
@@ -145,7 +146,7 @@ def open_session(
 
 
 def read_onnx_spec(path: Path, source: str) -> NetworkSpec:
-    """Return what an ONNX file of this library says of its model; the arguments and errors are those of `open_session`."""
+    """Return the facts of the model in an ONNX file of this library; for arguments and errors see `open_session`."""
     runtime = import_runtime()
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -1,7 +1,7 @@
 """Runs stream models with ONNX Runtime; the states stay on the device.
 
-The file takes one frame of any number of streams. Streams that stay together share tensors, and nothing is copied between
-calls.
+The file accepts one frame of any number of streams. Streams that stay together share tensors, and nothing is copied
+between calls.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = ["OnnxStreamModel"]
 
 
 class OnnxStreamModel:
-    """A stream model: frames in, with the states that the caller keeps."""
+    """A stream model; the caller owns the states."""
 
     def __init__(self, opened: OnnxSession, info: ModelInfo) -> None:
-        """Take a file that is open; prefer `movinet_lite.engines.onnx.opening.load_onnx`."""
+        """Wrap an open file; prefer `movinet_lite.engines.onnx.opening.load_onnx`."""
         self._open = opened
         self._info = info
         self._states = [
@@ -46,10 +46,10 @@ class OnnxStreamModel:
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:
-        """Return the states of a stream that has seen no frame; see `StreamModel.init_states`.
+        """Return the states of a stream without frames; see `StreamModel.init_states`.
 
         Raises:
-            ModelError: If *frame_size* is not the one that the file takes.
+            ModelError: If *frame_size* is not that of the file.
         """
         self._open.check_frame_size(tuple(frame_size))
         spec = self._open.spec
@@ -62,14 +62,14 @@ class OnnxStreamModel:
         """Return the logits of each frame, and the states after the last; see `StreamModel.step`.
 
         Raises:
-            ModelError: If the frames are not of the one size that the file takes, or ONNX Runtime fails.
-            SessionError: If *states* are none of this model.
+            ModelError: If the frames do not have the size of the file, or ONNX Runtime fails.
+            SessionError: If *states* do not belong to this model.
         """
         return self.step_with_features(frames, states, ())
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:
-        """Which features the file gives; empty for one without such outputs."""
+        """The names of the file's features; empty for a file without such outputs."""
         return self._open.feature_names
 
     def step_with_features(
@@ -78,7 +78,7 @@ class OnnxStreamModel:
         states: States,
         names: Sequence[FeatureName],
     ) -> tuple[NDArray[np.float32], States]:
-        """Return what `step` does, and features behind the logits; see `FeatureStreamModel`."""
+        """Return the result of `step` with features after the logits; see `FeatureStreamModel`."""
         self._open.check_frame_size(frames.shape[1:3])
         rows = []
         current = self._together([states])
@@ -93,8 +93,8 @@ class OnnxStreamModel:
         """Return the logits and the states of each stream after its frame; see `BatchStreamModel.step_many`.
 
         Raises:
-            ModelError: As `step`.
-            SessionError: As `step`.
+            ModelError: As in `step`.
+            SessionError: As in `step`.
         """
         return self.step_many_with_features(frames, states, ())
 
@@ -104,7 +104,7 @@ class OnnxStreamModel:
         states: Sequence[States],
         names: Sequence[FeatureName],
     ) -> tuple[NDArray[np.float32], list[States]]:
-        """Return what `step_many` does, and features behind the logits; see `BatchFeatureModel`."""
+        """Return the result of `step_many` with features after the logits; see `BatchFeatureModel`."""
         self._open.check_frame_size(frames.shape[1:3])
         rows, after = self._run(frames, self._together(states), names)
         lanes = range(len(frames))
@@ -121,12 +121,12 @@ class OnnxStreamModel:
         """Return logits, features and states of all streams in *states* after one frame of each."""
         session, device = self._open.session, self._open.device
         with self._open.errors():
-            # A binding for each call: two threads may step two streams at once.
+            # A binding for each call: two threads may step two streams at the same time.
             binding = session.io_binding()
             binding.bind_cpu_input("image", np.ascontiguousarray(frames))
             for name, tensor in states.tensors.items():
                 binding.bind_ortvalue_input(name, tensor)
-            # What is not bound is not fetched.
+            # Outputs that are not bound are not fetched.
             wanted = ["logits", *names]
             for name in wanted:
                 binding.bind_output(name, "cpu")
@@ -142,7 +142,7 @@ class OnnxStreamModel:
         return rows, OnnxStates(tensors, 0, self._open.spec)
 
     def _together(self, given: Sequence[States]) -> OnnxStates:
-        """Return states of all streams in one batch, in order: those they share already, or a copy."""
+        """Return the states of all streams as one batch, in order: their shared tensors, or a copy."""
         first = given[0]
         if (
             isinstance(first, OnnxStates)
@@ -176,11 +176,11 @@ class OnnxStreamModel:
 
 
 class OnnxStates(OwnStates):
-    """The states of one stream of a batch, shown in the published layout when someone reads one.
+    """The states of one stream of a batch, converted to the published layout on access.
 
     Attributes:
-        tensors: The tensors of the whole batch, where the execution provider keeps them.
-        lane: The stream's place in the batch.
+        tensors: The tensors of the whole batch, on the device of the execution provider.
+        lane: The stream's index in the batch.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Runs the network of a ``.safetensors`` file with TensorFlow.
 
-A stream steps by any number of frames in one call. Its states stay TensorFlow's, in the network's own layout; who looks at
-them sees the layout of the models on TF Hub.
+A stream steps by any number of frames in one call. Its states remain TensorFlow tensors in the network's own layout,
+and are converted to the layout of the models on TF Hub on access.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class NetworkClipModel:
     """A base model: whole clips in, logits out."""
 
     def __init__(self, network: Any, source: str) -> None:
-        """Take a `Movinet` of mode ``base``."""
+        """Wrap a `Movinet` of mode ``base``."""
         from movinet_lite.network.tensorflow import tf
 
         self._info = ModelInfo.of(network.spec, source, "tensorflow")
@@ -63,13 +63,13 @@ class NetworkClipModel:
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:
-        """Which features it gives."""
+        """The names of its features."""
         return self._feature_names
 
     def predict_with_features(
         self, clips: NDArray[np.float32], names: Sequence[FeatureName]
     ) -> NDArray[np.float32]:
-        """Return what `predict` does, and features behind the logits; see `FeatureClipModel`."""
+        """Return the result of `predict` with features after the logits; see `FeatureClipModel`."""
         from movinet_lite.network.tensorflow import tf
 
         with foreign_errors(tf, "the clip", self._info.source):
@@ -80,10 +80,10 @@ class NetworkClipModel:
 
 
 class NetworkStreamModel:
-    """A stream model: frames in, one or several a call, with the states that the caller keeps."""
+    """A stream model for one or several frames per call; the caller owns the states."""
 
     def __init__(self, network: Any, source: str) -> None:
-        """Take a `Movinet` of mode ``stream``."""
+        """Wrap a `Movinet` of mode ``stream``."""
         from movinet_lite.network.tensorflow import tf
 
         self._network = network
@@ -103,7 +103,7 @@ class NetworkStreamModel:
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:
-        """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
+        """Return the states of a stream without frames; see `StreamModel.init_states`."""
         return self._show(self._network.init_states(1, frame_size))
 
     def step(
@@ -119,7 +119,7 @@ class NetworkStreamModel:
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:
-        """Which features it gives."""
+        """The names of its features."""
         return self._feature_names
 
     def step_with_features(
@@ -128,7 +128,7 @@ class NetworkStreamModel:
         states: States,
         names: Sequence[FeatureName],
     ) -> tuple[NDArray[np.float32], States]:
-        """Return what `step` does, and features behind the logits; see `FeatureStreamModel`."""
+        """Return the result of `step` with features after the logits; see `FeatureStreamModel`."""
         from movinet_lite.network.tensorflow import tf
 
         with foreign_errors(tf, "the frame or the states", self._info.source):
@@ -151,7 +151,7 @@ def _own(states: States) -> Mapping[str, Any]:
 
 
 class NetworkStates(OwnStates):
-    """States of a network of ours, which stay TensorFlow's."""
+    """States of a network of this package, as TensorFlow tensors."""
 
     def __init__(self, own: Mapping[str, Any], spec: NetworkSpec) -> None:
         super().__init__(spec)
@@ -159,12 +159,12 @@ class NetworkStates(OwnStates):
 
     @property
     def own(self) -> Mapping[str, Any]:
-        """The states as the network keeps them, TensorFlow's or numpy's."""
+        """The states in the network's layout, as TensorFlow tensors or numpy arrays."""
         return self._own
 
 
 def _step_signature(network: Any) -> list[Any]:
-    """Return what a step takes, sizes left open: TensorFlow takes seconds to prepare for each new one."""
+    """Return the input signature of a step, with variable sizes: retracing for a new size takes seconds."""
     from movinet_lite.network.tensorflow import tf
 
     states = {}

@@ -6,9 +6,9 @@ The calling conventions are those of the models on TF Hub and of the Model Garde
   ``(batch, classes)`` under any name;
 * stream: the signatures ``init_states``, from int32 ``(5,)`` to the states, and ``call``, from the image and the states
   to the logits and the states. Exports without ``init_states`` (``bundle_input_init_states_fn=False`` [1]) have one
-  signature, ``serving_default``, which takes and gives the same as ``call``; an empty stream has zeros of the shapes that
-  the signature names. Where a model has no such signatures, its attribute ``init_states`` and the object itself, which is
-  called with one dict and returns ``(logits, states)``.
+  signature, ``serving_default``, with the inputs and outputs of ``call``; an empty stream has zeros of the shapes in
+  the signature. Without such signatures, the attribute ``init_states`` and the object itself are used, which is called
+  with one dict and returns ``(logits, states)``.
 
 References:
     [1] tensorflow/models, official/projects/movinet/tools/export_saved_model.py.
@@ -62,7 +62,7 @@ def load_saved_model(
 ) -> TensorFlowClipModel | TensorFlowStreamModel:
     """Load the SavedModel at *path*.
 
-    What lies beside one that this library wrote says its frame size, frame rate and labels.
+    Files next to a SavedModel of this library store its frame size, frame rate and labels.
 
     Args:
         path: A folder with ``saved_model.pb`` and ``variables/``.
@@ -104,7 +104,7 @@ def load_saved_model(
 
 
 def _import_network(path: str | Path, mode: Mode, source: str, module: Any) -> Any:
-    """Return the model of a network of ours with the weights of a SavedModel: it gives features, which no signature does."""
+    """Return a model of this package with the weights of a SavedModel, for features, which no signature returns."""
     from movinet_lite.engines.tensorflow.networks import as_model
     from movinet_lite.network.weights import import_weights
 
@@ -124,19 +124,19 @@ class TensorFlowClipModel:
         facts: NetworkSpec | None = None,
         network: Callable[[], Any] | None = None,
     ) -> None:
-        """Take a SavedModel that TensorFlow has loaded.
+        """Wrap a SavedModel loaded by TensorFlow.
 
         Args:
             module: The SavedModel.
-            source: What to call the model in messages.
-            labels: The names of the classes, if they are known.
-            facts: What lies beside it.
-            network: Returns the model of a network of ours with its weights, for features; `None` if it gives none.
+            source: The name of the model in messages.
+            labels: The labels, if known.
+            facts: The facts stored with it.
+            network: Returns a model of this package with its weights, for features; `None` if there are none.
 
         Raises:
             ModelError: If it is not a base model, or *facts* are those of another model.
         """
-        self.module = module  # kept: a signature does not keep its variables alive
+        self.module = module  # a signature does not keep its variables alive
         self._import = network
         check_mode("stream" if _is_stream(module) else "base", "base", source)
         self._run = _signature(module, "serving_default", source)
@@ -189,13 +189,13 @@ class TensorFlowClipModel:
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:
-        """Which features it gives, after its weights are imported once."""
+        """The names of its features, after importing its weights once."""
         return () if self._network is None else self._network.feature_names
 
     def predict_with_features(
         self, clips: NDArray[np.float32], names: Sequence[FeatureName]
     ) -> NDArray[np.float32]:
-        """Return what `predict` does, and features behind the logits; see `FeatureClipModel`."""
+        """Return the result of `predict` with features after the logits; see `FeatureClipModel`."""
         rows = self._network.predict_with_features(clips, names)
         _, features = split_rows(rows, self._info)
         return np.concatenate([self.predict(clips), features], axis=1)
@@ -206,7 +206,7 @@ class TensorFlowClipModel:
 
 
 class TensorFlowStreamModel:
-    """A stream model: frames in one after the other, with the states that the caller keeps."""
+    """A stream model, one frame per call; the caller owns the states."""
 
     def __init__(
         self,
@@ -217,14 +217,14 @@ class TensorFlowStreamModel:
         facts: NetworkSpec | None = None,
         network: Callable[[], Any] | None = None,
     ) -> None:
-        """Take a SavedModel that TensorFlow has loaded.
+        """Wrap a SavedModel loaded by TensorFlow.
 
         Args:
             module: The SavedModel.
-            source: What to call the model in messages.
-            labels: The names of the classes, if they are known.
-            facts: What lies beside it.
-            network: Returns the model of a network of ours with its weights, for features; `None` if it gives none.
+            source: The name of the model in messages.
+            labels: The labels, if known.
+            facts: The facts stored with it.
+            network: Returns a model of this package with its weights, for features; `None` if there are none.
 
         Raises:
             ModelError: If it is not a stream model, its states do not pair, or *facts* are those of another model.
@@ -265,7 +265,7 @@ class TensorFlowStreamModel:
         return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:
-        """Return the states of a stream that has seen no frame; see `StreamModel.init_states`."""
+        """Return the states of a stream without frames; see `StreamModel.init_states`."""
         if frame_size not in self._empty:
             self._empty[frame_size] = self._init_tensors(frame_size)
         return TensorStates(self._empty[frame_size])
@@ -275,7 +275,7 @@ class TensorFlowStreamModel:
     ) -> tuple[NDArray[np.float32], States]:
         """Return the logits of each frame, and the states after the last; see `StreamModel.step`.
 
-        A published model gives one row of logits a call, so it is called once a frame.
+        A published model returns one row of logits per call, so it is called once per frame.
         """
         from movinet_lite.network.tensorflow import tf
 
@@ -291,7 +291,7 @@ class TensorFlowStreamModel:
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:
-        """Which features it gives, after its weights are imported once."""
+        """The names of its features, after importing its weights once."""
         return () if self._network is None else self._network.feature_names
 
     def step_with_features(
@@ -300,7 +300,7 @@ class TensorFlowStreamModel:
         states: States,
         names: Sequence[FeatureName],
     ) -> tuple[NDArray[np.float32], States]:
-        """Return what `step` does, and features behind the logits; see `FeatureStreamModel`."""
+        """Return the result of `step` with features after the logits; see `FeatureStreamModel`."""
         rows, _ = self._network.step_with_features(frames, states, names)
         _, features = split_rows(rows, self._info)
         logits, after = self.step(frames, states)
@@ -319,17 +319,17 @@ class TensorFlowStreamModel:
 
 
 class TensorStates(Mapping[str, NDArray[Any]]):
-    """States that stay TensorFlow's until someone reads one: names to arrays, read-only."""
+    """A read-only mapping of names to states, as TensorFlow tensors that are converted on access."""
 
     def __init__(self, tensors: dict[str, Any]) -> None:
         self.tensors = tensors
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return one state as a numpy array of its own."""
+        """Return a state as a new numpy array."""
         return np.array(self.tensors[name])
 
     def __iter__(self) -> Iterator[str]:
-        """Go through the names."""
+        """Iterate over the names."""
         return iter(self.tensors)
 
     def __len__(self) -> int:
@@ -344,7 +344,7 @@ def _to_tensors(tf: Any, states: States) -> dict[str, Any]:
 
 
 def _is_stream(module: Any) -> bool:
-    """Tell a stream model by its signatures; an object exported from Keras may have init_states in either mode."""
+    """Return whether the signatures are those of a stream model; a Keras export may have init_states in either mode."""
     if "init_states" in module.signatures or _step_signature(module) is not None:
         return True
     return "serving_default" not in module.signatures and hasattr(module, "init_states")
@@ -365,7 +365,7 @@ def _state_inputs(signature: Any) -> dict[str, Any]:
 
 
 def _probed_size(signature: Any) -> FrameSize:
-    """Return the one frame size that a signature takes, or any."""
+    """Return the only frame size that a signature accepts, or a default."""
     for spec in signature.structured_input_signature[1].values():
         if len(spec.shape) == 5 and spec.shape[-1] == 3 and all(spec.shape[2:4]):
             return int(spec.shape[2]), int(spec.shape[3])
@@ -404,9 +404,9 @@ def _init_function(module: Any, source: str) -> Callable[[Any], Mapping[str, Any
 def _zeros_of_signature(
     signature: Any, source: str
 ) -> Callable[[Any], Mapping[str, Any]]:
-    """Return what gives the empty states of a model that has no init_states: zeros of the shapes in its signature.
+    """Return a function for the initial states of a model without init_states: zeros of the shapes in its signature.
 
-    Sizes that the signature leaves open are those of the variant.
+    Variable sizes in the signature are those of the variant.
     """
     from movinet_lite.network.tensorflow import tf
 
@@ -471,7 +471,7 @@ def _signature_call(
 
 
 def _object_call(module: Any) -> _Call:
-    """Return the step through the object itself, which takes and gives the names of `init_states`."""
+    """Return the step through the object itself, which uses the names of `init_states`."""
 
     def call(frames: Any, tensors: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         logits, states = module({**tensors, "image": frames})
@@ -483,7 +483,7 @@ def _object_call(module: Any) -> _Call:
 def _only_other(
     names: Mapping[str, Any], states: tuple[str, ...], source: str, kind: str, what: str
 ) -> str:
-    """Return the one name that means no state."""
+    """Return the only name that is not a state."""
     meanings = {canonical_state_name(name) for name in states}
     others = [name for name in names if canonical_state_name(name) not in meanings]
     if len(others) != 1:
@@ -541,10 +541,10 @@ def _model_info(
 
 
 def set_threads(tf: Any, threads: int | None, source: str) -> None:
-    """Let TensorFlow compute with so many threads; `None` leaves it as it is.
+    """Set the number of threads of TensorFlow; `None` does not change it.
 
     Raises:
-        ModelError: If it has been used with another number.
+        ModelError: If TensorFlow has already been used with another number.
     """
     if threads is None:
         return
@@ -555,14 +555,14 @@ def set_threads(tf: Any, threads: int | None, source: str) -> None:
         if tf.config.threading.get_intra_op_parallelism_threads() != threads:
             raise ModelError(
                 f"TensorFlow takes its number of threads once a process, before its first use; got threads={threads} "
-                "after that (load this model first, or leave threads out)",
+                "after that (load this model first, or omit threads)",
                 source,
             ) from error
 
 
 @contextlib.contextmanager
 def foreign_errors(tf: Any, what: str, source: str) -> Iterator[None]:
-    """Raise what TensorFlow raises in the block as a `ModelError`: the model does not take *what*."""
+    """Convert errors of TensorFlow in the block to a `ModelError`: the model does not accept *what*."""
     try:
         yield
     except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:

@@ -20,7 +20,8 @@ from movinet_lite.events.metrics.videos import pair_videos
 __all__ = ["TemporalMapReport", "temporal_iou", "temporal_map"]
 
 _Matches: TypeAlias = tuple[NDArray[np.float64], NDArray[np.bool_], int]
-"""For one label in one video: the scores, whether each is correct ``(thresholds, found)``, and the number of annotations."""
+"""For one label in one video: the scores, whether each is correct ``(thresholds, found)``, and the number of
+annotations."""
 
 
 @attrs.frozen(eq=False)

@@ -237,7 +237,7 @@ def test_what_cannot_run_a_file_is_said(file, options, message):
 
 def test_a_provider_is_for_onnx_runtime(weights):
     """A provider without ONNX Runtime is refused, since it would be ignored."""
-    with pytest.raises(ModelError, match=r"give engine='onnx', or an \.onnx file"):
+    with pytest.raises(ModelError, match=r"use engine='onnx', or an \.onnx file"):
         load_model(weights, "stream", provider="cpu")
 
 
