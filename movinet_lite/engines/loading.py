@@ -10,10 +10,11 @@ from typing import Final, Literal, TypeAlias, get_args, overload
 from movinet_lite.arrays import FrameSize, check_frame_size
 from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.compiled import load_compiled
+from movinet_lite.engines.exported_onnx import load_as_onnx
 from movinet_lite.engines.few_shot import is_few_shot, load_few_shot
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
-from movinet_lite.engines.onnx.opening import load_as_onnx, load_onnx
+from movinet_lite.engines.onnx.opening import load_onnx
 from movinet_lite.engines.onnx.runtime import Provider
 from movinet_lite.engines.opening import (
     check_form,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FeatureName, FrameSize, States
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.own_states import OwnStates
-from movinet_lite.engines.tensorflow.saved_models import foreign_errors
+from movinet_lite.engines.tensorflow.raising import foreign_errors
 from movinet_lite.network.spec import NetworkSpec
 from movinet_lite.network.states import (
     FRAME_COUNT,

@@ -16,7 +16,6 @@ References:
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FeatureName, FrameSize, States
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.features import split_rows
+from movinet_lite.engines.tensorflow.raising import foreign_errors
 from movinet_lite.errors import ModelError, said_by
 from movinet_lite.network.spec import NetworkSpec, check_facts, read_facts
 from movinet_lite.network.state_names import (
@@ -43,7 +43,6 @@ from movinet_lite.network.variants import Mode, check_mode, recognise_variant
 __all__ = [
     "TensorFlowClipModel",
     "TensorFlowStreamModel",
-    "foreign_errors",
     "load_saved_model",
     "set_threads",
 ]
@@ -558,18 +557,6 @@ def set_threads(tf: Any, threads: int | None, source: str) -> None:
                 "after that (load this model first, or omit threads)",
                 source,
             ) from error
-
-
-@contextlib.contextmanager
-def foreign_errors(tf: Any, what: str, source: str) -> Iterator[None]:
-    """Convert errors of TensorFlow in the block to a `ModelError`: the model does not accept *what*."""
-    try:
-        yield
-    except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
-        raise ModelError(
-            f"the model does not take {what}; TensorFlow says: {said_by(error)}",
-            source,
-        ) from error
 
 
 def _describe(specs: Mapping[str, Any]) -> str:
