@@ -283,7 +283,7 @@ def _table(status: WatchStatus) -> Table:
     table.add_column("state", no_wrap=True)
     table.add_column("fps", justify="right", no_wrap=True)
     table.add_column("lag", justify="right", no_wrap=True)
-    table.add_column("leading action", no_wrap=True, ratio=4, overflow="ellipsis")
+    table.add_column("label", no_wrap=True, ratio=4, overflow="ellipsis")
     table.add_column("score", no_wrap=True, min_width=_BAR + 5)
     table.add_column("events", justify="right", no_wrap=True)
     table.add_column("last", no_wrap=True, ratio=4, overflow="ellipsis")
