@@ -328,7 +328,7 @@ def _base_of(path: Path, base: str) -> str:
         return str(beside)
     raise ModelError(
         f"the model that the classes were taught on must be where it was, at {base}, or beside the file; it is not "
-        f"(pass its path: FewShotClassifier.load({path.name!r}, model=...), or movinet-lite teach {path.name} "
+        f"(say where it is: FewShotClassifier.load({path.name!r}, model=...), or movinet-lite teach {path.name} "
         "--model MODEL --output "
         f"{path.name})",
         path,

@@ -141,7 +141,7 @@ def test_a_litert_file_of_a_base_network_is_loaded(tmp_path, quantize):
         )
     with pytest.raises(ModelError, match="load it with BaseClassifier"):
         StreamingClassifier.load(path)
-    with pytest.raises(ModelError, match="TensorFlow runs no"):
+    with pytest.raises(ModelError, match="TensorFlow does not run"):
         BaseClassifier.load(path, engine="tensorflow")
 
 

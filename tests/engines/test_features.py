@@ -174,7 +174,7 @@ def test_a_model_with_a_transformer_has_hidden_features_alone(tmp_path):
     assert last.features.shape == (12,)
     kernel, bias = _weights(network, CLASSIFIER)
     np.testing.assert_allclose(last.features @ kernel + bias, last.logits, atol=1e-3)
-    with pytest.raises(ModelError, match="features 'pooled'; it gives 'hidden' alone"):
+    with pytest.raises(ModelError, match="features 'pooled'; it has 'hidden' alone"):
         classifier.features(clip)
 
 
