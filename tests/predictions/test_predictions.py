@@ -510,9 +510,9 @@ def test_probabilities_are_computed_once():
         ),
         (np.array([math.nan, INF], np.float32), "logits must be numbers; got NaN"),
         (np.array([0, INF], np.float32), "got plus infinity"),
-        (np.array([-INF, -INF], np.float32), "minus infinity for every class"),
+        (np.array([-INF, -INF], np.float32), "all are minus infinity"),
         (np.array([], np.float32), r"got shape \(0,\)"),
-        (np.array([[0, 1]], np.float32), r"got shape \(1, 2\) \(a batch\?"),
+        (np.array([[0, 1]], np.float32), r"got shape \(1, 2\) \(for a batch"),
     ],
 )
 def test_logits_without_probabilities_make_no_prediction(logits, message):
