@@ -175,9 +175,9 @@ def test_what_cannot_be_fetched_is_one_clear_error(hub, tmp_path):
         "hf://some/private": "does not exist, or it is private",
         "hf://some/gated": "is restricted (accept its terms at https://huggingface.co/some/gated",
         "hf://some/one@v9": "tag or commit of some/one; there is no 'v9'",
-        "hf://some/one/other.pt": "'other.pt' in some/one; it holds README.md, model.tflite",
+        "hf://some/one/other.pt": "'other.pt' in some/one; it contains README.md, model.tflite",
         "hf://some/many": "(such as hf://some/many/a.tflite)",
-        "hf://some/none": "some/none holds README.md",
+        "hf://some/none": "some/none contains README.md",
         "hf://some/wrong": "this is a web page",
     }
 
