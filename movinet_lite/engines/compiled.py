@@ -26,14 +26,17 @@ from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_graphs
 from movinet_lite.engines.litert.step_graphs import ONE_FRAME, Call
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
-from movinet_lite.engines.made_once import check_agrees, logits_of, make_missing
+from movinet_lite.engines.made_once import (
+    check_agrees,
+    is_close,
+    logits_of,
+    make_missing,
+)
 from movinet_lite.engines.opening import is_checkpoint, open_to_compile
 from movinet_lite.errors import ModelError
 from movinet_lite.hub.cache import compiled_folder, read_note, write_note
 from movinet_lite.network.agreement import (
-    COMPILED_TOLERANCE,
     PROBE_FRAMES,
-    agrees,
     largest_difference,
     probe_clip,
 )
@@ -228,7 +231,7 @@ def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> 
         difference = _difference(
             compiled, reference, job.streams, network.spec.frame_size
         )
-        if agrees(difference, COMPILED_TOLERANCE):
+        if is_close(difference):
             break
     check_agrees(difference, job.source, "a compiled")
     for kind in missing:

@@ -22,7 +22,7 @@ from movinet_lite.errors import ConversionError
 from movinet_lite.hub.cache import compiled_folder, locked, new_folder
 from movinet_lite.network.agreement import COMPILED_TOLERANCE, agrees
 
-__all__ = ["check_agrees", "logits_of", "make_missing"]
+__all__ = ["check_agrees", "is_close", "logits_of", "make_missing"]
 
 _LOG = logging.getLogger("movinet_lite.engines")
 # One model at a time: it takes all cores, and gigabytes.
@@ -88,13 +88,18 @@ def logits_of(
     return model.step(frames, model.init_states((height, width)))[0]
 
 
+def is_close(difference: float) -> bool:
+    """Return whether logits with this *difference* from those of the source are close enough."""
+    return agrees(difference, COMPILED_TOLERANCE)
+
+
 def check_agrees(difference: float, source: str, made: str) -> None:
-    """See that a model that was *made* gives the logits of its source.
+    """Check that a model that was *made* computes the logits of its source.
 
     Raises:
         ConversionError: If it does not.
     """
-    if not agrees(difference, COMPILED_TOLERANCE):
+    if not is_close(difference):
         raise ConversionError(
             f"{source}: {made} model must give the logits of its source to {COMPILED_TOLERANCE:g} of the largest; "
             f"this one differs by {difference:.1e}"

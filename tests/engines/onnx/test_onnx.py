@@ -11,10 +11,9 @@ import pytest
 
 from movinet_lite import BaseClassifier, StreamingClassifier, step_many
 from movinet_lite.cli import main
-from movinet_lite.engines import exporting
+from movinet_lite.engines import exported_onnx, exporting
 from movinet_lite.engines.exporting import export_model
 from movinet_lite.engines.loading import load_model
-from movinet_lite.engines.onnx import opening
 from movinet_lite.errors import MissingDependencyError, ModelError
 from movinet_lite.network.facts import TRANSFORMER_WINDOW, TransformerFacts
 from movinet_lite.network.files import save_network
@@ -306,7 +305,7 @@ def test_a_missing_package_is_named_before_anything_takes_long(
 
     with pytest.raises(MissingDependencyError, match=message):
         export_model("there is no such model", tmp_path / "model.onnx")
-    monkeypatch.setattr(opening, "open_to_compile", pytest.fail)
+    monkeypatch.setattr(exported_onnx, "open_to_compile", pytest.fail)
     with pytest.raises(MissingDependencyError, match=message):
         load_model(weights, "stream", engine="onnx")
 

@@ -9,7 +9,7 @@ import pytest
 
 from movinet_lite import BaseClassifier, StreamingClassifier
 from movinet_lite.engines import compiled as compiled_module
-from movinet_lite.engines import loading
+from movinet_lite.engines import loading, made_once
 from movinet_lite.engines.opening import open_as_it_is
 from movinet_lite.errors import ConversionError, LabelsError, ModelError
 from movinet_lite.hub.cache import compiled_folder
@@ -245,7 +245,7 @@ def test_the_caller_knows_better(tuned, tmp_path, monkeypatch):
 def test_where_it_does_not_compile_keras_runs_it(tuned, tmp_path, monkeypatch):
     """A warning says why, and nothing is kept."""
     monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
-    monkeypatch.setattr(compiled_module, "COMPILED_TOLERANCE", -1.0)
+    monkeypatch.setattr(made_once, "COMPILED_TOLERANCE", -1.0)
     with pytest.warns(UserWarning, match="must give the logits of its source"):
         session = StreamingClassifier.load(tuned / "stream")
     assert session.info.engine == "tensorflow"
