@@ -641,8 +641,10 @@ def test_quick_commands_load_nothing_heavy(arguments):
 
 
 @pytest.mark.oracle
-def test_a_real_model_streams_a_video(run_json, oracle_export, tmp_path, monkeypatch):
-    """A model of the Model Garden gives in two runs the scores of feeding the same frames by hand."""
+def test_a_real_model_streams_a_video(
+    run, run_json, oracle_export, tmp_path, monkeypatch
+):
+    """A model of the Model Garden gives in two runs the scores of feeding the same frames by hand; the first compiles it."""
     monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path / "cache"))
     model = oracle_export("a0_stream_hub_7") / "saved_model"
     frames = np.random.default_rng(5).integers(0, 255, (30, 9, 12, 3), np.uint8)
@@ -655,7 +657,10 @@ def test_a_real_model_streams_a_video(run_json, oracle_export, tmp_path, monkeyp
     labels = ("--labels", "kinetics-600")
     options = ("--model", model, *labels, "--every", "--top-k", "600")
 
-    first = run_json("stream", path, *options)
+    status, lines, notes = run("stream", path, *options, "--json")
+    assert status == 0
+    assert [line.split()[2] for line in notes.splitlines()] == ["compiling", "compiled"]
+    first = [json.loads(line) for line in lines]
     second = run_json("stream", path, *options)
 
     classifier = StreamingClassifier.load(model, labels="kinetics-600")
