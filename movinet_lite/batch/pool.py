@@ -142,18 +142,20 @@ class Pool:
         """
         waiting = collections.deque(map(_Task, paths))
         self.start(max(1, min(self._num_workers, len(waiting))))
+        self._give_out(waiting)
         while waiting or any(worker.task for worker in self._workers):
-            for worker in self._workers:
-                if worker.is_ready and worker.task is None and waiting:
-                    worker.give(waiting.popleft())
             rows: list[Row] = []
             for worker in self._wait():
                 rows += self._look_at(worker, waiting)
             # A worker never waits for what is done with the rows.
-            for worker in self._workers:
-                if worker.is_ready and worker.task is None and waiting:
-                    worker.give(waiting.popleft())
+            self._give_out(waiting)
             yield from rows
+
+    def _give_out(self, waiting: collections.deque[_Task]) -> None:
+        """Give each idle worker a video."""
+        for worker in self._workers:
+            if worker.is_ready and worker.task is None and waiting:
+                worker.give(waiting.popleft())
 
     def _wait(self) -> list[_Worker]:
         """Wait for an event or the next check of the limits; return the workers to check."""

@@ -20,7 +20,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,8 @@ __all__ = [
     "split_rows",
     "stream_with_features",
 ]
+
+_Model = TypeVar("_Model", bound=StreamModel)
 
 _SUM: Final = "state/head/pool_buffer"
 _COUNT: Final = "state/head/pool_frame_count"
@@ -133,13 +135,11 @@ def _missing(name: str, known: Sequence[str], info: ModelInfo) -> ModelError:
     )
 
 
-class _StreamWithFeatures:
-    """A stream model whose rows hold features behind the logits."""
+class _Wrapper(Generic[_Model]):
+    """The facts and the initial states of a stream model, for wrappers that add features to its rows."""
 
-    def __init__(self, model: FeatureStreamModel, names: Sequence[FeatureName]) -> None:
-        """Wrap a model with the features *names*; prefer `stream_with_features`."""
+    def __init__(self, model: _Model) -> None:
         self._model = model
-        self._names = tuple(names)
 
     @property
     def info(self) -> ModelInfo:
@@ -149,6 +149,15 @@ class _StreamWithFeatures:
     def init_states(self, frame_size: FrameSize) -> States:
         """Return the states of a stream without frames; see `StreamModel.init_states`."""
         return self._model.init_states(frame_size)
+
+
+class _StreamWithFeatures(_Wrapper[FeatureStreamModel]):
+    """A stream model whose rows hold features behind the logits."""
+
+    def __init__(self, model: FeatureStreamModel, names: Sequence[FeatureName]) -> None:
+        """Wrap a model with the features *names*; prefer `stream_with_features`."""
+        super().__init__(model)
+        self._names = tuple(names)
 
     def step(
         self, frames: NDArray[np.float32], states: States
@@ -165,21 +174,12 @@ class _StreamWithFeatures:
         return step_one_by_one(self, frames, states)
 
 
-class _PooledFromStates:
+class _PooledFromStates(_Wrapper[StreamModel]):
     """A stream model with the pooled features, which the states of every published stream model contain."""
 
     def __init__(self, model: StreamModel, times: int) -> None:
-        self._model = model
+        super().__init__(model)
         self._times = times
-
-    @property
-    def info(self) -> ModelInfo:
-        """The facts of the model."""
-        return self._model.info
-
-    def init_states(self, frame_size: FrameSize) -> States:
-        """Return the states of a stream without frames; see `StreamModel.init_states`."""
-        return self._model.init_states(frame_size)
 
     def step(
         self, frames: NDArray[np.float32], states: States
