@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.errors import ConversionError
+from movinet_lite.network.converting import pack_graph, unpack_graph
 from movinet_lite.network.layers import Convolution, Tensor, Timeline
 from movinet_lite.network.tensorflow import tf
 
@@ -100,10 +101,9 @@ class CompactProducts:
         """
         if not self._matrices:
             return graph
-        import flatbuffers
         from ai_edge_litert import schema_py_generated as schema
 
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(graph, 0))
+        model = unpack_graph(graph)
         wanted = {matrix.weights.tobytes(): matrix for matrix in self._matrices}
         found = 0
         for tensor in model.subgraphs[0].tensors:
@@ -124,9 +124,7 @@ class CompactProducts:
                 f"a converted graph must have the weights of all {len(wanted)} products that are stored in 8 bits; it has "
                 f"those of {found}"
             )
-        builder: Any = flatbuffers.Builder(len(graph))
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return pack_graph(model)
 
 
 def _split(weights: NDArray[np.float64]) -> _Matrix:

@@ -16,7 +16,7 @@ import numpy as np
 from movinet_lite.errors import ConversionError, said_by
 from movinet_lite.network.tensorflow import keras, tf
 
-__all__ = ["Quantize", "Traced", "convert", "trace"]
+__all__ = ["Quantize", "Traced", "convert", "pack_graph", "trace", "unpack_graph"]
 
 Quantize: TypeAlias = Literal["float16", "dynamic"]
 """How weights are stored: as float16, or as int8 with activations quantised as they come."""
@@ -102,10 +102,9 @@ def convert(traced: Traced, quantize: Quantize | None = None) -> bytes:
 
 def _with_names(graph: bytes, inputs: list[str], outputs: list[str]) -> bytes:
     """Return *graph* with a signature that names its inputs and outputs, which it has in this order."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(graph, 0)
+    model = unpack_graph(graph)
     (body, *_) = model.subgraphs
     found = [body.tensors[index].name.decode() for index in body.inputs]
     if found != inputs or len(body.outputs) != len(outputs):
@@ -118,7 +117,21 @@ def _with_names(graph: bytes, inputs: list[str], outputs: list[str]) -> bytes:
     signature.inputs = _name(schema, inputs, body.inputs)
     signature.outputs = _name(schema, outputs, body.outputs)
     model.signatureDefs = [signature]
-    builder = flatbuffers.Builder(len(graph) + 4096)
+    return pack_graph(model)
+
+
+def unpack_graph(graph: bytes) -> Any:
+    """Return a LiteRT graph as the objects of its schema, a ``ModelT`` that can be changed."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return schema.ModelT.InitFromPackedBuf(graph, 0)
+
+
+def pack_graph(model: Any) -> bytes:
+    """Return the LiteRT graph of a ``ModelT``."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
     return bytes(builder.Output())
 
