@@ -129,6 +129,25 @@ def test_a_compiled_stream_gives_the_logits_of_its_source(saved_models, frames):
     assert np.abs(np.diff(expected, axis=0)).max() > 1e-3 * np.abs(expected).max()
 
 
+def test_a_compact_graph_too_far_from_its_source_is_compiled_in_float32(
+    saved_models, tmp_path, monkeypatch
+):
+    """Weights in two 8-bit parts are an optimisation: where they change the logits, the model still compiles, without them."""
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
+    measure, differences = compiled_module._difference, []
+
+    def off_at_first(*arguments):
+        differences.append(measure(*arguments) if differences else 1.0)
+        return differences[-1]
+
+    monkeypatch.setattr(compiled_module, "_difference", off_at_first)
+
+    session = StreamingClassifier.load(saved_models / "stream", engine="litert")
+
+    assert session.info.engine == "litert"
+    assert len(differences) == 2
+
+
 @pytest.mark.usefixtures("in_cache")
 def test_states_have_the_published_layout_and_move_between_engines(
     saved_models, frames
