@@ -40,6 +40,9 @@ _STALLED_S: Final = 2.0
 _GRACE_S: Final = 0.25
 """Time that the keeper waits for a reader beyond FFmpeg's timeout, in seconds."""
 
+_KEEPER_S: Final = 0.5
+"""Maximum wait for the end of the keeper, in seconds, for the case that a listener blocks it."""
+
 _MOST_ABANDONED: Final = 2
 """Maximum number of abandoned readers that are still blocked before a new one is started."""
 
@@ -103,6 +106,9 @@ class Runner:
 
     def start(self) -> None:
         """Start the threads."""
+        # Here, not in a thread: a program that ends while a thread of it loads a library can crash.
+        import av  # noqa: F401
+
         self._keeper.start()
 
     def now_s(self) -> float:
@@ -140,7 +146,7 @@ class Runner:
         """End the threads.
 
         Args:
-            patience_s: Maximum time to wait for them, in seconds.
+            patience_s: Maximum time to wait for the one that reads, in seconds. The other never waits for the network.
         """
         with self._woken:
             if self._closing:
@@ -151,10 +157,9 @@ class Runner:
                 reader.dismiss()
             self._woken.notify_all()
         self._queue.close(drop=True)
-        threads = [self._keeper] if reader is None else [self._keeper, reader.thread]
-        for thread in threads:
-            if thread is not threading.current_thread() and thread.ident is not None:
-                thread.join(patience_s / len(threads))
+        _join(self._keeper, _KEEPER_S)
+        if reader is not None:
+            _join(reader.thread, patience_s)
         self._finish()  # what the ring keeps stays: a clip in progress may need it
 
     # The keeper.
@@ -347,6 +352,11 @@ class Runner:
         reader.heard()
         if was_put and self._on_frame is not None:
             self._tell(self._on_frame)
+
+
+def _join(thread: threading.Thread, patience_s: float) -> None:
+    if thread is not threading.current_thread() and thread.ident is not None:
+        thread.join(patience_s)
 
 
 class _Reader:

@@ -23,8 +23,8 @@ from movinet_lite.video.scaling import Fit
 
 __all__ = ["LiveSource", "open_source"]
 
-_PATIENCE_S: Final = 1.5
-"""Maximum wait of `close` for the threads of a source, in seconds."""
+_PATIENCE_S: Final = 1.0
+"""Maximum wait of `close` for the thread that reads, in seconds."""
 
 
 def open_source(
