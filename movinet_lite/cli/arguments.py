@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -27,12 +28,15 @@ __all__ = [
     "count",
     "examples_text",
     "frame_size",
+    "not_negative",
     "number",
     "output_path",
     "positive",
+    "random_seed",
     "score",
     "seconds",
     "threads",
+    "whole_number",
 ]
 
 OUTPUT_ENDINGS = (".mp4", ".gif")
@@ -117,24 +121,19 @@ def add_json(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def count(text: str) -> int:
-    """Return a whole number above 0."""
+def whole_number(text: str, *, low: int, high: float, rule: str) -> int:
+    """Return a whole number from *low* to *high*, inclusive; *rule* describes the range."""
     with contextlib.suppress(ValueError):
-        if (found := int(text)) >= 1:
+        if low <= (found := int(text)) <= high:
             return found
-    raise argparse.ArgumentTypeError(
-        f"must be a whole number, at least 1; got {text!r}"
-    )
+    raise argparse.ArgumentTypeError(f"must be a whole number{rule}; got {text!r}")
 
 
-def threads(text: str) -> int:
-    """Return a number of threads; the limit prevents running out of memory."""
-    with contextlib.suppress(ValueError):
-        if 1 <= (found := int(text)) <= MAX_THREADS:
-            return found
-    raise argparse.ArgumentTypeError(
-        f"must be a whole number from 1 to {MAX_THREADS}; got {text!r}"
-    )
+count = functools.partial(whole_number, low=1, high=math.inf, rule=", at least 1")
+random_seed = functools.partial(whole_number, low=0, high=math.inf, rule=", at least 0")
+threads = functools.partial(  # the limit prevents running out of memory
+    whole_number, low=1, high=MAX_THREADS, rule=f" from 1 to {MAX_THREADS}"
+)
 
 
 def number(text: str, *, low: float, high: float, rule: str) -> float:
@@ -150,6 +149,9 @@ _LONGEST_S = 10**9  # 31 years; containers count time in 64 bits
 
 positive = functools.partial(
     number, low=sys.float_info.min, high=_LARGEST, rule="a number above 0"
+)
+not_negative = functools.partial(
+    number, low=0, high=_LARGEST, rule="a number, at least 0"
 )
 seconds = functools.partial(
     number, low=0, high=_LONGEST_S, rule=f"from 0 to {_LONGEST_S} seconds"

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from movinet_lite.classifiers import FewShotClassifier
 from movinet_lite.classifiers.few_shot import DEFAULT_TOLERANCE
-from movinet_lite.cli.arguments import add_command, add_offline
+from movinet_lite.cli.arguments import add_command, add_offline, not_negative
 from movinet_lite.engines.few_shot import FEW_SHOT_ENDING, is_few_shot
 from movinet_lite.training.folders import read_folder
 
@@ -56,7 +56,7 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument(
         "--tolerance",
-        type=float,
+        type=not_negative,
         default=DEFAULT_TOLERANCE,
         metavar="NUMBER",
         help="how far below the similarity of your clips a video may be before it is background, in standard deviations; lower "

@@ -21,6 +21,7 @@ from movinet_lite.cli.arguments import (
     frame_size,
     number,
     positive,
+    random_seed,
 )
 from movinet_lite.cli.output import (
     INTERRUPTED,
@@ -224,7 +225,7 @@ def add_share_and_seed(
     )
     group.add_argument(
         "--seed",
-        type=int,
+        type=random_seed,
         default=0,
         metavar="N",
         help=f"{seed} (default: %(default)s)",

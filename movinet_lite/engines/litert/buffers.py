@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import operator
 import weakref
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -93,6 +93,17 @@ class PublishedLayout:
         return to_litert_states(from_published_states(shown), self._info)
 
 
+class _Lease(weakref.ref["Slot"]):
+    """Holds the buffers of a slot, and goes back to their pool with them when the slot ends.
+
+    Only C code runs then: an exception in a finaliser written in Python would be printed and lost, Ctrl-C among them.
+    """
+
+    __slots__ = ("buffers",)
+
+    buffers: tuple[Buffer, ...]
+
+
 class Slot:
     """Buffers of states that are written and passed on together; they go back to their pool when nobody holds them any more.
 
@@ -100,44 +111,43 @@ class Slot:
     around LiteRT's call.
     """
 
-    __slots__ = ("_pool", "buffers")
+    __slots__ = ("__weakref__", "_lease", "buffers")
 
-    def __init__(self, buffers: tuple[Buffer, ...], pool: Pool) -> None:
+    def __init__(
+        self, buffers: tuple[Buffer, ...], give_back: Callable[[_Lease], None]
+    ) -> None:
+        """Take *buffers*, and the function of C that gets their lease when the slot ends."""
         self.buffers = buffers
-        self._pool = pool
-
-    def __del__(self) -> None:
-        # Ctrl-C may have come before the pool was known.
-        if pool := getattr(self, "_pool", None):
-            pool.give_back(self.buffers)
+        # Python clears weak references before attributes, so that the lease is still alive.
+        self._lease = lease = _Lease(self, give_back)
+        lease.buffers = buffers
 
 
 class Pool:
     """Buffers of a group of states, which may serve any group of the same shapes and dtypes.
 
     Attributes:
-        most: How many sets of buffers that nobody uses it keeps.
-        free: These sets.
+        free: Sets of buffers that nobody uses, at most `free.maxlen` of them: when another one comes back to a full
+            deque, the oldest goes back to the system.
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
-        self.most = 0
-        self.free: list[tuple[Buffer, ...]] = []
+        """Begin with none, and keep none."""
+        self.free: deque[_Lease] = deque(maxlen=0)
+
+    def keep(self, most: int) -> None:
+        """Keep at least *most* sets of buffers that nobody uses."""
+        if most > (self.free.maxlen or 0):
+            self.free = deque(self.free, maxlen=most)
 
     def take(self, graph: Graph, names: Sequence[str]) -> Slot:
         """Return buffers for the states *names* of *graph*: free ones first, else new ones."""
         buffers = (
-            self.free.pop()
+            self.free.pop().buffers
             if self.free
             else tuple(graph.input_buffer(name) for name in names)
         )
-        return Slot(buffers, self)
-
-    def give_back(self, buffers: tuple[Buffer, ...]) -> None:
-        """Keep buffers that nobody uses any more, if there are not enough of them."""
-        if len(self.free) < self.most:
-            self.free.append(buffers)
+        return Slot(buffers, self.free.append)
 
 
 class BufferPools:
@@ -156,8 +166,7 @@ class BufferPools:
             tuple((tensor.shape, tensor.dtype) for tensor in group) for group in groups
         ]
         for kind, count in Counter(kinds).items():
-            pool = self._pools[kind]
-            pool.most = max(2 * count, pool.most)
+            self._pools[kind].keep(2 * count)
         return [self._pools[kind] for kind in kinds]
 
 
