@@ -3,6 +3,7 @@
 from movinet_lite.arrays import VideoFrame
 from movinet_lite.classifiers import (
     BaseClassifier,
+    FewShotBaseClassifier,
     FewShotClassifier,
     StreamingClassifier,
     step_many,
@@ -60,6 +61,7 @@ __all__ = [
     "DataError",
     "Event",
     "EventDetector",
+    "FewShotBaseClassifier",
     "FewShotClassifier",
     "FrameReader",
     "LabelFilter",

@@ -42,6 +42,13 @@ DEMO_EXAMPLES = {
         ("--streams", "2", "--tuned-on", "2", "--actions", "2"),
         "event F1, collar 1 s",
     ),
+    "measure_few_shot": (
+        (
+            *("--choosing-seed", "0", "--measuring-seed", "100", "--clips", "3"),
+            *("--taught", "2", "--draws", "1"),
+        ),
+        "chosen tolerance: ",
+    ),
     "measure_live": (
         ("--restarts", "1", "--seconds", "1", "--timeout", "0.5"),
         "a silent server, tcp: reported after",

@@ -6,7 +6,13 @@ states of its one stream.
 
 from movinet_lite.classifiers.batch import step_many
 from movinet_lite.classifiers.clips import BaseClassifier
-from movinet_lite.classifiers.few_shot import FewShotClassifier
+from movinet_lite.classifiers.few_shot import FewShotBaseClassifier, FewShotClassifier
 from movinet_lite.classifiers.streams import StreamingClassifier
 
-__all__ = ["BaseClassifier", "FewShotClassifier", "StreamingClassifier", "step_many"]
+__all__ = [
+    "BaseClassifier",
+    "FewShotBaseClassifier",
+    "FewShotClassifier",
+    "StreamingClassifier",
+    "step_many",
+]

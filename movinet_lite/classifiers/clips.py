@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -22,10 +22,14 @@ from movinet_lite.arrays import (
 )
 from movinet_lite.classifiers.session import Session
 from movinet_lite.engines.base import ClipModel
-from movinet_lite.engines.features import check_feature_name, clip_with_features
+from movinet_lite.engines.features import (
+    check_feature_name,
+    clip_with_features,
+    split_rows,
+)
 from movinet_lite.errors import ArrayError
 from movinet_lite.network.variants import Mode, get_variant
-from movinet_lite.predictions import Prediction
+from movinet_lite.predictions import Prediction, softmax
 from movinet_lite.video import Fit
 from movinet_lite.video.decoding import Quality
 from movinet_lite.video.source import VideoSource
@@ -172,28 +176,18 @@ class BaseClassifier(Session):
             ArrayError: If there is no frame, or a frame is not an RGB picture.
             SessionError: If the session is closed.
         """
-        variant = self._info.variant
-        length = get_variant(variant).clip_frames if variant else _DEFAULT_CLIP_FRAMES
-        scaler = self._new_scaler()
-        room = np.empty((length, *self._frame_size, 3), np.float32)
-        total = np.zeros(len(self._labels), np.float64)
-        num_frames = 0
-        for frame in frames:
-            if num_frames and num_frames % length == 0:
-                total += self._predict_prepared(room).scores * np.float64(length)
-            scaler.scale_into(as_frame(frame), room[num_frames % length])
-            num_frames += 1
-        if not num_frames:
-            raise ArrayError("a video must have at least one frame; got none")
-        if num_frames <= length:
-            return self._predict_prepared(room[:num_frames])
-        rest = (num_frames - 1) % length + 1
-        last = np.roll(room, -rest, axis=0)
-        total += self._predict_prepared(last).scores * np.float64(rest)
-        with np.errstate(divide="ignore"):  # a class that is nowhere possible
-            return Prediction(
-                np.log(total / num_frames), self._labels, background=self._background
+        predictions, weights = [], []
+        for clip, num_new in self._prepare_long(frames):
+            self._check_open()
+            predictions.append(
+                self._predicted(self._model.predict(clip[np.newaxis])[0])
             )
+            weights.append(num_new)
+        if len(predictions) == 1:
+            return predictions[0]
+        scores = np.average([one.scores for one in predictions], 0, weights)
+        with np.errstate(divide="ignore"):  # a class that is nowhere possible
+            return Prediction(np.log(scores), self._labels, background=self._background)
 
     def predict_video(
         self,
@@ -236,9 +230,53 @@ class BaseClassifier(Session):
         ) as frames:
             return self.predict_long(frames)
 
-    def _predict_prepared(self, clip: NDArray[np.float32]) -> Prediction:
-        self._check_open()
-        return self._predicted(self._model.predict(clip[np.newaxis])[0])
+    def _prepare_long(
+        self, frames: Iterable[Frame | VideoFrame]
+    ) -> Iterator[tuple[NDArray[np.float32], int]]:
+        """Yield the clips that `predict_long` divides *frames* into, and the number of frames that are new in each.
+
+        The next clip overwrites the memory of the last.
+        """
+        variant = self._info.variant
+        length = get_variant(variant).clip_frames if variant else _DEFAULT_CLIP_FRAMES
+        scaler = self._new_scaler()
+        room = np.empty((length, *self._frame_size, 3), np.float32)
+        num_frames = 0
+        for frame in frames:
+            if num_frames and num_frames % length == 0:
+                yield room, length
+            scaler.scale_into(as_frame(frame), room[num_frames % length])
+            num_frames += 1
+        if not num_frames:
+            raise ArrayError("a video must have at least one frame; got none")
+        num_new = (num_frames - 1) % length + 1
+        if num_frames <= length:
+            yield room[:num_frames], num_new
+        else:
+            yield np.roll(room, -num_new, axis=0), num_new
+
+    def _feature_rows(
+        self, frames: Iterable[Frame | VideoFrame] | Clip, name: FeatureName
+    ) -> NDArray[np.float32]:
+        """Return the logits of *frames*, followed by the features, as one row.
+
+        Both are means over the clips that `predict_long` divides them into, the logits those of the mean scores.
+        """
+        model = clip_with_features(self._model, name)
+        rows, weights = [], []
+        for clip, num_new in self._prepare_long(
+            as_clip(frames) if isinstance(frames, np.ndarray) else frames
+        ):
+            self._check_open()
+            rows.append(model.predict_with_features(clip[np.newaxis], [name])[0])
+            weights.append(num_new)
+        logits, features = split_rows(np.stack(rows), self._info)
+        scores = np.average(softmax(logits), axis=0, weights=weights)
+        with np.errstate(divide="ignore"):
+            mean = np.append(
+                np.log(scores), np.average(features, axis=0, weights=weights)
+            )
+        return mean[np.newaxis].astype(np.float32)
 
     def _predict_alike(
         self, clips: Sequence[Clip], features: Sequence[FeatureName] = ()

@@ -9,7 +9,7 @@ from typing import Any, cast
 from movinet_lite.classifiers import FewShotClassifier
 from movinet_lite.classifiers.few_shot import DEFAULT_TOLERANCE
 from movinet_lite.cli.arguments import add_command, add_offline, not_negative
-from movinet_lite.engines.few_shot import FEW_SHOT_ENDING, is_few_shot
+from movinet_lite.engines.few_shot.files import FEW_SHOT_ENDING, is_few_shot
 from movinet_lite.training.folders import read_folder
 
 __all__ = ["add_commands"]

@@ -11,7 +11,7 @@ from movinet_lite.arrays import FrameSize, check_frame_size
 from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.compiled import load_compiled
 from movinet_lite.engines.exported_onnx import load_as_onnx
-from movinet_lite.engines.few_shot import is_few_shot, load_few_shot
+from movinet_lite.engines.few_shot.files import is_few_shot, load_few_shot
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
 from movinet_lite.engines.onnx.opening import load_onnx
@@ -25,7 +25,7 @@ from movinet_lite.engines.opening import (
 from movinet_lite.errors import ConversionError, ModelError, MoViNetError, said_by
 from movinet_lite.hub import resolve_model, resolve_weights
 from movinet_lite.network.spec import Functions
-from movinet_lite.network.variants import Mode, check_mode
+from movinet_lite.network.variants import Mode
 
 __all__ = ["MAX_THREADS", "Engine", "load_model"]
 
@@ -106,12 +106,12 @@ def load_model(  # noqa: C901 - one branch a form of a model
     if frame_size is not None:
         frame_size = check_frame_size(frame_size)
     if is_few_shot(source):
-        check_mode("stream", mode, str(source))
         return load_few_shot(
             source,
+            mode,
             lambda base: load_model(
                 base,
-                "stream",
+                mode,
                 engine=engine,
                 threads=threads,
                 frame_size=frame_size,

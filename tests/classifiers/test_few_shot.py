@@ -81,7 +81,7 @@ def test_tolerance_trades_rejection_for_acceptance(demo, clips, taught):
     others = {"background": [render_clip("lunge", seed=TEACHING_SEEDS + i) for i in range(3)]}  # fmt: skip
 
     limits = [
-        FewShotClassifier.teach(clips, demo, tolerance=one).model.head.least
+        FewShotClassifier.teach(clips, demo, tolerance=one).head.threshold
         for one in tolerances
     ]
     told = [
@@ -90,8 +90,8 @@ def test_tolerance_trades_rejection_for_acceptance(demo, clips, taught):
     ]
 
     assert limits == sorted(limits, reverse=True)
-    assert limits[1] == taught.model.head.least
-    assert len({one.model.head.least for one in told}) == 1
+    assert limits[1] == taught.head.threshold
+    assert len({one.head.threshold for one in told}) == 1
     for clip in others["background"]:
         assert _answer(told[0], clip).label == "background"
     with pytest.raises(ArrayError, match="tolerance must be a number, at least 0"):
@@ -206,7 +206,7 @@ def test_a_model_that_moved_is_found_or_asked_for(tmp_path, clips, capsys):
     moved = (second / "base.tflite").rename(tmp_path / "other.tflite")
     with pytest.raises(
         ModelError,
-        match=r"first/base.tflite, or beside the file; it is not \(say where",
+        match=r"first/base.tflite or next to the file; it is not \(pass its new path: FewShotClassifier",
     ):
         StreamingClassifier.load(second / "mine.fewshot")
     given = FewShotClassifier.load(second / "mine.fewshot", model=moved)
@@ -295,7 +295,7 @@ def test_too_few_examples_are_refused(demo, examples, message):
 
 def test_classes_are_not_taught_on_taught_classes(taught, clips):
     """What was taught from a few clips is no model to teach on, with what is."""
-    with pytest.raises(ModelError, match="give the model below it"):
+    with pytest.raises(ModelError, match="pass its underlying model"):
         FewShotClassifier.teach(clips, taught)
 
 
@@ -312,7 +312,7 @@ def test_damaged_files_and_other_models_are_refused(tmp_path, taught, monkeypatc
     taught.save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 64]) + whole[-8:])
-    with pytest.raises(ModelError, match="its checksum is another one"):
+    with pytest.raises(ModelError, match="its checksum differs"):
         StreamingClassifier.load(path)
     path.write_bytes(whole[:1000])
     with pytest.raises(ModelError, match="cannot be read"):
@@ -323,8 +323,8 @@ def test_damaged_files_and_other_models_are_refused(tmp_path, taught, monkeypatc
         taught.save(tmp_path / "mine.npz")
     path.write_bytes(whole)
     monkeypatch.setattr(
-        "movinet_lite.engines.few_shot.fingerprint",
-        lambda *_: 2 * taught.model.head.fingerprint,
+        "movinet_lite.engines.few_shot.files.fingerprint",
+        lambda *_: 2 * taught.head.fingerprint,
     )
     with pytest.raises(ModelError, match="returns other features"):
         StreamingClassifier.load(path)
