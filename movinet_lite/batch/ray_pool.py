@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import attrs
 
@@ -16,7 +16,7 @@ from movinet_lite.batch.cluster import connected
 from movinet_lite.batch.job import Job
 from movinet_lite.batch.one_video import Row, error_row
 from movinet_lite.batch.pool import Limits, Pool
-from movinet_lite.batch.worker import Failed, Finished, FromWorker, Ready
+from movinet_lite.batch.worker import Failed, Finished, Ready
 from movinet_lite.errors import ClusterError, MoViNetError, said_by
 
 __all__ = ["RayPool", "num_wanted"]
@@ -34,6 +34,9 @@ class _Task:
 
     path: str
     num_lost: int = 0
+
+
+_FromActor: TypeAlias = Ready | Failed | Finished
 
 
 class RayPool:
@@ -87,8 +90,8 @@ class RayPool:
                 actor.kill()
             self._actors, self._begun, self._idle = {}, [], []
 
-    def process(self, paths: Iterable[str]) -> Iterator[Row]:
-        """Yield the row of each of *paths*, in order of completion.
+    def process(self, paths: Iterable[str]) -> Iterator[list[Row]]:
+        """Yield the rows of *paths*, in order of completion, those of the same moment together.
 
         Raises:
             MoViNetError: Why the model cannot be loaded.
@@ -101,7 +104,8 @@ class RayPool:
             rows = self._wait(waiting)
             # An actor never waits for what is done with the rows.
             self._give(waiting)
-            yield from rows
+            if rows:
+                yield rows
 
     def _give(self, waiting: collections.deque[_Task]) -> None:
         while waiting and self._idle:
@@ -155,7 +159,7 @@ class RayPool:
 
         actor = self._actors.pop(call)
         try:
-            message: FromWorker = ray.get(call)
+            message: _FromActor = ray.get(call)
         except ray.exceptions.RayError as error:
             # Ray ends an actor that nobody holds, if it is not dead.
             return self._lose(actor, error, waiting)
@@ -294,7 +298,7 @@ class _Process:
         self._pool = Pool(job, 1, limits)
         self._pool.begin()
 
-    def load(self) -> FromWorker:
+    def load(self) -> _FromActor:
         """Load the model."""
         try:
             self._pool.start()
@@ -302,10 +306,10 @@ class _Process:
             return Failed(error)
         return Ready(is_heavy=False)
 
-    def process(self, path: str) -> FromWorker:
+    def process(self, path: str) -> _FromActor:
         """Return the row of a video; a worker that died is replaced."""
         try:
-            [row] = self._pool.process([path])
+            [[row]] = self._pool.process([path])
         except MoViNetError as error:
             return Failed(error)
         return Finished(row)
