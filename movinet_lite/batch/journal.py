@@ -1,6 +1,6 @@
 r"""Appends rows to a JSON lines file: only complete lines, and each video once.
 
-A line is written and synced to the disk before the next video is counted as done. A process that is killed in the middle of a
+A line is written and synced to the disk before its video is counted as done. A process that is killed in the middle of a
 line leaves one without its end, which the next run cuts off; that video is then done again.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -62,19 +62,19 @@ class Journal:
         with contextlib.suppress(OSError):
             self._file.close()
 
-    def append(self, row: Row) -> None:
-        """Write a row, and sync it to disk.
+    def append(self, rows: Iterable[Row]) -> None:
+        """Write rows, and sync them to disk together.
 
         Raises:
             DataError: If it cannot be written.
         """
         # ASCII: a file name may contain bytes that are not UTF-8.
-        line = json.dumps(row, allow_nan=False).encode("ascii") + b"\n"
+        lines = {row["path"]: f"{json.dumps(row, allow_nan=False)}\n" for row in rows}
         with _as_data_errors(self._path):
-            self._file.write(line)
+            self._file.write("".join(lines.values()).encode("ascii"))
             self._file.flush()
             os.fsync(self._file.fileno())
-        self.done.add(row["path"])
+        self.done.update(lines)
 
     def _lock(self) -> None:
         """Lock the file until it is closed or the process ends."""

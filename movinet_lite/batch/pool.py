@@ -20,13 +20,24 @@ import attrs
 from movinet_lite.arrays import check_positive
 from movinet_lite.batch.job import Job
 from movinet_lite.batch.one_video import Row, error_row
-from movinet_lite.batch.worker import Failed, Finished, FromWorker, Ready, work
+from movinet_lite.batch.worker import (
+    Failed,
+    Finished,
+    FromWorker,
+    GiveBack,
+    GivenBack,
+    Ready,
+    work,
+)
 from movinet_lite.errors import ArrayError, ModelError
 
 __all__ = ["Limits", "Pool"]
 
 _LOOK_EVERY_S: Final = 0.25
 """Interval at which time and memory are checked, in seconds."""
+
+_MAX_GIVEN: Final = 2
+"""Maximum number of videos that a worker has: the one it processes, and one ahead, so that it never waits for the next."""
 
 _STATM: Final = "/proc/{}/statm"
 
@@ -108,7 +119,7 @@ class Pool:
     def close(self) -> None:
         """End the workers, even while processing a video."""
         while self._workers:
-            self._workers.pop().kill()
+            self._workers.pop().close()
 
     def begin(self, num_workers: int = 1) -> None:
         """Start the worker processes, which load nothing yet."""
@@ -134,8 +145,8 @@ class Pool:
         for worker in others:
             worker.load()
 
-    def process(self, paths: Iterable[str]) -> Iterator[Row]:
-        """Yield the row of each of *paths*, in order of completion.
+    def process(self, paths: Iterable[str]) -> Iterator[list[Row]]:
+        """Yield the rows of *paths*, in order of completion, those of the same moment together.
 
         Raises:
             MoViNetError: If the model cannot be loaded.
@@ -143,19 +154,28 @@ class Pool:
         waiting = collections.deque(map(_Task, paths))
         self.start(max(1, min(self._num_workers, len(waiting))))
         self._give_out(waiting)
-        while waiting or any(worker.task for worker in self._workers):
+        while waiting or any(worker.tasks for worker in self._workers):
             rows: list[Row] = []
             for worker in self._wait():
                 rows += self._look_at(worker, waiting)
             # A worker never waits for what is done with the rows.
             self._give_out(waiting)
-            yield from rows
+            if rows:
+                yield rows
 
     def _give_out(self, waiting: collections.deque[_Task]) -> None:
-        """Give each idle worker a video."""
-        for worker in self._workers:
-            if worker.is_ready and worker.task is None and waiting:
-                worker.give(waiting.popleft())
+        """Give the workers videos: first those that are idle, then one ahead for each."""
+        ready = [worker for worker in self._workers if worker.is_ready]
+        for num_given in range(_MAX_GIVEN):
+            for worker in ready:
+                if waiting and len(worker.tasks) == num_given:
+                    worker.give(waiting.popleft())
+        # A video never waits behind a long one while a worker is idle.
+        num_idle = sum(not worker.tasks for worker in ready)
+        num_asked = sum(worker.is_asked for worker in ready)
+        ahead = [one for one in ready if len(one.tasks) > 1 and not one.is_asked]
+        for worker in ahead[: max(0, num_idle - num_asked)]:
+            worker.ask_back()
 
     def _wait(self) -> list[_Worker]:
         """Wait for an event or the next check of the limits; return the workers to check."""
@@ -173,11 +193,13 @@ class Pool:
         ]
 
     def _look_at(self, worker: _Worker, waiting: collections.deque[_Task]) -> list[Row]:
-        """Process the result of a worker; replace it if it died or exceeded its limits."""
+        """Process a message of a worker; replace it if it died or exceeded its limits."""
         with contextlib.suppress(EOFError, OSError):
             if worker.has_message():
                 message = worker.receive()
-                return [] if isinstance(message, Ready) else [message]
+                if isinstance(message, _Task):
+                    waiting.appendleft(message)
+                return [message] if isinstance(message, dict) else []
         return self._end(worker, waiting)
 
     def _end(self, worker: _Worker, waiting: collections.deque[_Task]) -> list[Row]:
@@ -192,17 +214,22 @@ class Pool:
                 else f"a worker must load the model; it {death}"
             )
             raise ModelError(said, str(self._job.model))
+        # It may have finished the video a moment before it was killed. The one ahead is not to blame.
+        rows = worker.last_rows()
+        is_failed = task is not None and worker.task is task
+        waiting.extendleft(reversed(list(worker.tasks)[is_failed:]))
         self._replace(worker)
-        if task is None:
-            return []
+        if task is None or not is_failed:
+            return rows
         num_tried = task.num_tried + 1
         if num_tried < self._limits.attempts and not (excess and excess.is_final):
             waiting.append(_Task(task.path, num_tried))
-            return []
+            return rows
         said = excess.message if excess else f"the worker {death}"
-        return [
-            error_row(task.path, self._job, said, seconds=seconds, attempts=num_tried)
-        ]
+        failed = error_row(
+            task.path, self._job, said, seconds=seconds, attempts=num_tried
+        )
+        return [*rows, failed]
 
     def _add(self) -> _Worker:
         worker = _Worker(self._job)
@@ -210,7 +237,7 @@ class Pool:
         return worker
 
     def _replace(self, worker: _Worker) -> _Worker:
-        worker.kill()
+        worker.close()
         self._workers.remove(worker)
         new = self._add()
         new.load()
@@ -226,11 +253,12 @@ class _Excess:
 
 
 class _Worker:
-    """A worker process, and its video.
+    """A worker process, and its videos.
 
     Attributes:
-        task: The video; `None` while it has none.
+        tasks: Its videos. It processes the first.
         is_ready: Whether its model is loaded.
+        is_asked: Whether it was asked to give back the video ahead, and has neither done so nor begun it.
     """
 
     def __init__(self, job: Job) -> None:
@@ -244,9 +272,16 @@ class _Worker:
         with _interrupts_held_back():
             self._process.start()
         theirs.close()
-        self.task: _Task | None = None
+        self.tasks: collections.deque[_Task] = collections.deque()
         self.is_ready = False
+        self.is_asked = False
+        self._has_hung_up = False
         self._begin_s = time.monotonic()
+
+    @property
+    def task(self) -> _Task | None:
+        """The video that it processes; `None` while it has none."""
+        return self.tasks[0] if self.tasks else None
 
     @property
     def to_wait_for(self) -> tuple[Connection, int]:
@@ -284,37 +319,64 @@ class _Worker:
             "(a script that runs a batch must do so under: if __name__ == '__main__')"
         )
 
-    def receive(self) -> Ready | Row:
-        """Return the row of the video, or that the model is loaded.
+    def receive(self) -> Ready | Row | _Task:
+        """Return the row of the video, a video that it gives back, or that the model is loaded.
 
         Raises:
             MoViNetError: If the model cannot be loaded.
             EOFError: If the process died.
         """
         message = self._receive()
-        if not isinstance(message, Finished):
+        if isinstance(message, Ready):
             return message
-        row, task = message.row, self.task
-        self.task = None
-        if task is not None:
-            row["attempts"] = task.num_tried + 1
-        return row
+        if isinstance(message, GivenBack):
+            return self._remove(message.path)
+        task = self._remove(message.row["path"])
+        return {**message.row, "attempts": task.num_tried + 1}
 
-    def _receive(self) -> Ready | Finished:
-        message: FromWorker = self._connection.recv()
+    def last_rows(self) -> list[Row]:
+        """Return the rows that it sent before it was killed."""
+        rows: list[Row] = []
+        with contextlib.suppress(EOFError, OSError):
+            while self.has_message():
+                message = self.receive()
+                rows += [message] if isinstance(message, dict) else []
+        return rows
+
+    def _receive(self) -> Ready | Finished | GivenBack:
+        try:
+            message: FromWorker = self._connection.recv()
+        except (EOFError, OSError):
+            self._has_hung_up = True
+            raise
         if isinstance(message, Failed):
             raise message.error
         if isinstance(message, Ready):
             self.is_ready = True
         return message
 
+    def _remove(self, path: str) -> _Task:
+        """Remove one of its videos, which it has finished or gives back."""
+        [task] = [one for one in self.tasks if one.path == path][:1]
+        if task is self.task:
+            self._begin_s = time.monotonic()  # of the next
+        self.tasks.remove(task)
+        self.is_asked = False
+        return task
+
     def give(self, task: _Task) -> None:
-        """Start processing a video."""
-        self.task = task
-        self._begin_s = time.monotonic()
+        """Let it process a video after those that it has."""
+        if not self.tasks:
+            self._begin_s = time.monotonic()
+        self.tasks.append(task)
         self._send(task.path)
 
-    def _send(self, message: str | None) -> None:
+    def ask_back(self) -> None:
+        """Ask for a video that it has not begun."""
+        self.is_asked = True
+        self._send(GiveBack())
+
+    def _send(self, message: str | GiveBack | None) -> None:
         # One that has died is seen when it is waited for.
         with contextlib.suppress(OSError):
             self._connection.send(message)
@@ -324,7 +386,7 @@ class _Worker:
         if not self.is_ready:
             is_late = self.seconds > (limits.load_timeout_s or math.inf)
             return _Excess(_too_slow(limits), is_final=True) if is_late else None
-        if self.task is None:
+        if not self.tasks:
             return None
         if self.seconds > (limits.timeout_s or math.inf):
             return _Excess(
@@ -339,26 +401,21 @@ class _Worker:
         return None
 
     def kill(self) -> str:
-        """End it, if it has not ended, and return how it ended."""
+        """End it, if it has not ended, and return how it ended. What it sent before can still be received."""
         # Its end is visible a moment before its exit status.
-        has_ended = bool(wait([self._process.sentinel], 0)) or self._is_ending()
+        has_ended = self._has_hung_up or bool(wait([self._process.sentinel], 0))
         self._process.join(10.0 if has_ended else 0)
         code = self._process.exitcode
         if code is None:
             self._process.kill()
             self._process.join()
-        self._connection.close()
-        if code is None:
             return "was ended"
         return _death(code)
 
-    def _is_ending(self) -> bool:
-        with contextlib.suppress(EOFError, OSError):
-            if not self._connection.poll():
-                return False
-            self._connection.recv()
-            return False
-        return True
+    def close(self) -> None:
+        """End it, and drop what it sent."""
+        self.kill()
+        self._connection.close()
 
 
 def _too_slow(limits: Limits) -> str:

@@ -6,9 +6,10 @@ import collections
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import attrs
 
@@ -16,13 +17,16 @@ from movinet_lite.batch.cluster import connected
 from movinet_lite.batch.job import Job
 from movinet_lite.batch.one_video import Row, error_row
 from movinet_lite.batch.pool import Limits, Pool
-from movinet_lite.batch.worker import Failed, Finished, FromWorker, Ready
+from movinet_lite.batch.worker import Failed, Finished, GivenBack, Ready
 from movinet_lite.errors import ClusterError, MoViNetError, said_by
 
 __all__ = ["RayPool", "num_wanted"]
 
 _LOOK_EVERY_S: Final = 1.0
 """Interval at which the size of the cluster is checked, in seconds."""
+
+_MAX_GIVEN: Final = 2
+"""Maximum number of videos that an actor has: the one it processes, and one ahead, so that it never waits for the next."""
 
 _MAX_LOST: Final = 5
 """Maximum number of actors lost in a row while starting, or with one video."""
@@ -34,6 +38,9 @@ class _Task:
 
     path: str
     num_lost: int = 0
+
+
+_FromActor: TypeAlias = Ready | Failed | Finished | GivenBack
 
 
 class RayPool:
@@ -65,9 +72,12 @@ class RayPool:
         self._address = address
         self._min_workers = min_workers
         self._max_workers = max_workers
-        self._actors: dict[Any, _Actor] = {}  # by what each is doing
+        self._calls: dict[
+            Any, _Actor
+        ] = {}  # what actors are doing or will do, in the order of the requests
         self._begun: list[_Actor] = []
-        self._idle: list[_Actor] = []
+        self._loading: list[_Actor] = []
+        self._ready: list[_Actor] = []
         self._connection = contextlib.ExitStack()
         self._is_loadable = False
         self._num_failed_starts = 0
@@ -83,103 +93,129 @@ class RayPool:
     def close(self) -> None:
         """End the actors, even while processing a video, and the connection."""
         with self._connection:
-            for actor in [*self._actors.values(), *self._begun, *self._idle]:
-                actor.kill()
-            self._actors, self._begun, self._idle = {}, [], []
+            for actors in (self._begun, self._loading, self._ready):
+                while actors:
+                    actors.pop().kill()
+            self._calls = {}
 
-    def process(self, paths: Iterable[str]) -> Iterator[Row]:
-        """Yield the row of each of *paths*, in order of completion.
+    def process(self, paths: Iterable[str]) -> Iterator[list[Row]]:
+        """Yield the rows of *paths*, in order of completion, those of the same moment together.
 
         Raises:
             MoViNetError: Why the model cannot be loaded.
             ClusterError: If the actors do not start.
         """
         waiting = collections.deque(map(_Task, paths))
-        while waiting or any(actor.task for actor in self._actors.values()):
-            self._give(waiting)
+        while waiting or any(actor.tasks for actor in self._ready):
+            self._give_out(waiting)
             self._fit(waiting)
             rows = self._wait(waiting)
             # An actor never waits for what is done with the rows.
-            self._give(waiting)
-            yield from rows
+            self._give_out(waiting)
+            if rows:
+                yield rows
 
-    def _give(self, waiting: collections.deque[_Task]) -> None:
-        while waiting and self._idle:
-            actor = self._idle.pop()
-            self._actors[actor.give(waiting.popleft())] = actor
+    def _give_out(self, waiting: collections.deque[_Task]) -> None:
+        """Give the actors videos: first those that are idle, then one ahead for each."""
+        for num_given in range(_MAX_GIVEN):
+            for actor in self._ready:
+                if waiting and len(actor.tasks) == num_given:
+                    self._calls[actor.give(waiting.popleft())] = actor
+        # A video never waits behind a long one while an actor is idle.
+        num_idle = sum(not actor.tasks for actor in self._ready)
+        num_asked = sum(actor.is_asked for actor in self._ready)
+        ahead = [one for one in self._ready if len(one.tasks) > 1 and not one.is_asked]
+        for actor in ahead[: max(0, num_idle - num_asked)]:
+            actor.ask_back()
 
     def _fit(self, waiting: collections.deque[_Task]) -> None:
         """Adjust the number of actors to the work and the room in the cluster."""
-        if self._actors and time.monotonic() < self._looked_s + _LOOK_EVERY_S:
+        if self._calls and time.monotonic() < self._looked_s + _LOOK_EVERY_S:
             return
         self._looked_s = time.monotonic()
-        busy = [actor for actor in self._actors.values() if actor.task]
-        loading = [call for call, actor in self._actors.items() if not actor.task]
+        idle = [actor for actor in self._ready if not actor.tasks]
         wanted = num_wanted(
-            num_videos=len(waiting) + len(busy),
-            num_ready=len(busy) + len(self._idle),
+            num_videos=len(waiting) + sum(len(actor.tasks) for actor in self._ready),
+            num_ready=len(self._ready),
             num_cores=_cores_of_cluster(),
             min_workers=self._min_workers,
             max_workers=self._max_workers,
         )
-        excess = len(self._actors) + len(self._begun) + len(self._idle) - wanted
+        excess = len(self._begun) + len(self._loading) + len(self._ready) - wanted
         self._begun += [_Actor(self._job, self._limits) for _ in range(-excess)]
         for _ in range(excess):
             if self._begun:
                 self._begun.pop().kill()
-            elif loading:
-                self._actors.pop(loading.pop()).kill()
-            elif self._idle:
-                self._idle.pop().kill()
+            elif self._loading:
+                self._remove(self._loading[-1])
+            elif idle:
+                self._remove(idle.pop())
         # The processes of all begin at once, but the first loads the model alone.
-        while self._begun and (self._is_loadable or not self._actors):
+        while self._begun and (self._is_loadable or not self._loading):
             actor = self._begun.pop(0)
-            self._actors[actor.load()] = actor
+            self._loading.append(actor)
+            self._calls[actor.load()] = actor
+
+    def _remove(self, actor: _Actor) -> None:
+        """End an actor, and forget what it was to do."""
+        self._calls = {key: one for key, one in self._calls.items() if one is not actor}
+        for actors in (self._loading, self._ready):
+            if actor in actors:
+                actors.remove(actor)
+        actor.kill()
 
     def _wait(self, waiting: collections.deque[_Task]) -> list[Row]:
         """Wait for an event or the next check of the cluster; return the completed rows."""
         import ray
 
-        calls = list(self._actors)
+        calls = list(self._calls)
         done, _ = ray.wait(calls, timeout=_LOOK_EVERY_S)
         if done:  # and all others that are done by now
             done, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
         rows: list[Row] = []
         for call in done:
-            rows += self._take(call, waiting)
+            if call in self._calls:  # not of an actor that was lost a moment ago
+                rows += self._take(call, waiting)
         return rows
 
     def _take(self, call: Any, waiting: collections.deque[_Task]) -> list[Row]:
-        """Process the result of an actor; remove it if it is lost."""
+        """Process the result of a call; remove the actor if it is lost."""
         import ray
 
-        actor = self._actors.pop(call)
+        actor = self._calls[call]
         try:
-            message: FromWorker = ray.get(call)
+            message: _FromActor = ray.get(call)
         except ray.exceptions.RayError as error:
-            # Ray ends an actor that nobody holds, if it is not dead.
-            return self._lose(actor, error, waiting)
-        task, actor.task = actor.task, None
+            first = next(key for key, one in self._calls.items() if one is actor)
+            if first == call:
+                return self._lose(actor, error, waiting)
+            # It may have done the first; else that one was lost, and this one with it.
+            rows = self._take(first, waiting)
+            return [*rows, *(self._take(call, waiting) if call in self._calls else [])]
+        del self._calls[call]
         if isinstance(message, Failed):
-            actor.kill()
             raise message.error
-        self._idle.append(actor)
         if isinstance(message, Ready):
+            self._loading.remove(actor)
+            self._ready.append(actor)
             self._is_loadable = True
             self._num_failed_starts = 0
             self._looked_s = 0.0
             return []
+        task = actor.pop(call)
+        if isinstance(message, GivenBack):
+            waiting.appendleft(task)
+            return []
         row = message.row
-        if task is not None:
-            row["attempts"] += task.num_lost
-        return [row]
+        return [{**row, "attempts": row["attempts"] + task.num_lost}]
 
     def _lose(
         self, actor: _Actor, error: Exception, waiting: collections.deque[_Task]
     ) -> list[Row]:
         """Retry the video of a lost actor; return its error after too many attempts."""
         self._looked_s = 0.0
-        if actor.task is None:
+        self._remove(actor)
+        if not actor.tasks:
             self._num_failed_starts += 1
             if self._num_failed_starts >= _MAX_LOST:
                 raise ClusterError(
@@ -187,14 +223,16 @@ class RayPool:
                     self._address or "",
                 ) from error
             return []
-        num_lost = actor.task.num_lost + 1
+        task, *ahead = actor.tasks.values()
+        waiting.extendleft(reversed(ahead))  # not to blame
+        num_lost = task.num_lost + 1
         if num_lost < _MAX_LOST:
-            waiting.append(_Task(actor.task.path, num_lost))
+            waiting.append(_Task(task.path, num_lost))
             return []
         said = f"the actor that has it must live; {num_lost} died; the last: {said_by(error)}"
         return [
             error_row(
-                actor.task.path,
+                task.path,
                 self._job,
                 said,
                 seconds=actor.seconds,
@@ -237,18 +275,27 @@ def _cores_of_cluster() -> int:
 
 
 class _Actor:
-    """The driver's side of an actor, and the video that it has.
+    """The driver's side of an actor, and its videos.
 
     Attributes:
-        task: The video; `None` while it has none.
+        tasks: Its videos, by their calls. It processes the first.
+        is_asked: Whether it was asked to give back the video ahead, and has neither done so nor begun it.
     """
 
     def __init__(self, job: Job, limits: Limits) -> None:
         import ray
 
-        remote = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Process)
+        # A thread for each video, of which one waits for its turn, and one for requests to give back.
+        remote = ray.remote(
+            num_cpus=1,
+            max_restarts=0,
+            max_task_retries=0,
+            max_concurrency=_MAX_GIVEN + 1,
+        )(_Process)
         self._handle: Any = remote.remote(job, limits, os.getcwd())  # noqa: PTH109 - text
-        self.task: _Task | None = None
+        self.tasks: dict[Any, _Task] = {}
+        self.is_asked = False
+        self._num_given = 0
         self._begin_s = time.monotonic()
 
     @property
@@ -261,10 +308,24 @@ class _Actor:
         return self._handle.load.remote()
 
     def give(self, task: _Task) -> Any:
-        """Start processing a video; return the call to wait for."""
-        self.task = task
-        self._begin_s = time.monotonic()
-        return self._handle.process.remote(task.path)
+        """Let it process a video after those that it has; return the call to wait for."""
+        if not self.tasks:
+            self._begin_s = time.monotonic()
+        call = self._handle.process.remote(self._num_given, task.path)
+        self._num_given += 1
+        self.tasks[call] = task
+        return call
+
+    def ask_back(self) -> None:
+        """Ask for the video ahead; without effect if it has been begun."""
+        self.is_asked = True
+        self._handle.give_back.remote(self._num_given - 1)
+
+    def pop(self, call: Any) -> _Task:
+        """Remove one of its videos, which it has finished or gives back."""
+        self.is_asked = False
+        self._begin_s = time.monotonic()  # of the next
+        return self.tasks.pop(call)
 
     def kill(self) -> None:
         """End it, wherever it is."""
@@ -293,8 +354,11 @@ class _Process:
         vars(sys.modules["__main__"]).pop("__file__", None)
         self._pool = Pool(job, 1, limits)
         self._pool.begin()
+        self._turn = 0
+        self._unwanted: set[int] = set()
+        self._changed = threading.Condition()
 
-    def load(self) -> FromWorker:
+    def load(self) -> _FromActor:
         """Load the model."""
         try:
             self._pool.start()
@@ -302,10 +366,32 @@ class _Process:
             return Failed(error)
         return Ready(is_heavy=False)
 
-    def process(self, path: str) -> FromWorker:
-        """Return the row of a video; a worker that died is replaced."""
+    def process(self, number: int, path: str) -> _FromActor:
+        """Return the row of a video; a worker that died is replaced.
+
+        Ray starts the calls in any order. They are processed in the order of their numbers, one at a time.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: number == self._turn or number in self._unwanted
+            )
+            if number in self._unwanted:
+                return GivenBack(path)
         try:
-            [row] = self._pool.process([path])
+            [[row]] = self._pool.process([path])
         except MoViNetError as error:
             return Failed(error)
+        finally:
+            with self._changed:
+                self._turn += 1
+                while self._turn in self._unwanted:
+                    self._turn += 1
+                self._changed.notify_all()
         return Finished(row)
+
+    def give_back(self, number: int) -> None:
+        """End the call with this number, unless its turn has come."""
+        with self._changed:
+            if number > self._turn:
+                self._unwanted.add(number)
+                self._changed.notify_all()

@@ -27,8 +27,8 @@ _ENDINGS: Final = (".jsonl", ".parquet")
 class Processor(Protocol):
     """Computes the rows of videos."""
 
-    def process(self, paths: Iterable[str]) -> Iterator[Row]:
-        """Yield the row of each of *paths*, in any order."""
+    def process(self, paths: Iterable[str]) -> Iterator[list[Row]]:
+        """Yield the rows of *paths*, in any order, those of the same moment together."""
 
 
 def run(
@@ -182,13 +182,15 @@ def run_with(
             on_progress(progress)
         if left:
             with open_processor() as processor:
-                for row in processor.process(left):
-                    if row["path"] in journal.done:
-                        continue  # a cluster may process a video twice when a part of it fails
-                    journal.append(row)
-                    progress = progress.after(is_error=row["error"] is not None)
-                    if on_progress:
-                        on_progress(progress)
+                for rows in processor.process(left):
+                    # A cluster may process a video twice when a part of it fails.
+                    done = journal.done
+                    new = {row["path"]: row for row in rows if row["path"] not in done}
+                    journal.append(new.values())
+                    for row in new.values():
+                        progress = progress.after(is_error=row["error"] is not None)
+                        if on_progress:
+                            on_progress(progress)
         if is_parquet:
             write_parquet(read_rows(rows_path), output)
     return progress

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 from multiprocessing.connection import Connection
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
 
 import attrs
@@ -16,7 +17,12 @@ from movinet_lite.batch.job import Job
 from movinet_lite.batch.one_video import Row, process_video
 from movinet_lite.errors import ModelError, MoViNetError, said_by
 
-__all__ = ["Failed", "Finished", "FromWorker", "Ready", "work"]
+__all__ = ["Failed", "Finished", "FromWorker", "GiveBack", "GivenBack", "Ready", "work"]
+
+
+@attrs.frozen
+class GiveBack:
+    """A request for a path that is not being processed yet, for a worker that is idle."""
 
 
 @attrs.frozen
@@ -44,7 +50,14 @@ class Finished:
     row: Row
 
 
-FromWorker: TypeAlias = Ready | Failed | Finished
+@attrs.frozen
+class GivenBack:
+    """A path that this worker had not begun, and will not process."""
+
+    path: str
+
+
+FromWorker: TypeAlias = Ready | Failed | Finished | GivenBack
 
 
 def work(connection: Connection, job: Job) -> None:
@@ -62,31 +75,56 @@ def work(connection: Connection, job: Job) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    paths: SimpleQueue[Any] = SimpleQueue()
-    threading.Thread(target=_receive, args=(connection, paths), daemon=True).start()
-    paths.get()  # the request to load
+    inbox = _Inbox(connection)
+    threading.Thread(target=inbox.fill, daemon=True).start()
+    inbox.next()  # the request to load
     try:
         classifier = job.open()
     except MoViNetError as error:
-        connection.send(Failed(error))
+        inbox.answer(Failed(error))
         return
     except Exception as error:  # noqa: BLE001 - whatever a function that loads a model raises
         said = f"it must be one that can be loaded; got {type(error).__name__}: {said_by(error)}"
-        connection.send(Failed(ModelError(said, str(job.model))))
+        inbox.answer(Failed(ModelError(said, str(job.model))))
         return
-    connection.send(Ready(_is_heavy(classifier.info.engine)))
+    inbox.answer(Ready(_is_heavy(classifier.info.engine)))
     while True:
-        connection.send(Finished(process_video(classifier, paths.get(), job)))
+        inbox.answer(Finished(process_video(classifier, inbox.next(), job)))
 
 
 def _is_heavy(engine: str) -> bool:
     return "tensorflow" in sys.modules and engine != "tensorflow"
 
 
-def _receive(connection: Connection, paths: SimpleQueue[Any]) -> None:
-    """Pass paths on, in a thread that also detects the end of the pool while a video is processed."""
-    while True:
-        try:
-            paths.put(connection.recv())
-        except (EOFError, OSError):
-            os._exit(0)
+class _Inbox:
+    """The requests that have not been begun, which a thread receives while a video is processed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        self._sending = threading.Lock()
+
+    def fill(self) -> None:
+        """Receive requests until the pool ends, and this process with it."""
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                request = self._connection.recv()
+                if isinstance(request, GiveBack):
+                    self._give_back()
+                else:
+                    self._requests.put(request)
+        os._exit(0)
+
+    def next(self) -> Any:
+        """Return the next request, after waiting for it."""
+        return self._requests.get()
+
+    def answer(self, message: FromWorker) -> None:
+        """Send a message to the pool."""
+        with self._sending:
+            self._connection.send(message)
+
+    def _give_back(self) -> None:
+        # Without an answer the path has been begun; its row tells so.
+        with contextlib.suppress(Empty):
+            self.answer(GivenBack(self._requests.get_nowait()))

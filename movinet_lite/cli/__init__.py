@@ -26,6 +26,16 @@ module          contents
 ==============  ==========================================================================================
 """
 
-from movinet_lite.cli.program import main
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 __all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status; see `program.main`."""
+    # Imported here, because each worker process of a batch begins by importing the program above it, but not what it runs.
+    from movinet_lite.cli.program import main as run
+
+    return run(argv)

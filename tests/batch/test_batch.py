@@ -15,6 +15,7 @@ import pytest
 from movinet_lite import StreamingClassifier
 from movinet_lite.batch import Job, Limits, find_videos, run
 from movinet_lite.batch.journal import Journal
+from movinet_lite.batch.pool import Pool
 from movinet_lite.cli import main
 from movinet_lite.demo import CLIP
 from movinet_lite.errors import DataError, ModelError
@@ -48,7 +49,7 @@ def test_a_full_disk_ends_a_batch_with_the_name_of_its_file(tmp_path):
     def write() -> None:
         with Journal(path, "x") as journal:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-            journal.append(row)
+            journal.append([row])
 
     try:
         with pytest.raises(DataError, match=r"rows\.jsonl: .*'File too large'"):
@@ -58,7 +59,7 @@ def test_a_full_disk_ends_a_batch_with_the_name_of_its_file(tmp_path):
 
     with Journal(path, "x") as journal:
         assert journal.done == set()
-        journal.append(row)
+        journal.append([row])
     assert set(_rows(path)) == {"a"}
 
 
@@ -105,6 +106,62 @@ def test_crashing_endless_and_greedy_videos_become_errors(folder, tmp_path):
     assert "at most 5 s" in rows["endless"]["error"]
     assert rows["endless"]["attempts"] == 1
     assert "450 MiB" in rows["greedy"]["error"]
+
+
+def test_the_video_ahead_is_not_to_blame(tmp_path):
+    """A worker that dies or takes too long has one more video; that one is done by another, at its first attempt."""
+    names = ("crash", "a", "endless", "b", "greedy", "c")
+    for name in names:
+        (tmp_path / f"{name}.mp4").symlink_to(CLIP)
+    output = tmp_path / "rows.jsonl"
+
+    run(
+        [tmp_path / f"{name}.mp4" for name in names],
+        output,
+        Job(model=models.told),
+        workers=1,
+        limits=Limits(timeout_s=4.0, memory_mb=450, attempts=1),
+    )
+
+    rows = _rows(output)
+    assert {name for name in rows if rows[name]["error"]} == set(names[::2])
+    assert {row["attempts"] for row in rows.values()} == {1}
+    assert list(rows) == list(names)
+
+
+def test_the_right_video_is_to_blame_when_rows_are_taken_late(tmp_path):
+    """A video that was finished before its worker died keeps its row, however late that is received."""
+    paths = [str(tmp_path / f"{name}.mp4") for name in ("a", "b", "crash", "c")]
+    for path in paths:
+        Path(path).symlink_to(CLIP)
+
+    with Pool(Job(model=models.told), 1, Limits(attempts=1)) as pool:
+        groups = pool.process(paths)
+        rows = next(groups)
+        pool._workers[0]._process.join()
+        for group in groups:
+            rows += group
+
+    assert [Path(row["path"]).stem for row in rows if row["error"]] == ["crash"]
+    assert sorted(row["path"] for row in rows) == sorted(paths)
+
+
+def test_a_video_ahead_goes_to_an_idle_worker(tmp_path):
+    """A video does not wait for the end of a long one when another worker has nothing to do."""
+    for name in ("pair0", "pair1"):
+        (tmp_path / f"{name}.mp4").symlink_to(CLIP)
+    output = tmp_path / "rows.jsonl"
+
+    # Each of the two ends only after both have begun.
+    run(
+        tmp_path,
+        output,
+        Job(model=models.partnered),
+        workers=2,
+        limits=Limits(timeout_s=60.0),
+    )
+
+    assert [row["error"] for row in _rows(output).values()] == [None, None]
 
 
 def test_a_torn_line_is_cut_and_rows_are_kept(folder, tmp_path):
