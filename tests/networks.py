@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
 from movinet_lite.network import variants
+from movinet_lite.network.litert_file import LiteRTInfo
 from movinet_lite.network.model import Movinet, build_movinet
 from tests.networks_table import TINY
 
@@ -173,6 +174,22 @@ def _as_3d(name: str, kernel: NDArray[Any]) -> NDArray[Any]:
         else (1, height, width, 1, channels)
     )
     return kernel.reshape(shape)
+
+
+def litert_states_after(
+    outputs: Mapping[str, Any], states: Mapping[str, Any], info: LiteRTInfo
+) -> dict[str, Any]:
+    """Return the states after a call of a LiteRT graph: its outputs, and the frames that move up.
+
+    Args:
+        outputs: The graph's outputs by name.
+        states: The states it was called with.
+        info: The facts of the graph.
+    """
+    moves = info.moves
+    return {
+        name: states[moves[name]] if name in moves else outputs[name] for name in states
+    }
 
 
 def join_streams(streams: Sequence[States]) -> dict[str, NDArray[Any]]:

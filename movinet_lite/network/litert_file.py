@@ -37,7 +37,6 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,7 +64,6 @@ __all__ = [
     "from_litert_states",
     "litert_state_shapes",
     "litert_sums",
-    "new_litert_states",
     "read_litert_info",
     "to_litert_states",
 ]
@@ -150,22 +148,6 @@ def _separate_shapes(info: LiteRTInfo) -> dict[str, tuple[int, ...]]:
         else:
             shapes[flat] = (shape[0], 1, 1, shape[-1])
     return shapes
-
-
-def new_litert_states(
-    outputs: Mapping[str, Any], states: Mapping[str, Any], info: LiteRTInfo
-) -> dict[str, Any]:
-    """Return the states after a call: what the graph gave, and the frames that moved up.
-
-    Args:
-        outputs: What the graph gave, by name; arrays or whatever a runtime holds them in.
-        states: The states it was given.
-        info: Of the model.
-    """
-    moves = info.moves
-    return {
-        name: states[moves[name]] if name in moves else outputs[name] for name in states
-    }
 
 
 def to_litert_states(states: States, info: LiteRTInfo) -> dict[str, NDArray[Any]]:

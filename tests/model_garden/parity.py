@@ -29,12 +29,12 @@ from movinet_lite.network.agreement import (
     slightly_changed,
 )
 from movinet_lite.network.export import export_litert
-from movinet_lite.network.litert_file import litert_state_shapes, new_litert_states
+from movinet_lite.network.litert_file import litert_state_shapes
 from movinet_lite.network.model import Movinet
 from movinet_lite.network.probes import SavedModelRun
 from movinet_lite.network.signatures import load_signatures
 from movinet_lite.network.weights import import_weights
-from tests.networks import join_streams
+from tests.networks import join_streams, litert_states_after
 
 __all__ = ["compare", "main"]
 
@@ -155,7 +155,7 @@ def _run_litert(network: Movinet, clip: NDArray[Any]) -> NDArray[Any]:
         for start in range(0, clip.shape[1], per_call):
             outputs = run(image=clip[0, start : start + per_call], **states)
             found.append(outputs.pop("logits"))
-            states = new_litert_states(outputs, states, info)
+            states = litert_states_after(outputs, states, info)
     return np.concatenate(found)
 
 

@@ -19,7 +19,6 @@ from movinet_lite.network.export import export_litert, export_saved_model
 from movinet_lite.network.litert_file import (
     from_litert_states,
     litert_state_shapes,
-    new_litert_states,
     to_litert_states,
 )
 from movinet_lite.network.model import fold
@@ -28,6 +27,7 @@ from tests.networks import (
     LABELS,
     SIZE,
     assert_same_logits,
+    litert_states_after,
     moving_clips,
     small_network,
     step_through,
@@ -274,7 +274,7 @@ def test_a_compiled_stream_gives_the_networks_logits(
     for piece in np.split(clips, 3, axis=1):
         outputs = run(image=piece.reshape(-1, *SIZE, 3), **states)
         found.append(outputs.pop("logits").reshape(batch, num_frames, -1))
-        states = new_litert_states(outputs, states, info)
+        states = litert_states_after(outputs, states, info)
 
     assert_same_logits(np.concatenate(found, axis=1), logits)
     own = from_litert_states(states, info)

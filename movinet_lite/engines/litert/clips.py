@@ -1,9 +1,9 @@
 """Runs compiled base models with LiteRT: clips of any length through one graph.
 
-In the graph of a base model the frames of a clip are the first axis, and nothing but that axis depends on their number.
-So a clip of another length needs no other file: the graph is laid out anew for it, which takes milliseconds. LiteRT
-keeps the memory of the longest clip so far; that of clips longer than the model was trained on is given back as soon as
-one comes that is at most half as long.
+In the graph of a base model, the frames of a clip are the first axis, and only that axis depends on their number. So a
+clip of another length needs no other file: the tensors are resized, which takes milliseconds. LiteRT keeps the memory of
+the longest clip so far. After clips longer than those of the training, this memory is released with the first clip of at
+most half the length.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FEATURE_NAMES, FeatureName
 from movinet_lite.engines.base import ModelInfo
+from movinet_lite.engines.feature_models import GraphClipModel
 from movinet_lite.engines.litert.graphs import (
     GraphFile,
     foreign_errors,
@@ -32,7 +33,7 @@ from movinet_lite.network.variants import check_mode, get_variant
 __all__ = ["LiteRTClipModel"]
 
 
-class LiteRTClipModel:
+class LiteRTClipModel(GraphClipModel):
     """A base model: whole clips in, logits out."""
 
     def __init__(
@@ -43,17 +44,17 @@ class LiteRTClipModel:
         source: str | None = None,
         labels: tuple[str, ...] | None = None,
     ) -> None:
-        """Compile a file of ours for the processor.
+        """Prepare the graph in a file of this library for this CPU.
 
         Args:
             path: A ``.tflite`` file that `movinet_lite.network.export.export_litert` wrote for a base model.
-            threads: How many threads to compute with; `None` for one a core.
-            source: What to call the model in messages; *path* if `None`.
-            labels: The labels of the classes; `None` for those in the file.
+            threads: The number of threads; `None` for one per core.
+            source: The name of the model in messages; *path* if `None`.
+            labels: The labels; `None` for those in the file.
 
         Raises:
-            LabelsError: If the labels are not as many as the classes.
-            ModelError: If it is no such file.
+            LabelsError: If the number of labels is not the number of classes.
+            ModelError: If it is not such a file.
         """
         source = source or str(path)
         ours = read_litert_info(path)
@@ -69,7 +70,7 @@ class LiteRTClipModel:
                 f"a .tflite file of whole clips must be written for one clip a call (batch=1); this one is for {ours.batch}",
                 source,
             )
-        self._info = ModelInfo.of(ours, source, "litert", labels)
+        super().__init__(ModelInfo.of(ours, source, "litert", labels))
         self._file = GraphFile.now(path)
         self._threads = threads or available_cores()
         self._kept_frames = get_variant(ours.variant).clip_frames
@@ -88,7 +89,7 @@ class LiteRTClipModel:
         self._lay_out(self._first_shape)
 
     def _find_tensors(self) -> None:
-        # The runner must be gone before the graph is laid out: it holds the interpreter.
+        # The tensors can be resized only once the runner is gone, which refers to the interpreter.
         runner = self._interpreter.get_signature_runner()
         (image,) = runner.get_input_details().values()
         self._image = image["index"]
@@ -98,27 +99,14 @@ class LiteRTClipModel:
         }
 
     @property
-    def info(self) -> ModelInfo:
-        """The facts of the model."""
-        return self._info
-
-    def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits of each clip; see `ClipModel.predict`.
-
-        Raises:
-            ModelError: If the frames are not of the one size that the model was compiled for.
-        """
-        return self.predict_with_features(clips, ())
-
-    @property
     def feature_names(self) -> tuple[FeatureName, ...]:
-        """Which features the graph gives; empty for a file without such outputs."""
+        """The names of the file's features; empty for a file without such outputs."""
         return tuple(name for name in FEATURE_NAMES if name in self._outputs)
 
     def predict_with_features(
         self, clips: NDArray[np.float32], names: Sequence[FeatureName]
     ) -> NDArray[np.float32]:
-        """Return what `predict` does, and features behind the logits; see `FeatureClipModel`."""
+        """Return the result of `predict` with features after the logits; see `FeatureClipModel`."""
         if clips.shape[2:4] != self._info.frame_size:
             raise ModelError(
                 f"a compiled model takes frames of one size, {self._info.frame_size}; got {clips.shape[2:4]}",
@@ -131,11 +119,11 @@ class LiteRTClipModel:
             return np.concatenate([self._predict(clip, names) for clip in clips])
 
     def _lay_out(self, shape: tuple[int, ...]) -> None:
-        """Make room for clips of *shape*."""
+        """Resize the tensors for clips of *shape*."""
         if shape == self._shape:
             return
         if self._longest > max(self._kept_frames, 2 * shape[0] - 1):
-            # Where the file is not there any more, the memory stays.
+            # Without the file, the memory cannot be released.
             with contextlib.suppress(ModelError, OSError):
                 self._file.check_unchanged(self._info.source)
                 self._open()

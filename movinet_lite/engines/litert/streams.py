@@ -1,8 +1,8 @@
 """Runs compiled stream models with LiteRT.
 
-The states of a stream stay in LiteRT's own buffers. A step reads them from one set of buffers and writes them to
-another, and the set it read from is free again as soon as nobody holds those states: no state is copied from frame to
-frame, and yet a step changes nothing that anyone can see.
+The states of a stream stay in LiteRT's own buffers. A step reads one set of buffers and writes another; the set that it
+read can be reused as soon as nobody holds those states. So no state is copied from frame to frame, and a step does not
+change the states it was called with.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FeatureName, FrameSize, States
 from movinet_lite.engines.base import ModelInfo
+from movinet_lite.engines.feature_models import GraphStreamModel
 from movinet_lite.engines.litert.batches import plan_calls
 from movinet_lite.engines.litert.buffers import (
     BufferPools,
@@ -38,8 +39,8 @@ from movinet_lite.network.state_names import fit_states
 __all__ = ["LiteRTStreamModel"]
 
 
-class LiteRTStreamModel:
-    """A stream model: frames in, one or several a call, with states that stay in LiteRT's buffers."""
+class LiteRTStreamModel(GraphStreamModel):
+    """A stream model for one or several frames per call; its states stay in LiteRT's buffers."""
 
     def __init__(
         self,
@@ -49,18 +50,18 @@ class LiteRTStreamModel:
         graph_info: LiteRTInfo | None = None,
         threads: int | None = None,
     ) -> None:
-        """Compile a model for the processor.
+        """Prepare the graphs of a model for this CPU.
 
         Args:
-            paths: The ``.tflite`` file of each call; one must be for one stream and one frame. All are of one model.
-            info: What the model says of itself.
-            graph_info: What a file of ours says of its graph; `None` for a file that others made.
-            threads: How many threads to compute with; `None` for one a core.
+            paths: The ``.tflite`` file for each kind of call, all of one model; one must accept one frame of one stream.
+            info: The facts of the model.
+            graph_info: The facts of its graph, for a file of this library; `None` for another file.
+            threads: The number of threads; `None` for one per core.
 
         Raises:
-            ModelError: If a file is no stream model.
+            ModelError: If a file is not a stream model.
         """
-        self._info = info
+        super().__init__(info)
         self._graph_info = graph_info
         self._threads = threads or available_cores()
         self._pools = BufferPools()
@@ -72,7 +73,7 @@ class LiteRTStreamModel:
             else StoredLayout(self._single.states)
         )
         self._frame_size = self._single.frame_size
-        self._unseen: StateBuffers | None = None  # of a stream that has seen no frame
+        self._empty: StateBuffers | None = None  # of a stream without frames
         self._batch: StepGraph | None = None
         self._unopened: dict[Call, GraphFile] = {}  # by `_open_longer`
         self._longer: list[StepGraph] = []
@@ -80,42 +81,26 @@ class LiteRTStreamModel:
             if call.streams > 1:
                 self._batch = self._open(call, path, self._single.groups)
             elif call != ONE_FRAME:
-                # A live stream never needs it, and it holds the weights once more.
+                # A live stream does not need it, and it has its own copy of the weights.
                 self._unopened[call] = GraphFile.now(path)
         self._opening = threading.Lock()
 
-    @property
-    def info(self) -> ModelInfo:
-        """The facts of the model."""
-        return self._info
-
     def init_states(self, frame_size: FrameSize) -> States:
-        """Return the states of a stream that has seen no frame; see `StreamModel.init_states`.
+        """Return the states of a stream without frames; see `StreamModel.init_states`.
 
         Raises:
-            ModelError: If *frame_size* is not the one that the model was compiled for.
+            ModelError: If *frame_size* is not that of the file.
         """
         self._check_frame_size(tuple(frame_size))
         with self._lock:
-            if self._unseen is None:
-                self._unseen = self._single.fill(self._single.empty())
-        # One set for all streams: a step reads it and writes to others.
-        return BufferStates(self, self._unseen)
-
-    def step(
-        self, frames: NDArray[np.float32], states: States
-    ) -> tuple[NDArray[np.float32], States]:
-        """Return the logits of each frame, and the states after the last; see `StreamModel.step`.
-
-        Raises:
-            ModelError: If the frames are not of the one size that the model was compiled for, or LiteRT fails.
-            SessionError: If *states* are none of this model.
-        """
-        return self.step_with_features(frames, states, ())
+            if self._empty is None:
+                self._empty = self._single.fill(self._single.empty())
+        # All streams share one set: a step reads it, and writes another.
+        return BufferStates(self, self._empty)
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:
-        """Which features the graph gives; empty for a file without such outputs."""
+        """The names of the file's features; empty for a file without such outputs."""
         return tuple(self._single.features)
 
     def step_with_features(
@@ -124,7 +109,7 @@ class LiteRTStreamModel:
         states: States,
         names: Sequence[FeatureName],
     ) -> tuple[NDArray[np.float32], States]:
-        """Return what `step` does, and features behind the logits; see `FeatureStreamModel.step_with_features`."""
+        """Return the result of `step` with features after the logits; see `FeatureStreamModel`."""
         self._check_frame_size(frames.shape[1:3])
         states = self._without_other_models(states)
         if len(frames) == 1:
@@ -147,27 +132,17 @@ class LiteRTStreamModel:
         joined = rows[0] if len(rows) == 1 else np.concatenate(rows)
         return joined, BufferStates(self, buffers)
 
-    def step_many(
-        self, frames: NDArray[np.float32], states: Sequence[States]
-    ) -> tuple[NDArray[np.float32], list[States]]:
-        """Return the logits and the states of each stream after its frame; see `BatchStreamModel.step_many`.
-
-        Streams that were in one call before need no copying of states, and the fewer of them come together again, the
-        less a call is worth it: less than half go one by one.
-
-        Raises:
-            ModelError: As `step`.
-            SessionError: As `step`.
-        """
-        return self.step_many_with_features(frames, states, ())
-
     def step_many_with_features(
         self,
         frames: NDArray[np.float32],
         states: Sequence[States],
         names: Sequence[FeatureName],
     ) -> tuple[NDArray[np.float32], list[States]]:
-        """Return what `step_many` does, and features behind the logits; see `BatchFeatureModel`."""
+        """Return the result of `step_many` with features after the logits; see `BatchFeatureModel`.
+
+        Streams that were in the last call together are stepped without copying their states. A call that would be less
+        than half full is split into calls of one stream each, which is faster.
+        """
         self._check_frame_size(frames.shape[1:3])
         rows: dict[int, NDArray[np.float32]] = {}
         states = [self._without_other_models(one) for one in states]
@@ -194,11 +169,11 @@ class LiteRTStreamModel:
 
     @property
     def last_call_s(self) -> float:
-        """Seconds that LiteRT itself took in the last step of one frame; the rest of that step was Python's."""
+        """The seconds that LiteRT took in the last step of one frame; the rest of the step was Python."""
         return self._single.graph.last_call_s
 
     def show(self, states: BufferStates) -> dict[str, NDArray[Any]]:
-        """Return *states* as a caller sees them."""
+        """Return *states* in the layout of the public states."""
         with self._lock:
             (stored,) = self._stored([states])
         return self._layout.show(stored)
@@ -213,13 +188,13 @@ class LiteRTStreamModel:
             )
 
     def _without_other_models(self, states: States) -> States:
-        """Return *states*, read out if another model has the buffers: its lock must not be waited for under ours."""
+        """Return *states*, as arrays if the buffers belong to another model: waiting for its lock under ours could deadlock."""
         if isinstance(states, BufferStates) and states.model is not self:
             return dict(states)
         return states
 
     def _read_all(self, buffers: StateBuffers) -> dict[str, NDArray[Any]]:
-        """Return what *buffers* hold of each stream: ``(streams, *shape of a state)``."""
+        """Return the states in *buffers*, each as ``(streams, *shape of a state)``."""
         numbers = {}
         found = zip(self._single.states, buffers.in_order(), strict=True)
         for tensor, buffer in found:
@@ -228,7 +203,7 @@ class LiteRTStreamModel:
         return numbers
 
     def _stored(self, given: Sequence[States]) -> list[dict[str, NDArray[Any]]]:
-        """Return what the graph of one stream stores for each of the states *given*, reading shared buffers once."""
+        """Return each of the states *given* as the graph of one stream stores it; shared buffers are read once."""
         read: dict[int, dict[str, NDArray[Any]]] = {}
         stored = []
         for states in given:
@@ -243,7 +218,7 @@ class LiteRTStreamModel:
         return stored
 
     def _buffers_of(self, states: States) -> StateBuffers:
-        """Return buffers of one stream with *states* in them: their own, or a copy."""
+        """Return the buffers of one stream with *states*: their own, or a copy."""
         if isinstance(states, BufferStates) and states.buffers.streams == 1:
             return states.buffers
         (stored,) = self._stored([states])
@@ -252,7 +227,7 @@ class LiteRTStreamModel:
     def _common_buffers(
         self, graph: StepGraph, given: Sequence[States]
     ) -> tuple[StateBuffers, list[int]]:
-        """Return buffers of a batch with the states *given* in them, and the lane of each."""
+        """Return the buffers of a batch with the states *given*, and the lane of each."""
         first = given[0]
         if isinstance(first, BufferStates) and first.buffers.streams > 1:
             lanes = [
@@ -271,7 +246,7 @@ class LiteRTStreamModel:
         return graph.fill(joined), list(range(len(given)))
 
     def _move_out(self, buffers: StateBuffers, going_on: Sequence[States]) -> None:
-        """Give the states that stay behind in *buffers* buffers of their own, which take less memory than those of all."""
+        """Move the other states in *buffers* to buffers of their own, which need less memory than those of a batch."""
         going = {id(states) for states in going_on}
         late = [
             states
@@ -289,7 +264,7 @@ class LiteRTStreamModel:
         path: str | Path,
         groups: Sequence[Sequence[str]] | None = None,
     ) -> StepGraph:
-        """Return the graph in the file at *path*, with its states grouped as those of the first one opened."""
+        """Return the graph in the file at *path*, its states grouped as in the first graph that was opened."""
         source = self._info.source
         moves = None
         if self._graph_info is not None:
@@ -304,7 +279,7 @@ class LiteRTStreamModel:
         )
 
     def _open_longer(self) -> None:
-        """Open the graphs of several frames a call, once; without one, the frames go one by one."""
+        """Open the graphs for several frames per call, once; without one, frames are stepped one by one."""
         if not self._unopened:
             return
         with self._opening:
@@ -314,18 +289,18 @@ class LiteRTStreamModel:
                     graph = self._open(call, file.path, self._single.groups)
                 except (ModelError, OSError) as error:
                     warnings.warn(
-                        f"frames go through the model one by one, which takes longer, since its graph of {call.frames} "
-                        f"frames cannot be opened any more: {error} (load the model again)",
+                        f"frames are stepped one by one, which is slower, since the graph for {call.frames} frames can no "
+                        f"longer be opened: {error} (load the model again)",
                         UserWarning,
                         stacklevel=4,
                     )
                 else:
                     self._longer.append(graph)
-                # Not before: other threads look here without waiting.
+                # Only now: other threads look here without waiting for the lock.
                 del self._unopened[call]
 
     def _longest(self, count: int) -> StepGraph:
-        """Return the graph of one stream that takes the most of *count* frames."""
+        """Return the graph that steps one stream by the most frames, *count* at most."""
         fitting = [graph for graph in self._longer if graph.call.frames <= count]
         return max(fitting, key=lambda graph: graph.call.frames, default=self._single)
 
@@ -337,7 +312,7 @@ def _lane_of(
 
 
 def _group_of(states: States) -> Hashable | None:
-    """Return what tells the buffers that *states* share with other streams; `None` if they share none."""
+    """Return the identity of the buffers that *states* share with other streams; `None` for unshared buffers."""
     if isinstance(states, BufferStates) and states.buffers.streams > 1:
         return id(states.buffers)
     return None
@@ -346,7 +321,7 @@ def _group_of(states: States) -> Hashable | None:
 def _in_lanes(
     frames: NDArray[np.float32], places: list[int], lanes: list[int], streams: int
 ) -> NDArray[np.float32]:
-    """Return the frames at *places* in their *lanes* of a batch; the other lanes compute what nobody reads."""
+    """Return the frames at *places* in their *lanes* of a batch; the results of the other lanes are not used."""
     everyone = list(range(len(frames)))
     if len(frames) == streams and places == everyone == lanes:
         return frames

@@ -9,31 +9,19 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FeatureName
 from movinet_lite.engines.base import ModelInfo
+from movinet_lite.engines.feature_models import GraphClipModel
 from movinet_lite.engines.onnx.runtime import OnnxSession
 
 __all__ = ["OnnxClipModel"]
 
 
-class OnnxClipModel:
+class OnnxClipModel(GraphClipModel):
     """A base model: whole clips in, logits out."""
 
     def __init__(self, opened: OnnxSession, info: ModelInfo) -> None:
         """Wrap an open file; prefer `movinet_lite.engines.onnx.opening.load_onnx`."""
         self._open = opened
-        self._info = info
-
-    @property
-    def info(self) -> ModelInfo:
-        """The facts of the model."""
-        return self._info
-
-    def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits of each clip; see `ClipModel.predict`.
-
-        Raises:
-            ModelError: If the frames do not have the size of the file, or ONNX Runtime fails.
-        """
-        return self.predict_with_features(clips, ())
+        super().__init__(info)
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:

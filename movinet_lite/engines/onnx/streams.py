@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FeatureName, FrameSize, States
 from movinet_lite.engines.base import ModelInfo
+from movinet_lite.engines.feature_models import GraphStreamModel
 from movinet_lite.engines.onnx.runtime import OnnxSession
 from movinet_lite.engines.own_states import OwnStates
 from movinet_lite.network.onnx_file import NEXT, from_onnx_states, to_onnx_states
@@ -27,23 +28,18 @@ from movinet_lite.network.variants import get_variant
 __all__ = ["OnnxStreamModel"]
 
 
-class OnnxStreamModel:
+class OnnxStreamModel(GraphStreamModel):
     """A stream model; the caller owns the states."""
 
     def __init__(self, opened: OnnxSession, info: ModelInfo) -> None:
         """Wrap an open file; prefer `movinet_lite.engines.onnx.opening.load_onnx`."""
         self._open = opened
-        self._info = info
+        super().__init__(info)
         self._states = [
             output.name
             for output in opened.session.get_outputs()
             if output.name.startswith(NEXT)
         ]
-
-    @property
-    def info(self) -> ModelInfo:
-        """The facts of the model."""
-        return self._info
 
     def init_states(self, frame_size: FrameSize) -> States:
         """Return the states of a stream without frames; see `StreamModel.init_states`.
@@ -55,17 +51,6 @@ class OnnxStreamModel:
         spec = self._open.spec
         empty = init_states(get_variant(spec.variant), 1, frame_size, facts=spec)
         return self._on_device(to_onnx_states(empty))
-
-    def step(
-        self, frames: NDArray[np.float32], states: States
-    ) -> tuple[NDArray[np.float32], States]:
-        """Return the logits of each frame, and the states after the last; see `StreamModel.step`.
-
-        Raises:
-            ModelError: If the frames do not have the size of the file, or ONNX Runtime fails.
-            SessionError: If *states* do not belong to this model.
-        """
-        return self.step_with_features(frames, states, ())
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:
@@ -86,17 +71,6 @@ class OnnxStreamModel:
             answers, current = self._run(frame[np.newaxis], current, names)
             rows.append(answers[0])
         return np.stack(rows), current
-
-    def step_many(
-        self, frames: NDArray[np.float32], states: Sequence[States]
-    ) -> tuple[NDArray[np.float32], list[States]]:
-        """Return the logits and the states of each stream after its frame; see `BatchStreamModel.step_many`.
-
-        Raises:
-            ModelError: As in `step`.
-            SessionError: As in `step`.
-        """
-        return self.step_many_with_features(frames, states, ())
 
     def step_many_with_features(
         self,

@@ -1,4 +1,4 @@
-"""Runs SavedModels with TensorFlow: the slowest engine, and the one that runs every published model.
+"""Runs SavedModels with TensorFlow: the slowest engine, which runs every published model.
 
 The calling conventions are those of the models on TF Hub and of the Model Garden's exports [1]:
 
@@ -20,7 +20,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, cast
 
 import attrs
 import numpy as np
@@ -64,16 +64,16 @@ def load_saved_model(
     Files next to a SavedModel of this library store its frame size, frame rate and labels.
 
     Args:
-        path: A folder with ``saved_model.pb`` and ``variables/``.
-        mode: What the model has to be.
-        threads: The number of threads that TensorFlow computes with; `None` for one a core. TensorFlow sets it once a
-            process, so it has to be given before anything else uses TensorFlow.
-        source: What to call the model in `ModelInfo` and messages; *path* if `None`.
-        labels: The names of the classes; `None` for those that lie beside it, if any.
-        few_calls: Whether it is to be called a few times only, and soon.
+        path: A directory with ``saved_model.pb`` and ``variables/``.
+        mode: The required mode of the model.
+        threads: The number of threads of TensorFlow; `None` for one per core. TensorFlow reads it once per process, so
+            it must be given before anything else uses TensorFlow.
+        source: The name of the model in `ModelInfo` and messages; *path* if `None`.
+        labels: The labels; `None` for those stored next to it, if any.
+        few_calls: Whether it will be called only a few times, soon.
 
     Raises:
-        ModelError: If it cannot be read, or is not a MoViNet of this *mode*.
+        ModelError: If it cannot be read, or is not a MoViNet of this mode.
     """
     source = source or str(path)
     facts = read_facts(Path(path))
@@ -111,8 +111,18 @@ def _import_network(path: str | Path, mode: Mode, source: str, module: Any) -> A
     return as_model(imported.network, source)
 
 
-class TensorFlowClipModel:
-    """A base model: whole clips in, logits out."""
+class _SignatureFacts(NamedTuple):
+    """The facts that a signature shows."""
+
+    num_classes: int
+    names: Iterable[str]  # of the weights or the states: they tell the variant
+    image: Any  # the spec of the image; `None` if unknown
+
+
+class _SavedModel:
+    """What both kinds of SavedModel have: facts, and features from imported weights."""
+
+    _mode: ClassVar[Mode]
 
     def __init__(
         self,
@@ -133,12 +143,43 @@ class TensorFlowClipModel:
             network: Returns a model of this package with its weights, for features; `None` if there are none.
 
         Raises:
-            ModelError: If it is not a base model, or *facts* are those of another model.
+            ModelError: If it is not a model of this kind, the states of a stream do not pair, or *facts* are those of
+                another model.
         """
         self.module = module  # a signature does not keep its variables alive
         self._import = network
-        check_mode("stream" if _is_stream(module) else "base", "base", source)
-        self._run = _signature(module, "serving_default", source)
+        check_mode("stream" if _is_stream(module) else "base", self._mode, source)
+        signature = self._open(source)
+        self._info = _model_info(
+            self._mode, source, signature, labels=labels, facts=facts
+        )
+
+    def _open(self, source: str) -> _SignatureFacts:
+        """Find the functions of the model, and return what its signature says."""
+        raise NotImplementedError
+
+    @property
+    def info(self) -> ModelInfo:
+        """The facts of the model."""
+        return self._info
+
+    @property
+    def feature_names(self) -> tuple[FeatureName, ...]:
+        """The names of its features, after importing its weights once."""
+        return () if self._network is None else self._network.feature_names
+
+    @functools.cached_property
+    def _network(self) -> Any:
+        return None if self._import is None else self._import()
+
+
+class TensorFlowClipModel(_SavedModel):
+    """A base model: whole clips in, logits out."""
+
+    _mode = "base"
+
+    def _open(self, source: str) -> _SignatureFacts:
+        self._run = _signature(self.module, "serving_default", source)
         inputs = self._run.structured_input_signature[1]
         if len(inputs) != 1 or len(next(iter(inputs.values())).shape) != 5:
             raise ModelError(
@@ -163,20 +204,7 @@ class TensorFlowClipModel:
             with foreign_errors(tf, "a clip", source):
                 num_classes = self._run(**{self._input: clip})[self._output].shape[-1]
         names = [variable.name for variable in self._run.variables]
-        self._info = _model_info(
-            "base",
-            source,
-            int(num_classes),
-            names=names,
-            image=spec,
-            labels=labels,
-            facts=facts,
-        )
-
-    @property
-    def info(self) -> ModelInfo:
-        """The facts of the model."""
-        return self._info
+        return _SignatureFacts(int(num_classes), names, spec)
 
     def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the logits of each clip; see `ClipModel.predict`."""
@@ -186,11 +214,6 @@ class TensorFlowClipModel:
             outputs = self._run(**{self._input: tf.constant(clips)})
         return cast("NDArray[np.float32]", outputs[self._output].numpy())
 
-    @property
-    def feature_names(self) -> tuple[FeatureName, ...]:
-        """The names of its features, after importing its weights once."""
-        return () if self._network is None else self._network.feature_names
-
     def predict_with_features(
         self, clips: NDArray[np.float32], names: Sequence[FeatureName]
     ) -> NDArray[np.float32]:
@@ -199,38 +222,14 @@ class TensorFlowClipModel:
         _, features = split_rows(rows, self._info)
         return np.concatenate([self.predict(clips), features], axis=1)
 
-    @functools.cached_property
-    def _network(self) -> Any:
-        return None if self._import is None else self._import()
 
-
-class TensorFlowStreamModel:
+class TensorFlowStreamModel(_SavedModel):
     """A stream model, one frame per call; the caller owns the states."""
 
-    def __init__(
-        self,
-        module: Any,
-        *,
-        source: str,
-        labels: tuple[str, ...] | None = None,
-        facts: NetworkSpec | None = None,
-        network: Callable[[], Any] | None = None,
-    ) -> None:
-        """Wrap a SavedModel loaded by TensorFlow.
+    _mode = "stream"
 
-        Args:
-            module: The SavedModel.
-            source: The name of the model in messages.
-            labels: The labels, if known.
-            facts: The facts stored with it.
-            network: Returns a model of this package with its weights, for features; `None` if there are none.
-
-        Raises:
-            ModelError: If it is not a stream model, its states do not pair, or *facts* are those of another model.
-        """
-        self.module = module
-        self._import = network
-        check_mode("stream" if _is_stream(module) else "base", "stream", source)
+    def _open(self, source: str) -> _SignatureFacts:
+        module = self.module
         self._init = _init_function(module, source)
         self._empty: dict[FrameSize, dict[str, Any]] = {}
         from movinet_lite.network.tensorflow import tf
@@ -248,20 +247,7 @@ class TensorFlowStreamModel:
             image = np.zeros((1, 1, *probed, 3), np.float32)
             with foreign_errors(tf, "an image and its own states", source):
                 logits = self._call(image, probe)[0]
-        self._info = _model_info(
-            "stream",
-            source,
-            int(logits.shape[-1]),
-            names=names,
-            image=spec,
-            labels=labels,
-            facts=facts,
-        )
-
-    @property
-    def info(self) -> ModelInfo:
-        """The facts of the model."""
-        return self._info
+        return _SignatureFacts(int(logits.shape[-1]), names, spec)
 
     def init_states(self, frame_size: FrameSize) -> States:
         """Return the states of a stream without frames; see `StreamModel.init_states`."""
@@ -288,11 +274,6 @@ class TensorFlowStreamModel:
                 rows.append(logits.numpy()[0])
         return np.stack(rows), TensorStates(tensors)
 
-    @property
-    def feature_names(self) -> tuple[FeatureName, ...]:
-        """The names of its features, after importing its weights once."""
-        return () if self._network is None else self._network.feature_names
-
     def step_with_features(
         self,
         frames: NDArray[np.float32],
@@ -304,10 +285,6 @@ class TensorFlowStreamModel:
         _, features = split_rows(rows, self._info)
         logits, after = self.step(frames, states)
         return np.concatenate([logits, features], axis=1), after
-
-    @functools.cached_property
-    def _network(self) -> Any:
-        return None if self._import is None else self._import()
 
     def _init_tensors(self, frame_size: FrameSize) -> dict[str, Any]:
         from movinet_lite.network.tensorflow import tf
@@ -508,15 +485,14 @@ def _signature(module: Any, name: str, source: str) -> Any:
 def _model_info(
     mode: Mode,
     source: str,
-    num_classes: int,
+    signature: _SignatureFacts,
     *,
-    names: Iterable[str],
-    image: Any,
     labels: tuple[str, ...] | None,
     facts: NetworkSpec | None,
 ) -> ModelInfo:
-    variant = recognise_variant(names)
+    variant = recognise_variant(signature.names)
     name = variant.name if variant else None
+    num_classes, image = signature.num_classes, signature.image
     if facts is not None:
         check_facts(
             facts, variant=name, mode=mode, num_classes=num_classes, source=source
