@@ -317,11 +317,44 @@ class Movinet(keras.Model):
             The logits, as `forward` returns them; and ``pooled``, the input of the hidden layer, and ``hidden``, its
             output, ``(rows of the logits, 1, 1, channels)``. A network with a transformer has ``hidden`` alone.
         """
+        x = self.run_first_block(rows, timeline, memory, training=training)
+        return self.run_later_blocks(x, timeline, memory, training=training)
+
+    def run_first_block(
+        self,
+        rows: Tensor,
+        timeline: Timeline,
+        memory: Memory | None = None,
+        *,
+        training: bool = False,
+    ) -> Tensor:
+        """Return what the stem and the first block give; the arguments are those of `forward`.
+
+        Returns:
+            ``(batch * frames, height / 4, width / 4, channels)``.
+        """
         x = self.stem(rows, timeline=timeline, training=training)
-        for bottleneck in self.bottlenecks:
+        for bottleneck in self.bottlenecks[: self._layers_of_first_block]:
+            x = bottleneck(x, timeline=timeline, memory=memory, training=training)
+        return x
+
+    def run_later_blocks(
+        self,
+        x: Tensor,
+        timeline: Timeline,
+        memory: Memory | None = None,
+        *,
+        training: bool = False,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what `forward_with_features` does, from what `run_first_block` gave."""
+        for bottleneck in self.bottlenecks[self._layers_of_first_block :]:
             x = bottleneck(x, timeline=timeline, memory=memory, training=training)
         features = self.head.features(x, timeline, memory, training=training)
         return self.head.classify(features, timeline, training=training), features
+
+    @property
+    def _layers_of_first_block(self) -> int:
+        return self.variant.layer_counts[0]
 
     @property
     def named_weights(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import collections
 import json
 
+import attrs
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,6 +16,7 @@ from movinet_lite.engines.tensorflow.saved_models import (
     load_saved_model,
 )
 from movinet_lite.errors import ConversionError, ModelError
+from movinet_lite.network import variants
 from movinet_lite.network.export import export_litert, export_saved_model
 from movinet_lite.network.litert_file import (
     from_litert_states,
@@ -33,6 +35,7 @@ from tests.networks import (
     step_through,
     tiny_variant,
 )
+from tests.networks_table import TINY
 from tests.tflite_models import write_tflite
 
 
@@ -284,6 +287,31 @@ def test_a_compiled_stream_gives_the_networks_logits(
         np.testing.assert_allclose(own[name], value, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("num_frames", [8, 10])
+def test_a_first_block_in_halves_sees_the_frames_before(
+    tmp_path, monkeypatch, num_frames
+):
+    """Where it convolves over time, its second half begins with frames of the first, and the next call with those of the second."""
+    block = attrs.evolve(TINY.blocks[0], expanded=(16, 24), kernels=((5, 3, 3),) * 2)
+    windowed = attrs.evolve(TINY, blocks=(block, *TINY.blocks[1:]))
+    monkeypatch.setitem(variants._VARIANTS, TINY.name, windowed)
+    network = small_network("stream")
+    path = tmp_path / "model.tflite"
+    info = export_litert(
+        network, path, frame_size=SIZE, num_frames=num_frames, joins_sums=True
+    )
+    clips = moving_clips(frames=3 * num_frames)
+    logits, _ = step_through(network, clips)
+    run, _ = run_litert(path)
+    states = to_litert_states(network.init_states(1, SIZE), info)
+    found = []
+    for piece in np.split(clips[0], 3):
+        outputs = run(image=piece, **states)
+        found.append(outputs.pop("logits"))
+        states = new_litert_states(outputs, states, info)
+    assert_same_logits(np.concatenate(found)[np.newaxis], logits)
+
+
 def test_a_compiled_base_model_takes_clips_of_any_length(base, tmp_path):
     """The number of frames is the first axis, and nothing else depends on it: one file serves all."""
     path = tmp_path / "model.tflite"
@@ -329,11 +357,13 @@ def test_compiled_graphs_are_made_of_fast_operations(tmp_path, mode, num_frames)
         one["op_name"] for one in interpreter._get_ops_details()
     )
 
-    # One for each convolution of the network: 6 layers of expand, squeeze, excite, project; 5 skips; stem; head.
-    assert operations["CONV_2D"] == 6 * 4 + 5 + 1 + 3
+    # One for each convolution of the network: 6 layers of expand, squeeze, excite, project; 5 skips; stem; head. The stem
+    # and the first layer stand there twice where they take the frames in two halves.
+    in_halves = num_frames == 8
+    assert operations["CONV_2D"] == 6 * 4 + 5 + 1 + 3 + (1 + 5) * in_halves
     if mode == "stream":
         # The gates of 6 layers, the last swish, scales and angles of positions, of 4 widths: no norm is left.
-        assert operations["MUL"] == 6 + 1 + 6 + 4
+        assert operations["MUL"] == 6 + 1 + 6 + 4 + 3 * in_halves
     assert max(len(one["shape"]) for one in interpreter.get_tensor_details()) <= 4
 
     interpreter.allocate_tensors()
