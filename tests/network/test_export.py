@@ -308,7 +308,7 @@ def test_a_first_block_in_halves_sees_the_frames_before(
     for piece in np.split(clips[0], 3):
         outputs = run(image=piece, **states)
         found.append(outputs.pop("logits"))
-        states = new_litert_states(outputs, states, info)
+        states = litert_states_after(outputs, states, info)
     assert_same_logits(np.concatenate(found)[np.newaxis], logits)
 
 
