@@ -1,18 +1,34 @@
-"""``movinet-lite teach``: teach a stream model new classes from a folder of clips."""
+"""``movinet-lite teach``: teach a model new classes from a folder of clips."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast, get_args
 
-from movinet_lite.classifiers import FewShotClassifier
+from movinet_lite.classifiers import FewShotBaseClassifier, FewShotClassifier
 from movinet_lite.classifiers.few_shot import DEFAULT_TOLERANCE
-from movinet_lite.cli.arguments import add_command, add_offline, not_negative
-from movinet_lite.engines.few_shot.files import FEW_SHOT_ENDING, is_few_shot
+from movinet_lite.cli.arguments import (
+    UsageError,
+    add_command,
+    add_offline,
+    not_negative,
+)
+from movinet_lite.engines.few_shot.files import (
+    FEW_SHOT_ENDING,
+    few_shot_mode,
+    is_few_shot,
+)
+from movinet_lite.network.variants import Mode
 from movinet_lite.training.folders import read_folder
 
 __all__ = ["add_commands"]
+
+_CLASSES: Final[Mapping[Mode, type[FewShotBaseClassifier | FewShotClassifier]]] = {
+    "base": FewShotBaseClassifier,
+    "stream": FewShotClassifier,
+}
 
 
 def add_commands(commands: Any) -> None:
@@ -21,9 +37,9 @@ def add_commands(commands: Any) -> None:
         commands,
         "teach",
         _teach,
-        summary="teach a stream model new classes from a few clips",
+        summary="teach a model new classes from a few clips",
         description=(
-            "Teach a stream model new classes from a few clips each, in seconds and without TensorFlow.\n\n"
+            "Teach a model new classes from a few clips each, in seconds and without TensorFlow.\n\n"
             "The folder has one folder of videos per class, named after the class. An optional\n"
             "folder 'background' holds videos of none of the classes.\n\n"
             f"If the model of a {FEW_SHOT_ENDING} file has moved, pass that file instead of the folder,\n"
@@ -33,6 +49,7 @@ def add_commands(commands: Any) -> None:
             f"teach clips/ --output mine{FEW_SHOT_ENDING}",
             f"teach clips/ --output strict{FEW_SHOT_ENDING} --tolerance 1.5",
             f"events new.mp4 --model mine{FEW_SHOT_ENDING}",
+            f"teach clips/ --output whole{FEW_SHOT_ENDING} --model a2 --mode base",
         ),
     )
     parser.add_argument(
@@ -52,7 +69,12 @@ def add_commands(commands: Any) -> None:
         "--model",
         default="a0",
         metavar="MODEL",
-        help="the stream model that computes the features (default: a0)",
+        help="the model that computes the features (default: a0)",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=get_args(Mode),
+        help="teach a stream model or a base model, which classifies whole clips (default: stream)",
     )
     parser.add_argument(
         "--tolerance",
@@ -75,9 +97,12 @@ def _output(text: str) -> Path:
 def _teach(args: argparse.Namespace) -> int:
     """Teach the classes, save them, and print the accuracy."""
     if is_few_shot(args.folder):
-        moved = FewShotClassifier.load(
-            args.folder, model=args.model, offline=args.offline
-        )
+        mode = few_shot_mode(args.folder)
+        if args.mode not in {None, mode}:
+            raise UsageError(
+                f"--mode must be that of the file, {mode}; got {args.mode} (omit it)"
+            )
+        moved = _CLASSES[mode].load(args.folder, model=args.model, offline=args.offline)
         moved.save(args.output)
         print(f"wrote {args.output}")
         return 0
@@ -85,7 +110,7 @@ def _teach(args: argparse.Namespace) -> int:
     clips: dict[str, list[Path]] = {}
     for example in (*found.training, *found.validation):
         clips.setdefault(example.label, []).append(cast("Path", example.source))
-    taught = FewShotClassifier.teach(
+    taught = _CLASSES[args.mode or "stream"].teach(
         clips, args.model, tolerance=args.tolerance, offline=args.offline
     )
     taught.save(args.output)

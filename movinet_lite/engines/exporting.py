@@ -92,11 +92,11 @@ def export_model(
         gate: For checkpoints only; see `BaseClassifier.load`.
 
     Raises:
-        ConversionError: If it cannot be written in this form, or computes something else.
-        ModelError: If the model cannot be found or read, *path* is taken or cannot be written, or the options do not go
-            together.
-        LabelsError: If the labels are not as many as the classes.
-        MissingDependencyError: If a package is missing that this form needs.
+        ConversionError: If the model cannot be converted to this format, or the result computes other logits.
+        ModelError: If the model cannot be found or read, *path* exists already or cannot be written, or the options
+            conflict.
+        LabelsError: If the number of labels is not the number of classes.
+        MissingDependencyError: If a package that this format needs is not installed.
     """
     path = Path(path)
     if to is None:
@@ -108,7 +108,7 @@ def export_model(
     if found.suffix in _SUFFIXES.values():
         kind = "a .tflite" if found.suffix == ".tflite" else "an .onnx"
         raise ModelError(
-            f"only a SavedModel, a checkpoint or a .safetensors file can be written in another form; this is {kind} file",
+            f"only a SavedModel, a checkpoint or a .safetensors file can be exported; this is {kind} file",
             found,
         )
     network = open_network(
@@ -123,7 +123,7 @@ def export_model(
         difference = _write_checked(network, path, to, quantize)
     except OSError as error:
         raise ModelError(
-            f"it cannot be written: {error.strerror or error}", path
+            f"the file must be writable; {error.strerror or error}", path
         ) from error
     return Export(path, _num_bytes(path), difference)
 
@@ -131,13 +131,13 @@ def export_model(
 def _write_checked(
     network: Movinet, path: Path, to: ExportFormat, quantize: Quantize | None
 ) -> float:
-    """Write *network*, and return by how much what was written differs from it."""
-    target = Path(os.path.realpath(path))  # where path is a link, it stays one
+    """Write *network*, and return the largest difference between the logits of both."""
+    target = Path(os.path.realpath(path))  # so that a link stays a link
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         dir=target.parent, prefix=f".{path.name}-"
     ) as folder:
-        # What is at the path stays there until the new one is seen to be right.
+        # An existing file stays until the new one has been checked.
         draft = Path(folder, path.name)
         _write(network, draft, to, quantize)
         difference = _difference(draft, to, network)
@@ -145,7 +145,7 @@ def _write_checked(
         if not agrees(difference, limit):
             raise ConversionError(
                 f"{path}: the exported model must reproduce the logits of its network to {limit:g} of the largest; "
-                f"it would differ by {difference:.1e}, and is not written"
+                f"it differs by {difference:.1e} and was not written"
             )
         draft.replace(target)
     return difference
@@ -170,12 +170,12 @@ def _check_options(
         form = {"litert": "a LiteRT file", "onnx": "an ONNX file"}[to]
         if path.suffix != suffix:
             raise ModelError(
-                f"{form} must be called something{suffix}; got {path.name!r}", source
+                f"{form} must have the extension {suffix}; got {path.name!r}", source
             )
         if path.is_dir():
-            raise ModelError(f"{form} cannot be written where a folder is", path)
+            raise ModelError(f"{form} cannot replace a folder; this path is one", path)
     elif path.exists():
-        raise ModelError("a SavedModel must be a new folder; this path is taken", path)
+        raise ModelError("a SavedModel must be a new folder; this path exists", path)
 
 
 def _write(
@@ -196,12 +196,12 @@ def _write(
 
 
 def _num_frames(network: Movinet) -> int:
-    """Return the frames a call: one of a stream; a base model takes clips of any length, whatever it says."""
+    """Return the number of frames per call: one for a stream model; base models accept any number regardless."""
     return 1 if network.spec.mode == "stream" else network.variant.clip_frames
 
 
 def _difference(path: Path, to: ExportFormat, network: Movinet) -> float:
-    """Return how far the logits of what was written are from the network's, on frames that differ."""
+    """Return the relative difference between the logits of the exported model and of the network, on differing frames."""
     clip = probe_clip(PROBE_FRAMES, *network.spec.frame_size)
     expected = np.asarray(network(clip))[0]
     actual = _last_logits(path, to, network.spec.mode, clip[0])

@@ -71,7 +71,7 @@ class FlatMemory:
             return self.new_states
         parts = [self.new_states.pop(name) for name in litert_sums(self._info)]
         while len(parts) > 1:
-            # XNNPACK joins no more than 5 at once [2].
+            # XNNPACK concatenates at most 5 tensors at once [2].
             parts = [
                 tf.concat(parts[start : start + 4], axis=-1)
                 for start in range(0, len(parts), 4)
@@ -101,8 +101,8 @@ class FlatMemory:
         _, height, width, channels = rows.shape
         batch, frames = self._info.batch, self._info.num_frames
         past = [self._states[f"{prefix}_frame_{index}"] for index in range(length)]
-        # XNNPACK copies what is to be reshaped after an activation. So the frames of one stream are joined along the first
-        # axis, and of several below each other, as parts of tall pictures, which one frame a call is already.
+        # XNNPACK copies what is reshaped after an activation. So the frames of one stream are concatenated along the first
+        # axis, and those of several streams along the height.
         axis, step = (0, 1) if batch == 1 else (1, height)
         stacked = rows
         if axis == 1:
@@ -132,8 +132,8 @@ class FlatMemory:
         )
         if frames == 1:
             return total + rows
-        # Neither CUMSUM nor a SPLIT into more than 4 has a fast kernel [2]; a convolution with ones, reaching from each
-        # row back to the total, has.
+        # CUMSUM and a SPLIT into more than 4 have no fast kernel [2]. A convolution with ones has: it sums each row, those
+        # before it, and the total.
         row = tf.reshape(rows, [batch, frames, 1, channels])
         nothing = tf.zeros([batch, frames - 1, 1, channels])
         line = tf.concat([nothing, total, row], axis=1)
@@ -160,15 +160,15 @@ def export_litert(
     """Write *network* as a ``.tflite`` file; `movinet_lite.network.litert_file` describes its contents.
 
     Args:
-        network: What to write.
-        path: The file; one that is there is replaced, once the new one is whole.
-        frame_size: ``(height, width)``, the only one the file will take; `None` for the network's.
-        num_frames: Frames a call: of a stream model any number, of a base model the length of its clips.
-        batch: Clips or streams a call.
-        quantize: How to store the weights; `None` for float32.
-        compact: Whether large products of one row have weights of half the bytes; the logits differ by about 5e-5 of the
-            largest. It is for XNNPACK on this machine, and for float32: other runtimes compute them less exactly.
-        joins_sums: Whether all sums over frames stand in one state; see `LiteRTInfo`.
+        network: The network.
+        path: The file; an existing one is replaced atomically.
+        frame_size: ``(height, width)``, the only size that the file accepts; `None` for the network's.
+        num_frames: Frames per call: for a stream model any number, for a base model the length of its clips.
+        batch: Clips or streams per call.
+        quantize: Quantisation of the weights; `None` for float32.
+        compact: Whether to halve the size of the weights of large single-row products; the logits differ by about 5e-5 of
+            the largest. Only for XNNPACK on this machine and float32: other runtimes compute them less exactly.
+        joins_sums: Whether all sums over frames are one state; see `LiteRTInfo`.
 
     Returns:
         The facts stored with the graph.
@@ -197,7 +197,7 @@ def export_litert(
 def _traced(folded: Movinet, info: LiteRTInfo) -> Traced:
     rows: int | None = info.batch * info.num_frames
     if info.mode == "base" and info.batch == 1:
-        rows = None  # nothing but the first axis depends on the number of frames
+        rows = None  # only the first axis depends on the number of frames
     shapes = {"image": (rows, *info.frame_size, 3), **litert_state_shapes(info)}
 
     def run(**inputs: Tensor) -> dict[str, Tensor]:
@@ -258,11 +258,11 @@ def export_saved_model(network: Movinet, path: str | Path) -> None:
         path: The directory; an existing directory is replaced atomically.
 
     Raises:
-        ModelError: If the network is folded: its variables are no longer those of a MoViNet.
+        ModelError: If the batch norms of the network are folded: its variables are no longer those of a MoViNet.
     """
     if network.options.folded:
         raise ModelError(
-            "a network to export as a SavedModel must not be folded; this one is (export the one it was folded from)",
+            "a SavedModel requires a network whose batch norms are not folded; those of this one are (export the original network)",
             path,
         )
     names, variables = zip(*network.named_weights.items(), strict=True)
@@ -308,7 +308,7 @@ def _add_stream_functions(root: Any, network: Movinet) -> dict[str, Any]:
             for name in specs
             if name != "image" and name not in counts
         }
-        # One count for the whole batch in the published layout, and the same in every layer.
+        # The published layout has one count for the whole batch, the same in every layer.
         batch = tf.shape(inputs["image"])[0]
         states[FRAME_COUNT] = tf.repeat(inputs[counts[-1]], batch)
         logits, new_states = network.step(inputs["image"], states)
@@ -318,7 +318,7 @@ def _add_stream_functions(root: Any, network: Movinet) -> dict[str, Any]:
 
     def init_states(input_shape: Tensor) -> dict[str, Tensor]:
         size = (input_shape[2], input_shape[3])
-        # Tensors in place of ints.
+        # The sizes are tensors here, not ints.
         shapes = state_shapes(variant, input_shape[0], size, facts=network.spec)
         del shapes[FRAME_COUNT]
         states = {name: tf.zeros(tf.stack(shape)) for name, shape in shapes.items()}

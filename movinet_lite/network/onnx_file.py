@@ -37,7 +37,7 @@ FORMAT: Final = 1
 """The version of names and shapes of the inputs and outputs."""
 
 NEXT: Final = "next/"
-"""What the name of a state begins with among the outputs: ONNX allows a name once in a graph."""
+"""The prefix of states among the outputs: ONNX allows each name only once in a graph."""
 
 _BUFFER = "stream_buffer"
 
@@ -45,17 +45,17 @@ _BUFFER = "stream_buffer"
 def parse_onnx_facts(
     metadata: Mapping[str, str], source: str | Path
 ) -> NetworkSpec | None:
-    """Return what an ONNX file says of its model.
+    """Return the facts of the model in an ONNX file.
 
     Args:
-        metadata: The metadata of the file, text by name.
-        source: What to call the file in messages.
+        metadata: The metadata of the file.
+        source: The name of the file, for messages.
 
     Returns:
         `None` if this library did not write the file.
 
     Raises:
-        ModelError: If it did, and the facts are damaged or of a later format.
+        ModelError: If it did, and the facts are damaged or have a later format.
     """
     text = metadata.get(FACTS_KEY)
     if text is None:

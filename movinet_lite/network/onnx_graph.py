@@ -1,8 +1,8 @@
 """Writes a network as an ONNX graph.
 
-The graph is made from the folded network, operation by operation, and uses operators that every ONNX runtime has. It works
-on ``(rows, channels, height, width)`` inside. The number of streams or frames stays free; the frame size is fixed, since the
-padding of a strided convolution depends on it.
+The graph has the operations of the network with folded batch norms, as operators that every ONNX runtime has. Inside, tensors are
+``(rows, channels, height, width)``. The number of streams or frames is free; the frame size is fixed, since the padding of a
+strided convolution depends on it.
 
 A stream model takes one frame of each stream:
 
@@ -12,12 +12,12 @@ A stream model takes one frame of each stream:
 - Its states, each an input and, as ``next/<name>``, an output (a graph may use a name once):
 
   ================================  =================================  ================================================
-  name                              shape                              what it is
+  name                              shape                              meaning
   ================================  =================================  ================================================
   ``state/b1/l0/stream_buffer``     ``(batch, C, k - 1, H * W)`` f32   the last frames before a temporal convolution,
                                                                        the oldest first
   ``state/b1/l0/pool_buffer``       ``(batch, C, 1, 1)`` f32           sum over all frames of a layer's spatial mean
-  ``state/frame_count``             ``(batch,)`` int32                 the number of frames each stream has had
+  ``state/frame_count``             ``(batch,)`` int32                 the number of frames of each stream so far
   ================================  =================================  ================================================
 
 A base model takes one clip: ``image`` is ``(frames, height, width, 3)``, and ``logits``, ``pooled`` and ``hidden`` have one
@@ -61,19 +61,18 @@ OPSET: Final = 17
 """The version of the ONNX operators: that of ONNX 1.12 (2022), which ONNX Runtime 1.12 and OpenVINO 2023 read."""
 
 IR_VERSION: Final = 8
-"""The version of the file format that goes with it."""
+"""The file format version that belongs to it."""
 
 
 def export_onnx(
     network: Movinet, path: str | Path, *, frame_size: FrameSize | None = None
 ) -> None:
-    """Write *network* as an ``.onnx`` file; the module's page describes its inputs and outputs.
+    """Write *network* as an ``.onnx`` file; the docstring of this module describes its inputs and outputs.
 
     Args:
-        network: What to write.
-        path: The file; one that is there is replaced, once the new one is complete.
-        frame_size: ``(height, width)``, the only one the file will take; `None` for the network's.
-
+        network: The network.
+        path: The file; an existing one is replaced atomically.
+        frame_size: ``(height, width)``, the only size that the file accepts; `None` for the network's.
     """
     folded = network if network.options.folded else fold(network)
     spec = attrs.evolve(network.spec, frame_size=frame_size or network.spec.frame_size)
@@ -114,7 +113,7 @@ def _enter(graph: Graph, network: Movinet) -> str:
 
 
 def _add_skip(graph: Graph, bottleneck: Any, layer: _Layer, x: str, y: str) -> str:
-    """Add the way past a bottleneck, whose own way gave *y*; the size is that before it."""
+    """Add the skip connection of a bottleneck with the output *y*; the size is that of its input."""
     if bottleneck.skip is not None:
         if layer.spec.stride > 1:
             padded = None if layer.padding is None else layer.padding.pool
@@ -147,7 +146,7 @@ def _classify(graph: Graph, network: Movinet, pooled: str, rows: Any) -> list[An
 
 @attrs.frozen
 class _Layer:
-    """A layer of the variant, and how it treats the edge of a frame if not as TensorFlow."""
+    """A layer of the variant, and its padding if it differs from TensorFlow's."""
 
     path: str
     spec: LayerSpec
@@ -155,7 +154,7 @@ class _Layer:
 
     @property
     def padded(self) -> int | None:
-        """By how many pixels its convolution pads; `None` for TensorFlow's SAME."""
+        """The padding of its convolution in pixels; `None` for TensorFlow's SAME."""
         return None if self.padding is None else self.padding.convolution
 
 
@@ -169,13 +168,13 @@ def _layers(network: Movinet) -> Iterator[tuple[_Layer, Any]]:
 
 
 def _excite(graph: Graph, squeeze_excitation: Any, squeeze: str, options: Any) -> str:
-    """Add the two layers that turn a squeeze into gates."""
+    """Add the two layers that compute the gates from the squeezed rows."""
     x = graph.pointwise(squeeze, squeeze_excitation.reduce)
     x = graph.activate(x, options.activation)
     x = graph.pointwise(x, squeeze_excitation.expand)
     if squeeze_excitation.gate == "sigmoid":
         return graph.add("Sigmoid", x)
-    # Slope, shift and factor of a hard gate stand in the weights.
+    # The weights include the slope, offset and factor of a hard gate.
     low, high = (graph.constant(np.array(value, np.float32)) for value in (0.0, 6.0))
     return graph.add("Clip", x, low, high)
 
@@ -184,9 +183,9 @@ class _Streams:
     """The states of streams as inputs and outputs of a graph, whose rows are one frame of each stream.
 
     Attributes:
-        inputs: What the states are as inputs.
-        outputs: What they are as outputs.
-        count: The number of frames of each stream with this one, ``(batch, 1, 1, 1)``.
+        inputs: The declarations of the states as inputs.
+        outputs: The declarations of the states as outputs.
+        count: The number of frames of each stream, including this one, ``(batch, 1, 1, 1)``.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -239,7 +238,7 @@ class _Streams:
 
 
 class _CausalClip:
-    """What a causal model of whole clips remembers: the frames before each, of the rows of one clip."""
+    """The past frames of each frame of one clip, for a causal model of whole clips."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -247,7 +246,7 @@ class _CausalClip:
     def window(
         self, _path: str, x: str, channels: int, length: int, size: FrameSize
     ) -> str:
-        """Add the frames of the clip behind *length* zeros: ``(1, channels, length + frames, pixels)``."""
+        """Add *length* zeros before the frames of the clip: ``(1, channels, length + frames, pixels)``."""
         graph = self._graph
         flat = graph.constant([1, -1, channels, size[0] * size[1]])
         frames = graph.add(
@@ -292,7 +291,7 @@ def _build_stream(graph: Graph, network: Movinet) -> tuple[list[Any], list[Any]]
 
 
 def _add_causal(graph: Graph, network: Movinet, memory: _Streams | _CausalClip) -> str:
-    """Add the causal backbone and the projection; give the mean over the pixels of each row."""
+    """Add the causal backbone and the projection; return the mean over the pixels of each row."""
     activation = network.options.activation
     x = _enter(graph, network)
     for layer, bottleneck in _layers(network):
@@ -388,7 +387,7 @@ def _classify_sequences(
 ) -> list[Any]:
     """Add transformer and classifier; return the declarations of logits and features, each ``(rows, channels)``."""
     head, facts = network.head, network.spec.transformer
-    assert facts is not None  # noqa: S101 - whoever calls has looked
+    assert facts is not None  # noqa: S101 - checked by the caller
     hidden = relate(graph, network, sequences)
     kernel = head.classifier.kernel
     logits = graph.row_wise(

@@ -1,4 +1,4 @@
-"""Collects the nodes and constants of an ONNX graph, and knows how operations of a MoViNet are written in them.
+"""Builds the nodes and constants of an ONNX graph for the operations of a MoViNet.
 
 References:
     [1] ONNX operators, https://onnx.ai/onnx/operators.
@@ -20,7 +20,7 @@ __all__ = ["Graph"]
 
 
 class Graph:
-    """Nodes and constants so far, and the size of the pictures that the last node gave."""
+    """The nodes and constants so far, and the size of the last output."""
 
     def __init__(self, frame_size: FrameSize) -> None:
         self.size = frame_size
@@ -28,7 +28,7 @@ class Graph:
         self.constants: list[Any] = []
 
     def add(self, operator: str, *inputs: str, **options: Any) -> str:
-        """Add a node; return the name of what it gives."""
+        """Add a node; return the name of its output."""
         name = options.pop("output", f"{operator.lower()}_{len(self.nodes)}")
         self.nodes.append(
             onnx.helper.make_node(operator, list(inputs), [name], **options)
@@ -43,7 +43,7 @@ class Graph:
         return name
 
     def tensor(self, name: str, shape: list[Any], dtype: Any = np.float32) -> Any:
-        """Return the declaration of an input or output; sizes that are free have names."""
+        """Return the declaration of an input or output; free sizes have names."""
         kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return onnx.helper.make_tensor_value_info(name, kind, shape)
 
@@ -98,7 +98,7 @@ class Graph:
     def pads(
         self, window: tuple[int, int], stride: int, padded: int | None = None
     ) -> list[int]:
-        """Return how many pixels to pad above, left, below, right: *padded* each, or what SAME pads [2]."""
+        """Return the padding in pixels (top, left, bottom, right): *padded* each, or that of SAME [2]."""
         if padded is not None:
             return [padded] * 4
         before, after = [], []
@@ -111,7 +111,7 @@ class Graph:
     def shrink(
         self, window: tuple[int, int], stride: int, padded: int | None = None
     ) -> None:
-        """Take note that pictures are smaller from here on, as after a convolution."""
+        """Reduce the current size, as a convolution does."""
         height, width = (
             size_after(size, length, stride, padded)
             for size, length in zip(self.size, window, strict=True)
@@ -125,7 +125,7 @@ class Graph:
         return self.add("Mul", x, self.add("HardSigmoid", x, alpha=1.0 / 6.0, beta=0.5))
 
     def spatial_mean(self, x: str) -> str:
-        """Add the mean over the pixels of each picture."""
+        """Add the mean over the pixels of each row."""
         return self.add("GlobalAveragePool", x)
 
     def pointwise(self, x: str, layer: Any) -> str:
@@ -141,5 +141,5 @@ class Graph:
         return self.add("Add", x, self.constant(bias))
 
     def scalar(self, value: float) -> str:
-        """Add a constant of one number."""
+        """Add a scalar constant."""
         return self.constant(np.array(value, np.float32))

@@ -18,12 +18,12 @@ __all__ = ["Sequences", "last_frames", "relate", "whole_clip"]
 
 @attrs.frozen
 class Sequences:
-    """Embeddings as the transformer takes them, by the names of their nodes.
+    """The inputs of the transformer, by the names of their nodes.
 
     Attributes:
         tokens: ``(sequences, places, channels)``.
         positions: ``(sequences or 1, places, 1)``.
-        present: ``(sequences, places, 1)``: 1 for a frame, 0 for a place before the first; `None` for 1 alone.
+        present: ``(sequences, places, 1)``: 1 for a frame, 0 for padding before the first; `None` if there is no padding.
     """
 
     tokens: str
@@ -45,7 +45,7 @@ class StreamMemory(Protocol):
 def last_frames(
     graph: Graph, network: Movinet, x: str, memory: StreamMemory
 ) -> Sequences:
-    """Add the embeddings of the last frames of each stream, of which *x*, ``(batch, channels, 1, 1)``, is the mean over pixels."""
+    """Add the embeddings of the last frames of each stream; *x*, ``(batch, channels, 1, 1)``, is the mean over pixels."""
     length, channels = TRANSFORMER_WINDOW, _facts(network).embed_dim
     embedded = _embed(graph, network, x)
     as_row = graph.add("Reshape", embedded, graph.constant([0, channels, 1, 1]))
@@ -63,7 +63,7 @@ def last_frames(
 
 
 def whole_clip(graph: Graph, network: Movinet, x: str) -> Sequences:
-    """Add the embeddings of all frames of a clip, of which *x*, ``(frames, channels, 1, 1)``, is the mean over pixels."""
+    """Add the embeddings of all frames of a clip; *x*, ``(frames, channels, 1, 1)``, is the mean over pixels."""
     channels = _facts(network).embed_dim
     embedded = _embed(graph, network, x)
     tokens = graph.add("Reshape", embedded, graph.constant([1, -1, channels]))
@@ -75,7 +75,7 @@ def whole_clip(graph: Graph, network: Movinet, x: str) -> Sequences:
 
 
 def relate(graph: Graph, network: Movinet, sequences: Sequences) -> str:
-    """Add the transformer; give the mean over frames, ``(sequences, channels)``."""
+    """Add the transformer; return the mean over frames, ``(sequences, channels)``."""
     facts, present = _facts(network), sequences.present
     frequencies = wave_frequencies(facts.embed_dim).reshape(1, 1, -1)
     angles = graph.add("Mul", sequences.positions, graph.constant(frequencies))
@@ -113,7 +113,7 @@ def _embed(graph: Graph, network: Movinet, x: str) -> str:
 def _attend(
     graph: Graph, network: Movinet, name: str, x: str, present: str | None
 ) -> str:
-    """Add what the frames take from each other, ``(sequences, places, channels)``."""
+    """Add multi-head self-attention over the frames, ``(sequences, places, channels)``."""
     heads, channels = _facts(network).num_heads, _facts(network).embed_dim
     width = channels // heads
     all_three = _dense(graph, network, f"{name}/input", x)

@@ -1,12 +1,12 @@
 """The head of models trained with GRW-smoothing: frame embeddings and a small transformer over time [1].
 
-A frame's embedding is the mean over space of what the backbone gives, through one dense layer and a layer norm. The
-transformer sees the embeddings of all frames of a clip at once, both those before and those after a frame, and the
-logits come from the mean over frames of what it gives.
+The embedding of a frame is the spatial mean of the backbone's output, after one dense layer and a layer norm. The
+transformer attends to the embeddings of all frames of a clip, past and future, and the classifier takes the mean of its
+output over frames.
 
-In a stream, after each frame, it runs over the embeddings of the last `TRANSFORMER_WINDOW` frames, and of fewer at first.
-Running it so is ours [1 takes whole clips]; its accuracy is not measured. After as many frames or fewer, the logits are
-those of the whole clip.
+In a stream, it runs after each frame over the embeddings of the last `TRANSFORMER_WINDOW` frames, or of all while there are
+fewer. This is our extension ([1] classifies whole clips); its accuracy is not measured. Up to that number of frames, the
+logits are those of the whole clip.
 
 References:
     [1] G. Goldman, R. Giryes, M. Satyanarayanan, "Smooth Regularization for Efficient Video Recognition", NeurIPS 2025,
@@ -38,18 +38,19 @@ __all__ = ["HIDDEN", "NORM_EPSILON", "TransformerHead", "wave_frequencies"]
 
 NORM_EPSILON: Final = 1e-5  # PyTorch's ``LayerNorm``
 _LONGEST_WAVE: Final = 10_000.0  # [1, ``posemb_sincos_1d``]
-HIDDEN: Final = -1e9  # as a score of attention, it is as good as minus infinity
+HIDDEN: Final = -1e9  # an attention score that is in effect minus infinity
 _PREFIX: Final = "classifier_head/transformer"
 
 
 @attrs.frozen(eq=False)
 class _Sequences:
-    """Embeddings as the transformer takes them.
+    """The inputs of the transformer.
 
     Attributes:
         tokens: ``(sequences, places, channels)``.
-        positions: ``(sequences or 1, places, 1)`` float32: the place of each in its sequence, from 0.
-        present: ``(sequences, places, 1)`` float32: 1 for a frame, 0 for a place before the first; `None` for 1 alone.
+        positions: ``(sequences or 1, places, 1)`` float32: the position of each in its sequence, from 0.
+        present: ``(sequences, places, 1)`` float32: 1 for a frame, 0 for padding before the first; `None` if there is no
+            padding.
     """
 
     tokens: Tensor
@@ -58,7 +59,7 @@ class _Sequences:
 
 
 class TransformerHead(ClassifierHead):
-    """From the last rows to logits: project, embed, relate the frames to each other, classify."""
+    """Computes logits from the backbone's output: projection, embedding, transformer, classifier."""
 
     feature_names = ("hidden",)
 
@@ -74,11 +75,11 @@ class TransformerHead(ClassifierHead):
         """Create the weights.
 
         Args:
-            channels: That come in, and of the projection.
-            num_classes: How many logits to give.
-            options: Of the network.
-            facts: Of the transformer.
-            by_frame: Whether to give logits after each frame, over the last frames, or of whole clips.
+            channels: The numbers of input channels and of channels of the projection.
+            num_classes: Number of classes.
+            options: The options of the network.
+            facts: The facts of the transformer.
+            by_frame: Whether to return logits after each frame, over the last frames, or for whole clips.
         """
         super().__init__(
             (*channels, facts.embed_dim), num_classes, options, hidden="embedding"
@@ -97,7 +98,7 @@ class TransformerHead(ClassifierHead):
     def summarise(
         self, x: Tensor, timeline: Timeline, memory: Memory | None
     ) -> dict[str, Tensor]:
-        """Return the mean over frames of what the transformer gives, ``hidden``, of a clip or of the last frames."""
+        """Return ``hidden``, the transformer's mean output over the frames of a clip or the last frames of a stream."""
         x = self._norm("norm", self.embed(x, timeline))
         if self._by_frame and memory is not None:
             sequences = _last_frames(x, timeline, memory)
@@ -111,7 +112,7 @@ class TransformerHead(ClassifierHead):
         return self.hidden(x, timeline=timeline)
 
     def _relate(self, sequences: _Sequences) -> Tensor:
-        """Return the mean over frames of what the transformer gives, ``(sequences, channels)``."""
+        """Return the mean over frames of the transformer's output, ``(sequences, channels)``."""
         present = sequences.present
         x = sequences.tokens + _encode(sequences.positions, self._facts.embed_dim)
         for index in range(self._facts.depth):
@@ -127,7 +128,7 @@ class TransformerHead(ClassifierHead):
         return tf.reduce_sum(x * present, axis=1) / tf.reduce_sum(present, axis=1)
 
     def _attend(self, name: str, x: Tensor, present: Tensor | None) -> Tensor:
-        """Return what the frames take from each other, ``(sequences, places, channels)``."""
+        """Return multi-head self-attention over the frames, ``(sequences, places, channels)``."""
         heads, channels = self._facts.num_heads, self._facts.embed_dim
         width = channels // heads
         query, key, value = (
@@ -144,7 +145,7 @@ class TransformerHead(ClassifierHead):
 
     def _dense(self, name: str, x: Tensor) -> Tensor:
         kernel, bias = (self._part(f"{name}/{part}") for part in ("kernel", "bias"))
-        # With two axes LiteRT has a fast kernel.
+        # LiteRT has a fast kernel for two axes.
         rows = tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel) + bias
         return _split(rows, x, [kernel.shape[1]])
 
@@ -163,24 +164,24 @@ class TransformerHead(ClassifierHead):
 
     @property
     def products_of_one_row(self) -> tuple[Convolution, ...]:
-        """None: embeddings of many frames come together."""
+        """None: the products have one row per frame."""
         return ()
 
     @property
     def named_weights(self) -> dict[str, Any]:
-        """The weights by name; those before the embedding have their published ones."""
+        """The weights by name; those before the embedding have published names."""
         return {
             **super().named_weights,
             **{f"{_PREFIX}/{name}": part for name, part in self._parts.items()},
         }
 
     def fold_into(self, other: Self) -> None:
-        """Give *other*, a folded head, the weights that compute the same as this one."""
+        """Set the weights of *other*, a head with folded batch norms, so that it computes the same."""
         super().fold_into(other)
         other.take({name: np.asarray(part) for name, part in self._parts.items()})
 
     def take(self, parts: dict[str, Any]) -> None:
-        """Take plain arrays for weights of the transformer, which a graph has as constants."""
+        """Use arrays as the weights of the transformer, which are constants in a graph."""
         self._parts = parts
 
 
@@ -213,7 +214,7 @@ def _whole_clips(x: Tensor, timeline: Timeline) -> _Sequences:
 
 
 def _last_frames(x: Tensor, timeline: Timeline, memory: Memory) -> _Sequences:
-    """Return, for each row, the embeddings of the last frames of its stream; the first frames have fewer before them."""
+    """Return, for each row, the embeddings of the last frames of its stream, with padding while there are fewer."""
     length = TRANSFORMER_WINDOW
     window = tf.squeeze(memory.window("head", x, length - 1), axis=2)
     count = size_of(window, 1) - (length - 1)
@@ -228,7 +229,7 @@ def _last_frames(x: Tensor, timeline: Timeline, memory: Memory) -> _Sequences:
         tokens = tf.reshape(tokens, [-1, length, x.shape[-1]])
     slots = tf.reshape(tf.range(length, dtype=tf.float32), [1, length, 1])
     counts = tf.reshape(timeline.counts, [-1, 1, 1])
-    # From -49 at the first slot of a stream's first frame to 49: the place among the frames that there are.
+    # The position among the existing frames: from -49 in the first slot of the first frame to 49.
     places = slots + tf.minimum(counts, float(length)) - float(length)
     return _Sequences(tokens, tf.nn.relu(places), tf.clip_by_value(places + 1.0, 0, 1))
 
@@ -240,14 +241,14 @@ def _encode(positions: Tensor, channels: int) -> Tensor:
 
 
 def wave_frequencies(channels: int) -> NDArray[np.float32]:
-    """Return the frequencies of the encoding [1], ``(channels / 2,)``, in radians a frame."""
+    """Return the frequencies of the encoding [1], ``(channels / 2,)``, in radians per frame."""
     half = channels // 2
     exponents = np.arange(half, dtype=np.float32) / np.float32(half - 1)
     return np.float32(1.0) / np.power(np.float32(_LONGEST_WAVE), exponents)
 
 
 def _split(x: Tensor, like: Tensor, last: list[int]) -> Tensor:
-    """Return *x* with the sequences and places of *like*, and *last* for the axes behind them."""
+    """Return *x* reshaped to the first two axes of *like*, followed by *last*."""
     if like.shape[0] is None and like.shape[1] is not None:
         return tf.reshape(x, [-1, like.shape[1], *last])
     return tf.reshape(x, [size_of(like, 0), -1, *last])

@@ -267,7 +267,7 @@ def test_a_folder_is_not_replaced_by_a_file(tuned, tmp_path):
     """Whatever is in it."""
     path = tmp_path / "model.tflite"
     path.mkdir()
-    with pytest.raises(ModelError, match="where a folder is"):
+    with pytest.raises(ModelError, match="cannot replace a folder"):
         export_model(tuned, path)
 
 

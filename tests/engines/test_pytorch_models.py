@@ -22,7 +22,7 @@ from tests.pytorch_files import save, smoothing_snapshot, torch_state_dict, writ
 
 FACTS = TransformerFacts(embed_dim=12, depth=1, num_heads=3, mlp_dim=20, causal=True)
 HARD = {"activation": "hard_swish", "gate": "keras2_hard_sigmoid"}
-ASSUMED = "do not say how the model pads"
+ASSUMED = "do not store the padding of the model"
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -230,7 +230,7 @@ def test_a_base_model_runs_as_on_tf_hub(base, tmp_path):
 
 def test_a_folded_network_has_no_variables_to_export(base, tmp_path):
     """The message says which network to take."""
-    with pytest.raises(ModelError, match="export the one it was folded from"):
+    with pytest.raises(ModelError, match="export the original network"):
         export_saved_model(fold(base), tmp_path / "model")
     assert not (tmp_path / "model").exists()
 

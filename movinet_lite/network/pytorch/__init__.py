@@ -1,12 +1,12 @@
 """Imports PyTorch weights, without PyTorch and without executing pickles.
 
 =============  ====================================================================================================
-module         what it holds
+module         contents
 =============  ====================================================================================================
-`pickles`      what stands in a pickle, if it is nothing but tensors and plain data (no TensorFlow)
-`files`        PyTorch's files, in both its formats, and ``.safetensors``: their tensors, by name (no TensorFlow)
-`naming`       what the tensors are called, and what they are in our network (no TensorFlow)
-`recognition`  what a file holds: variant, mode, classes (no TensorFlow)
-`importing`    `import_pytorch`: a network with the weights of a file
+`pickles`      reads pickles of tensors and plain data (no TensorFlow)
+`files`        reads tensors from PyTorch files of both formats, and ``.safetensors`` files (no TensorFlow)
+`naming`       maps tensor names to weights of our network (no TensorFlow)
+`recognition`  recognises variant, mode and classes (no TensorFlow)
+`importing`    `import_pytorch`: returns a network with the weights of a file
 =============  ====================================================================================================
 """

@@ -1,8 +1,8 @@
 """Reads PyTorch files, and ``.safetensors`` files with PyTorch tensors, without PyTorch.
 
-PyTorch has had two formats. Since 1.6 a file is a zip archive: ``<name>/data.pkl``, a pickle that names the tensors, and
-``<name>/data/0`` ... with their numbers, not compressed. Before, and still if asked for, it was five pickles in a row with
-the numbers behind them. What the pickle says of sizes is compared with what is there before any memory is taken.
+PyTorch has two formats. Since 1.6 a file is a zip archive: ``<name>/data.pkl``, a pickle of the tensors' metadata, and
+``<name>/data/0`` ... with their values, uncompressed. The older format, still optional, is five pickles followed by the
+values. Sizes in the pickle are checked against the file before memory is allocated.
 
 References:
     [1] PyTorch, ``torch/serialization.py``: ``_save``, ``_legacy_save``, ``_legacy_load``.
@@ -53,7 +53,7 @@ class Tensor:
 
     Attributes:
         shape: Its shape.
-        read: Reads its numbers, while the file is open.
+        read: Reads its values while the file is open.
     """
 
     shape: tuple[int, ...]
@@ -61,7 +61,7 @@ class Tensor:
 
 
 def is_pytorch_file(path: Path) -> bool:
-    """Return whether the file at *path* looks like one that ``torch.save`` wrote, in either format."""
+    """Return whether the file at *path* looks like the output of ``torch.save``, in either format."""
     with path.open("rb") as file:
         start = file.read(len(_LEGACY_START))
     if start == _LEGACY_START:
@@ -72,7 +72,7 @@ def is_pytorch_file(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             return _pickle_name(archive) is not None
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
-        # Cut short, an archive has no directory; PyTorch's begin with the pickle.
+        # A truncated archive has no directory; those of PyTorch begin with the pickle.
         with path.open("rb") as file:
             return b"/data.pkl" in file.read(512)
 
@@ -88,21 +88,21 @@ def tensor_names(path: Path) -> tuple[str, ...]:
 
 @contextmanager
 def open_file(path: Path) -> Iterator[Any]:
-    """Give what is in a file of PyTorch: dicts, lists and plain data, with a `Tensor` where a tensor is.
+    """Open a PyTorch file, and yield its contents: dicts, lists and plain data, with a `Tensor` for each tensor.
 
     Yields:
-        The contents; of a ``.safetensors`` file a dict of tensors by name.
+        The contents; for a ``.safetensors`` file a dict of tensors by name.
 
     Raises:
-        ModelError: If it is damaged or cut short, or holds anything but tensors and plain data. Nothing in it is executed.
+        ModelError: If it is damaged or truncated, or contains anything but tensors and plain data. Nothing in it is executed.
     """
     with ExitStack() as stack:
         try:
             contents = _open(path, stack)
         except PickleRefusedError as error:
             raise ModelError(
-                f"a PyTorch file must hold tensors and plain data alone; {error} (nothing of it was executed; save the "
-                "state dict alone: torch.save(model.state_dict(), path))",
+                f"a PyTorch file must contain only tensors and plain data; {error} (nothing in it was executed; save only the "
+                "state dict: torch.save(model.state_dict(), path))",
                 path,
             ) from error
         except _DAMAGES as error:
@@ -114,8 +114,8 @@ _DAMAGES: Final = (
     OSError,
     EOFError,
     zipfile.BadZipFile,
-    NotImplementedError,  # a compression that there is not
-    RuntimeError,  # an archive that says it is encrypted
+    NotImplementedError,  # an unknown compression
+    RuntimeError,  # an archive marked as encrypted
     zlib.error,
     struct.error,
     SafetensorError,
@@ -126,7 +126,7 @@ _DAMAGES: Final = (
 
 def _damaged(path: Path, error: BaseException) -> ModelError:
     return ModelError(
-        f"weights must be a whole file of PyTorch; it cannot be read ({error}; damaged, or cut short?)",
+        f"a PyTorch file must be complete; it cannot be read ({error}; damaged or truncated?)",
         path,
     )
 
@@ -148,7 +148,7 @@ def _open(path: Path, stack: ExitStack) -> Any:
         if isinstance(found, StoredTensor):
             known = storages.setdefault(found.storage.key, found.storage)
             if known != found.storage:
-                raise PickleRefusedError("two of its storages have one name")
+                raise PickleRefusedError("two of its storages have the same name")
             return Tensor(found.shape, lambda: _guarded(path, numbers, found))
         return found
 
@@ -156,7 +156,7 @@ def _open(path: Path, stack: ExitStack) -> Any:
 
 
 def _map_dicts(contents: Any, change: Callable[[Any], Any]) -> Any:
-    """Return *contents* with *change* applied to what is in its dicts, and in theirs; state dicts are no deeper."""
+    """Return *contents* with *change* applied to the values of its dicts, three levels deep; state dicts are no deeper."""
 
     def go(found: Any, depth: int) -> Any:
         if isinstance(found, dict) and depth:
@@ -185,7 +185,7 @@ def _view(content: bytes, tensor: StoredTensor) -> NDArray[Any]:
     else:
         flat = np.frombuffer(content, f"<{tensor.storage.dtype}")
     strides = [step * flat.itemsize for step in tensor.strides]
-    # The pickle's reader has seen that it does not reach beyond.
+    # The reader of the pickle has checked the bounds.
     view = np.lib.stride_tricks.as_strided(flat, tensor.shape, strides, writeable=False)
     return view.copy()
 
@@ -198,7 +198,7 @@ def _item_bytes(dtype: str) -> int:
 
 
 def _pickle_name(archive: zipfile.ZipFile) -> str | None:
-    """Return the name of the pickle in an archive of PyTorch; `None` if it is none, or there are several."""
+    """Return the name of the pickle in a PyTorch archive; `None` if there is not exactly one."""
     found = [
         name
         for name in archive.namelist()
@@ -210,7 +210,7 @@ def _pickle_name(archive: zipfile.ZipFile) -> str | None:
 def _open_zip(archive: zipfile.ZipFile) -> tuple[Any, _Numbers]:
     name = _pickle_name(archive)
     if name is None:
-        raise zipfile.BadZipFile("it holds no data.pkl")
+        raise zipfile.BadZipFile("it has no data.pkl")
     folder = name.removesuffix("data.pkl")
     members = {info.filename: info for info in archive.infolist()}
     _check_kind(archive, folder, members)
@@ -221,15 +221,15 @@ def _open_zip(archive: zipfile.ZipFile) -> tuple[Any, _Numbers]:
         storage = tensor.storage
         info = members.get(f"{folder}data/{storage.key}")
         if info is None:
-            raise zipfile.BadZipFile(f"it has no numbers called {storage.key!r}")
+            raise zipfile.BadZipFile(f"it has no storage {storage.key!r}")
         size = _item_bytes(storage.dtype)
         _check_stored(info)
         if info.file_size != storage.count * size:
             raise zipfile.BadZipFile(
-                f"the numbers called {storage.key!r} must take {storage.count * size} bytes; there are {info.file_size}"
+                f"the storage {storage.key!r} must have {storage.count * size} bytes; it has {info.file_size}"
             )
         with archive.open(info) as file:
-            if tensor.span == storage.count:  # and so their checksum is seen
+            if tensor.span == storage.count:  # which also verifies the checksum
                 return file.read()
             file.seek(tensor.offset * size)
             return _read_exactly(file, tensor.span * size)
@@ -242,19 +242,19 @@ def _check_kind(
 ) -> None:
     if f"{folder}constants.pkl" in members:
         raise PickleRefusedError(
-            "this is a program, which torch.jit.save wrote, and not a state dict"
+            "it is a TorchScript program (torch.jit.save), not a state dict"
         )
     if f"{folder}byteorder" in members:
         order = _read_member(archive, members[f"{folder}byteorder"], 16)
         if order != b"little":
-            raise PickleRefusedError(f"its numbers are in the byte order {order!r}")
+            raise PickleRefusedError(f"its byte order is {order!r}")
 
 
 def _check_stored(info: zipfile.ZipInfo) -> None:
-    """See that a member is not compressed: what it says of its size is then what it takes in the file."""
+    """Check that a member is not compressed, so that its size is that in the file."""
     if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
         raise zipfile.BadZipFile(
-            f"{info.filename!r} is compressed, as PyTorch never does"
+            f"{info.filename!r} is compressed, unlike in files of PyTorch"
         )
 
 
@@ -264,7 +264,7 @@ def _read_member(
     _check_stored(info)
     if info.file_size > max_bytes:
         raise PickleRefusedError(
-            f"{info.filename!r} in it has {info.file_size} bytes, more than the {max_bytes} that a state dict may take"
+            f"{info.filename!r} in it has {info.file_size} bytes; the limit for a state dict is {max_bytes}"
         )
     return archive.read(info)
 
@@ -272,7 +272,7 @@ def _read_member(
 def _read_exactly(file: IO[bytes], count: int) -> bytes:
     content = file.read(count)
     if len(content) != count:
-        raise EOFError("its numbers end too early")
+        raise EOFError("its values end too early")
     return content
 
 
@@ -283,12 +283,12 @@ def _open_legacy(file: IO[bytes]) -> tuple[Any, _Numbers]:
     head = io.BytesIO(file.read(MAX_PICKLE_BYTES))
     magic, protocol, system = (read_pickle(head) for _ in range(3))
     if magic != _LEGACY_MAGIC or protocol != _LEGACY_PROTOCOL:
-        raise PickleRefusedError(f"its format is {protocol!r}, which is not known")
+        raise PickleRefusedError(f"its format {protocol!r} is unknown")
     if not isinstance(system, dict) or system.get("little_endian") is not True:
-        raise PickleRefusedError("its numbers are in another byte order")
+        raise PickleRefusedError("its byte order is not little-endian")
     contents, keys = read_pickle(head), read_pickle(head)
     if not isinstance(keys, list) or len(keys) != len(set(map(str, keys))):
-        raise ValueError("the list of its storages is none")
+        raise ValueError("its list of storages is invalid")
     starts = _legacy_starts(file, head.tell(), keys, _storages_in(contents))
 
     def numbers(tensor: StoredTensor) -> bytes:
@@ -302,27 +302,27 @@ def _open_legacy(file: IO[bytes]) -> tuple[Any, _Numbers]:
 def _legacy_starts(
     file: IO[bytes], place: int, keys: list[Any], storages: Mapping[str, Storage]
 ) -> dict[str, int]:
-    """Return where the numbers of each storage begin, which stand one after the other from *place* on."""
+    """Return the offset of each storage's values; the storages follow each other from *place* on."""
     size = file.seek(0, io.SEEK_END)
     starts: dict[str, int] = {}
     for key in keys:
         if key not in storages:
             raise PickleRefusedError(
-                f"it has numbers called {key!r}, which no tensor of its state dict uses"
+                f"it has a storage {key!r}, which no tensor of its state dict uses"
             )
         file.seek(place)
         (count,) = struct.unpack("<q", _read_exactly(file, 8))
         if count != storages[key].count:
-            raise ValueError(f"its storage {key!r} has {count} numbers")
+            raise ValueError(f"its storage {key!r} has {count} values")
         starts[key] = place + 8
         place += 8 + count * _item_bytes(storages[key].dtype)
         if place > size:
-            raise EOFError("its numbers end too early")
+            raise EOFError("its values end too early")
     return starts
 
 
 def _storages_in(contents: Any) -> Mapping[str, Storage]:
-    """Return the storages that *contents* use, however deep."""
+    """Return the storages that *contents* use at any depth."""
     found: dict[str, Storage] = {}
     seen: set[int] = set()
     waiting = [contents]
@@ -347,7 +347,7 @@ def _open_safetensors(path: Path, stack: ExitStack) -> dict[str, Tensor]:
     file = stack.enter_context(safe_open(path, framework="numpy"))
     return {
         name: Tensor(tuple(file.get_slice(name).get_shape()), partial(_get, file, name))
-        for name in file.keys()  # noqa: SIM118 - no dict
+        for name in file.keys()  # noqa: SIM118 - not a dict
     }
 
 

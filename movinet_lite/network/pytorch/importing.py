@@ -2,8 +2,8 @@
 
 References:
     [1] Atze00/MoViNet-pytorch, ``movinets/models.py``: ``pretrained`` sets ``tf_like``; the activations and the gates.
-    [2] cmusatyalab/grw-smoothing, ``model/action_recognition_model.py``: ``load`` takes ``model_state`` unless it is asked
-        for ``ema_weights``.
+    [2] cmusatyalab/grw-smoothing, ``model/action_recognition_model.py``: ``load`` takes ``model_state`` unless
+        ``ema_weights`` is requested.
 """
 
 from __future__ import annotations
@@ -45,32 +45,32 @@ def import_pytorch(
     averaged: bool = False,
     name: str | None = None,
 ) -> Movinet:
-    """Return a network with the weights of a file that PyTorch wrote.
+    """Return a network with the weights of a PyTorch file.
 
-    The file holds a state dict of MoViNet-pytorch [1], bare or in a training checkpoint, as ``torch.save`` or safetensors
-    write it; or a snapshot of GRW-smoothing [2]. It is not executed, and PyTorch is not needed. Its variant, mode and classes
-    are recognised, and every tensor is used exactly once.
+    The file contains a state dict of MoViNet-pytorch [1], bare or in a training checkpoint, written by ``torch.save`` or
+    safetensors, or a snapshot of GRW-smoothing [2]. Nothing in it is executed, and PyTorch is not needed. Variant, mode and
+    classes are recognised, and every tensor is used exactly once.
 
     Args:
         path: The file.
-        mode: What it must be; `None` to take what it is. Snapshots of GRW-smoothing with a causal backbone are both: as
-            ``base`` they take whole clips, as their authors measured them; as ``stream`` the transformer looks back over
-            the last `TRANSFORMER_WINDOW` frames, the accuracy of which is not measured.
-        labels: Names of its classes, in the order of the logits.
-        frame_size: ``(height, width)`` it was trained at; `None` for the variant's.
-        fps: Frames per second it was trained at; `None` for the variant's.
+        mode: The expected mode; `None` for that of the weights. Snapshots of GRW-smoothing with a causal backbone have both:
+            as ``base`` they classify whole clips, as their authors measured them; as ``stream`` the transformer looks back
+            over the last `TRANSFORMER_WINDOW` frames, and the accuracy is not measured.
+        labels: The labels, in the order of the logits.
+        frame_size: The ``(height, width)`` it was trained on; `None` for the variant's.
+        fps: The frame rate it was trained at; `None` for the variant's.
         padding: ``"pytorch"`` for a model that was built with ``tf_like=False``, ``"same"`` for ``tf_like=True``; `None` to
-            assume the latter, with which the published files are loaded and give TensorFlow's logits [1]. Nothing in a file
-            tells them apart.
-        averaged: Whether to take the second set of weights in a snapshot of GRW-smoothing, the average over its training.
-        name: What to call the source; `None` for *path*.
+            assume the latter, with which the published files reproduce TensorFlow's logits [1]. A file does not store it.
+        averaged: Whether to use the weights in a snapshot of GRW-smoothing that were averaged over the training.
+        name: The name of the source, for messages; `None` for *path*.
 
     Warns:
-        UserWarning: If *padding* is assumed, and the file is none of the published ones.
+        UserWarning: If *padding* is assumed, and the file is not a published one.
 
     Raises:
-        ModelError: If it cannot be read, holds anything but tensors and plain data, is no MoViNet, or of another mode.
-        LabelsError: If the labels are not as many as the classes.
+        ModelError: If it cannot be read, contains anything but tensors and plain data, is not a MoViNet, or has another
+            mode.
+        LabelsError: If the number of labels is not the number of classes.
     """
     path = Path(path)
     with open_file(path) as contents:
@@ -104,11 +104,11 @@ def import_pytorch(
 
 
 def _value(place: Place, tensor: Tensor, path: Path) -> NDArray[np.float32]:
-    """Return a tensor as the network has it."""
+    """Return a tensor in the layout of the network."""
     value: NDArray[Any] = tensor.read()
     if value.dtype.kind != "f":
         raise ModelError(
-            f"the tensor {place.tensor!r} must be of floating point; got {value.dtype} (a quantised model?)",
+            f"the tensor {place.tensor!r} must have a floating-point dtype; got {value.dtype} (a quantised model?)",
             path,
         )
     return np.array(value.transpose(place.axes), np.float32)

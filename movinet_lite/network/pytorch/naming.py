@@ -28,13 +28,13 @@ _NORM_PARTS: Final = {
 
 @attrs.frozen
 class Place:
-    """Where a weight is on both sides.
+    """The name and layout of a weight in PyTorch and in our network.
 
     Attributes:
-        tensor: What PyTorch calls it.
+        tensor: Its name in PyTorch.
         weight: Its published name.
-        axes: Its axes in PyTorch, in the published order: ``(out, in, [t,] h, w)`` becomes ``([t,] h, w, in, out)``, but
-            for axes of 1 before those of a dense layer.
+        axes: Its axes in PyTorch, in the published order: ``(out, in, [t,] h, w)`` becomes ``([t,] h, w, in, out)``,
+            without axes of 1 before those of a dense layer.
         shape: Its shape in PyTorch.
     """
 
@@ -181,7 +181,7 @@ class _Writer:
             norm=f"{below}/projection/bn",
         )
         if layer.has_skip_projection:
-            # An average pool stands before it where the layer has a stride.
+            # Where the layer has a stride, an average pool precedes it.
             yield from self._convolution(
                 f"{theirs}.res.{int(layer.stride > 1)}.conv_1",
                 f"{below}/skip/skip_project/{self._operation('conv2d_4')}",

@@ -1,13 +1,12 @@
 """A restricted reader of PyTorch pickles, which builds only tensors and plain data.
 
-A pickle is a program. Python's own reader runs it, and one that was made to do harm does what it likes. This reader
-follows the few instructions that saving a state dict takes, and knows the few names that PyTorch writes for tensors;
-nothing is imported and nothing is called. Whatever else a file asks for is refused by its name.
+A pickle is a program, and Python's own reader runs it, including a malicious one. This reader only supports the opcodes and
+the names that a state dict needs. It imports nothing and calls nothing; everything else is refused with an error that names it.
 
 References:
-    [1] ``pickletools`` of Python: the instructions.
+    [1] ``pickletools`` of Python: the opcodes.
     [2] PyTorch, ``torch/serialization.py`` and ``torch/_utils.py``: how tensors are written.
-    [3] cmusatyalab/grw-smoothing, ``model/action_recognition_model.py``, ``save``: the one record.
+    [3] cmusatyalab/grw-smoothing, ``model/action_recognition_model.py``, ``save``: `Record`.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ __all__ = [
 ]
 
 MAX_PICKLE_BYTES: Final = 1 << 23
-"""The longest pickle that is read: 8 MiB. The tensors are beside it, and the names of all of A5 take a third of one."""
+"""The maximum size of a pickle: 8 MiB. The tensors are stored outside it; the pickle of A5 has a third of 1 MiB."""
 
 _MAX_INSTRUCTIONS: Final = (
     1_000_000  # A5 takes 60,000, a checkpoint with its optimizer four times as many
@@ -52,31 +51,31 @@ STORAGE_DTYPES: Final[Mapping[str, str]] = {
     "ByteStorage": "u1",
     "BoolStorage": "b1",
 }
-"""The dtype of each kind of storage that PyTorch writes [2]."""
+"""The dtype of each storage class of PyTorch [2]."""
 
 _DICTIONARY: Final = "collections.OrderedDict"
 _TENSOR: Final = "torch._utils._rebuild_tensor_v2"
 _PARAMETER: Final = "torch._utils._rebuild_parameter"
 _PACKAGES: Final = r"(?:grw_smoothing_models|video_retrieval)(?:\.\w+)*"
 _RECORD: Final = re.compile(_PACKAGES + r"\.attention\.TransformerParams")  # [3]
-# The class of the backbone stands in the file as a name; it is kept as text.
+# The file contains the name of the backbone's class; it is kept as text.
 _BACKBONE: Final = re.compile(_PACKAGES + r"\.backbones(?:\.\w+)+\.MovinetBackbone")
 
 
 class PickleRefusedError(ValueError):
-    """A pickle is damaged, or asks for more than tensors and plain data."""
+    """A pickle is damaged, or contains more than tensors and plain data."""
 
 
 @attrs.frozen
 class _Name:
-    """A name of Python that the pickle mentions; it stands for nothing but itself."""
+    """A Python name in the pickle; it is never resolved."""
 
     name: str
 
 
 @attrs.frozen
 class Storage:
-    """Numbers beside the pickle, which tensors are views of.
+    """Values outside the pickle, of which tensors are views.
 
     Attributes:
         dtype: What they are; see `STORAGE_DTYPES`.
@@ -91,7 +90,7 @@ class Storage:
 
 @attrs.frozen
 class StoredTensor:
-    """A tensor, as a view of a storage that it does not reach beyond.
+    """A tensor: a view within the bounds of a storage.
 
     Attributes:
         storage: Where its numbers are.
@@ -107,7 +106,7 @@ class StoredTensor:
 
     @property
     def span(self) -> int:
-        """How many numbers of the storage lie between its first and its last, both with them; 0 if it is empty."""
+        """The number of values of the storage from its first to its last, inclusive; 0 if it is empty."""
         if 0 in self.shape:
             return 0
         return 1 + sum(
@@ -118,7 +117,7 @@ class StoredTensor:
 
 @attrs.frozen(eq=False)
 class Record:
-    """The settings of the transformer of GRW-smoothing [3], the one object that is no tensor.
+    """The settings of the transformer of GRW-smoothing [3], the only object that is not a tensor.
 
     Attributes:
         fields: Its attributes by name.
@@ -128,18 +127,18 @@ class Record:
 
 
 def read_pickle(stream: io.BytesIO) -> Any:
-    """Return what the next pickle in *stream* holds: dicts, lists, tuples, text, numbers, `StoredTensor`, `Record`.
+    """Return the contents of the next pickle in *stream*: dicts, lists, tuples, text, numbers, `StoredTensor`, `Record`.
 
     *stream* stands behind it afterwards.
 
     Raises:
-        PickleRefusedError: If it is damaged or cut short, or asks for anything else.
+        PickleRefusedError: If it is damaged or truncated, or contains anything else.
     """
     return _Machine().run(stream)
 
 
 class _Machine:
-    """Follows the instructions of a pickle."""
+    """Interprets the opcodes of a pickle."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -147,7 +146,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, stream: io.BytesIO) -> Any:
-        """Return what stands on the stack at the end."""
+        """Return the last item on the stack."""
         instructions = pickletools.genops(stream)
         try:
             for opcode, argument, _ in itertools.islice(
@@ -162,14 +161,16 @@ class _Machine:
             raise
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise PickleRefusedError(
-                f"its pickle is damaged or cut short ({error})"
+                f"its pickle is damaged or truncated ({error})"
             ) from error
         if cut_off is not None:
             raise PickleRefusedError(
-                f"its pickle has more than {_MAX_INSTRUCTIONS} instructions"
+                f"its pickle has more than {_MAX_INSTRUCTIONS} opcodes"
             )
         if self.stack or self.marks:
-            raise PickleRefusedError("its pickle is damaged (it leaves things over)")
+            raise PickleRefusedError(
+                "its pickle is damaged (the stack is not empty at its end)"
+            )
         return result
 
     def _follow(self, opcode: str, argument: Any) -> None:
@@ -179,17 +180,17 @@ class _Machine:
             _INSTRUCTIONS[opcode](self, argument)
         else:
             raise PickleRefusedError(
-                f"its pickle has the instruction {opcode}, which no state dict needs"
+                f"its pickle has the opcode {opcode}, which no state dict needs"
             )
 
     def items_since_mark(self) -> list[Any]:
-        """Return what came since the last mark, and take it off the stack."""
+        """Pop and return the items since the last mark."""
         items = self.stack
         self.stack = self.marks.pop()
         return items
 
     def push_tuple(self, count: int) -> None:
-        """Put the last *count* things into a tuple."""
+        """Replace the last *count* items by a tuple of them."""
         if len(self.stack) < count:
             raise IndexError("too little on the stack")
         items = self.stack[len(self.stack) - count :]
@@ -197,12 +198,12 @@ class _Machine:
         self.stack.append(tuple(items))
 
     def put_pairs(self, items: list[Any]) -> None:
-        """Put keys and values in turn into the dict that is last."""
+        """Add alternating keys and values to the dict on top of the stack."""
         target = self.stack[-1]
         if not isinstance(target, dict) or len(items) % 2:
             raise TypeError("keys and values for what is no dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # The hash of others, such as tuples in tuples, may be without end.
+            # Hashing others, such as nested tuples, may never end.
             if key is not None and not isinstance(key, (str, int, float)):
                 raise PickleRefusedError(
                     f"a key in it is neither text nor a number but {_kind(key)}"
@@ -210,22 +211,24 @@ class _Machine:
             target[key] = value
 
     def append(self, items: list[Any]) -> None:
-        """Put *items* into the list that is last."""
+        """Append *items* to the list on top of the stack."""
         target = self.stack[-1]
         if not isinstance(target, list):
             raise TypeError("items for what is no list")
         target.extend(items)
 
     def build(self) -> None:
-        """Give the object that is last its attributes."""
+        """Set the attributes of the object on top of the stack."""
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, Record) and isinstance(state, dict):
             target.fields.update(state)
-        elif not isinstance(target, dict):  # a dict's attributes are PyTorch's notes
+        elif not isinstance(
+            target, dict
+        ):  # the attributes of a dict are metadata of PyTorch
             raise PickleRefusedError(f"it sets attributes of {_kind(target)}")
 
     def reduce(self) -> None:
-        """Put what a call would give in place of the call."""
+        """Replace a call by the object that it would return."""
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, _Name) or not isinstance(arguments, tuple):
             raise PickleRefusedError(f"it calls {_kind(function)}")
@@ -236,7 +239,7 @@ class _Machine:
         elif function.name == _PARAMETER and isinstance(arguments[0], StoredTensor):
             self.stack.append(arguments[0])
         else:
-            raise PickleRefusedError(f"it calls {function.name} in an unknown way")
+            raise PickleRefusedError(f"it calls {function.name} with unknown arguments")
 
     def new_object(self) -> None:
         """Put an empty `Record` in place of its class."""
@@ -247,7 +250,7 @@ class _Machine:
 
 
 def _name(module: object, name: object) -> Any:
-    """Return what stands for a name, if it is one that PyTorch writes for tensors."""
+    """Return the object for a name, if PyTorch uses it for tensors."""
     full = f"{module}.{name}"
     storage = full.removeprefix("torch.")
     if (
@@ -262,10 +265,10 @@ def _name(module: object, name: object) -> Any:
 
 
 def _storage(reference: Any) -> Storage:
-    """Return the storage that a persistent identifier of PyTorch means [2]."""
-    kind, name, key, _, count, *more = reference  # what goes wrong is caught
+    """Return the storage with a persistent identifier of PyTorch [2]."""
+    kind, name, key, _, count, *more = reference  # errors are caught by the caller
     if kind != "storage" or not isinstance(name, _Name) or (more and more != [None]):
-        raise PickleRefusedError(f"it refers to {kind!r}, which is no whole storage")
+        raise PickleRefusedError(f"it refers to {kind!r}, which is not a storage")
     dtype = STORAGE_DTYPES[name.name.removeprefix("torch.")]
     if not isinstance(key, str):
         raise TypeError("a storage without a name")

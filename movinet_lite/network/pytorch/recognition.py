@@ -52,25 +52,25 @@ _CONTAINERS: Final = (
     *("state_dict", "model_state_dict", "model_state", "model", "net", "network"),
     *("module", "weights"),
 )
-"""Under which names training programs keep the state dict of a model in a checkpoint."""
+"""The names under which training programs store the state dict of a model in a checkpoint."""
 
 _STEM: Final = re.compile(r"^(.*?)conv1\.conv_1\.conv([23])d\.weight$")
 _ENCODER: Final = "video_backbone._encoder."  # [3]
 _LAYER: Final = re.compile(r"^blocks\.b(\d+)_l(\d+)\.")
 # Files of MoViNet-pytorch; its tests compare them with the models on TF Hub, built with tf_like=True.
 _PUBLISHED: Final = re.compile(r"\bmodelA[0-5](?:_stream)?_statedict(?:_v\d)?\b")
-_COUNTER: Final = ".num_batches_tracked"  # of a batch norm; it changes nothing
+_COUNTER: Final = ".num_batches_tracked"  # of a batch norm; without effect on inference
 _SHOWN: Final = 3
 
 
 @attrs.frozen(eq=False)
 class PyTorchWeights:
-    """What a file holds.
+    """The contents of a file.
 
     Attributes:
         variant: Its variant.
         modes: The modes it can be used in, the usual one first.
-        num_classes: How many classes its classifier has.
+        num_classes: Number of classes.
         transformer: Its transformer over time; `None` if it has none.
         tensors: The place and the tensor of each weight, by its published name.
     """
@@ -82,7 +82,7 @@ class PyTorchWeights:
     tensors: Mapping[str, tuple[Place, Tensor]] = attrs.field(repr=False)
 
     def check_mode(self, wanted: Mode, source: str | Path) -> None:
-        """See that it can be used in this mode.
+        """Check that it can be used in this mode.
 
         Raises:
             ModelError: If not.
@@ -92,7 +92,7 @@ class PyTorchWeights:
 
 
 def holds_pytorch_weights(path: Path) -> bool:
-    """Return whether the file at *path* has to be imported from PyTorch: by its format, or by the names in it."""
+    """Return whether the file at *path* has weights of PyTorch, judging by its format or its tensor names."""
     if not path.is_file():
         return False
     if path.suffix == ".safetensors":
@@ -101,7 +101,7 @@ def holds_pytorch_weights(path: Path) -> bool:
 
 
 def check_pytorch_mode(path: Path, mode: Mode, source: str) -> None:
-    """See that the model in a file can be used in this mode, without reading its numbers.
+    """Check that the model in a file can be used in this mode, without reading its values.
 
     Raises:
         ModelError: If not, or as `recognise_tensors`.
@@ -111,13 +111,13 @@ def check_pytorch_mode(path: Path, mode: Mode, source: str) -> None:
 
 
 def warn_of_padding(source: str, *, stacklevel: int) -> None:
-    """Warn that the padding of a model is assumed, unless *source* names one of the published files."""
+    """Warn that the padding of a model is assumed, unless *source* is the name of a published file."""
     if _PUBLISHED.search(source):
         return
     warnings.warn(
-        f"{source}: weights of PyTorch do not say how the model pads; assumed is TensorFlow's way, tf_like=True, as for the "
-        "published ones (if it was built with tf_like=False, the scores are wrong: import it with "
-        "movinet_lite.network.pytorch.importing.import_pytorch(path, padding='pytorch'), and keep its network with "
+        f"{source}: PyTorch weights do not store the padding of the model; TensorFlow's is assumed (tf_like=True), as in the "
+        "published files (if the model was built with tf_like=False, the scores are wrong: import it with "
+        "movinet_lite.network.pytorch.importing.import_pytorch(path, padding='pytorch'), and save the network with "
         "save_network)",
         UserWarning,
         stacklevel=stacklevel + 1,
@@ -125,7 +125,7 @@ def warn_of_padding(source: str, *, stacklevel: int) -> None:
 
 
 def repeat_warning(path: Path, source: str, *, stacklevel: int) -> None:
-    """Warn of what was assumed of a file when it was compiled, as if it were imported now."""
+    """Repeat the warning about assumptions that were made when a cached model was imported."""
     if not holds_pytorch_weights(path):
         return
     with open_file(path) as contents:
@@ -137,16 +137,16 @@ def repeat_warning(path: Path, source: str, *, stacklevel: int) -> None:
 def recognise_tensors(
     contents: Any, path: Path, *, averaged: bool = False
 ) -> PyTorchWeights:
-    """Return what a file holds, from the names and shapes of its tensors.
+    """Recognise a model by the names and shapes of its tensors.
 
     Args:
-        contents: What `open_file` gave: a state dict, bare or in a checkpoint, of a bare or a wrapped model.
+        contents: The contents from `open_file`: a state dict, bare or in a checkpoint, of a bare or a wrapped model.
         path: The file, for messages.
-        averaged: Whether to take, of a snapshot of GRW-smoothing, the weights averaged over the training [3].
+        averaged: Whether to use the weights of a snapshot of GRW-smoothing that were averaged over the training [3].
 
     Raises:
-        ModelError: If it is no MoViNet, or its tensors are not those of one exactly; the message names the first that
-            differ and the setting that is likely to be the reason.
+        ModelError: If it is not a MoViNet, or tensors are missing, left over or of another shape; the message names the
+            first of them and the likely cause.
     """
     state = _averaged(contents, path) if averaged else _state_dict(contents, path)
     named, has_transformer = _without_prefix(state, path)
@@ -158,7 +158,7 @@ def recognise_tensors(
     classifier = f"classifier.3.conv_1.conv{'2' if mode == 'stream' else '3'}d.weight"
     if classifier not in named or not named[classifier].shape:
         raise ModelError(
-            f"weights must hold a classifier, {classifier!r}; these do not (the backbone alone?)",
+            f"weights must include a classifier, {classifier!r}; these do not (only the backbone?)",
             path,
         )
     num_classes = named[classifier].shape[0]
@@ -179,12 +179,12 @@ def recognise_tensors(
 def _with_transformer(
     contents: Any, named: dict[str, Tensor], variant: Variant, mode: Mode, path: Path
 ) -> PyTorchWeights:
-    """Return what a snapshot of GRW-smoothing [3] holds."""
+    """Recognise a snapshot of GRW-smoothing [3]."""
     record = contents.get("transformer_params") if isinstance(contents, dict) else None
     if not isinstance(record, Record):
         raise ModelError(
-            "weights of GRW-smoothing must be a whole snapshot, as that project saves it: how many heads the attention has "
-            "stands in its 'transformer_params' alone",
+            "weights of GRW-smoothing must be a complete snapshot, as saved by that project; this one has no "
+            "'transformer_params', which store the number of attention heads",
             path,
         )
     fields = dict(record.fields)
@@ -204,7 +204,7 @@ def _with_transformer(
     told = f"{variant.name} {mode} with GRW-smoothing"
     return PyTorchWeights(
         variant=variant,
-        # The clips of the paper are whole also where the backbone is causal.
+        # The paper classifies whole clips also with a causal backbone.
         modes=("stream", "base") if mode == "stream" else ("base",),
         num_classes=num_classes,
         transformer=facts,
@@ -216,7 +216,7 @@ def _averaged(contents: Any, path: Path) -> dict[str, Any]:
     state = contents.get("ema_weights") if isinstance(contents, dict) else None
     if not isinstance(state, dict) or not _has_tensors(state):
         raise ModelError(
-            "averaged weights must stand under 'ema_weights'; there are none", path
+            "averaged weights must be stored under 'ema_weights'; there are none", path
         )
     return {name: value for name, value in state.items() if name != "n_averaged"}
 
@@ -225,7 +225,7 @@ def _state_dict(contents: Any, path: Path) -> dict[str, Any]:
     """Return the one state dict in *contents*."""
     if not isinstance(contents, dict):
         raise ModelError(
-            f"a PyTorch file must hold a state dict; it holds a {type(contents).__name__} "
+            f"a PyTorch file must contain a state dict; it contains a {type(contents).__name__} "
             "(save it with torch.save(model.state_dict(), path))",
             path,
         )
@@ -235,8 +235,8 @@ def _state_dict(contents: Any, path: Path) -> dict[str, Any]:
     if len(found) != 1:
         listed = ", ".join(map(repr, found or list(contents)[:8])) or "nothing"
         raise ModelError(
-            f"a PyTorch file must hold one state dict, bare or under one of {', '.join(_CONTAINERS)}; it holds {listed} "
-            "(save the one you mean alone: torch.save(model.state_dict(), path))",
+            f"a PyTorch file must contain one state dict, bare or under one of {', '.join(_CONTAINERS)}; it contains {listed} "
+            "(save only the state dict: torch.save(model.state_dict(), path))",
             path,
         )
     inner: dict[str, Any] = contents[found[0]]
@@ -252,14 +252,14 @@ def _has_tensors(contents: object) -> bool:
 def _without_prefix(
     state: dict[str, Any], path: Path
 ) -> tuple[dict[str, Tensor], bool]:
-    """Return the tensors without what a wrapper put before their names, such as ``module.``, and whether it is [3]."""
+    """Return the tensors without a wrapper's prefix, such as ``module.``, and whether they are of GRW-smoothing [3]."""
     stems = [match for name in state if (match := _STEM.match(str(name)))]
     if len(stems) != 1:
         shown = ", ".join(map(repr, list(state)[:_SHOWN]))
         raise ModelError(
-            "weights of PyTorch must have the names of MoViNet-pytorch, with one 'conv1.conv_1.conv2d.weight' or "
+            "PyTorch weights must have the names of MoViNet-pytorch, with one 'conv1.conv_1.conv2d.weight' or "
             f"'conv1.conv_1.conv3d.weight'; there are {len(stems)} among {len(state)} tensors, the first {shown} "
-            "(another network, or another implementation?)",
+            "(another architecture or implementation?)",
             path,
         )
     prefix = stems[0][1].removesuffix(_ENCODER)
@@ -268,8 +268,8 @@ def _without_prefix(
     foreign += [name for name, value in state.items() if not isinstance(value, Tensor)]
     if foreign:
         raise ModelError(
-            f"every tensor must be one of the MoViNet, whose names begin with {prefix!r}; {len(foreign)} are not: "
-            f"{_some(foreign)} (what else was trained with it?)",
+            f"every tensor must belong to the MoViNet, with names that begin with {prefix!r}; {len(foreign)} do not: "
+            f"{_some(foreign)} (were other modules trained with it?)",
             path,
         )
     names = {name: name.removeprefix(prefix) for name in state}
@@ -296,14 +296,14 @@ def _recognise_variant(names: Iterable[str], path: Path) -> Variant:
 
 
 def _rename_replaced_classifier(named: dict[str, Tensor], mode: Mode) -> None:
-    """Give a classifier that was replaced by a plain convolution [2] the names of the one that was there."""
+    """Rename the tensors of a classifier that was replaced by a plain convolution [2] to their original names."""
     wanted = 4 if mode == "stream" else 5
     for part in ("weight", "bias"):
         tensor = named.pop(f"classifier.3.{part}", None)
         if tensor is None:
             continue
         name = f"classifier.3.conv_1.conv{wanted - 2}d.{part}"
-        # The kernel is 1 on each axis, so that a 3-D one is a 2-D one too.
+        # All spatial and temporal axes of the kernel are 1, so 2-D and 3-D kernels are equivalent.
         if part == "weight" and set(tensor.shape[2:]) <= {1}:
             tensor = _reshaped(tensor, tensor.shape[:2] + (1,) * (wanted - 2))
         named[name] = tensor
@@ -316,7 +316,7 @@ def _reshaped(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
 def _match(
     named: Mapping[str, Tensor], wanted: list[Place], told: str, path: Path
 ) -> dict[str, tuple[Place, Tensor]]:
-    """Return the tensor of each place; every tensor but the counters of batch norms is used once."""
+    """Return the tensor of each place; every tensor except counters of batch norms is used exactly once."""
     names = {place.tensor for place in wanted}
     norms = {name.rpartition(".")[0] for name in names if name.endswith("running_mean")}
     missing = [place.tensor for place in wanted if place.tensor not in named]
@@ -332,11 +332,11 @@ def _match(
     ]
     cause = _likely_cause(named, missing, left_over, misfits)
     if missing or left_over:
-        parts = [f"the file must hold each weight of {told} exactly once"]
+        parts = [f"the file must contain each weight of {told} exactly once"]
         if missing:
-            parts.append(f"missing are {len(missing)}: {_some(missing)}")
+            parts.append(f"{len(missing)} are missing: {_some(missing)}")
         if left_over:
-            parts.append(f"left over are {len(left_over)}: {_some(left_over)}")
+            parts.append(f"{len(left_over)} are left over: {_some(left_over)}")
         raise ModelError(
             f"{'; '.join(parts)} ({cause})", path, tuple(missing), tuple(left_over)
         )
@@ -368,15 +368,15 @@ def _likely_cause(
         got, wanted = named[place.tensor].shape[1:2], place.shape[1:2]
         if "conv3d" in place.tensor and got == (2 * wanted[0],):
             return (
-                "built with causal=True and conv_type='3d'? only causal=True with conv_type='2plus1d' goes frame by frame, "
-                "and only causal=False with conv_type='3d' takes whole clips"
+                "built with causal=True and conv_type='3d'? a stream model needs causal=True with conv_type='2plus1d', "
+                "a base model causal=False with conv_type='3d'"
             )
         if "conv2d" in place.tensor and (2 * got[0],) == wanted:
             return "built with causal=False and conv_type='2plus1d'? build it with causal=True"
     if misfits and not (missing or left_over):
-        return "another variant, or a changed network?"
+        return "another variant, or a changed architecture?"
     if missing and not left_over:
-        return "a part of the state dict alone, or a changed network?"
+        return "an incomplete state dict, or a changed architecture?"
     if left_over and not missing:
-        return "more was trained than the network, or a changed network?"
-    return "a changed network?"
+        return "additional modules, or a changed architecture?"
+    return "a changed architecture?"

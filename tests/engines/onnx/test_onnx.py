@@ -286,7 +286,7 @@ def test_a_full_disk_is_said_with_the_path(weights, tmp_path, monkeypatch):
     path = tmp_path / "full" / "model.onnx"
 
     with pytest.raises(
-        ModelError, match=r"model\.onnx: it cannot be written: No space"
+        ModelError, match=r"model\.onnx: the file must be writable; No space"
     ):
         export_model(weights, path)
 

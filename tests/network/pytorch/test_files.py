@@ -120,7 +120,7 @@ def test_a_pickle_that_would_run_a_program_runs_none(tmp_path, protocol):
     content = pickle.dumps({"x": _Bomb(os.system, f"touch {made}")}, protocol=protocol)
     path = write_zip(tmp_path / "x.pt", content)
 
-    with pytest.raises(ModelError, match="nothing of it was executed"):
+    with pytest.raises(ModelError, match="nothing in it was executed"):
         _read_all(path)
 
     assert not made.exists()
@@ -137,36 +137,36 @@ def test_a_pickle_that_would_run_a_program_runs_none(tmp_path, protocol):
         (b"\x80\x02ctorch\nload\n.", "asks for 'torch.load'"),
         (b"\x80\x02ctorch\n__builtins__\n.", "asks for 'torch.__builtins__'"),
         (b"\x80\x02ctorch._utils\n_rebuild_tensor\n.", "_rebuild_tensor'"),
-        (b"(X\x04\x00\x00\x00echoios\nsystem\n.", "the instruction INST"),
+        (b"(X\x04\x00\x00\x00echoios\nsystem\n.", "the opcode INST"),
         (b"\x80\x02(cos\nsystem\no.", "asks for 'os.system'"),
-        (b"\x80\x02(ccollections\nOrderedDict\no.", "the instruction OBJ"),
-        (b"\x80\x02\x82\x01.", "the instruction EXT1"),
-        (b"\x80\x02\x83\x01\x00.", "the instruction EXT2"),
-        (b"\x80\x02\x84\x01\x00\x00\x00.", "the instruction EXT4"),
-        (b"\x80\x02P12\n.", "the instruction PERSID"),
-        (b"\x80\x05\x97.", "the instruction NEXT_BUFFER"),
+        (b"\x80\x02(ccollections\nOrderedDict\no.", "the opcode OBJ"),
+        (b"\x80\x02\x82\x01.", "the opcode EXT1"),
+        (b"\x80\x02\x83\x01\x00.", "the opcode EXT2"),
+        (b"\x80\x02\x84\x01\x00\x00\x00.", "the opcode EXT4"),
+        (b"\x80\x02P12\n.", "the opcode PERSID"),
+        (b"\x80\x05\x97.", "the opcode NEXT_BUFFER"),
         (
             b"\x80\x02ccollections\nOrderedDict\n)\x81.",
             "makes an object of collections",
         ),
         (b"\x80\x02ccollections\nOrderedDict\n]R.", "calls collections.OrderedDict"),
-        (b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R.", "in an unknown way"),
+        (b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R.", "with unknown arguments"),
         (b"\x80\x02K\x01)R.", "it calls a int"),
         (b"\x80\x02]}X\x01\x00\x00\x00aK\x01sb.", "sets attributes of a list"),
         (b"\x80\x02ccollections\nOrderedDict\n}b.", "sets attributes of collections"),
         (b"\x80\x02})K\x01s.", "a key in it is neither text nor a number"),
-        (b"\x80\x02K\x01K\x02.", "leaves things over"),
-        (b"\x80\x02(K\x01.", "leaves things over"),
-        (b"\x80\x02.", "damaged or cut short"),
-        (b"\x80\x02h\x07.", "damaged or cut short"),
-        (b"\x80\x02t.", "damaged or cut short"),
-        (b"\x80\x02\x85.", "damaged or cut short"),
-        (b"\x80\x02K\x01Q.", "damaged or cut short"),
-        (b"\x80\x02}K\x01", "damaged or cut short"),
-        (b"\xff", "damaged or cut short"),
-        (b"", "damaged or cut short"),
-        (b"\x80\x02X\xff\xff\xff\x7fabc.", "damaged or cut short"),
-        (b"\x80\x02L" + b"9" * 5000 + b"L\n.", "damaged or cut short"),
+        (b"\x80\x02K\x01K\x02.", "the stack is not empty"),
+        (b"\x80\x02(K\x01.", "the stack is not empty"),
+        (b"\x80\x02.", "damaged or truncated"),
+        (b"\x80\x02h\x07.", "damaged or truncated"),
+        (b"\x80\x02t.", "damaged or truncated"),
+        (b"\x80\x02\x85.", "damaged or truncated"),
+        (b"\x80\x02K\x01Q.", "damaged or truncated"),
+        (b"\x80\x02}K\x01", "damaged or truncated"),
+        (b"\xff", "damaged or truncated"),
+        (b"", "damaged or truncated"),
+        (b"\x80\x02X\xff\xff\xff\x7fabc.", "damaged or truncated"),
+        (b"\x80\x02L" + b"9" * 5000 + b"L\n.", "damaged or truncated"),
     ],
 )
 def test_whatever_else_a_pickle_asks_for_is_refused_by_its_name(content, said):
@@ -191,7 +191,7 @@ def test_a_pickle_that_wants_much_memory_gets_none():
 
 def test_a_pickle_of_too_many_instructions_is_refused():
     """What goes on for longer than any state dict is not followed to its end."""
-    with pytest.raises(PickleRefusedError, match="more than 1000000 instructions"):
+    with pytest.raises(PickleRefusedError, match="more than 1000000 opcodes"):
         read_pickle(io.BytesIO(b"\x80\x02" + b"N" * 1_000_001 + b"."))
 
 
@@ -235,7 +235,7 @@ def test_a_storage_that_claims_more_than_is_there_takes_no_memory(tmp_path):
     path = write_zip(tmp_path / "x.pt", content, {"0": np.zeros(10, np.float32)})
 
     tracemalloc.start()
-    with pytest.raises(ModelError, match="must take 4398046511104 bytes; there are 40"):
+    with pytest.raises(ModelError, match="must have 4398046511104 bytes; it has 40"):
         _read_all(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -253,7 +253,7 @@ def test_one_storage_with_two_sizes_is_refused(tmp_path):
         tmp_path / "x.pt", Pickle().whole(views), {"0": np.zeros(4, np.float32)}
     )
 
-    with pytest.raises(ModelError, match="two of its storages have one name"):
+    with pytest.raises(ModelError, match="two of its storages have the same name"):
         _read_all(path)
 
 
@@ -265,7 +265,7 @@ def test_a_compressed_archive_is_refused(tmp_path):
         compression=zipfile.ZIP_DEFLATED,
     )
 
-    with pytest.raises(ModelError, match="is compressed, as PyTorch never does"):
+    with pytest.raises(ModelError, match="is compressed, unlike in files of PyTorch"):
         _read_all(path)
 
 
@@ -273,7 +273,7 @@ def test_a_pickle_that_is_too_long_is_refused(tmp_path):
     """A pickle larger than that of any state dict is not read."""
     path = write_zip(tmp_path / "x.pt", b"\x80\x02" + b"N0" * (5 << 20) + b"N.")
 
-    with pytest.raises(ModelError, match="more than the 8388608"):
+    with pytest.raises(ModelError, match="the limit for a state dict is 8388608"):
         _read_all(path)
 
 
@@ -284,7 +284,7 @@ def test_a_file_cut_short_anywhere_is_one_clear_error(tmp_path, write):
     path = tmp_path / "cut.pt"
     for length in range(20, len(whole) - 1, 29):
         path.write_bytes(whole[:length])
-        with pytest.raises(ModelError, match="cut short"):
+        with pytest.raises(ModelError, match="truncated"):
             _read_all(path)
 
 
@@ -304,7 +304,7 @@ def test_a_program_of_torchscript_is_refused(tmp_path):
     """What torch.jit.save writes looks alike and holds a program; the message says what it is."""
     path = save(TENSORS, tmp_path / "x.pt", more={"constants.pkl": b"\x80\x02)."})
 
-    with pytest.raises(ModelError, match=r"which torch.jit.save wrote"):
+    with pytest.raises(ModelError, match=r"TorchScript program"):
         _read_all(path)
 
 
@@ -312,7 +312,7 @@ def test_numbers_in_another_byte_order_are_refused(tmp_path):
     """A file of a big-endian machine is not read as if it were of ours."""
     path = save(TENSORS, tmp_path / "x.pt", more={"byteorder": b"big"})
 
-    with pytest.raises(ModelError, match=r"byte order b.big."):
+    with pytest.raises(ModelError, match=r"byte order is b.big."):
         _read_all(path)
 
 
@@ -322,7 +322,7 @@ def test_a_missing_storage_is_named(tmp_path):
     content = pickled.whole({"x": np.zeros(3, np.float32)})
     path = write_zip(tmp_path / "x.pt", content)
 
-    with pytest.raises(ModelError, match="no numbers called '0'"):
+    with pytest.raises(ModelError, match="no storage '0'"):
         _read_all(path)
 
 
@@ -332,7 +332,7 @@ def test_a_legacy_file_may_not_claim_more_than_is_there(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[: -3 * 4 - 8] + struct.pack("<q", 1 << 40) + b"\0" * 12)
 
-    with pytest.raises(ModelError, match="has 1099511627776 numbers"):
+    with pytest.raises(ModelError, match="has 1099511627776 values"):
         _read_all(path)
 
 

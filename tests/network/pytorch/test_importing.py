@@ -121,16 +121,16 @@ def test_missing_and_left_over_tensors_are_named(tmp_path):
     lost = dict(state)
     del lost["blocks.b1_l0.alpha"]
 
-    _refused(lost, path, r"missing are 1: blocks.b1_l0.alpha \(a part of the state")
+    _refused(lost, path, r"1 are missing: blocks.b1_l0.alpha \(an incomplete state")
     _refused(
         {**state, "fc.weight": state["blocks.b1_l0.alpha"]},
         path,
-        r"left over are 1: fc.weight \(more was trained",
+        r"1 are left over: fc.weight \(additional modules",
     )
     _refused(
         {**state, "blocks.b0_l0.num_batches_tracked": np.asarray(1)},
         path,
-        "left over are 1: blocks.b0_l0.num_batches_tracked",
+        "1 are left over: blocks.b0_l0.num_batches_tracked",
     )
 
 
@@ -139,7 +139,7 @@ def test_tensors_beside_a_wrapped_network_are_named(tmp_path):
     state = {f"model.{k}": v for k, v in torch_state_dict(_network("base")).items()}
     state["loss.weight"] = np.ones(5, np.float32)
 
-    _refused({"state_dict": state}, tmp_path / "x.pt", "1 are not: loss.weight")
+    _refused({"state_dict": state}, tmp_path / "x.pt", "1 do not: loss.weight")
 
 
 def test_a_tensor_of_another_shape_is_named(tmp_path):
@@ -174,12 +174,12 @@ def test_a_file_of_another_network_is_refused(tmp_path):
     path = tmp_path / "x.pt"
 
     _refused({"conv1.weight": np.ones(3, np.float32)}, path, "must have the names of")
-    _refused({"epoch": 3}, path, "must hold one state dict, .*; it holds 'epoch'")
-    _refused([1, 2], path, "must hold a state dict; it holds a list")
+    _refused({"epoch": 3}, path, "must contain one state dict, .*; it contains 'epoch'")
+    _refused([1, 2], path, "must contain a state dict; it contains a list")
     _refused(
         {"model": TINY_STATE, "state_dict": TINY_STATE},
         path,
-        "it holds 'state_dict', 'model'",
+        "it contains 'state_dict', 'model'",
     )
 
 
@@ -191,7 +191,7 @@ def test_a_backbone_without_its_classifier_is_refused(tmp_path):
     state = torch_state_dict(_network("base"))
     rest = {k: v for k, v in state.items() if not k.startswith("classifier")}
 
-    _refused(rest, tmp_path / "x.pt", "must hold a classifier")
+    _refused(rest, tmp_path / "x.pt", "must include a classifier")
 
 
 def test_another_number_of_layers_is_refused(tmp_path):
@@ -209,7 +209,7 @@ def test_whole_numbers_are_no_weights(tmp_path):
     state = torch_state_dict(_network("base"))
     state["conv1.conv_1.norm.bias"] = np.ones(8, np.int64)
 
-    _refused(state, tmp_path / "x.pt", "must be of floating point; got int64")
+    _refused(state, tmp_path / "x.pt", "must have a floating-point dtype; got int64")
 
 
 def test_a_model_of_the_other_mode_is_refused(tmp_path):
@@ -226,7 +226,7 @@ def test_the_padding_is_assumed_aloud(tmp_path):
     path = save(torch_state_dict(network), tmp_path / "mine.pt")
     published = save(torch_state_dict(network), tmp_path / "modelA0_statedict_v3")
 
-    with pytest.warns(UserWarning, match=r"mine.pt: .* assumed is TensorFlow's way"):
+    with pytest.warns(UserWarning, match=r"mine.pt: .* TensorFlow's is assumed"):
         found = importing.import_pytorch(path)
 
     assert found.spec.padding == "same"
