@@ -20,7 +20,7 @@ from movinet_lite.classifiers import StreamingClassifier
 from movinet_lite.engines import load_model
 from movinet_lite.engines.compiled import name_of_entry
 from movinet_lite.engines.litert.operators import Operator
-from movinet_lite.engines.litert.profiler import TimedOperator, profile_graph
+from movinet_lite.engines.litert.profiler import Profile, TimedOperator, profile_graph
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError
@@ -48,6 +48,7 @@ class GroupTimes:
         multiply_adds: Millions a frame.
         speed_of_limit: Their multiply-adds a second over those of a large matrix product; `None` if they have none.
         megabytes: 10^6 bytes a frame that they read and write.
+        gain: How many times faster they are than with one thread; `None` if one is all, or they take no time.
     """
 
     group: str
@@ -57,6 +58,7 @@ class GroupTimes:
     multiply_adds: float
     speed_of_limit: float | None
     megabytes: float
+    gain: float | None = None
 
 
 @attrs.frozen
@@ -72,6 +74,7 @@ class GraphTimes:
         buffers_ms: Milliseconds a frame in which LiteRT tells the operators where inputs and outputs are.
         python_ms: Milliseconds a frame that Python adds to the call; `None` where it was not measured.
         slowest: The slowest operators, the slowest first.
+        gain: How many times faster a call is than with one thread; `None` if one is all.
     """
 
     graph: str
@@ -82,6 +85,7 @@ class GraphTimes:
     buffers_ms: float
     python_ms: float | None
     slowest: tuple[TimedOperator, ...]
+    gain: float | None = None
 
 
 @attrs.frozen
@@ -111,6 +115,8 @@ class ProfileReport:
             f"large matrix product: {self.gflops:.0f} GFLOP/s (multiply-adds)",
             "operator times are whole microseconds, rounded down; lower quartiles",
         ]
+        if self.threads > 1:
+            lines.append(f"gain: of {self.threads} threads, over one")
         for graph in self.graphs:
             lines += ["", *_graph_lines(graph)]
         return "\n".join(lines)
@@ -126,14 +132,15 @@ def _graph_lines(graph: GraphTimes) -> list[str]:
         share = graph.limit_ms / graph.call_ms
         limit = f", limit {graph.limit_ms:.3f} ms ({share:.0%})"
     lines = [
-        f"{graph.graph} ({graph.frames}): {graph.call_ms:.3f} ms a frame{limit}",
-        f"{'a frame':36} {'ms':>8} {'share':>6} {'ops':>5} {'M madds':>8} {'of limit':>8} {'MB':>7}",
+        f"{graph.graph} ({graph.frames}): {graph.call_ms:.3f} ms a frame{limit}{_gain(graph.gain, ', gain ')}",
+        f"{'a frame':36} {'ms':>8} {'share':>6} {'ops':>5} {'M madds':>8} {'of limit':>8} {'MB':>7}"
+        + ("" if graph.gain is None else f" {'gain':>5}"),
     ]
     for one in graph.groups:
         speed = "" if one.speed_of_limit is None else f"{one.speed_of_limit:.0%}"
         lines.append(
             f"{one.group:36} {one.ms:8.3f} {one.share:6.0%} {one.operators:5} "
-            f"{one.multiply_adds:8.2f} {speed:>8} {one.megabytes:7.2f}"
+            f"{one.multiply_adds:8.2f} {speed:>8} {one.megabytes:7.2f}{_gain(one.gain, ' ')}"
         )
     operators_ms = sum(one.ms for one in graph.groups)
     rest = {
@@ -144,11 +151,24 @@ def _graph_lines(graph: GraphTimes) -> list[str]:
         lines.append(f"{name:36} {ms:8.3f} {ms / graph.call_ms:6.0%}")
     if graph.python_ms is not None:
         lines.append(f"{'Python, on top of the call':36} {graph.python_ms:8.3f}")
-    lines.append("slowest operators, us a call:")
+    and_gain = "" if graph.gain is None else ", and gain"
+    lines.append(f"slowest operators, us a call{and_gain}:")
     for timed in graph.slowest:
         what = timed.name if timed.operator is None else _shapes(timed.operator)
-        lines.append(f"{timed.us:9.0f}  {what}")
+        lines.append(f"{timed.us:9.0f} {_gain(_gain_of([timed]))} {what}")
     return lines
+
+
+def _gain(gain: float | None, before: str = "") -> str:
+    return "" if gain is None else f"{before}{gain:5.2f}"
+
+
+def _gain_of(operators: Sequence[TimedOperator]) -> float | None:
+    """Return how many times faster *operators* are than with one thread; `None` if that is not known."""
+    us = sum(one.us for one in operators)
+    before = [one.us_of_one_thread for one in operators]
+    known = [one for one in before if one is not None]
+    return sum(known) / us if us and len(known) == len(before) else None
 
 
 def _shapes(operator: Operator) -> str:
@@ -169,7 +189,7 @@ def profile(
 
     Args:
         stream: A stream model, as `StreamingClassifier.load` takes it; of a ``.tflite`` file, its one graph.
-        threads: How many threads to compute with; `None` for one a core.
+        threads: How many threads to compute with; `None` for one a core. With several, one is measured too, to compare.
         calls: How many calls of each graph to measure, at least 1; of one that takes several frames, accordingly fewer.
         offline: Whether the network must not be touched.
 
@@ -241,6 +261,11 @@ def _graph_times(
     python_ms: float | None,
 ) -> GraphTimes:
     measured = profile_graph(file, threads=threads, calls=calls)
+    gain = None
+    if threads > 1:
+        single = profile_graph(file, threads=1, calls=calls)
+        gain = single.call_us / measured.call_us
+        measured = _beside(measured, single)
     call_ms = measured.call_us / 1e3 / frames
     return GraphTimes(
         graph=graph,
@@ -251,6 +276,18 @@ def _graph_times(
         buffers_ms=measured.buffers_us / 1e3 / frames,
         python_ms=python_ms,
         slowest=tuple(sorted(measured.operators, key=lambda one: -one.us)[:_SLOWEST]),
+        gain=gain,
+    )
+
+
+def _beside(measured: Profile, single: Profile) -> Profile:
+    """Return *measured* with the times of one thread, of the same graph; XNNPACK runs the same operators with any threads."""
+    pairs = zip(measured.operators, single.operators, strict=True)
+    return attrs.evolve(
+        measured,
+        operators=tuple(
+            attrs.evolve(one, us_of_one_thread=other.us) for one, other in pairs
+        ),
     )
 
 
@@ -280,6 +317,7 @@ def _groups(
                     else None
                 ),
                 megabytes=num_bytes / 1e6 / frames,
+                gain=_gain_of(members),
             )
         )
     return tuple(sorted(found, key=lambda one: -one.ms))

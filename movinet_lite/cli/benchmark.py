@@ -98,7 +98,7 @@ def add_commands(commands: Any) -> None:
         "--profile",
         action="store_true",
         help="in place of all else, tell how long each kind of operator of the stream model takes, one frame a call and "
-        "several",
+        "several; with several threads, also how much faster it is than with one",
     )
     parser.add_argument(
         "--quality",

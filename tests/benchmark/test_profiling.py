@@ -8,10 +8,11 @@ import sys
 import numpy as np
 import pytest
 
+from movinet_lite.benchmark import profiling
 from movinet_lite.benchmark.profiling import GraphTimes, GroupTimes, ProfileReport
 from movinet_lite.engines.litert import profiler
 from movinet_lite.engines.litert.operators import read_operators
-from movinet_lite.engines.litert.profiler import profile_graph
+from movinet_lite.engines.litert.profiler import TimedOperator, profile_graph
 from movinet_lite.errors import ModelError
 from movinet_lite.network.export import export_litert
 from movinet_lite.network.files import save_network
@@ -103,4 +104,36 @@ def test_the_text_has_a_line_for_each_group():
     assert "one frame a call (1): 0.500 ms a frame, limit 0.200 ms (40%)" in lines
     rows = [line.split() for line in lines]
     assert ["copies", "0.250", "50%", "7", "0.00", "1.50"] in rows
+    assert "slowest operators, us a call:" in lines
     assert ["LiteRT:", "between", "operators", "0.125", "25%"] in rows
+
+
+def test_with_several_threads_one_is_measured_too(graph):
+    """Of every operator, of each group and of the call: what the others gain."""
+    times = profiling._graph_times(
+        graph,
+        graph="one frame a call",
+        frames=1,
+        threads=2,
+        calls=3,
+        gflops=100.0,
+        limit=None,
+        python_ms=None,
+    )
+    assert times.gain is not None
+    assert times.gain > 0
+    assert all(one.us_of_one_thread is not None for one in times.slowest)
+    operator = times.slowest[0]
+    assert profiling._gain_of([operator]) == operator.us_of_one_thread / operator.us
+    report = ProfileReport("a0", 2, {"cores": "2"}, 100.0, (times,))
+    text = report.to_text()
+    assert "gain: of 2 threads, over one" in text
+    assert f"ms a frame, gain {times.gain:5.2f}" in text
+
+
+def test_the_gain_of_a_group_is_of_its_whole_time():
+    """A slow operator that gains nothing counts more than a fast one that gains much."""
+    slow = TimedOperator(None, "slow", 90.0, 90.0)
+    fast = TimedOperator(None, "fast", 10.0, 20.0)
+    assert profiling._gain_of([slow, fast]) == 1.1
+    assert profiling._gain_of([slow, TimedOperator(None, "other", 1.0)]) is None
