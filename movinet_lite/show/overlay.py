@@ -5,7 +5,6 @@ Needs the extra ``plot``: ``pip install 'movinet-lite[plot]'``.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import Frame, VideoFrame, as_frame, check_positive
 from movinet_lite.classifiers import StreamingClassifier
 from movinet_lite.errors import ArrayError
-from movinet_lite.predictions import LabelFilter, Prediction
+from movinet_lite.predictions import LabelFilter, Prediction, Ranking
 from movinet_lite.show.curves import check_matplotlib
 from movinet_lite.show.panel import Corner, check_corner, draw_panel
 from movinet_lite.video import read_frames, sample_times, to_uint8
@@ -133,20 +132,18 @@ def overlay_video(
     read_frames(path, fps=fps, start_s=start_s, end_s=end_s).close()
     check_corner(corner)
     check_positive(scale, "scale")
-    draw = functools.partial(
-        draw_overlay, k=k, label_filter=label_filter, corner=corner, scale=scale
-    )
 
     def frames() -> Iterator[OverlaidFrame]:
-        prediction: Prediction | None = None
+        ranking: Ranking = ()
         with closing(VideoDecoder(path)) as decoder:
             pictures = _with_samples(decoder, fps, start_s or 0.0, end_s)
             for index, (time_s, picture, samples_s) in enumerate(pictures):
                 pixels = decoder.pixels(picture, None)
                 made = tuple(classifier.step(pixels, time_s=at_s) for at_s in samples_s)
-                prediction = made[-1] if made else prediction
-                if prediction is not None:
-                    pixels = draw(pixels, prediction)
+                if made:
+                    ranking = made[-1].top_k(k, label_filter=label_filter)
+                # In place, without a copy: nobody else has the pixels.
+                draw_panel(pixels, ranking, corner=corner, scale=scale)
                 yield OverlaidFrame(pixels, time_s, index, made)
             if decoder.damage is not None:
                 raise decoder.error(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.errors import ArrayError, DataError, ModelError, said_by
 from movinet_lite.network.files import save_network
+from movinet_lite.network.layers import NORM_MOMENTUM
 from movinet_lite.network.model import Movinet
 from movinet_lite.network.tensorflow import keras, tf
 from movinet_lite.training.batches import Batch, Batches, ClipSpec
@@ -39,6 +40,8 @@ NETWORK_NAME: Final = "network.safetensors"
 
 CHECKPOINT_NAME: Final = "checkpoint/training.safetensors"
 """The file in the output folder that training resumes from."""
+
+_MAX_STATISTICS_BATCHES: Final = 50  # of the renewed batch-norm statistics
 
 _LARGEST_GRADIENT: Final = 1.0  # global norm; larger gradients are scaled down
 
@@ -110,7 +113,9 @@ class Trainer:
         self._optimizer = _optimizer(network, settings)
         self._recorder = Recorder(output)
         self._clips = clips
+        self._statistics = _trained_statistics(network)
         self._learn, self._learn_after, self._judge = self._as_graphs()
+        self._observe, self._observe_after = self._as_observing_graphs()
 
     def _check_readable(self, data: ExampleSet) -> None:
         """Skip the videos that cannot be opened, before the first step."""
@@ -241,6 +246,7 @@ class Trainer:
             raise DataError(
                 "there must be readable training videos; none could be read"
             )
+        norm_times = self._renew_statistics(epoch)
         answers: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
         validation_loss, validation_top_1 = _means(
             _timed(self._validate(answers), validation_times)
@@ -255,7 +261,7 @@ class Trainer:
             learning_rate=float(self._optimizer.learning_rate),
             seconds=time.monotonic() - started,
             num_skipped=len(self._batches.skipped) + len(self._validation.skipped),
-            steady_seconds=_steady(training_times, validation_times),
+            steady_seconds=_steady(training_times, norm_times, validation_times),
             temperature=_temperature(answers),
         )
         self._keep(record)
@@ -341,18 +347,65 @@ class Trainer:
                 on_step(number + 1, num_batches)
 
     def _step(self, batch: Batch, epoch: int, number: int) -> tuple[Any, Any]:
-        """Train on a batch: half of the batches as starts of streams, half after some of the frames before."""
+        before, clips = self._split(batch, epoch, number)
+        if before is None:
+            return self._learn(clips, batch.targets, self._weigh_frames())
+        weights = self._weigh_frames(first=before.shape[1] + 1)
+        return self._learn_after(before, clips, batch.targets, weights)
+
+    def _split(self, batch: Batch, epoch: int, number: int) -> tuple[Any, Any]:
+        """Return the frames before the clips, if any, and the clips.
+
+        For long streams, half of the batches are starts of streams, half come after some of the frames before.
+        """
         longest = self._clips.lead_frames
-        lead = 0
+        clips = batch.clips[:, longest:]
         if longest:
             rng = np.random.default_rng([self._settings.seed, epoch, number])
             lead = int(rng.integers(1, longest + 1)) if rng.random() < 0.5 else 0
-        weights = self._weigh_frames(first=lead + 1)
-        clips = batch.clips[:, longest:]
-        if not lead:
-            return self._learn(clips, batch.targets, weights)
-        before = batch.clips[:, longest - lead : longest]
-        return self._learn_after(before, clips, batch.targets, weights)
+            if lead:
+                return batch.clips[:, longest - lead : longest], clips
+        return None, clips
+
+    def _renew_statistics(self, epoch: int) -> list[float]:
+        """Compute the batch-norm statistics anew, with fixed weights, over the clips of an epoch ("precise" statistics [1]).
+
+        The moving statistics are of weights that have changed since, and of few clips. In a run too short for the usual
+        momentum that shows: the logits in inference differ from those in training by up to their own size.
+
+        Returns:
+            The seconds that each batch took; none if there is nothing to do.
+
+        References:
+            [1] Y. Wu and J. Johnson, "Rethinking 'Batch' in BatchNorm", 2021, arXiv:2105.07576, section 3.
+        """
+        times: list[float] = []
+        kept = self._network.options.norm_momentum
+        if not self._statistics or kept >= NORM_MOMENTUM:
+            return times
+        before = [np.asarray(one).copy() for one in self._statistics]
+        sums = [np.zeros(one.shape) for one in before]
+        num_clips = 0
+        for number, batch in enumerate(self._batches.epoch(epoch)):
+            if number == _MAX_STATISTICS_BATCHES:
+                break
+            started = time.monotonic()
+            frames, clips = self._split(batch, epoch, number)
+            if frames is None:
+                self._observe(clips)
+            else:
+                self._observe_after(frames, clips)
+            for place, one in enumerate(self._statistics):
+                # What the moving average became tells what this batch had.
+                old, new = before[place], np.asarray(one, np.float64)
+                sums[place] += (new - kept * old) / (1.0 - kept) * len(clips)
+                one.assign(old)
+            num_clips += len(clips)
+            times.append(time.monotonic() - started)
+        for one, total in zip(self._statistics, sums, strict=True):
+            if num_clips:  # videos may have become unreadable
+                one.assign((total / num_clips).astype(np.float32))
+        return times
 
     def _weigh_frames(
         self, *, first: int = 1, last: int | None = None
@@ -385,14 +438,9 @@ class Trainer:
         network, variables = self._network, self._network.trainable_variables
         lead_frames = self._clips.lead_frames
 
-        def forward(frames: Any, *, training: bool, states: Any = None) -> Any:
-            if network.spec.mode == "stream":
-                return network.call_by_frame(frames, training=training, states=states)
-            return network(frames, training=training)[:, tf.newaxis]
-
         def update(frames: Any, targets: Any, weights: Any, states: Any) -> Any:
             with tf.GradientTape() as tape:
-                logits = forward(frames, training=True, states=states)
+                logits = self._forward(frames, training=True, states=states)
                 loss = self._loss(logits, targets, weights)
             self._optimizer.apply(tape.gradient(loss, variables), variables)
             return loss, _share_right(logits[:, -1:], targets)
@@ -405,14 +453,14 @@ class Trainer:
             return update(frames, targets, weights, network.states_after(before))
 
         def judge(frames: Any, targets: Any, weights: Any) -> Any:
-            logits = forward(frames, training=False)
+            logits = self._forward(frames, training=False)
             # For long streams, all predictions from a full clip length on.
             right = _share_right(logits[:, -1 - lead_frames :], targets)
             return self._loss(logits, targets, weights), right, logits[:, -1]
 
-        clips, any_number, whole = (
-            tf.TensorSpec((None, frames, *self._clips.frame_size, 3), tf.float32)
-            for frames in (self._clips.num_frames, None, self._clips.total_frames)
+        clips, any_number, whole = map(
+            self._frames_spec,
+            (self._clips.num_frames, None, self._clips.total_frames),
         )
         given = (tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32))
 
@@ -426,6 +474,34 @@ class Trainer:
             as_graph(learn_after, any_number, clips),
             as_graph(judge, whole),
         )
+
+    def _as_observing_graphs(self) -> tuple[Any, Any]:
+        """Return the functions that only learn batch-norm statistics, from clips and from clips after other frames."""
+        network = self._network
+
+        def observe(frames: Any) -> None:
+            self._forward(frames, training=True)
+
+        def observe_after(before: Any, frames: Any) -> None:
+            self._forward(frames, training=True, states=network.states_after(before))
+
+        clips, any_number = map(self._frames_spec, (self._clips.num_frames, None))
+        return (
+            tf.function(observe, input_signature=(clips,), autograph=False),
+            tf.function(
+                observe_after, input_signature=(any_number, clips), autograph=False
+            ),
+        )
+
+    def _forward(self, frames: Any, *, training: bool, states: Any = None) -> Any:
+        """Return ``(clips, frames, classes)`` logits; of a base model, those of one frame."""
+        network = self._network
+        if network.spec.mode == "stream":
+            return network.call_by_frame(frames, training=training, states=states)
+        return network(frames, training=training)[:, tf.newaxis]
+
+    def _frames_spec(self, num_frames: int | None) -> Any:
+        return tf.TensorSpec((None, num_frames, *self._clips.frame_size, 3), tf.float32)
 
     def _loss(self, logits: Any, targets: Any, weights: Any) -> Any:
         """Return the cross-entropy, averaged over clips and, weighted by *weights*, over their frames."""
@@ -500,6 +576,22 @@ def _optimizer(network: Movinet, settings: Settings) -> Any:
     return optimizer
 
 
+def _trained_statistics(network: Movinet) -> list[Any]:
+    """Return the moving statistics of the batch norms that are trained."""
+    named = network.named_weights
+    trained = {id(one) for one in network.trainable_variables}
+    norms = [
+        name.removesuffix("/gamma")
+        for name, weight in named.items()
+        if name.endswith("/gamma") and id(weight) in trained
+    ]
+    return [
+        named[f"{norm}/{part}"]
+        for norm in norms
+        for part in ("moving_mean", "moving_variance")
+    ]
+
+
 def _timed(
     steps: Iterator[tuple[float, float, int]], times: list[float]
 ) -> Iterator[tuple[float, float, int]]:
@@ -512,12 +604,13 @@ def _timed(
         yield step
 
 
-def _steady(training: list[float], validation: list[float]) -> float:
+def _steady(training: list[float], *others: list[float]) -> float:
     """Return the total duration of an epoch's steps without the one-time work of the first ones."""
     step = float(np.median(training))
-    # Evaluating a batch is faster than training on it, so a slower single one included building its graph.
-    judging = min(step, float(np.median(validation))) if validation else 0.0
-    return step * len(training) + judging * len(validation)
+    # Any other batch is faster than one trained on, so a slower single one included building its graph.
+    return step * len(training) + sum(
+        min(step, float(np.median(times))) * len(times) for times in others if times
+    )
 
 
 def _means(

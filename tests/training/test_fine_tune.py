@@ -105,6 +105,28 @@ def test_a_network_learns_the_order_of_frames(data, tmp_path, mode):
     np.testing.assert_array_equal(np.argmax(best(clips), axis=-1), expected)
 
 
+def test_few_clips_have_the_logits_in_inference_that_they_were_trained_to(
+    network, tmp_path
+):
+    """A few steps are too few for moving statistics; in inference the training clips get the logits of training."""
+    examples = [
+        Example(brightening(label == "sunrise", seed), label)
+        for label in ("sunrise", "sunset")
+        for seed in range(3)
+    ]
+    data = ExampleSet(("sunrise", "sunset"), tuple(examples), ())
+    settings = attrs.evolve(QUICK, batch_size=6, learning_rate=2e-2, epochs=4)
+
+    fine_tune(network, data, tmp_path / "out", settings=settings)
+
+    found = load_network(tmp_path / "out" / NETWORK_NAME)
+    clips = np.stack([one.source for one in examples]).astype(np.float32) / 255
+    inference = np.asarray(found.call_by_frame(clips, training=False))
+    training = np.asarray(found.call_by_frame(clips, training=True))
+    # Not equal: as usual, the stored variance is the unbiased one, and such small clips give few numbers to a norm.
+    assert np.abs(inference - training).max() < 0.15 * np.abs(training).max()
+
+
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
     """Return what came of two epochs at another size and rate than the network's, and the weights it started from."""
