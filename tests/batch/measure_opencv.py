@@ -1,8 +1,8 @@
 """Measure the processor time of `movinet-lite stream` for a video, beside the program that many write by hand.
 
 That program decodes every frame with OpenCV, resizes those that the model is shown, 5 a second, and loops over the object of
-the SavedModel, as the TF Hub tutorial does. Both run in processes of their own, in turns; what that program
-takes without the start of Python, TensorFlow and the model is told apart. The first run of the command, which compiles the model, does not count.
+the SavedModel, as the TF Hub tutorial does. Both run in processes of their own, in turns; what that program takes without the
+start of Python, TensorFlow and the model is told apart. The first run of the command, which compiles the model, does not count.
 
 python -m tests.batch.measure_opencv video.mp4 a0_stream --size 172     # a video and a SavedModel; needs OpenCV
 python -m tests.batch.measure_opencv video.mp4 a2_stream --size 224 --rounds 5
