@@ -64,7 +64,13 @@ def connected(address: str | None) -> Iterator[None]:
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray has many
-        raise _unreachable(address, said_by(error)) from error
+        # Ray says no more of a missing token than that it failed to connect.
+        advice = (
+            ""
+            if os.environ.get("RAY_AUTH_MODE") == "token"
+            else " (if it was started with token authentication, set RAY_AUTH_MODE=token)"
+        )
+        raise _unreachable(address, said_by(error) + advice) from error
     try:
         yield
     finally:

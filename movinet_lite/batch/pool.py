@@ -196,11 +196,17 @@ class Pool:
         """Process a message of a worker; replace it if it died or exceeded its limits."""
         with contextlib.suppress(EOFError, OSError):
             if worker.has_message():
-                message = worker.receive()
-                if isinstance(message, _Task):
-                    waiting.appendleft(message)
-                return [message] if isinstance(message, dict) else []
+                return self._sort(worker.receive(), waiting)
         return self._end(worker, waiting)
+
+    @staticmethod
+    def _sort(
+        message: Ready | Row | _Task, waiting: collections.deque[_Task]
+    ) -> list[Row]:
+        """Return the row of a message, if it is one, and put a video that was given back into *waiting*."""
+        if isinstance(message, _Task):
+            waiting.appendleft(message)
+        return [message] if isinstance(message, dict) else []
 
     def _end(self, worker: _Worker, waiting: collections.deque[_Task]) -> list[Row]:
         """Replace a worker that died or exceeded its limits; return the error of its video unless it is retried."""
@@ -215,7 +221,11 @@ class Pool:
             )
             raise ModelError(said, str(self._job.model))
         # It may have finished the video a moment before it was killed. The one ahead is not to blame.
-        rows = worker.last_rows()
+        rows = [
+            row
+            for message in worker.last_messages()
+            for row in self._sort(message, waiting)
+        ]
         is_failed = task is not None and worker.task is task
         waiting.extendleft(reversed(list(worker.tasks)[is_failed:]))
         self._replace(worker)
@@ -334,14 +344,11 @@ class _Worker:
         task = self._remove(message.row["path"])
         return {**message.row, "attempts": task.num_tried + 1}
 
-    def last_rows(self) -> list[Row]:
-        """Return the rows that it sent before it was killed."""
-        rows: list[Row] = []
+    def last_messages(self) -> Iterator[Ready | Row | _Task]:
+        """Yield what it sent before it was killed."""
         with contextlib.suppress(EOFError, OSError):
             while self.has_message():
-                message = self.receive()
-                rows += [message] if isinstance(message, dict) else []
-        return rows
+                yield self.receive()
 
     def _receive(self) -> Ready | Finished | GivenBack:
         try:

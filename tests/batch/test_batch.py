@@ -1,5 +1,6 @@
 """Batches: each video has one row, whatever happens."""
 
+import collections
 import json
 import os
 import resource
@@ -15,7 +16,7 @@ import pytest
 from movinet_lite import StreamingClassifier
 from movinet_lite.batch import Job, Limits, find_videos, run
 from movinet_lite.batch.journal import Journal
-from movinet_lite.batch.pool import Pool
+from movinet_lite.batch.pool import Pool, _Task
 from movinet_lite.cli import main
 from movinet_lite.demo import CLIP
 from movinet_lite.errors import DataError, ModelError
@@ -162,6 +163,23 @@ def test_a_video_ahead_goes_to_an_idle_worker(tmp_path):
     )
 
     assert [row["error"] for row in _rows(output).values()] == [None, None]
+
+
+def test_a_video_given_back_by_a_worker_that_is_killed_is_not_lost(tmp_path):
+    """What a worker sent before it was killed counts, although it is received later."""
+    with Pool(Job(model=models.told), 1, Limits()) as pool:
+        pool.start()
+        [worker] = pool._workers
+        for name in ("endless", "a", "b"):
+            worker.give(_Task(str(tmp_path / name)))
+        worker.ask_back()
+        assert worker._connection.poll(60.0)
+        waiting = collections.deque[_Task]()
+
+        rows = pool._end(worker, waiting)
+
+    assert rows == []
+    assert sorted(Path(one.path).name for one in waiting) == ["a", "b", "endless"]
 
 
 def test_a_torn_line_is_cut_and_rows_are_kept(folder, tmp_path):

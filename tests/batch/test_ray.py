@@ -209,6 +209,27 @@ def test_a_server_of_another_kind_is_told(folder, tmp_path):
             on_ray(folder("a"), tmp_path / "rows.jsonl", address=address)
 
 
+@pytest.mark.parametrize(("mode", "is_advised"), [(None, True), ("token", False)])
+def test_a_cluster_with_authentication_is_advised(
+    mode, is_advised, folder, tmp_path, monkeypatch
+):
+    """A cluster that lets nobody in without a token is one whose error says how to have one."""
+    ray = pytest.importorskip("ray")
+
+    def refuse(*_given: object, **_options: object) -> None:
+        raise ConnectionError("failed to connect")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if mode:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+
+    with pytest.raises(ClusterError, match="failed to connect") as caught:
+        on_ray(folder("a"), tmp_path / "rows.jsonl", address="auto")
+
+    assert ("RAY_AUTH_MODE=token" in str(caught.value)) == is_advised
+
+
 def test_without_ray_it_says_what_to_install(folder, tmp_path, monkeypatch, capsys):
     """The error is one line with the command that installs Ray."""
     monkeypatch.setitem(sys.modules, "ray", None)
