@@ -53,9 +53,8 @@ _FRAMES_OF_LONG_CALL_OF_LARGER: Final = 8
 # Increase it when the compiled graphs change, so that old entries are compiled again.
 _FORMAT: Final = 3
 _GRAPH: Final = "graph.tflite"
-_CHECKED_FRAMES: Final = (
-    18  # one call of 16 frames or two of 8, and two calls of one frame
-)
+# One call of 16 frames or two of 8, and two calls of one frame.
+_CHECKED_FRAMES: Final = 18
 
 
 def load_compiled(
