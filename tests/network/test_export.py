@@ -329,11 +329,11 @@ def test_compiled_graphs_are_made_of_fast_operations(tmp_path, mode, num_frames)
         one["op_name"] for one in interpreter._get_ops_details()
     )
 
-    # One for each convolution of the network: 6 layers of expand, squeeze, excite, project; 5 skips; stem; head.
-    assert operations["CONV_2D"] == 6 * 4 + 5 + 1 + 3
+    # One for each convolution of the network: 4 layers of expand, squeeze, excite, project; 3 skips; stem; head.
+    assert operations["CONV_2D"] == 4 * 4 + 3 + 1 + 3
     if mode == "stream":
-        # The gates of 6 layers, the last swish, scales and angles of positions, of 4 widths: no norm is left.
-        assert operations["MUL"] == 6 + 1 + 6 + 4
+        # The gates of 4 layers, the last swish, scales and angles of positions, of 3 widths: no norm is left.
+        assert operations["MUL"] == 4 + 1 + 4 + 3
     assert max(len(one["shape"]) for one in interpreter.get_tensor_details()) <= 4
 
     interpreter.allocate_tensors()
