@@ -1,6 +1,6 @@
 """Small networks with telling weights, clips whose frames differ, and weights under names of every generation.
 
-The networks are of a variant of their own, `TINY`: a sixth of the layers of the smallest published one, and every kind
+The networks are of a variant of their own, `TINY`: a quarter of the layers of the smallest published one, and every kind
 among them. A test module makes it known with ``autouse`` of a fixture around `tiny_variant`.
 """
 

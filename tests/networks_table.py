@@ -14,10 +14,8 @@ TINY = Variant(
     stem_channels=8,
     blocks=(
         BlockSpec(8, (16,), ((1, 5, 5),), 2),
-        BlockSpec(16, (24,), ((3, 3, 3),), 2),
-        BlockSpec(16, (32, 24), ((5, 3, 3), (3, 3, 3)), 2),
-        BlockSpec(24, (32,), ((5, 3, 3),), 1),
-        BlockSpec(32, (40,), ((1, 5, 5),), 2),
+        BlockSpec(16, (24,), ((3, 3, 3),), 1),
+        BlockSpec(24, (32, 24), ((5, 3, 3), (3, 3, 3)), 2),
     ),
     head_channels=40,
     hidden_channels=640,

@@ -47,13 +47,14 @@ from movinet_lite.network.variants import Mode, Variant
 
 __all__ = ["load_compiled", "name_of_entry"]
 
-# For `run`. More frames a call share the weights, fewer stay in the processor's caches; see docs/performance.
+# For `run`: more frames per call share the weights, fewer stay in the CPU's caches; see docs/performance.
 _FRAMES_OF_LONG_CALL: Final = {"t0": 16, "a0": 16}
 _FRAMES_OF_LONG_CALL_OF_LARGER: Final = 8
-# Raise it when what is compiled changes, so that old entries are made anew.
+# Increase it when the compiled graphs change, so that old entries are compiled again.
 _FORMAT: Final = 4
 _GRAPH: Final = "graph.tflite"
-_CHECKED_FRAMES: Final = 18  # a call of sixteen, or two of eight, and two of one
+# One call of 16 frames or two of 8, and two calls of one frame.
+_CHECKED_FRAMES: Final = 18
 
 
 def load_compiled(
@@ -104,7 +105,7 @@ def load_compiled(
 
 @attrs.frozen
 class _Job:
-    """What to compile; see `load_compiled`."""
+    """The model to compile, and for which calls; see `load_compiled`."""
 
     path: Path
     mode: Mode
@@ -114,20 +115,20 @@ class _Job:
     functions: Functions
 
     def name(self) -> str:
-        """Return how the names of its entries in the cache begin."""
+        """Return the start of the names of its cache entries."""
         return name_of_entry(self.path, self.mode, self.frame_size, self.functions)
 
     def kinds(self) -> list[str]:
-        """Return what graphs it takes, each as the end of a name of an entry."""
+        """Return the kinds of graphs it needs; a kind is the end of the name of an entry."""
         if self.mode == "base":
             return ["clip"]
         kinds = ["frame", "frames"]
         return kinds if self.streams == 1 else [*kinds, f"streams_{self.streams}"]
 
     def call(self, kind: str, variant: Variant) -> Call:
-        """Return what the graph of a *kind* takes."""
+        """Return the call that the graph of a *kind* is for."""
         if kind == "clip":
-            # The graph of a base model takes clips of any length, whatever length it is written for.
+            # The graph of a base model accepts clips of any length, whatever length it is written for.
             return Call(1, variant.clip_frames)
         if kind == "frame":
             return ONE_FRAME
@@ -140,7 +141,7 @@ class _Job:
 def name_of_entry(
     path: Path, mode: Mode, frame_size: FrameSize | None, functions: Functions
 ) -> str:
-    """Return how the names of a model's entries in the cache begin, which differs where what is computed differs."""
+    """Return the start of the names of a model's cache entries: two models that compute different logits differ in it."""
     digest = hashlib.sha256(repr((_FORMAT, mode, frame_size)).encode())
     if functions != Functions():
         digest.update(repr(functions).encode())
@@ -155,12 +156,12 @@ def name_of_entry(
             if file.is_file() and _counts(file.relative_to(path)):
                 digest.update(str(file.relative_to(path)).encode())
                 digest.update(_checksum(file).encode())
-    name = name[:40].strip(".")  # a name with a dot before it is no entry
+    name = name[:40].strip(".")  # a name that starts with a dot is not an entry
     return f"{name}-{mode}-{digest.hexdigest()[:16]}"
 
 
 def _counts(file: Path) -> bool:
-    """Return whether a file of a SavedModel has to do with what it computes: notes have dates, and labels are names."""
+    """Return whether a file of a SavedModel affects its logits; notes and labels do not."""
     return file.suffix != ".json" and file != Path("labels.txt")
 
 
@@ -183,7 +184,7 @@ def _checksum(path: Path) -> str:
 
 
 def _repeat_assumption(entry: Path, job: _Job) -> None:
-    """Warn of what was assumed when the checkpoint of *job* was compiled, as if it were compiled now."""
+    """Repeat the warning about assumptions from when the checkpoint of *job* was compiled."""
     note = read_note(entry) or {}
     if is_checkpoint(job.path) and None in attrs.astuple(job.functions):
         message = assumption_of(
@@ -203,7 +204,7 @@ def _is_whole(entry: Path) -> bool:
 
 
 def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> None:
-    """Write the graphs that are *missing* and their notes into their *folders*, and see that all agree with the source."""
+    """Write the *missing* graphs and their notes to their *folders*, after checking that all agree with the source."""
     from movinet_lite.network.export import export_litert
 
     reference, network = open_to_compile(
@@ -213,7 +214,7 @@ def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> 
         frame_size=job.frame_size,
         functions=job.functions,
     )
-    # What is smaller and faster may be too far from the source, in models that are not trained.
+    # A compact graph, which is smaller and faster, can be too far from its source in untrained models.
     difference = math.inf
     for compact in (True, False) if job.mode == "stream" else (False,):
         for kind in missing:
@@ -252,9 +253,9 @@ def _difference(
     streams: int,
     frame_size: FrameSize,
 ) -> float:
-    """Return the largest difference between the logits of a model and of its source, over the largest of these."""
+    """Return the largest difference between the logits of a model and of its source, relative to the largest logit."""
     frames = probe_clip(_CHECKED_FRAMES, *frame_size)[0]
-    # What rounding does to the logits grows with the frames, in models that are not trained to more than the tolerance.
+    # Rounding errors grow with the number of frames, and in untrained models exceed the tolerance.
     short = frames[:PROBE_FRAMES]
     expected = logits_of(reference, short)
     if isinstance(compiled, LiteRTClipModel):
@@ -268,14 +269,14 @@ def _difference(
         if streams > 1:
             many = _answers_of_many(compiled, streams, short, frame_size)
             pairs += [(answer, singles[: len(short)]) for answer in many]
-    # The maximum of numpy is NaN if one of them is; Python's is not.
+    # The maximum of numpy is NaN if any value is NaN; Python's is not.
     return float(np.max([largest_difference(*pair) for pair in pairs]))
 
 
 def _one_by_one(
     compiled: LiteRTStreamModel, frames: NDArray[np.float32], frame_size: FrameSize
 ) -> NDArray[np.float32]:
-    """Return the logits after each frame, from one call a frame."""
+    """Return the logits after each frame, from one call per frame."""
     states = compiled.init_states(frame_size)
     rows = []
     for frame in frames:
@@ -290,7 +291,7 @@ def _answers_of_many(
     frames: NDArray[np.float32],
     frame_size: FrameSize,
 ) -> list[NDArray[np.float32]]:
-    """Return the logits of each stream when all see the same frames, in one call."""
+    """Return the logits of each stream where all get the same frames, stepped in one call."""
     states = [compiled.init_states(frame_size) for _ in range(streams)]
     rows = []
     for frame in frames:

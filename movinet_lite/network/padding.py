@@ -1,9 +1,9 @@
-"""The padding of strided convolutions: as in TensorFlow, or as in PyTorch (no TensorFlow).
+"""The padding of strided convolutions: that of TensorFlow, or of PyTorch. Needs no TensorFlow.
 
-TensorFlow's "same" pads as little as possible, more below and to the right; its average pools leave the padding out of the
-mean. MoViNet-pytorch does so if a model is built with ``tf_like=True``, as the published ones are. Else it pads by the
-same number of pixels on all sides, which stands in its table of layers, and its average pools count the padding as zeros.
-Convolutions of stride 1 are the same in both.
+TensorFlow's "same" padding is the smallest possible, with the odd pixel at the bottom and right, and its average pooling
+ignores the padding. MoViNet-pytorch pads like this in models built with ``tf_like=True``, which the published ones are.
+Otherwise it pads all sides by the number of pixels in its table of layers, and its average pooling counts the padding as
+zeros. Convolutions of stride 1 are the same in both.
 
 References:
     [1] Atze00/MoViNet-pytorch, ``movinets/config.py``: ``padding`` and ``padding_avg``.
@@ -20,17 +20,17 @@ from movinet_lite.network.variants import LayerSpec, Variant
 __all__ = ["STEM_PADDING", "LayerPadding", "Padding", "layer_paddings", "size_after"]
 
 Padding: TypeAlias = Literal["same", "pytorch"]
-"""``"same"``, TensorFlow's, with which the published models were trained and measured, those of MoViNet-pytorch too; or
-``"pytorch"``, of models built with ``tf_like=False``."""
+"""``"same"``: that of TensorFlow and of all published models, including those of MoViNet-pytorch. ``"pytorch"``: that of
+models built with ``tf_like=False``."""
 
 
 @attrs.frozen
 class LayerPadding:
-    """By how many pixels the frames of a layer of stride 2 are padded on each side.
+    """The padding of each side of the frames in a layer of stride 2, in pixels.
 
     Attributes:
-        convolution: Before its depthwise convolution.
-        pool: Before the average pool of its skip path.
+        convolution: The padding before its depthwise convolution.
+        pool: The padding before the average pooling of its skip path.
     """
 
     convolution: int
@@ -51,7 +51,7 @@ _UNUSUAL: Final = {  # [1]; others keep the middle of the kernel on a pixel
 def layer_paddings(
     variant: Variant, padding: Padding
 ) -> list[tuple[int, int, LayerSpec, LayerPadding | None]]:
-    """Return every layer of a variant as `Variant.layers`, with its padding; `None` for TensorFlow's."""
+    """Return the layers of a variant as in `Variant.layers`, each with its padding; `None` for TensorFlow's."""
     return [
         (block, index, layer, _padding_of(variant.name, block, layer, padding))
         for block, index, layer in variant.layers
@@ -67,13 +67,13 @@ def _padding_of(
 
 
 def size_after(size: int, kernel: int, stride: int, padded: int | None) -> int:
-    """Return what a convolution makes of a height or width.
+    """Return the height or width of the output of a convolution.
 
     Args:
-        size: Before it, in pixels.
-        kernel: Its height or width.
+        size: The height or width of its input, in pixels.
+        kernel: The height or width of its kernel.
         stride: Its stride.
-        padded: By how many pixels each side is padded; `None` for TensorFlow's "same".
+        padded: The padding of each side, in pixels; `None` for TensorFlow's "same".
 
     Example:
         >>> size_after(43, 3, 2, None), size_after(43, 3, 2, 1), size_after(43, 3, 2, 0)

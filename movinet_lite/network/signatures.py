@@ -1,10 +1,10 @@
 """Loads only the signatures of a SavedModel.
 
-TensorFlow builds every function of a SavedModel anew when it loads one. A model saved with Keras has hundreds, several for
-each layer, and its signatures need a few of them. Here the others are left out of what TensorFlow gets to see; the signatures,
-their variables and `init_states` stay as they are, but for one mark: the Model Garden exports them to be compiled with
-XLA, which on a CPU takes seconds for each shape of the inputs and then runs 2-D convolutions at half the speed. A 3-D
-convolution in groups, as base models have, runs on a CPU with XLA alone; Keras marks each one, and these marks stay.
+TensorFlow rebuilds every function of a SavedModel when it loads it. A model saved with Keras has hundreds of them, several
+per layer, of which its signatures need few. This module removes the others before TensorFlow loads the model. The
+signatures, their variables and `init_states` are not changed, with one exception. The Model Garden marks its exports for
+compilation with XLA, which takes seconds on CPU for each input shape and then runs 2-D convolutions at half the speed, so
+these marks are removed. Grouped 3-D convolutions, which base models have, run on CPU only with XLA; their marks are kept.
 """
 
 from __future__ import annotations
@@ -22,41 +22,41 @@ __all__ = ["load_for_few_calls", "load_signatures", "takes_whole_clips"]
 
 _SAVED_MODEL: Final = "saved_model.pb"
 _COMPILE_MARK: Final = "_XlaMustCompile"
-_NOTHING: Final = "_generic_user_object"  # an object without anything in it
+_NOTHING: Final = "_generic_user_object"  # an empty object
 _GRADIENT_MARK: Final = "_gradient_op_type"
 
 
 def load_signatures(path: str | Path) -> Any:
-    """Return what ``tf.saved_model.load`` gives, of which only the signatures and `init_states` can be called.
+    """Return the result of ``tf.saved_model.load``, with only the signatures and `init_states` callable.
 
-    A SavedModel with no signature that takes frames (``call`` or ``serving_default``), and one that is built otherwise
-    than expected, is loaded whole.
+    A SavedModel without a signature for frames (``call`` or ``serving_default``), or with an unexpected structure, is
+    loaded completely.
 
     Args:
-        path: The folder of a SavedModel.
+        path: The directory of a SavedModel.
 
     Raises:
-        OSError, ValueError, tf.errors.OpError: As ``tf.saved_model.load`` does, if it cannot be read.
+        OSError, ValueError, tf.errors.OpError: If it cannot be read, as from ``tf.saved_model.load``.
     """
     path = Path(os.path.realpath(path))
     with tempfile.TemporaryDirectory() as scratch:
         try:
             _write_without_other_functions(path, Path(scratch))
             return tf.saved_model.load(scratch)
-        except Exception:  # noqa: BLE001 - whatever is the matter, TensorFlow says it best, of the whole model
+        except Exception:  # noqa: BLE001 - TensorFlow's own error about the whole model is the best one
             return tf.saved_model.load(str(path))
 
 
 def load_for_few_calls(path: str | Path) -> Any:
-    """Return the same as `load_signatures`, sooner where that is possible; each call may take longer."""
+    """Return the result of `load_signatures`, faster where possible; each call may then be slower."""
     flat = load_flat_signatures(path)
     return load_signatures(path) if flat is None else flat
 
 
 def takes_whole_clips(path: Path) -> bool:
-    """Return whether the one signature of the SavedModel at *path* takes a clip and no states, without loading it.
+    """Return whether the only signature of the SavedModel at *path* accepts a clip and no states, without loading it.
 
-    Of one that cannot be read, it returns false: what is the matter with it, loading it tells.
+    Returns false for a SavedModel that cannot be read; loading it raises the error.
     """
     try:
         content = (path / _SAVED_MODEL).read_bytes()
@@ -72,7 +72,7 @@ def takes_whole_clips(path: Path) -> bool:
 
 
 def _write_without_other_functions(path: Path, target: Path) -> None:
-    """Write the SavedModel at *path* to *target*, without functions that no signature needs; its variables are linked."""
+    """Write the SavedModel at *path* to *target* without the functions that no signature needs, and link its variables."""
     saved = saved_model_pb2.SavedModel.FromString((path / _SAVED_MODEL).read_bytes())
     objects = saved.meta_graphs[0].object_graph_def
     entries = _entry_functions(objects)
@@ -86,7 +86,7 @@ def _write_without_other_functions(path: Path, target: Path) -> None:
             _remove_gradient_marks(functions[index])
         else:
             del functions[index]
-    # Gradients are functions too, some of them gone now; nothing is trained here.
+    # Gradients are functions too, and some were removed; nothing is trained here.
     del saved.meta_graphs[0].graph_def.library.registered_gradients[:]
     for name in set(objects.concrete_functions) - entries:
         del objects.concrete_functions[name]
@@ -99,7 +99,7 @@ def _write_without_other_functions(path: Path, target: Path) -> None:
 
 
 def _entry_functions(objects: Any) -> set[str]:
-    """Return the names of the functions behind the signatures and `init_states`."""
+    """Return the names of the functions of the signatures and of `init_states`."""
     below = {child.local_name: child.node_id for child in objects.nodes[0].children}
     signatures = {
         child.local_name: objects.nodes[child.node_id].bare_concrete_function
@@ -115,7 +115,7 @@ def _entry_functions(objects: Any) -> set[str]:
 
 
 def _reached(entries: set[str], by_name: dict[str, Any]) -> set[str]:
-    """Return *entries* and all functions that they call, directly or through others."""
+    """Return *entries* and all functions that they call, directly or indirectly."""
     reached: set[str] = set()
     waiting = list(entries)
     while waiting:
@@ -138,7 +138,7 @@ def _has_3d_convolution(function: Any) -> bool:
 
 
 def _remove_compile_marks(function: Any, need_xla: set[str]) -> None:
-    """Remove what asks for XLA, but for functions that need it and calls of them."""
+    """Remove the marks for XLA, except on functions that need it and on calls of these."""
     if function.signature.name not in need_xla:
         function.attr.pop(_COMPILE_MARK, None)
     for node in function.node_def:
@@ -147,13 +147,13 @@ def _remove_compile_marks(function: Any, need_xla: set[str]) -> None:
 
 
 def _remove_gradient_marks(function: Any) -> None:
-    """Remove the names of gradients that are gone: TensorFlow warns of each, swish has one, and nothing is trained here."""
+    """Remove the names of removed gradients (swish has one), since TensorFlow warns about each."""
     for node in function.node_def:
         node.attr.pop(_GRADIENT_MARK, None)
 
 
 def _forget_functions(node: Any, entries: set[str]) -> None:
-    """Leave a node of the object graph only the functions that stay."""
+    """Remove from a node of the object graph the functions that were removed."""
     kind = node.WhichOneof("kind")
     if kind == "function":
         kept = [name for name in node.function.concrete_functions if name in entries]
@@ -161,11 +161,13 @@ def _forget_functions(node: Any, entries: set[str]) -> None:
         node.function.concrete_functions.extend(kept)
     elif kind == "bare_concrete_function":
         name = node.bare_concrete_function.concrete_function_name
-        if name not in entries:  # nodes are known by their numbers: one must stay here
+        if (
+            name not in entries
+        ):  # nodes are referred to by number, so the node must stay
             node.user_object.identifier = _NOTHING
     elif (
         kind == "captured_tensor"
         and node.captured_tensor.concrete_function not in entries
     ):
-        # A constant inside a function; one that is needed after all makes the load fail, and the model is loaded whole.
+        # A constant inside a function. If it is needed after all, loading fails, and the whole model is loaded.
         node.user_object.identifier = _NOTHING

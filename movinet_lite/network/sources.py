@@ -1,7 +1,7 @@
 """Reads the variables of a SavedModel or TensorFlow checkpoint, with names and shapes.
 
-Neither is loaded as a program: values come from the checkpoint, names and owners from the object graph. That takes a
-second where loading the program takes ten.
+Values come from the checkpoint, names and owners from the object graph; no function is loaded. This takes a second,
+where loading the model takes ten.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Variable:
     """One variable of a source.
 
     Attributes:
-        name: As its model called it, without ``:0``. Names need not be unique.
-        key: Where its value stands in the checkpoint, which is unique.
+        name: Its name in the model, without ``:0``; need not be unique.
+        key: The key of its value in the checkpoint; unique.
         shape: Its shape.
         read: Reads its value.
-        names_around: Gives, for each object that owns it directly or through others, the names of all variables
-            that this object owns: what tells variables of one name apart.
+        names_around: Yields, for each direct or indirect owner of the variable, the names of all variables that this
+            object owns. They distinguish variables with the same name.
     """
 
     name: str
@@ -52,12 +52,12 @@ class Variable:
 
 @attrs.frozen(eq=False)
 class Source:
-    """The variables of a SavedModel or a checkpoint, without those of an optimizer.
+    """The variables of a SavedModel or a checkpoint, except those of an optimizer.
 
     Attributes:
-        path: Where it stands.
+        path: Its path.
         is_saved_model: Whether it is a SavedModel, which can also be run.
-        variables: All of them.
+        variables: Its variables.
     """
 
     path: Path
@@ -67,11 +67,11 @@ class Source:
 
 @attrs.frozen(eq=False)
 class SavedModel:
-    """What stands in the files of a SavedModel.
+    """The content of the files of a SavedModel.
 
     Attributes:
-        meta_graph: Its functions, signatures and objects, as the protocol buffer has them.
-        variables: Its variables by their numbers in the object graph.
+        meta_graph: Its functions, signatures and objects, as a protocol buffer.
+        variables: Its variables by node number in the object graph.
     """
 
     meta_graph: Any
@@ -79,10 +79,10 @@ class SavedModel:
 
 
 class _Graph:
-    """Objects and which owns which."""
+    """An object graph: which object owns which."""
 
     def __init__(self, nodes: Any, names: Mapping[int, str]) -> None:
-        """Take the nodes of an object graph, and the names of those that are variables."""
+        """Read the nodes of an object graph; *names* are those of its variables."""
         self.names = names
         self._children = [[child.node_id for child in node.children] for node in nodes]
         self._parents: list[list[int]] = [[] for _ in self._children]
@@ -97,7 +97,7 @@ class _Graph:
                 yield self._names_below(node)
 
     def below(self, start: int, *, without: frozenset[int]) -> set[int]:
-        """Return *start* and what it owns, directly or through others, but not through those in *without*."""
+        """Return *start* and all that it owns directly or indirectly, except through the objects in *without*."""
         return set(self._walk(start, self._children, without))
 
     def _names_below(self, start: int) -> Iterator[str]:
@@ -125,7 +125,7 @@ def read_source(path: str | Path) -> Source:
 
     Args:
         path: The directory of a SavedModel; or an object-based checkpoint: its prefix (``ckpt-1``), its ``.index``
-            file, or the directory of checkpoints, of which the latest is taken.
+            file, or the directory of checkpoints, whose latest one is read.
 
     Raises:
         ModelError: If there is neither, or it cannot be read.
@@ -143,7 +143,7 @@ def read_source(path: str | Path) -> Source:
         if attribute.name == "VARIABLE_VALUE"
     }
     graph = _Graph(nodes, names)
-    # A training checkpoint owns the optimizer too, whose variables bear the names of the weights.
+    # A training checkpoint also owns the optimizer, whose variables have the names of the weights.
     optimizer = frozenset(
         child.node_id for child in nodes[0].children if child.local_name == "optimizer"
     ) | frozenset(
@@ -156,12 +156,12 @@ def read_source(path: str | Path) -> Source:
 
 
 def _once(variables: Mapping[int, Variable]) -> tuple[Variable, ...]:
-    """Return each variable once, whose value may have several objects."""
+    """Return each variable once; several objects may refer to its value."""
     return tuple({variable.key: variable for variable in variables.values()}.values())
 
 
 def read_saved_model(path: Path) -> SavedModel:
-    """Return what stands in the files of the SavedModel at *path*, without loading it.
+    """Return the content of the SavedModel at *path*, without loading it.
 
     Raises:
         ModelError: If they cannot be read, or a variable has no value.
@@ -235,7 +235,7 @@ def _read_tensor(path: Path, reader: Any, key: str) -> Any:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn what TensorFlow raises over an unreadable checkpoint into one error of ours."""
+    """Raise `ModelError` for whatever TensorFlow raises about an unreadable checkpoint."""
     try:
         yield
     except (
@@ -253,7 +253,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _keys(nodes: Any) -> dict[int, str]:
-    """Return where the checkpoint keeps the value of each node that is a variable."""
+    """Return the checkpoint's key of each node that is a variable."""
     return {
         index: attribute.checkpoint_key
         for index, node in enumerate(nodes)

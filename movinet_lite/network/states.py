@@ -1,21 +1,21 @@
 """Stream states: which a network has, and their conversion to and from the published layout.
 
-The network's own layout holds any number of streams, each of its own age:
+The network's own layout holds any number of streams, which may have seen different numbers of frames:
 
 ==============================  ================================  ======================================================
 name                            shape                             what it is
 ==============================  ================================  ======================================================
-``state/b1/l0/stream_buffer``   ``(batch, k - 1, H, W, C)`` f32   the last frames before a convolution over time
-``state/b1/l0/pool_buffer``     ``(batch, 1, 1, 1, C)`` f32       sum over all frames of a layer's mean over space
+``state/b1/l0/stream_buffer``   ``(batch, k - 1, H, W, C)`` f32   the last frames, for a convolution over time
+``state/b1/l0/pool_buffer``     ``(batch, 1, 1, 1, C)`` f32       sum over frames of the layer's mean over space
 ``state/frame_count``           ``(batch,)`` int32                how many frames each stream has had
 ==============================  ================================  ======================================================
 
 A network with a transformer has ``state/head/stream_buffer``, ``(batch, 49, 1, 1, C)``, the embeddings of the last frames, in
 place of ``state/head/pool_buffer``.
 
-The published layout (models on TF Hub, exports of the Model Garden) has no ``state/frame_count`` but one count for each
-layer, of shape ``(1,)`` for the whole batch: ``state/b1/l0/pool_frame_count``, ``state/head/pool_frame_count`` and, in
-A3 to A5, ``state/b1/l0/pos_enc_frame_count``. They all hold the same number.
+The published layout (models on TF Hub, exports of the Model Garden) has one count per layer in place of
+``state/frame_count``, of shape ``(1,)`` for the whole batch: ``state/b1/l0/pool_frame_count``,
+``state/head/pool_frame_count`` and, in A3 to A5, ``state/b1/l0/pos_enc_frame_count``. All have the same value.
 
 References:
     [1] TensorFlow Model Garden, ``official/projects/movinet/modeling/movinet.py``, ``_get_initial_state_shapes``.
@@ -57,10 +57,10 @@ def state_shapes(
     """Return the shape of each state of the network, in order.
 
     Args:
-        variant: Of the network.
-        batch: Number of streams.
+        variant: The variant of the network.
+        batch: The number of streams.
         frame_size: ``(height, width)`` of the frames.
-        facts: Of a network that may differ from the published one of its variant.
+        facts: The facts of a network that may differ from the published one of its variant.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     padding = "same" if facts is None else facts.padding
@@ -98,11 +98,11 @@ def init_states(
     *,
     facts: NetworkFacts | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Return the states of streams that have seen no frame: zeros.
+    """Return the states of streams without frames, which are zeros.
 
     Args:
-        variant: Of the network.
-        batch: Number of streams.
+        variant: The variant of the network.
+        batch: The number of streams.
         frame_size: ``(height, width)`` of the frames to come.
         facts: As in `state_shapes`.
     """
@@ -116,8 +116,8 @@ def count_names(variant: Variant, *, positional_encoding: bool) -> tuple[str, ..
     """Return the names of the counts in the published layout, in its order.
 
     Args:
-        variant: Of the model.
-        positional_encoding: Whether the model has one; then its counts are among them.
+        variant: The variant of the model.
+        positional_encoding: Whether the model has one, which has counts of its own.
     """
     names = []
     for block, index, _ in variant.layers:
@@ -133,15 +133,15 @@ def to_published_states(
     """Return *states* in the published layout.
 
     Args:
-        states: In the network's own layout, of one stream or of streams of one age.
-        variant: Of the network.
+        states: The states in the network's own layout, of streams with the same number of frames.
+        variant: The variant of the network.
         positional_encoding: Whether the network has one.
 
     Returns:
         Arrays under the names of the models on TF Hub.
 
     Raises:
-        SessionError: If the streams differ in age: the published layout has one count for all.
+        SessionError: If the streams have different numbers of frames; the published layout has one count for all.
     """
     ages = np.asarray(states[FRAME_COUNT])
     if ages.size == 0 or (ages != ages.flat[0]).any():
@@ -161,10 +161,10 @@ def from_published_states(states: States) -> dict[str, NDArray[Any]]:
     """Return states of the published layout in the network's own.
 
     Args:
-        states: Arrays under published names of any form: of TF Hub, of its signatures, of the Model Garden.
+        states: Arrays under published names in any form: of TF Hub, of its signatures, of the Model Garden.
 
     Raises:
-        SessionError: If the counts of the layers differ, or there is none: such states come from no stream.
+        SessionError: If the counts of the layers differ, or there are none, as in no stream.
     """
     own: dict[str, NDArray[Any]] = {}
     counts: dict[str, int] = {}

@@ -357,13 +357,13 @@ def test_compiled_graphs_are_made_of_fast_operations(tmp_path, mode, num_frames)
         one["op_name"] for one in interpreter._get_ops_details()
     )
 
-    # One for each convolution of the network: 6 layers of expand, squeeze, excite, project; 5 skips; stem; head. The stem
+    # One for each convolution of the network: 4 layers of expand, squeeze, excite, project; 3 skips; stem; head. The stem
     # and the first layer stand there twice where they take the frames in two halves.
     in_halves = num_frames == 8
-    assert operations["CONV_2D"] == 6 * 4 + 5 + 1 + 3 + (1 + 5) * in_halves
+    assert operations["CONV_2D"] == 4 * 4 + 3 + 1 + 3 + (1 + 5) * in_halves
     if mode == "stream":
-        # The gates of 6 layers, the last swish, scales and angles of positions, of 4 widths: no norm is left.
-        assert operations["MUL"] == 6 + 1 + 6 + 4 + 3 * in_halves
+        # The gates of 4 layers, the last swish, scales and angles of positions, of 3 widths: no norm is left.
+        assert operations["MUL"] == 4 + 1 + 4 + 3 + 3 * in_halves
     assert max(len(one["shape"]) for one in interpreter.get_tensor_details()) <= 4
 
     interpreter.allocate_tensors()

@@ -18,6 +18,7 @@ from tests.networks import (
     tiny_variant,
     write_checkpoint,
 )
+from tests.networks_table import TINY
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -137,7 +138,7 @@ def test_models_that_are_none_are_refused():
         f"state_b{block}_l{layer}_pool_buffer": tf.TensorSpec(
             [1, 1, 1, 1, 8], name=f"p{block}{layer}"
         )
-        for block, layer in [(0, 0), (1, 0), (2, 0), (2, 1), (3, 0), (4, 0)]
+        for block, layer, _ in TINY.layers
     }
     unknown = {"state_b0_l0_memory": other}
     model.signatures = {

@@ -25,9 +25,11 @@ from tests.networks import (
     step_through,
     tiny_variant,
 )
+from tests.networks_table import TINY
 
 FACTS = TransformerFacts(embed_dim=12, depth=2, num_heads=3, mlp_dim=20, causal=True)
 BASE = attrs.evolve(FACTS, causal=False)
+CHANNELS = TINY.blocks[-1].out_channels
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -101,7 +103,7 @@ def test_the_logits_of_a_clip_are_those_of_the_formulas(facts):
     """Position, attention, dense layers and norms are those of the paper's code, over all frames of a clip."""
     network = _network("base", facts)
     head = network.head
-    rows = np.random.default_rng(0).normal(size=(7, 2, 2, 32)).astype(np.float32)
+    rows = np.random.default_rng(0).normal(size=(7, 2, 2, CHANNELS)).astype(np.float32)
     timeline = Timeline(1, 7, None)
 
     found = np.asarray(_answers(head, rows, timeline))[0, 0]
@@ -127,7 +129,9 @@ def test_a_stream_looks_back_over_a_fixed_number_of_frames():
     """When a stream is older than the window, its logits are those of the last frames alone, as a clip of their own."""
     stream, clip = (_network(mode).head for mode in ("stream", "base"))
     count = TRANSFORMER_WINDOW + 9
-    rows = np.random.default_rng(1).normal(size=(count, 2, 2, 32)).astype(np.float32)
+    rows = (
+        np.random.default_rng(1).normal(size=(count, 2, 2, CHANNELS)).astype(np.float32)
+    )
     memory = StateMemory(None, np.zeros((1, count, 2, 2, 3), np.float32))
 
     found = np.asarray(_answers(stream, rows, memory.timeline, memory))[:, 0, 0]

@@ -7,18 +7,20 @@ from collections.abc import Hashable, Sequence
 
 __all__ = ["plan_calls"]
 
-_COST_OF_ALL_LANES = 0.5  # of one by one, measured; it does not fall with empty lanes
+_COST_OF_ALL_LANES = (
+    0.5  # relative to calls of one stream, measured; empty lanes do not reduce it
+)
 
 
 def plan_calls(groups: Sequence[Hashable | None], lanes: int) -> list[list[int]]:
     """Return the calls that step every stream once, each as a list of places in *groups*.
 
-    Streams that share buffers stay together, since their states need no copying, unless bringing all streams together
-    anew takes less time. A call that would fill less than half of the lanes is not worth it: its streams go one by one.
+    Streams that share buffers stay together, since their states need no copying, unless grouping all streams again takes
+    less time. Streams that would fill less than half of the lanes of a call are stepped one by one.
 
     Args:
-        groups: For each stream, what tells the buffers that its states share with others; `None` for buffers of its own.
-        lanes: How many streams one call takes at most; 1 if there is no graph for several.
+        groups: For each stream, the identity of the buffers that its states share with others; `None` for unshared ones.
+        lanes: The largest number of streams per call; 1 if there is no graph for several.
 
     Returns:
         Calls of 1 to *lanes* streams.
@@ -47,7 +49,7 @@ def plan_calls(groups: Sequence[Hashable | None], lanes: int) -> list[list[int]]
 
 
 def _cut(places: Sequence[int], lanes: int) -> list[list[int]]:
-    """Return *places* in calls; what does not fill half of the lanes goes one by one."""
+    """Return *places* in calls; those that do not fill half of the lanes are stepped one by one."""
     calls: list[list[int]] = []
     for start in range(0, len(places), lanes):
         piece = list(places[start : start + lanes])
@@ -56,7 +58,7 @@ def _cut(places: Sequence[int], lanes: int) -> list[list[int]]:
 
 
 def _cost(calls: Sequence[Sequence[int]], lanes: int) -> float:
-    """Return how long *calls* take, in steps of one stream."""
+    """Return the cost of *calls*, in steps of one stream."""
     return sum(
         _COST_OF_ALL_LANES * lanes if len(places) > 1 else 1.0 for places in calls
     )

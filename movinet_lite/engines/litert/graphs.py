@@ -1,4 +1,4 @@
-"""A LiteRT graph: its inputs and outputs, its buffers, and one call of it.
+"""Runs a LiteRT graph on buffers, and opens ``.tflite`` files.
 
 References:
     [1] LiteRT, ``ai_edge_litert.compiled_model.CompiledModel`` and ``ai_edge_litert.interpreter.Interpreter``.
@@ -41,9 +41,9 @@ class TensorSpec:
     Attributes:
         name: Its name in the signature.
         shape: Its shape.
-        dtype: What is stored.
-        scale: What one step of a quantised tensor is worth; 0.0 if it is not quantised [2].
-        zero_point: The stored value that means 0 [2].
+        dtype: The dtype of the stored values.
+        scale: The scale of a quantised tensor; 0.0 if it is not quantised [2].
+        zero_point: The stored value of 0 [2].
     """
 
     name: str
@@ -54,19 +54,19 @@ class TensorSpec:
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
+        """The number of values."""
         return math.prod(self.shape)
 
     def empty(self) -> NDArray[Any]:
-        """Return an array of this shape and dtype that means 0 everywhere."""
+        """Return an array of this shape and dtype whose real values are 0."""
         return np.full(self.shape, self.zero_point, self.dtype)
 
     def means_the_same_as(self, other: TensorSpec) -> bool:
-        """Return whether a stored number stands for the same real one in both."""
+        """Return whether both have the same scale and zero point."""
         return (self.scale, self.zero_point) == (other.scale, other.zero_point)
 
     def store(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return real *values* as they are stored; what lies beyond the range of a quantised tensor becomes its end."""
+        """Return real *values* as they are stored, clipped to the range of a quantised tensor."""
         if not self.scale:
             return values.astype(self.dtype, copy=False)
         limits = np.iinfo(self.dtype)
@@ -74,7 +74,7 @@ class TensorSpec:
         return np.clip(steps, limits.min, limits.max).astype(self.dtype)
 
     def real(self, stored: NDArray[Any]) -> NDArray[Any]:
-        """Return the real values of what is *stored*: float32 if it is quantised, else what it is."""
+        """Return the real values of *stored* ones: float32 if quantised, unchanged otherwise."""
         if not self.scale:
             return stored
         steps = stored.astype(np.float32) - np.float32(self.zero_point)
@@ -83,11 +83,11 @@ class TensorSpec:
 
 @attrs.frozen
 class GraphFile:
-    """A ``.tflite`` file that is opened again later, if it is still the one that it was.
+    """A ``.tflite`` file that may be opened later, if it has not changed.
 
     Attributes:
-        path: Where it is.
-        identity: What the system tells of it: another file under its name would differ.
+        path: Its path.
+        identity: Its inode, size and time of modification.
     """
 
     path: Path
@@ -95,16 +95,16 @@ class GraphFile:
 
     @classmethod
     def now(cls, path: str | Path) -> GraphFile:
-        """Return the file that is at *path* now."""
-        path = Path(path).absolute()  # the folder that one works in may change
+        """Return the file at *path*, as it is now."""
+        path = Path(path).absolute()  # the working directory may change
         return cls(path, _identity_of(path))
 
     def check_unchanged(self, source: str) -> None:
-        """See that nobody has put another file there.
+        """Check that the file has not changed.
 
         Raises:
-            ModelError: If somebody has.
-            OSError: If there is none any more.
+            ModelError: If it has changed or been replaced.
+            OSError: If it no longer exists.
         """
         if _identity_of(self.path) != self.identity:
             raise ModelError(
@@ -119,20 +119,20 @@ def _identity_of(path: Path) -> tuple[int, ...]:
 
 
 class Buffer:
-    """Memory of LiteRT's own for one input or output.
+    """A buffer of LiteRT for one input or output.
 
-    A call asks for the capsule of every buffer; here it is an attribute, not computed anew by a property each time.
+    A call reads the capsule of every buffer, so it is stored as an attribute instead of being computed each time.
 
     Attributes:
-        capsule: What LiteRT's runtime takes for it.
+        capsule: The object that represents it in LiteRT's runtime.
         write: Copies an array into it.
-        read: Returns so many numbers of a dtype from it.
+        read: Returns a number of values of a dtype from it.
     """
 
     __slots__ = ("capsule", "read", "write")
 
     def __init__(self, buffer: Any) -> None:
-        """Take one that LiteRT made."""
+        """Wrap a buffer that LiteRT made."""
         self.capsule = buffer.capsule
         self.write: Callable[[NDArray[Any]], None] = buffer.write
         self.read: Callable[[int, np.dtype[Any]], NDArray[Any]] = buffer.read
@@ -141,23 +141,23 @@ class Buffer:
 class Graph:
     """One signature of a ``.tflite`` file, compiled for the CPU.
 
-    It holds no memory of a call: inputs and outputs are buffers that the caller makes and passes, so that the output
-    buffers of one call can be the input buffers of the next and nothing is copied. It runs one call at a time.
+    Inputs and outputs are buffers that the caller makes and passes. So the output buffers of one call can be the input
+    buffers of the next, without copying. A graph runs one call at a time.
 
     Attributes:
         signature: The name of its signature.
-        inputs: What it takes.
-        outputs: What it gives.
-        passed_through: The outputs that are an input as it came, and which input. LiteRT writes nothing to the buffers of
-            these outputs.
-        last_call_s: Seconds that LiteRT took for the last call.
+        inputs: Its inputs.
+        outputs: Its outputs.
+        passed_through: The outputs that are an unchanged input, with the name of that input. LiteRT does not write to the
+            buffers of these outputs.
+        last_call_s: The duration of LiteRT's last call, in seconds.
     """
 
     def __init__(self, path: str | Path, *, threads: int, source: str) -> None:
-        """Compile the only signature of the file at *path*; of several, ``call`` or else ``serving_default``.
+        """Compile the only signature of the file at *path*; of several, ``call`` or otherwise ``serving_default``.
 
         Raises:
-            ModelError: If it is no ``.tflite`` file that LiteRT can compile, or does not say which signature to run.
+            ModelError: If it is not a ``.tflite`` file that LiteRT can compile, or has several other signatures.
         """
         self.last_call_s = 0.0
         self._source = source
@@ -172,7 +172,7 @@ class Graph:
             Options,
         )
 
-        # The interpreter verifies the file; CompiledModel crashes on one that is cut short.
+        # The interpreter verifies the file; CompiledModel crashes on a truncated one.
         declared = open_interpreter(path, threads=1, source=source)
         self.signature = choose_signature(declared.get_signature_list(), source)
         runner = declared.get_signature_runner(self.signature)
@@ -197,25 +197,25 @@ class Graph:
         }
 
     def _touch_memory(self) -> None:
-        """Write to a buffer: LiteRT makes an environment of its own for the first one, with notes on it."""
+        """Write to a buffer: for the first one, LiteRT makes another environment and prints notes about it."""
         buffer = self._model.create_input_buffers(self._index)[0]
         details = buffer.get_tensor_details()
         buffer.write(np.zeros(details["shape"], details["dtype"]))
 
     def input_buffer(self, name: str) -> Buffer:
-        """Return new memory for the input *name*, which may serve as the output of the same size too."""
+        """Return a new buffer for the input *name*, which can also be the output of the same size."""
         with foreign_errors(self._source):
             return Buffer(self._model.create_input_buffer_by_name(self.signature, name))
 
     def output_buffer(self, name: str) -> Buffer:
-        """Return new memory for the output *name*."""
+        """Return a new buffer for the output *name*."""
         with foreign_errors(self._source):
             return Buffer(
                 self._model.create_output_buffer_by_name(self.signature, name)
             )
 
     def run(self, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> None:
-        """Compute *outputs* from *inputs*, buffers in the order of `inputs` and `outputs`.
+        """Compute *outputs* from *inputs*: buffers in the order of `outputs` and `inputs`.
 
         Raises:
             ModelError: If LiteRT fails.
@@ -232,10 +232,10 @@ class Graph:
 
 
 def open_interpreter(path: str | Path, *, threads: int, source: str) -> Any:
-    """Return LiteRT's interpreter of the file at *path*, which it has verified.
+    """Return LiteRT's interpreter for the file at *path*, after it has verified the file.
 
     Raises:
-        ModelError: If it is no ``.tflite`` file that LiteRT can run.
+        ModelError: If it is not a ``.tflite`` file that LiteRT can run.
     """
     with foreign_errors(source):
         from ai_edge_litert.interpreter import Interpreter
@@ -244,15 +244,15 @@ def open_interpreter(path: str | Path, *, threads: int, source: str) -> Any:
 
 
 def choose_signature(found: Iterable[str], source: str) -> str:
-    """Return which of the signatures *found* in a file is the step of a stream.
+    """Return which of the signatures *found* in a file steps a stream.
 
     Raises:
-        ModelError: If they do not say.
+        ModelError: If their names do not tell.
     """
     names = tuple(found)
     if len(names) == 1:
         return names[0]
-    # A file converted from all signatures of a stream model has ``init_states`` too.
+    # A file converted from all signatures of a stream model also has ``init_states``.
     for name in ("call", "serving_default"):
         if name in names:
             return name
@@ -266,14 +266,14 @@ def choose_signature(found: Iterable[str], source: str) -> str:
 
 @contextlib.contextmanager
 def foreign_errors(source: str) -> Iterator[None]:
-    """Say of what LiteRT raises where a file is damaged, or not one that it can run, that it is the file."""
+    """Raise `ModelError` for what LiteRT raises about a damaged or unsupported file."""
     try:
         yield
-    except ModelError:  # a RuntimeError too, and clear already
+    except ModelError:  # also a RuntimeError, with a message of its own
         raise
     except (
         RuntimeError,
-        ValueError,  # UnicodeDecodeError too, of a name
+        ValueError,  # includes UnicodeDecodeError, for a name
         KeyError,
         IndexError,
         TypeError,
@@ -290,7 +290,7 @@ _MAKING_ENVIRONMENT = threading.Lock()
 
 
 def _environment() -> Any:
-    """Return the one LiteRT environment of this process: making one loads all accelerators anew."""
+    """Return the LiteRT environment of this process: making another would load all accelerators again."""
     with _MAKING_ENVIRONMENT:
         return _made_environment()
 
@@ -303,7 +303,7 @@ def _made_environment() -> Any:
     environment = Environment.create(
         runtime_path=str(Path(ai_edge_litert.__file__).parent)
     )
-    # Never given back: it would take its leave on the terminal while Python ends.
+    # Never released: its destructor prints to the terminal when Python exits.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(environment))
     return environment
 

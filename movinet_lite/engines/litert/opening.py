@@ -1,4 +1,4 @@
-"""Opens ``.tflite`` files as stream models: this library's and others'."""
+"""Opens ``.tflite`` files as stream models: those of this library and of others."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def load_tflite(
     source: str | None = None,
     labels: tuple[str, ...] | None = None,
 ) -> LiteRTStreamModel:
-    """Return the stream model in a ``.tflite`` file, ours or one that others made.
+    """Return the stream model in a ``.tflite`` file, of this library or another.
 
     Args:
-        path: A file with one signature: float32, with float16 weights, or quantised to 8 bits in part or whole. Files
-            of others take one frame a call.
-        threads: How many threads to compute with; `None` for one a core.
-        source: What to call the model in messages; *path* if `None`.
-        labels: The names of the classes of a file of others, if they are known.
+        path: A file with one signature: float32, or with float16, dynamic-range or full-integer quantisation. Other
+            libraries' files must accept one frame per call.
+        threads: The number of threads; `None` for one per core.
+        source: The name of the model in messages; *path* if `None`.
+        labels: The labels for a file of another library, if known.
 
     Raises:
-        ModelError: If it is no such file.
+        ModelError: If it is not such a file.
     """
     source = source or str(path)
     ours = read_litert_info(path)
@@ -61,17 +61,17 @@ def load_graphs(
     source: str,
     labels: tuple[str, ...] | None = None,
 ) -> LiteRTStreamModel:
-    """Return the stream model in files of ours.
+    """Return the stream model in files of this library.
 
     Args:
-        paths: The files, one a kind of call; one must be for one stream and one frame.
-        threads: How many threads to compute with; `None` for one a core.
-        source: What to call the model in messages.
-        labels: The labels of the classes; `None` for those in the file for one stream and one frame.
+        paths: The files, one per kind of call; one must accept one frame of one stream.
+        threads: The number of threads; `None` for one per core.
+        source: The name of the model in messages.
+        labels: The labels; `None` for those in the file for one frame of one stream.
 
     Raises:
-        LabelsError: If the labels are not as many as the classes.
-        ModelError: If they are no stream model.
+        LabelsError: If the number of labels is not the number of classes.
+        ModelError: If they are not a stream model.
     """
     by_call: dict[Call, Path] = {}
     infos: dict[Call, LiteRTInfo] = {}

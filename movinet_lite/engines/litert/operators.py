@@ -1,4 +1,4 @@
-"""What a ``.tflite`` file computes: its operators, with the shapes of what goes in and out."""
+"""Reads the operators of a ``.tflite`` file, with the shapes of their inputs and outputs."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Operator:
 
     Attributes:
         kind: Its name in the file format, such as ``CONV_2D``.
-        inputs: Shapes of what it takes, weights among them.
-        output: Shape of what it gives.
-        num_bytes: Bytes of all of these.
+        inputs: Shapes of its inputs, including weights.
+        output: Shape of its output.
+        num_bytes: Size of all of these, in bytes.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Operator:
 
     @property
     def group(self) -> str:
-        """What it is for, in a MoViNet."""
+        """Its purpose in a MoViNet."""
         if self.kind in PRODUCTS:
             if self.kind == "FULLY_CONNECTED" or math.prod(self.output[1:-1]) == 1:
                 return "products of one row a frame"

@@ -1,4 +1,4 @@
-"""A graph that steps streams: the places of its image, logits and states."""
+"""Steps streams with a LiteRT graph: finds its image, logits and states, and passes states on from call to call."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["ONE_FRAME", "Call", "StepGraph"]
 
 @attrs.frozen
 class Call:
-    """What a graph takes in one call.
+    """The frames that a graph accepts in one call.
 
     Attributes:
-        streams: How many streams.
-        frames: How many frames of each.
+        streams: The number of streams.
+        frames: The number of frames of each stream.
     """
 
     streams: int
@@ -48,13 +48,13 @@ class _Computed:
 
 @attrs.frozen
 class _Copied:
-    """A state that the graph passes through from another input that stores its numbers in another way, or from the image.
+    """A state that the graph passes through from the image, or from another input with another scale.
 
     Attributes:
         place: Its place.
         read: How the next call reads it.
         origin: The place of the other state; `None` for the image.
-        stored: How the other input is stored.
+        stored: The spec of the other input.
     """
 
     place: int
@@ -66,16 +66,16 @@ class _Copied:
 class StepGraph:
     """A graph that steps streams by a fixed number of frames.
 
-    After a call, a state is where the graph wrote it. A state that the graph does not write, since its output is an
-    input as it came or since the file leaves it out, is where that input was: nothing is copied.
+    After a call, a state is in the buffer that the graph wrote. A state that the graph does not write, because its output
+    is an unchanged input or is missing in the file, is in the buffer of that input, so nothing is copied.
 
     Attributes:
         graph: The graph.
-        call: What it takes.
-        image: Its image.
-        logits: Its logits.
-        features: Its features by name; see `movinet_lite.engines.features`.
-        groups: The names of its states: those of a group are written and passed on together.
+        call: The frames that it accepts.
+        image: The spec of its image.
+        logits: The spec of its logits.
+        features: The specs of its features by name; see `movinet_lite.engines.features`.
+        groups: The names of its states; those of a group are written and passed on together.
         states: Its states, group by group.
     """
 
@@ -93,15 +93,15 @@ class StepGraph:
 
         Args:
             graph: The graph.
-            call: What it takes.
-            source: The model, for messages.
-            moves: The states that the graph does not give, and which input state each of them is after a call.
-            groups: The names of the states, those that another graph of this model holds together in one; `None` to
-                group them as they pass through this graph.
-            pools: Where to have buffers for states from; `None` for pools of its own.
+            call: The frames that it accepts.
+            source: The name of the model, for messages.
+            moves: The states that the graph does not return, each with the input state that it is after a call.
+            groups: The names of the states, grouped as in another graph of this model; `None` to group them as this graph
+                passes them on.
+            pools: The pools of buffers for states; `None` for new ones.
 
         Raises:
-            ModelError: If the graph is no step of a streaming MoViNet.
+            ModelError: If the graph is not a step of a streaming MoViNet.
         """
         self.graph = graph
         self.call = call
@@ -173,8 +173,8 @@ class StepGraph:
         # Places among the states before the call, the image, the states after it, the logits and the features.
         before = [*names, image]
         self._inputs_of = operator.itemgetter(*(before.index(name) for name in inputs))
-        # LiteRT wants a buffer for every output. That of one it does not write must be the buffer of the input: it is
-        # one tensor, and LiteRT reads it where it was told last.
+        # LiteRT needs a buffer for every output. For an output that it does not write, this must be the buffer of the
+        # input: both are one tensor, and LiteRT reads it from the buffer that was set last.
         after = {
             given[names[state.place]]: len(before) + state.place
             for state in self._computed
@@ -186,16 +186,16 @@ class StepGraph:
 
     @property
     def frame_size(self) -> FrameSize:
-        """The ``(height, width)`` of the frames that it takes."""
+        """The ``(height, width)`` of its frames."""
         height, width, _ = self.image.shape[-3:]
         return height, width
 
     def empty(self) -> dict[str, NDArray[Any]]:
-        """Return what it stores for streams that have seen no frame."""
+        """Return the stored states of streams without frames."""
         return {tensor.name: tensor.empty() for tensor in self.states}
 
     def fill(self, stored: Mapping[str, NDArray[Any]]) -> StateBuffers:
-        """Return buffers with the states *stored* in them."""
+        """Return buffers with the *stored* states."""
         slots = [self._take(place) for place in range(len(self.groups))]
         buffers = StateBuffers(slots, self.call.streams)
         for tensor, buffer in zip(self.states, buffers.in_order(), strict=True):
@@ -212,8 +212,8 @@ class StepGraph:
 
         Args:
             frames: ``(frames, height, width, 3)`` float32, of all streams.
-            buffers: The states before, which stay as they are.
-            features: What to return behind the logits of each row; the graph must give it.
+            buffers: The states before the call, which are not changed.
+            features: The features to return after the logits of each row; the graph must have them.
 
         Raises:
             ModelError: If LiteRT fails.
@@ -264,14 +264,14 @@ def _rows_in(buffer: Buffer, tensor: TensorSpec) -> NDArray[np.float32]:
 
 
 def _group(names: Sequence[str], moved: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """Return the states in groups that a graph writes together and, from call to call, passes on together.
+    """Return the states in groups that the graph writes together and passes on together.
 
-    With each call the frames of a layer's window move up by one. Those of all layers with windows of one length do so
-    together; states that are only written make one group.
+    With each call, the frames in the window of a layer move up by one. The frames of all layers whose windows have the
+    same length move together; states that are only written are one group.
 
     Args:
         names: The states.
-        moved: The states that are another one as it was before the call, and which.
+        moved: The states that are, after the call, another state from before it, with the name of that state.
     """
     members: defaultdict[tuple[int, int], list[tuple[int, str]]] = defaultdict(list)
     depths: dict[str, tuple[int, str]] = {}
@@ -279,7 +279,7 @@ def _group(names: Sequence[str], moved: Mapping[str, str]) -> list[tuple[str, ..
         depth, top = 0, name
         while top in moved and depth <= len(
             names
-        ):  # not for ever where two change places
+        ):  # ends where two states change places
             depth, top = depth + 1, moved[top]
         depths[name] = depth, top
     lengths: defaultdict[str, int] = defaultdict(int)
@@ -293,7 +293,7 @@ def _group(names: Sequence[str], moved: Mapping[str, str]) -> list[tuple[str, ..
 def _moves_of_groups(
     groups: Sequence[tuple[str, ...]], moved: Mapping[str, str]
 ) -> list[tuple[int, int]]:
-    """Return the groups that are, after a call, another one as it was before, and which, as places in *groups*."""
+    """Return the groups that are, after a call, another group from before it, as pairs of places in *groups*."""
     places = {group: place for place, group in enumerate(groups)}
     moves = []
     for place, group in enumerate(groups):
@@ -312,7 +312,7 @@ def _convert(
 
 
 def _only_image(inputs: Sequence[TensorSpec], call: Call, source: str) -> str:
-    """Return the name of the one input that is no state."""
+    """Return the name of the only input that is not a state."""
     others = [
         tensor
         for tensor in inputs
@@ -326,7 +326,7 @@ def _only_image(inputs: Sequence[TensorSpec], call: Call, source: str) -> str:
             source,
         )
     image = others[0]
-    # Graphs of ours have no axis for time: (frames of all streams, height, width, 3).
+    # Graphs of this library have no time axis: (frames of all streams, height, width, 3).
     frames_first = (
         len(image.shape) == 4 and image.shape[0] == call.streams * call.frames
     )
@@ -341,7 +341,7 @@ def _only_image(inputs: Sequence[TensorSpec], call: Call, source: str) -> str:
 
 
 def _only_logits(graph: Graph, image: str, source: str) -> str:
-    """Return the name of the one output that is no state."""
+    """Return the name of the only output that is neither a state nor a feature."""
     meanings = {
         canonical_state_name(tensor.name)
         for tensor in graph.inputs
@@ -367,7 +367,7 @@ def _only_logits(graph: Graph, image: str, source: str) -> str:
 
 
 def _check_meaning(tensor: TensorSpec, what: str, source: str) -> None:
-    """See that one knows what the numbers of *tensor* stand for."""
+    """Check that a *tensor* of integers has a scale."""
     if tensor.dtype.kind in "iu" and not tensor.scale:
         raise ModelError(
             f"whole numbers must say what real ones they stand for, by a scale and a zero point; the {what} of this model, "
@@ -379,7 +379,7 @@ def _check_meaning(tensor: TensorSpec, what: str, source: str) -> None:
 
 
 def _check_same_kind(read: TensorSpec, written: TensorSpec, source: str) -> None:
-    """See that the next call can read a state where this one leaves it."""
+    """Check that the next call can read a state as this one writes it."""
     if (read.shape, read.dtype) != (written.shape, written.dtype):
         raise ModelError(
             f"a state must have the shape and dtype that it had before; {read.name!r} goes in as {read.dtype} {read.shape} "
@@ -394,7 +394,7 @@ def _check_first_axes(
     call: Call,
     source: str,
 ) -> None:
-    """See that there is a state of each stream and a row of each frame: LiteRT writes beyond the end of others."""
+    """Check that there is a state for each stream and a row for each frame: LiteRT does not check the size of buffers."""
     for state in states:
         if state.shape and state.shape[0] != call.streams:
             raise ModelError(

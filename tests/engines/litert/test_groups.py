@@ -59,7 +59,7 @@ def test_frames_that_move_up_are_not_copied(paths):
     assert len(moves) >= 4
     assert all(new[name] is old[origin] for name, origin in moves.items())
     assert not {*old.values()} & {new[name] for name in names if name not in moves}
-    assert len(after.buffers.slots) < len(names) / 2
+    assert len(after.buffers.slots) <= len(names) / 2
 
 
 @pytest.mark.parametrize("count", CALLS[1:])
