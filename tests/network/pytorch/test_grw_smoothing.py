@@ -94,7 +94,9 @@ def test_the_state_dict_alone_does_not_tell_the_heads(tmp_path):
     snapshot = smoothing_snapshot(_clip_network())
     path = save(snapshot["model_state"], tmp_path / "x.pt")
 
-    with pytest.raises(ModelError, match="has no 'transformer_params', which store the number"):
+    with pytest.raises(
+        ModelError, match="has no 'transformer_params', which store the number"
+    ):
         import_pytorch(path)
 
 
