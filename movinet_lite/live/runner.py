@@ -20,6 +20,7 @@ from movinet_lite.errors import MoViNetError, said_by
 from movinet_lite.live.addresses import Address
 from movinet_lite.live.backoff import pause_s
 from movinet_lite.live.connection import Connection, Lost
+from movinet_lite.live.exiting import end_at_exit
 from movinet_lite.live.frames import FrameQueue
 from movinet_lite.live.packets import PacketRing
 from movinet_lite.live.pictures import PictureConverter
@@ -380,6 +381,11 @@ class _Reader:
         self.heard_at_s = time.monotonic()
         self.lost: Lost | None = None
         self.num_frames = 0
+        end_at_exit(self)
+
+    def close(self) -> None:
+        """Close its source without waiting for it."""
+        self._runner.close(0.0)
 
     def dismiss(self) -> None:
         """Ignore its callbacks from now on, and let it end as soon as possible."""

@@ -286,7 +286,7 @@ class LiveSource:
 
         A thread that is waiting for the network inside FFmpeg cannot be stopped. It ends by its timeout, at most
         *timeout_s* later for each step of a connection; until then it keeps the connection, and its results are
-        ignored.
+        ignored. The end of the program ends it at once.
         """
         self._finalizer.detach()
         self._runner.close(_PATIENCE_S)
