@@ -3,7 +3,7 @@
 Each source has two threads. The *reader* calls FFmpeg, which can block: it connects, reads and decodes, and lives as
 long as its connection. The *keeper* never blocks: it detects missing frames, abandons a reader after its timeout,
 pauses, and starts the next one. An abandoned reader ends by FFmpeg's timeouts some seconds later; until then it keeps
-its connection, and its callbacks are ignored.
+its connection, and its callbacks are ignored. `exiting` ends all readers with the program.
 """
 
 from __future__ import annotations
