@@ -1,6 +1,6 @@
-"""Base classes of models whose features are further outputs of their graph.
+"""Base classes of models that return features in the same call as the logits.
 
-A call without features is the same call, with no further outputs requested.
+A call without features is that call, with none requested.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FeatureName, States
 from movinet_lite.engines.base import ModelInfo
 
-__all__ = ["GraphClipModel", "GraphStreamModel"]
+__all__ = ["ClipModelWithFeatures", "ModelWithFeatures", "StreamModelWithFeatures"]
 
 
-class _GraphModel(ABC):
+class ModelWithFeatures(ABC):
     """The facts and the features of a model."""
 
     def __init__(self, info: ModelInfo) -> None:
@@ -31,17 +31,17 @@ class _GraphModel(ABC):
     @property
     @abstractmethod
     def feature_names(self) -> tuple[FeatureName, ...]:
-        """The names of the graph's features; empty for a graph without such outputs."""
+        """The names of its features; empty for none."""
 
 
-class GraphClipModel(_GraphModel):
+class ClipModelWithFeatures(ModelWithFeatures):
     """A base model: whole clips in, logits out."""
 
     def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the logits of each clip; see `ClipModel.predict`.
 
         Raises:
-            ModelError: If the frames do not have the size of the graph, or the runtime fails.
+            ModelError: If the frames do not have the size of the model, or the runtime fails.
         """
         return self.predict_with_features(clips, ())
 
@@ -52,7 +52,7 @@ class GraphClipModel(_GraphModel):
         """Return the result of `predict` with features after the logits; see `FeatureClipModel`."""
 
 
-class GraphStreamModel(_GraphModel):
+class StreamModelWithFeatures(ModelWithFeatures):
     """A stream model that steps one stream by several frames, or several streams by a frame each."""
 
     def step(
@@ -61,7 +61,7 @@ class GraphStreamModel(_GraphModel):
         """Return the logits of each frame, and the states after the last; see `StreamModel.step`.
 
         Raises:
-            ModelError: If the frames do not have the size of the graph, or the runtime fails.
+            ModelError: If the frames do not have the size of the model, or the runtime fails.
             SessionError: If *states* do not belong to this model.
         """
         return self.step_with_features(frames, states, ())

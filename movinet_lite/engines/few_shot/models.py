@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FeatureName, FrameSize, States
-from movinet_lite.engines.base import ClipModel, ModelInfo, StreamModel
+from movinet_lite.engines.base import ClipModel, StreamModel
+from movinet_lite.engines.feature_models import (
+    ClipModelWithFeatures,
+    ModelWithFeatures,
+    StreamModelWithFeatures,
+)
 from movinet_lite.engines.features import (
     clip_with_features,
     feature_names,
@@ -35,7 +40,7 @@ _Model = TypeVar("_Model", ClipModel, StreamModel)
 _PROBE_FRAMES: Final = 4
 
 
-class FewShotModel(Generic[_Model]):
+class FewShotModel(ModelWithFeatures, Generic[_Model]):
     """A model with a few-shot head: its features and states, and logits for the taught classes.
 
     Attributes:
@@ -45,9 +50,7 @@ class FewShotModel(Generic[_Model]):
 
     def __init__(self, model: _Model, head: FewShotHead, source: str) -> None:
         """Put *head* on *model*; *source* is the name of the result; prefer `with_head`."""
-        self.model: _Model = model
-        self.head = head
-        self._info = attrs.evolve(
+        info = attrs.evolve(
             model.info,
             num_classes=len(head.labels),
             labels=head.labels,
@@ -55,11 +58,9 @@ class FewShotModel(Generic[_Model]):
             temperature=None,
             source=source,
         )
-
-    @property
-    def info(self) -> ModelInfo:
-        """The facts of the model."""
-        return self._info
+        super().__init__(info)
+        self.model: _Model = model
+        self.head = head
 
     @property
     def feature_names(self) -> tuple[FeatureName, ...]:
@@ -81,7 +82,7 @@ class FewShotModel(Generic[_Model]):
         return np.concatenate([np.stack(logits), features[:, channels:]], axis=1)
 
 
-class FewShotClipModel(FewShotModel[ClipModel]):
+class FewShotClipModel(FewShotModel[ClipModel], ClipModelWithFeatures):
     """A base model with a few-shot head."""
 
     def __init__(self, model: ClipModel, head: FewShotHead, source: str) -> None:
@@ -92,10 +93,6 @@ class FewShotClipModel(FewShotModel[ClipModel]):
         """
         super().__init__(model, head, source)
         self._with_features = clip_with_features(model, head.feature)
-
-    def predict(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits of each clip; see `ClipModel.predict`."""
-        return self.predict_with_features(clips, ())
 
     def predict_with_features(
         self, clips: NDArray[np.float32], names: Sequence[FeatureName]
@@ -110,7 +107,7 @@ class FewShotClipModel(FewShotModel[ClipModel]):
         )
 
 
-class FewShotStreamModel(FewShotModel[StreamModel]):
+class FewShotStreamModel(FewShotModel[StreamModel], StreamModelWithFeatures):
     """A stream model with a few-shot head."""
 
     def __init__(self, model: StreamModel, head: FewShotHead, source: str) -> None:
@@ -125,18 +122,6 @@ class FewShotStreamModel(FewShotModel[StreamModel]):
     def init_states(self, frame_size: FrameSize) -> States:
         """Return the states of a stream without frames; see `StreamModel.init_states`."""
         return self.model.init_states(frame_size)
-
-    def step(
-        self, frames: NDArray[np.float32], states: States
-    ) -> tuple[NDArray[np.float32], States]:
-        """Return the logits of each frame, and the states after the last; see `StreamModel.step`."""
-        return self.step_with_features(frames, states, ())
-
-    def step_many(
-        self, frames: NDArray[np.float32], states: list[States]
-    ) -> tuple[NDArray[np.float32], list[States]]:
-        """Return the logits and the states of each stream after its frame; see `BatchStreamModel.step_many`."""
-        return self.step_many_with_features(frames, states, ())
 
     def step_with_features(
         self,

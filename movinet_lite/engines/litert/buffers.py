@@ -116,7 +116,7 @@ class Slot:
     def __init__(
         self, buffers: tuple[Buffer, ...], give_back: Callable[[_Lease], None]
     ) -> None:
-        """Take *buffers*, and the function of C that gets their lease when the slot ends."""
+        """Hold *buffers*; *give_back*, a C function, receives their lease when the slot ends."""
         self.buffers = buffers
         # Python clears weak references before attributes, so that the lease is still alive.
         self._lease = lease = _Lease(self, give_back)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FEATURE_NAMES, FeatureName
 from movinet_lite.engines.base import ModelInfo
-from movinet_lite.engines.feature_models import GraphClipModel
+from movinet_lite.engines.feature_models import ClipModelWithFeatures
 from movinet_lite.engines.litert.graphs import (
     GraphFile,
     foreign_errors,
@@ -33,7 +33,7 @@ from movinet_lite.network.variants import check_mode, get_variant
 __all__ = ["LiteRTClipModel"]
 
 
-class LiteRTClipModel(GraphClipModel):
+class LiteRTClipModel(ClipModelWithFeatures):
     """A base model: whole clips in, logits out."""
 
     def __init__(

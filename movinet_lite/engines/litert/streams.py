@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FeatureName, FrameSize, States
 from movinet_lite.engines.base import ModelInfo
-from movinet_lite.engines.feature_models import GraphStreamModel
+from movinet_lite.engines.feature_models import StreamModelWithFeatures
 from movinet_lite.engines.litert.batches import plan_calls
 from movinet_lite.engines.litert.buffers import (
     BufferPools,
@@ -39,7 +39,7 @@ from movinet_lite.network.state_names import fit_states
 __all__ = ["LiteRTStreamModel"]
 
 
-class LiteRTStreamModel(GraphStreamModel):
+class LiteRTStreamModel(StreamModelWithFeatures):
     """A stream model for one or several frames per call; its states stay in LiteRT's buffers."""
 
     def __init__(

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FeatureName
 from movinet_lite.engines.base import ModelInfo
-from movinet_lite.engines.feature_models import GraphClipModel
+from movinet_lite.engines.feature_models import ClipModelWithFeatures
 from movinet_lite.engines.onnx.runtime import OnnxSession
 
 __all__ = ["OnnxClipModel"]
 
 
-class OnnxClipModel(GraphClipModel):
+class OnnxClipModel(ClipModelWithFeatures):
     """A base model: whole clips in, logits out."""
 
     def __init__(self, opened: OnnxSession, info: ModelInfo) -> None:

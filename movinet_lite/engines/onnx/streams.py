@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FeatureName, FrameSize, States
 from movinet_lite.engines.base import ModelInfo
-from movinet_lite.engines.feature_models import GraphStreamModel
+from movinet_lite.engines.feature_models import StreamModelWithFeatures
 from movinet_lite.engines.onnx.runtime import OnnxSession
 from movinet_lite.engines.own_states import OwnStates
 from movinet_lite.network.onnx_file import NEXT, from_onnx_states, to_onnx_states
@@ -28,7 +28,7 @@ from movinet_lite.network.variants import get_variant
 __all__ = ["OnnxStreamModel"]
 
 
-class OnnxStreamModel(GraphStreamModel):
+class OnnxStreamModel(StreamModelWithFeatures):
     """A stream model; the caller owns the states."""
 
     def __init__(self, opened: OnnxSession, info: ModelInfo) -> None:
