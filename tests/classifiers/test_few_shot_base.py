@@ -14,6 +14,7 @@ from movinet_lite import (
 from movinet_lite.classifiers.of_file import load_classifier
 from movinet_lite.cli import main
 from movinet_lite.engines.features import split_rows, stream_with_features
+from movinet_lite.engines.few_shot.models import FewShotClipModel, with_head
 from movinet_lite.errors import ModelError
 from movinet_lite.network.files import save_network
 from movinet_lite.predictions import softmax
@@ -141,6 +142,26 @@ def test_features_come_from_the_underlying_model(folder, taught):
         prediction = taught.predict(clip, features=name)
         np.testing.assert_allclose(prediction.features, base.features(clip, name))
         np.testing.assert_allclose(prediction.logits, taught.predict(clip).logits)
+
+
+def test_features_that_the_model_lacks_are_refused():
+    """A few-shot model refuses a name that its model does not list, whatever the model would return for it."""
+
+    class PooledOnly(WholeClips):
+        feature_names = ("pooled",)
+
+    pooled_only = PooledOnly(StreamingClassifier.load("demo").model)
+    examples = {"red": _clips(RED), "blue": _clips(BLUE)}
+    taught = FewShotBaseClassifier.teach(examples, BaseClassifier(pooled_only))
+    model = with_head(pooled_only, taught.head, "mine")
+    clips = np.zeros((1, 2, 96, 96, 3), np.float32)
+
+    assert isinstance(model, FewShotClipModel)
+    assert model.predict_with_features(clips, ["pooled"]).shape == (1, 3 + 480)
+    with pytest.raises(
+        ModelError, match="must have the features 'hidden'; it has 'pooled' alone"
+    ):
+        model.predict_with_features(clips, ["hidden"])
 
 
 def test_a_long_example_counts_as_the_mean_over_its_clips(folder):
