@@ -1,4 +1,4 @@
-"""Ends the threads that FFmpeg blocks when the program ends.
+"""Ends the threads of sources when the program ends, also those that FFmpeg blocks.
 
 While FFmpeg waits for the network, PyAV asks for Python's time about every 100 ms, to apply its timeout. A thread that does so after
 the interpreter has ended crashes the program. So at exit these threads get a time at which every timeout is over.
@@ -20,7 +20,7 @@ _PATIENCE_S: Final = 1.0
 
 
 class Blockable(Protocol):
-    """What reads from a source in a thread that FFmpeg can block."""
+    """What works for a source in a thread that may be waiting, perhaps inside FFmpeg."""
 
     thread: threading.Thread
 

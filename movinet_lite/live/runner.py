@@ -8,8 +8,11 @@ its connection, and its callbacks are ignored. `exiting` ends all readers with t
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -54,7 +57,10 @@ _LOOK_S: Final = 0.25
 class Runner:
     """The threads of a source and their shared state, behind `LiveSource`.
 
-    It has no reference to the `LiveSource`, so that garbage collection of that closes it.
+    It has only a weak reference to the `LiveSource`, so that garbage collection of that closes it.
+
+    Attributes:
+        thread: The keeper.
     """
 
     def __init__(
@@ -64,7 +70,7 @@ class Runner:
         name: str,
         sampler: FrameSampler,
         converter: PictureConverter,
-        queue: FrameQueue,
+        frames: FrameQueue,
         ring: PacketRing | None,
         reconnect: bool,
         timeout_s: float,
@@ -77,7 +83,7 @@ class Runner:
         self._name = name
         self._sampler = sampler
         self._converter = converter
-        self._queue = queue
+        self._frames = frames
         self.ring = ring
         self._reconnects = reconnect
         self._timeout_s = timeout_s
@@ -85,7 +91,9 @@ class Runner:
         self._on_frame = on_frame
         self._opened_s = opened_s
         self._lock = threading.RLock()
-        self._woken = threading.Condition(self._lock)
+        # What wakes the keeper. A dead weak reference among it means that the source was dropped.
+        self._wakes: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._owner: weakref.ref[object] | None = None
         self._closing = False
         self._untold: deque[SourceStatus] = deque()
         self._telling = threading.Lock()
@@ -101,16 +109,19 @@ class Runner:
         self._last_error: str | None = None
         self._last_time_s = -1.0
         self._last_picture: tuple[Picture, float, int] | None = None
-        self._keeper = threading.Thread(
+        self.thread = threading.Thread(
             target=self._keep, name=f"movinet-lite keeper {name}", daemon=True
         )
 
-    def start(self) -> None:
-        """Start the threads."""
+    def start(self, owner: object) -> None:
+        """Start the threads; they end when *owner* is garbage, or the program ends."""
         # Here, not in a thread: a program that ends while a thread of it loads a library can crash.
         import av  # noqa: F401
 
-        self._keeper.start()
+        # A finaliser written in Python could be interrupted by Ctrl-C, which would be printed and lost. `put` is C code.
+        self._owner = weakref.ref(owner, self._wakes.put)
+        end_at_exit(self)
+        self.thread.start()
 
     def now_s(self) -> float:
         """Return the time since the source was opened, in seconds."""
@@ -124,7 +135,7 @@ class Runner:
                 name=self._name,
                 state=self._state,
                 frames=self._num_frames,
-                dropped=self._queue.num_dropped,
+                dropped=self._frames.num_dropped,
                 reconnects=self._num_reconnects,
                 lag_s=self._lag_s,
                 fps=self._fps,
@@ -136,29 +147,29 @@ class Runner:
     @property
     def has_ended(self) -> bool:
         """Whether the source has ended."""
-        return self._state == "closed" and self._queue.is_empty
+        return self._state == "closed" and self._frames.is_empty
 
     @property
     def last_picture(self) -> tuple[Picture, float, int] | None:
         """The newest sampled frame, its time and its index."""
         return self._last_picture
 
-    def close(self, patience_s: float = 0.1) -> None:
+    def close(self, patience_s: float = 0.0) -> None:
         """End the threads.
 
         Args:
             patience_s: Maximum time to wait for the one that reads, in seconds. The other never waits for the network.
         """
-        with self._woken:
+        with self._lock:
             if self._closing:
                 return
             self._closing = True
             reader = self._reader
             if reader is not None:
                 reader.dismiss()
-            self._woken.notify_all()
-        self._queue.close(drop=True)
-        _join(self._keeper, _KEEPER_S)
+        self._wakes.put(None)
+        self._frames.close(drop=True)
+        _join(self.thread, _KEEPER_S)
         if reader is not None:
             _join(reader.thread, patience_s)
         self._finish()  # what the ring keeps stays: a clip in progress may need it
@@ -187,10 +198,10 @@ class Runner:
             ):
                 break
         self._finish()  # first, so that the source has ended when the last frame is taken
-        self._queue.close(drop=False)
+        self._frames.close(drop=False)
 
     def _start_reader(self) -> _Reader:
-        with self._woken:
+        with self._lock:
             reader = self._reader = _Reader(self, self._address, self._timeout_s)
             if self._closing:
                 reader.dismiss()
@@ -200,7 +211,7 @@ class Runner:
     def _watch(self, reader: _Reader) -> Lost:
         """Return when the reader has ended or is abandoned."""
         while True:
-            with self._woken:
+            with self._lock:
                 if self._closing:
                     reader.dismiss()
                     return Lost("it was closed", is_final=True, is_end=True)
@@ -215,11 +226,17 @@ class Runner:
                 limit_s = (
                     self._stalled_after_s() if is_live else self._timeout_s + _GRACE_S
                 )
-                is_stalled = is_live and silent_s > limit_s
-                if not is_stalled:
-                    self._woken.wait(max(limit_s - silent_s, 0.0) + 0.01)
-            if is_stalled:
+            if is_live and silent_s > limit_s:
                 self._change("stalled")
+            else:
+                self._wait(max(limit_s - silent_s, 0.0) + 0.01)
+
+    def _wait(self, seconds: float) -> None:
+        """Let the keeper wait to be woken, and close the source if it was dropped."""
+        with contextlib.suppress(queue.Empty):
+            self._wakes.get(timeout=seconds)
+        if self._owner is not None and self._owner() is None:
+            self.close()
 
     def _stalled_after_s(self) -> float:
         slow_s = 3 / self._fps if self._fps else 0.0
@@ -228,16 +245,13 @@ class Runner:
     def _pause(self, seconds: float) -> bool:
         """Pause until few enough readers are blocked; return whether to continue."""
         until_s = time.monotonic() + seconds
-        with self._woken:
-            while not self._closing:
-                left_s = until_s - time.monotonic()
-                self._abandoned = [
-                    one for one in self._abandoned if one.thread.is_alive()
-                ]
-                is_blocked = len(self._abandoned) >= _MOST_ABANDONED
-                if left_s <= 0 and not is_blocked:
-                    return True
-                self._woken.wait(_LOOK_S if left_s <= 0 else left_s)
+        while not self._closing:
+            left_s = until_s - time.monotonic()
+            self._abandoned = [one for one in self._abandoned if one.thread.is_alive()]
+            is_blocked = len(self._abandoned) >= _MOST_ABANDONED
+            if left_s <= 0 and not is_blocked:
+                return True
+            self._wait(_LOOK_S if left_s <= 0 else left_s)
         return False
 
     def _finish(self) -> None:
@@ -285,9 +299,8 @@ class Runner:
 
     def ended(self, reader: _Reader, lost: Lost) -> None:
         """Handle the end of the connection of *reader*."""
-        with self._woken:
-            reader.lost = lost
-            self._woken.notify_all()
+        reader.lost = lost
+        self._wakes.put(None)
 
     def opened(self, reader: _Reader, stream: VideoStream) -> None:
         """See `Listener.opened`."""
@@ -308,7 +321,7 @@ class Runner:
         self, reader: _Reader, picture: Picture, time_s: float, interval_s: float
     ) -> None:
         """See `Listener.decoded`."""
-        with self._woken:
+        with self._lock:
             is_taken = self._takes(reader, picture, time_s, interval_s)
             index = self._num_frames
             if is_taken:
@@ -335,7 +348,7 @@ class Runner:
         reader.num_frames += 1
         if self._state != "live":
             self._note_state("live")
-            self._woken.notify_all()  # the keeper waits for something else now
+            self._wakes.put(None)  # the keeper waits for something else now
         return self._sampler.takes(time_s, interval_s)
 
     def _give(
@@ -349,7 +362,7 @@ class Runner:
         self._lag_s = max(self.now_s() - time_s, 0.0)
         frame = VideoFrame(pixels=pixels, time_s=time_s, index=index)
         reader.is_waiting = True
-        was_put = self._queue.put(frame, reader.is_wanted)
+        was_put = self._frames.put(frame, reader.is_wanted)
         reader.heard()
         if was_put and self._on_frame is not None:
             self._tell(self._on_frame)
@@ -385,7 +398,7 @@ class _Reader:
 
     def close(self) -> None:
         """Close its source without waiting for it."""
-        self._runner.close(0.0)
+        self._runner.close()
 
     def dismiss(self) -> None:
         """Ignore its callbacks from now on, and let it end as soon as possible."""

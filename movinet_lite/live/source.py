@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -153,7 +152,7 @@ class LiveSource:
             name=self.name,
             sampler=sampler,
             converter=converter,
-            queue=self._queue,
+            frames=self._queue,
             ring=PacketRing(keep_s) if keep_s > 0 else None,
             reconnect=reconnect,
             timeout_s=float(timeout_s),
@@ -161,9 +160,7 @@ class LiveSource:
             on_frame=on_frame,
             opened_s=opened_s,
         )
-        self._runner.start()
-        # Also on garbage collection and at exit.
-        self._finalizer = weakref.finalize(self, self._runner.close)
+        self._runner.start(self)
 
     def __repr__(self) -> str:
         return f"LiveSource({self.name!r}, {self.status.state})"
@@ -288,7 +285,6 @@ class LiveSource:
         *timeout_s* later for each step of a connection; until then it keeps the connection, and its results are
         ignored. The end of the program ends it at once.
         """
-        self._finalizer.detach()
         self._runner.close(_PATIENCE_S)
 
     def __enter__(self) -> Self:

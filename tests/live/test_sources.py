@@ -567,6 +567,52 @@ def test_a_source_that_is_dropped_is_closed(tmp_path):
     wait_for(lambda: not source_threads())
 
 
+def test_no_python_code_runs_when_a_source_is_dropped(tmp_path):
+    """Ctrl-C in a finaliser would be printed and lost; the source is closed by its own thread, also while it is lost."""
+    path = write_numbered(tmp_path / "clip.mp4", 60, rate=10)
+    refused = f"tcp://127.0.0.1:{free_port()}"
+    sources = [open_source(path, fps=5.0), open_source(refused, fps=5.0)]
+    some_frames(sources[0], 1)
+    wait_for(lambda: sources[1].status.state == "waiting")
+    called = []
+
+    def note(frame, event, _):
+        if event == "call":
+            called.append(frame.f_code.co_qualname)
+
+    sys.setprofile(note)
+    try:
+        sources.clear()
+    finally:
+        sys.setprofile(None)
+
+    assert called == []
+    wait_for(lambda: not source_threads())
+
+
+def test_a_lost_source_leaves_no_thread_when_python_ends():
+    """The thread that waits to reconnect ends with the program, and its listener hears it."""
+    # What is registered first runs last.
+    code = (
+        "import atexit, threading, time\n"
+        "atexit.register(lambda: print([one.name for one in threading.enumerate()]))\n"
+        "from movinet_lite.live import open_source\n"
+        f"source = open_source('tcp://127.0.0.1:{free_port()}', fps=None, on_change=lambda status: print(status.state))\n"
+        "while source.status.state != 'waiting': time.sleep(0.01)\n"
+        "print(end='', flush=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=False,
+        timeout=60,
+        text=True,
+    )
+
+    assert done.stdout.splitlines()[-2:] == ["closed", "['MainThread']"]
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
 def test_a_listener_that_fails_stops_nothing(tmp_path):
     """An exception in a listener becomes the last error; frames go on."""
     path = write_numbered(tmp_path / "clip.mp4", 10, rate=25)
