@@ -135,10 +135,8 @@ def open_session(
     options.log_severity_level = 3  # errors
     session = _load(runtime, path, options, target, source)
     if target.name not in session.get_providers():
-        raise ModelError(
-            f"the execution provider {provider!r} must start; ONNX Runtime fell back to "
-            f"{', '.join(session.get_providers())} (are its driver and libraries installed?)",
-            source,
+        raise _not_started(
+            target, f"fell back to {', '.join(session.get_providers())}", source
         )
     spec = _spec_of(session, source)
     check_mode(spec.mode, mode, source)
@@ -168,12 +166,28 @@ def _load(
     runtime: Any, path: str | Path, options: Any, target: _Target, source: str
 ) -> Any:
     try:
-        return runtime.InferenceSession(str(path), options, providers=[target.name])
+        # ONNX Runtime would print a failure of the provider, and go on with another one.
+        session = runtime.InferenceSession(
+            str(path), options, providers=[target.name], enable_fallback=0
+        )
+        session.disable_fallback()  # also in `run`; earlier versions ignore the argument
     except Exception as error:
+        if target != _TARGETS["cpu"]:
+            raise _not_started(target, f"says: {said_by(error)}", source) from error
         raise ModelError(
             f"an ONNX model must be a file that ONNX Runtime can load; it says: {said_by(error)} (damaged? export it again)",
             source,
         ) from error
+    return session
+
+
+def _not_started(target: _Target, what: str, source: str) -> ModelError:
+    (provider,) = (name for name, other in _TARGETS.items() if other == target)
+    return ModelError(
+        f"the execution provider {provider!r} must start with the model; ONNX Runtime {what} (are its driver and libraries "
+        "installed?)",
+        source,
+    )
 
 
 def import_runtime() -> Any:

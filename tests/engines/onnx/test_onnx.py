@@ -1,24 +1,29 @@
 """Models in ONNX files: they compute what the network computes, and say what it is."""
 
 import errno
+import functools
 import os
 import sys
 
 import attrs
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import EPFail
 
 from movinet_lite import BaseClassifier, StreamingClassifier, step_many
 from movinet_lite.cli import main
 from movinet_lite.engines import exported_onnx, exporting
 from movinet_lite.engines.exporting import export_model
 from movinet_lite.engines.loading import load_model
+from movinet_lite.engines.onnx import runtime
+from movinet_lite.engines.onnx.streams import OnnxStreamModel
 from movinet_lite.errors import MissingDependencyError, ModelError
 from movinet_lite.network.facts import TRANSFORMER_WINDOW, TransformerFacts
 from movinet_lite.network.files import save_network
 from movinet_lite.network.model import build_movinet
-from movinet_lite.network.onnx_file import FACTS_KEY
+from movinet_lite.network.onnx_file import FACTS_KEY, NEXT
 from movinet_lite.network.onnx_graph import export_onnx
 from movinet_lite.network.states import to_published_states
 from tests.networks import (
@@ -232,6 +237,173 @@ def test_what_cannot_run_a_file_is_said(file, options, message):
     """Another engine, a provider that is not installed, and one that does not exist are errors that say what to do."""
     with pytest.raises(ModelError, match=message):
         load_model(file, "stream", **options)
+
+
+def test_providers_and_devices_have_their_names_in_onnx_runtime():
+    """A provider that this machine cannot run is at least one that ONNX Runtime knows, and so is its device."""
+    for target in runtime._TARGETS.values():
+        assert target.name in onnxruntime.get_all_providers()
+        value = np.zeros(1, np.float32)
+        if target.device != "cpu":
+            with pytest.raises(RuntimeError, match=r"(?i)cuda|dml|allocator|device"):
+                onnxruntime.OrtValue.ortvalue_from_numpy(value, target.device)
+
+
+def _pretend_to_have_cuda(monkeypatch, create):
+    """Let ONNX Runtime seem to have a provider, and call *create* for a session with it."""
+    real = onnxruntime.InferenceSession
+
+    def session(path, options, providers, **others):
+        if providers == ["CPUExecutionProvider"]:
+            return real(path, options, providers=providers, **others)
+        return create(functools.partial(real, path, options, **others))
+
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+
+
+def test_a_provider_that_does_not_start_is_an_error(file, monkeypatch):
+    """Whether ONNX Runtime raises or goes on with the CPU, the error names the provider and what it says."""
+
+    def fall_back(create):
+        return create(providers=["CPUExecutionProvider"])
+
+    def fail(_):
+        raise RuntimeError("no library")
+
+    for create, message in (
+        (fall_back, "'cuda' must start with the model; .* fell back to CPUExecutionP"),
+        (fail, "'cuda' must start with the model; ONNX Runtime says: no library"),
+    ):
+        _pretend_to_have_cuda(monkeypatch, create)
+        with pytest.raises(ModelError, match=message):
+            StreamingClassifier.load(file, provider="cuda")
+
+
+def test_a_provider_that_fails_later_is_an_error(tmp_path, monkeypatch, capsys):
+    """ONNX Runtime would run the clip again on the CPU, and print that it does."""
+    network = small_network("base", labels=LABELS, frame_size=SIZE)
+    export_onnx(network, tmp_path / "model.onnx")
+    classifier = BaseClassifier.load(tmp_path / "model.onnx")
+
+    session = classifier.model._open.session
+    real = session._sess
+
+    class Failing:
+        def run(self, *_):
+            raise EPFail("out of memory")
+
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+    monkeypatch.setattr(session, "_sess", Failing())
+
+    with pytest.raises(ModelError, match=r"must be able to run .* out of memory"):
+        classifier.predict(moving_clips(frames=2)[0])
+    assert capsys.readouterr().out == ""
+
+
+class Recording:
+    """A binding of ONNX Runtime that notes what is bound where; tensors of any device are on the CPU."""
+
+    def __init__(self, session, calls):
+        self._real, self._calls = session.io_binding(), calls
+
+    def bind_cpu_input(self, name, value):
+        """Note an input that is copied to the device."""
+        self._calls.append(("copied in", name))
+        self._real.bind_cpu_input(name, value)
+
+    def bind_ortvalue_input(self, name, value):
+        """Note an input that stays where it is."""
+        self._calls.append(("bound", name, value.data_ptr()))
+        self._real.bind_ortvalue_input(name, value)
+
+    def bind_output(self, name, device):
+        """Note the device that an output is allocated on."""
+        self._calls.append(("allocated", name, device))
+        self._real.bind_output(name, "cpu")
+
+    def __getattr__(self, name):
+        """Give the rest of the real one."""
+        return getattr(self._real, name)
+
+
+class Device:
+    """A session of ONNX Runtime as if its provider had a device."""
+
+    def __init__(self, session, calls):
+        self._real, self._calls = session, calls
+
+    def io_binding(self):
+        """Return a binding that notes what is bound."""
+        return Recording(self._real, self._calls)
+
+    def run_with_iobinding(self, binding):
+        """Run the real one."""
+        self._real.run_with_iobinding(binding._real)
+
+    def __getattr__(self, name):
+        """Give the rest of the real one."""
+        return getattr(self._real, name)
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_states_stay_on_the_device(file, classifier, monkeypatch, streams):
+    """From the second frame on only frames go to the device, and only logits come back; states are bound as they are."""
+    calls = []
+    opened = runtime.open_session(file, "stream")
+    opened = attrs.evolve(opened, session=Device(opened.session, calls), device="cuda")
+    real = onnxruntime.OrtValue.ortvalue_from_numpy
+    to_numpy = onnxruntime.OrtValue.numpy
+
+    def to_device(value, device):
+        calls.append(("state copied in", device))
+        return real(value, "cpu")
+
+    def fetch(value):
+        calls.append(("fetched", value.shape()))
+        return to_numpy(value)
+
+    monkeypatch.setattr(onnxruntime.OrtValue, "ortvalue_from_numpy", to_device)
+    monkeypatch.setattr(onnxruntime.OrtValue, "numpy", fetch)
+    model = OnnxStreamModel(opened, classifier.info)
+    sessions = [StreamingClassifier(model, horizon_s=None) for _ in range(streams)]
+    clip = moving_clips(frames=4)[0]
+
+    def step(frame):
+        if streams == 1:
+            return [sessions[0].step(frame)]
+        return step_many(sessions, [frame] * streams)
+
+    step(clip[0])
+    assert ("state copied in", "cuda") in calls
+    assert ("state copied in", "cpu") not in calls
+    states = {call[1] for call in calls if call[0] == "bound"}
+    given = {}
+    for frame in clip[1:]:
+        calls.clear()
+        found = step(frame)[-1]
+        bound = {call[1]: call[2] for call in calls if call[0] == "bound"}
+        assert bound.keys() == states
+        for name, pointer in given.items():
+            assert bound[name] == pointer, name
+        given = {
+            name: tensor.data_ptr()
+            for name, tensor in sessions[0]._place.states_to_step().tensors.items()
+        }
+        assert [call for call in calls if call[0] not in {"bound", "allocated"}] == [
+            ("copied in", "image"),
+            ("fetched", [streams, len(LABELS)]),
+        ]
+        assert {call[1:] for call in calls if call[0] == "allocated"} == {
+            ("logits", "cpu"),
+            *((NEXT + name, "cuda") for name in states),
+        }
+    monkeypatch.undo()
+    expected = [classifier.step(frame) for frame in clip][-1]
+    np.testing.assert_array_equal(found.logits, expected.logits)
 
 
 def test_a_provider_is_for_onnx_runtime(weights):
