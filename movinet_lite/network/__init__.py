@@ -14,6 +14,7 @@ module          what it holds
 `weights`       import weights from a SavedModel or a checkpoint
 `pytorch`       import weights of PyTorch
 `sources`       what stands in a SavedModel or a checkpoint
+`matching`      check that a file holds each weight once, in its shape (no TensorFlow)
 `signatures`    load a SavedModel for its signatures alone
 `flat_signatures`  the same as flat graphs, ready sooner
 `probes`        run a SavedModel on a short clip
@@ -21,8 +22,7 @@ module          what it holds
 `files`         our own file: `save_network`, `load_network`
 `export`        write a SavedModel or a LiteRT model
 `converting`    from a function of TensorFlow to a LiteRT graph
-`litert_file`   what stands beside the graph in a LiteRT model of ours (no TensorFlow)
-`parity`        compare with exports of the Model Garden: ``python -m tests.model_garden.parity``
+`litert_file`   the facts in a LiteRT model that this library wrote (no TensorFlow)
 ==============  ==================================================================================================
 
 Nothing is imported here, since most of it loads TensorFlow.

@@ -21,13 +21,13 @@ _EXPORT: Final = "(export it first: movinet-lite export FILE.tflite --model MODE
 
 
 def read_own_facts(path: Path) -> NetworkFacts:
-    """Return the facts that stand in a model of ours.
+    """Return the facts stored in a model that this library wrote.
 
     Args:
         path: A ``.safetensors`` or ``.tflite`` file, or the folder of a SavedModel.
 
     Raises:
-        ModelError: If it is not one of ours, or is damaged.
+        ModelError: If this library did not write it, or it is damaged.
     """
     facts: NetworkFacts | None = None
     if path.is_dir():
@@ -54,7 +54,7 @@ def change_facts(path: Path, output: Path, **changes: Any) -> None:
         changes: The facts, by their names in `movinet_lite.network.facts.ModelFacts`.
 
     Raises:
-        ModelError: If the model is not one of ours, is damaged, or the facts are impossible.
+        ModelError: If this library did not write the model, it is damaged, or the facts are invalid.
     """
     read_own_facts(path)
     if path.is_dir():

@@ -27,6 +27,7 @@ from movinet_lite.arrays import FrameSize
 from movinet_lite.atomic import write_atomically
 from movinet_lite.errors import ModelError, MoViNetError
 from movinet_lite.network.facts import check_format, known_facts
+from movinet_lite.network.matching import check_complete, wrong_shape
 from movinet_lite.network.spec import NetworkSpec, parse_facts
 
 __all__ = [
@@ -42,7 +43,7 @@ WeightsDtype: TypeAlias = Literal["float32", "float16"]
 
 _KEY: Final = "movinet_lite"
 _FORMAT: Final = 1
-_NOUN: Final = "a network's file"
+_NOUN: Final = "a network file"
 
 
 def save_network(
@@ -56,8 +57,8 @@ def save_network(
         dtype: The dtype of the stored weights.
 
     Raises:
-        ModelError: If the network is folded: its weights are no longer those of a MoViNet. Also if a weight is too
-            large for float16, or *dtype* is unknown.
+        ModelError: If the network is folded, so that its weights are no longer those of a MoViNet; if a weight is too
+            large for float16; or if *dtype* is unknown.
     """
     if dtype not in get_args(WeightsDtype):
         raise ModelError(
@@ -66,7 +67,7 @@ def save_network(
         )
     if network.options.folded:
         raise ModelError(
-            "a network to save must not be folded; this one is (save the one it was folded from)",
+            "a network must not be folded to be saved; this one is (save the one that it was folded from)",
             path,
         )
     weights = {
@@ -150,25 +151,28 @@ def load_network(
         spec = attrs.evolve(spec, frame_size=frame_size)
     network = Movinet(spec, dropout_rate=dropout_rate)
     weights = network.named_weights
-    if weights.keys() != values.keys():
-        differing = sorted(weights.keys() ^ values.keys())
-        raise ModelError(
-            f"the file must hold the weights of {spec.variant} {spec.mode} exactly; {len(differing)} are missing or too "
-            f"many, the first {differing[0]!r}",
-            path,
-        )
+    model = f"{spec.variant} {spec.mode}"
+    check_complete(
+        [name for name in weights if name not in values],
+        [name for name in values if name not in weights],
+        model=model,
+        path=path,
+        cause="written by another program?",
+    )
     for name, weight in weights.items():
         if str(values[name].dtype) not in get_args(WeightsDtype):
             raise ModelError(
-                f"the weight {name!r} must be {' or '.join(get_args(WeightsDtype))}; got {values[name].dtype}",
+                f"the weight {name!r} of {model} must be {' or '.join(get_args(WeightsDtype))}; got {values[name].dtype}",
                 path,
             )
         if values[name].shape != tuple(weight.shape):
-            raise ModelError(
-                f"the weight {name!r} must have shape {tuple(weight.shape)}; got {values[name].shape}",
-                path,
+            raise wrong_shape(
+                name,
                 tuple(weight.shape),
                 values[name].shape,
+                model=model,
+                path=path,
+                cause="written by another program?",
             )
     for name, weight in weights.items():
         weight.assign(values[name].astype(np.float32))
@@ -179,7 +183,7 @@ def _read(
     path: Path, *, with_weights: bool
 ) -> tuple[NetworkSpec, dict[str, NDArray[Any]]]:
     if not path.is_file():
-        raise ModelError("there is no such file", path)
+        raise ModelError(f"{_NOUN} must exist; there is none at this path", path)
     try:
         with safe_open(path, framework="numpy") as file:
             header = (file.metadata() or {}).get(_KEY)
@@ -187,18 +191,18 @@ def _read(
             values = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(
-            f"a network's file must be a whole .safetensors file; it cannot be read ({error}; damaged, or cut short?)",
+            f"{_NOUN} must be a complete .safetensors file; it cannot be read: {error} (damaged, or cut short?)",
             path,
         ) from error
     if header is None:
         raise ModelError(
-            f"a network's file must have {_KEY!r} in its metadata; this one has not (written by another program?)",
+            f"{_NOUN} must have {_KEY!r} in its metadata; this one does not (written by another program?)",
             path,
         )
     spec, checksum = _parse_header(path, header)
     if with_weights and _checksum(values) != checksum:
         raise ModelError(
-            "the weights of a network's file must have the checksum in its metadata; these have another (damaged?)",
+            f"the weights in {_NOUN} must have the checksum in its metadata; these have another (damaged?)",
             path,
         )
     return spec, values
@@ -230,6 +234,6 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except (ValueError, KeyError, TypeError, AttributeError, MoViNetError) as error:
         raise ModelError(
-            f"what a network's file says of itself must be readable; it is not: {error}",
+            f"the facts in {_NOUN} must be readable; they are not: {error} (damaged?)",
             path,
         ) from error

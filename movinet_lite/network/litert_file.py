@@ -1,9 +1,9 @@
 """The metadata in a LiteRT file of this library: facts, and the meaning of its states.
 
-A ``.tflite`` file of ours is the graph with a zip archive behind it, as TensorFlow Lite's own metadata packs files: a
-runtime reads the first and ignores the second. The archive holds ``movinet_lite.json``, with the size and the checksum of
-the graph, which are checked whenever the file is loaded: a graph with a changed weight would compute something else in
-silence. Nothing here needs TensorFlow.
+A ``.tflite`` file that this library writes is a graph followed by a zip archive, as in TensorFlow Lite's own metadata:
+runtimes read the graph and ignore the archive. The archive contains ``movinet_lite.json``, with the size and the checksum of
+the graph, which are checked on every load: a graph with a damaged weight would compute wrong logits silently. Nothing here
+needs TensorFlow.
 
 The graph has one signature, ``serving_default``:
 
@@ -18,14 +18,14 @@ The graph has one signature, ``serving_default``:
   ``state_b1_l0_frame_0`` ...       ``(batch, H, W, C)``              the last k - 1 frames before a convolution over
                                                                       time, the oldest first
   ``state_b1_l0_pool_buffer``       ``(batch, 1, 1, C)``              sum over all frames of a layer's mean over space
-  ``state_frame_count``             ``(batch, 1, 1, 1)``              how many frames each stream has had
+  ``state_frame_count``             ``(batch, 1, 1, 1)``              number of frames of each stream
   ================================  ================================  ==================================================
 
-  In a file that joins its sums (`LiteRTInfo.joins_sums`), those of all layers and of the head stand behind each other in one
-  state, the number of frames last: ``state_sums``, ``(batch, 1, 1, C + ... + 1)``. LiteRT takes about a microsecond for each
-  state that goes in or out, as long as for a small layer.
+  In a file with joined sums (`LiteRTInfo.joins_sums`), those of all layers and of the head are concatenated in one state,
+  the number of frames last: ``state_sums``, ``(batch, 1, 1, C + ... + 1)``. LiteRT takes about a microsecond for each state
+  that is an input or output, as long as for a small layer.
 
-  With every call the frames of a layer move up by as many places as there are frames a call. The graph gives only those
+  In every call the frames of a layer move up by as many places as there are frames per call. The graph returns only those
   that it computed; the others are inputs under another name (`LiteRTInfo.moves`), so that no runtime copies them.
 """
 
@@ -78,13 +78,13 @@ _NOUN: Final = "a LiteRT model"
 
 @attrs.frozen(kw_only=True)
 class LiteRTInfo(NetworkFacts):
-    """What a LiteRT model of ours says of itself; `ModelFacts` lists the rest.
+    """The facts of a LiteRT model that this library wrote; `ModelFacts` lists the others.
 
     Attributes:
-        num_frames: Frames a call, of each stream.
-        batch: Clips or streams a call.
+        num_frames: Number of frames per call, of each stream.
+        batch: Number of clips or streams per call.
         quantize: How the weights are stored: ``"float16"``, ``"dynamic"`` for int8, `None` for float32.
-        joins_sums: Whether all sums over frames stand in one state, for LiteRT to move fewer.
+        joins_sums: Whether all sums over frames are joined in one state, so that LiteRT has fewer inputs and outputs.
     """
 
     num_frames: int
@@ -94,7 +94,7 @@ class LiteRTInfo(NetworkFacts):
 
     @property
     def moves(self) -> dict[str, str]:
-        """The states that the graph does not give: each is, after a call, the input state named here."""
+        """The states that the graph does not return: after a call, each is the input state named here."""
         moves = {}
         for prefix, length in _buffers(self):
             for index in range(length - self.num_frames):
@@ -115,7 +115,7 @@ def litert_state_shapes(info: LiteRTInfo) -> dict[str, tuple[int, ...]]:
 
 
 def litert_sums(info: LiteRTInfo) -> dict[str, int]:
-    """Return the channels of each sum over frames, in the order in which they are joined, the number of frames last."""
+    """Return the channels of each sum over frames in the joined state, in order; the number of frames is last."""
     shapes = _separate_shapes(info)
     sums = {
         name: shape[-1]
@@ -128,7 +128,7 @@ def litert_sums(info: LiteRTInfo) -> dict[str, int]:
 
 
 def _separate_shapes(info: LiteRTInfo) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each state where the sums are not joined."""
+    """Return the shape of each state of a file without joined sums."""
     from movinet_lite.network.states import state_shapes
 
     shapes: dict[str, tuple[int, ...]] = {}
@@ -151,7 +151,7 @@ def _separate_shapes(info: LiteRTInfo) -> dict[str, tuple[int, ...]]:
 
 
 def to_litert_states(states: States, info: LiteRTInfo) -> dict[str, NDArray[Any]]:
-    """Return states of the network's own layout (`movinet_lite.network.states`) as those of a LiteRT model."""
+    """Return the states of a LiteRT model for states in the network's own layout (`movinet_lite.network.states`)."""
     flat: dict[str, NDArray[Any]] = {}
     for name, value in states.items():
         array = np.asarray(value, np.float32)
@@ -171,7 +171,7 @@ def to_litert_states(states: States, info: LiteRTInfo) -> dict[str, NDArray[Any]
 
 
 def from_litert_states(states: States, info: LiteRTInfo) -> dict[str, NDArray[Any]]:
-    """Return states of a LiteRT model in the network's own layout (`movinet_lite.network.states`)."""
+    """Return the states of a LiteRT model in the network's own layout (`movinet_lite.network.states`)."""
     own: dict[str, NDArray[Any]] = {}
     lengths = dict(_buffers(info))
     if info.joins_sums:
@@ -202,7 +202,7 @@ def from_litert_states(states: States, info: LiteRTInfo) -> dict[str, NDArray[An
 
 
 def _buffers(info: LiteRTInfo) -> list[tuple[str, int]]:
-    """Return the prefix of each layer that keeps frames, and how many it keeps."""
+    """Return the prefix of each layer with a buffer of frames, and the number of its frames."""
     found = [
         (f"state_b{block}_l{index}", layer.buffered_frames)
         for block, index, layer in get_variant(info.variant).layers
@@ -214,7 +214,7 @@ def _buffers(info: LiteRTInfo) -> list[tuple[str, int]]:
 
 
 def pack_litert(graph: bytes, info: LiteRTInfo) -> bytes:
-    """Return a LiteRT graph with its facts behind it."""
+    """Return a LiteRT graph followed by its facts."""
     checksum = hashlib.sha256(graph).hexdigest()
     header = {
         "format": _FORMAT,
@@ -225,21 +225,24 @@ def pack_litert(graph: bytes, info: LiteRTInfo) -> bytes:
     archive = io.BytesIO(graph)
     archive.seek(0, io.SEEK_END)
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as members:
-        # A fixed date, so that the same network gives the same bytes.
+        # A fixed date, so that equal networks have equal files.
         member = zipfile.ZipInfo(_MEMBER, date_time=(1980, 1, 1, 0, 0, 0))
         members.writestr(member, json.dumps(header, indent=1, ensure_ascii=False))
     return archive.getvalue()
 
 
 def change_litert_info(path: Path, output: Path, **changes: Any) -> None:
-    """Write the LiteRT model in a file to *output* with other facts; its graph stays as it is.
+    """Write the LiteRT model in a file to *output* with changed facts and an unchanged graph.
 
     Raises:
-        ModelError: If it is not one of ours, is damaged, or the facts are impossible.
+        ModelError: If this library did not write it, it is damaged, or the facts are invalid.
     """
     info = read_litert_info(path)
     if info is None:
-        raise ModelError("a LiteRT model to change must be one of this library", path)
+        raise ModelError(
+            "the facts of a LiteRT model can be changed only if this library wrote it; it did not",
+            path,
+        )
     with zipfile.ZipFile(path) as members:
         num_bytes = min(member.header_offset for member in members.infolist())
     graph = path.read_bytes()[:num_bytes]
@@ -247,17 +250,17 @@ def change_litert_info(path: Path, output: Path, **changes: Any) -> None:
 
 
 def read_litert_info(path: str | Path) -> LiteRTInfo | None:
-    """Return what a LiteRT model says of itself.
+    """Return the facts of a LiteRT model.
 
     Args:
         path: A ``.tflite`` file.
 
     Returns:
-        `None` if the model is not one of ours.
+        The facts; `None` if this library did not write the model.
 
     Raises:
-        ModelError: If it is one of ours, and it is damaged or of a later format; or if there is no such file. Of a file
-            without a checksum, which an earlier version wrote, only the facts are checked.
+        ModelError: If the file does not exist, or this library wrote it and it is damaged or of a later format. Of a file
+            without a checksum, from an earlier version, only the facts are checked.
     """
     path = Path(path)
     try:
@@ -274,14 +277,14 @@ def read_litert_info(path: str | Path) -> LiteRTInfo | None:
         raise
     except OSError as error:
         raise ModelError(
-            f"a LiteRT model must be a file that can be read; {error}", path
+            f"a LiteRT model must be a readable file; {error}", path
         ) from error
     except (
         zipfile.BadZipFile,
-        NotImplementedError,  # a damaged archive asks for a compression that there is not
+        NotImplementedError,  # a damaged archive may name an unknown compression
         zlib.error,
         EOFError,
-        RuntimeError,  # one that seems encrypted
+        RuntimeError,  # or seem encrypted
         struct.error,
         ValueError,
         KeyError,
@@ -289,37 +292,37 @@ def read_litert_info(path: str | Path) -> LiteRTInfo | None:
         AttributeError,
     ) as error:
         raise ModelError(
-            f"the facts behind a LiteRT model must be readable; {_MEMBER} is not: {error}",
+            f"the facts in {_NOUN} must be readable; {_MEMBER} is not: {error} (damaged?)",
             path,
         ) from error
 
 
 def _read_header(path: Path) -> dict[str, Any] | None:
-    """Return what stands in the archive behind a graph; `None` if there is no archive of ours."""
+    """Return the contents of the archive after a graph; `None` if there is no archive of this library."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as members:
             if _MEMBER in members.namelist():
                 header: dict[str, Any] = json.loads(members.read(_MEMBER))
                 return header
-    # It may be damaged so that it does not look like an archive any more, or not like one of ours.
+    # A damaged archive may no longer be recognised.
     with path.open("rb") as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(max(0, size - _TAIL))
         if _MEMBER.encode() in file.read():
-            raise zipfile.BadZipFile("the archive that holds it is damaged")
+            raise zipfile.BadZipFile("its archive is damaged")
     return None
 
 
 def _check_graph(path: Path, size: int, checksum: str) -> None:
-    """See that the first *size* bytes of a file have this *checksum*; an older file has none."""
+    """Check that the first *size* bytes of a file have this *checksum*; an older file has none."""
     if not checksum:
         return
     with path.open("rb") as file:
         found = hashlib.sha256(file.read(size)).hexdigest()
     if found != checksum:
         raise ModelError(
-            "the graph of a LiteRT model must be as it was written; this one has another checksum (damaged on its way? "
-            "copy or export it anew)",
+            "the graph of a LiteRT model must have the checksum in its facts; this one has another (damaged? copy it or "
+            "export it again)",
             path,
             checksum,
             found,

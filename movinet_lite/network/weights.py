@@ -44,6 +44,7 @@ from movinet_lite.network.agreement import (
     probe_clip,
     slightly_changed,
 )
+from movinet_lite.network.matching import check_complete, variant_of, wrong_shape
 from movinet_lite.network.model import Movinet, build_movinet
 from movinet_lite.network.probes import SavedModelRun
 from movinet_lite.network.signatures import load_for_few_calls
@@ -63,8 +64,6 @@ from movinet_lite.network.variants import (
     as_mode,
     check_mode,
     get_variant,
-    known_variants,
-    recognise_variant,
 )
 
 __all__ = ["Generation", "Imported", "Recognised", "import_weights", "recognise"]
@@ -104,6 +103,11 @@ class Recognised:
     num_classes: int
     positional_encoding: bool
     by_role: Mapping[str, Variable] = attrs.field(repr=False)
+
+    @property
+    def told(self) -> str:
+        """Its variant and mode, for messages."""
+        return f"{self.variant.name} {self.mode}"
 
 
 @attrs.frozen(eq=False)
@@ -259,7 +263,7 @@ def recognise(source: Source) -> Recognised:
             )
         by_role[role] = variable
     names = [variable.name for variable in source.variables]
-    variant = _known_variant(source, by_role)
+    variant = variant_of(by_role, source.path)
     is_stream = any(
         part in name
         for name in names
@@ -339,29 +343,6 @@ def _only_layer(names: Iterable[str]) -> str | None:
     return found
 
 
-def _known_variant(source: Source, roles: Iterable[str]) -> Variant:
-    roles = list(roles)
-    variant = recognise_variant(roles)
-    if variant is not None:
-        return variant
-    layers: dict[int, int] = {}
-    for block, _ in {
-        (int(match[1]), match[2])
-        for role in roles
-        if (match := re.match(r"b(\d+)/l(\d+)/", role))
-    }:
-        layers[block] = layers.get(block, 0) + 1
-    counts = tuple(layers[block] for block in sorted(layers))
-    known = {name: get_variant(name).layer_counts for name in known_variants()}
-    listed = ", ".join(f"{name} {value}" for name, value in known.items())
-    raise ModelError(
-        f"the layers in each block must be those of a variant ({listed}); got {counts or 'none'}",
-        source.path,
-        known,
-        counts,
-    )
-
-
 def _generation(names: list[str]) -> Generation:
     if any("conv3d_temporal" in name for name in names):
         return "training"
@@ -420,38 +401,19 @@ def _assign(network: Movinet, source: Source, found: Recognised) -> None:
     }
     missing = [role for role in weights if role not in found.by_role]
     left_over = [role for role in found.by_role if role not in weights]
-    if missing or left_over:
-        raise ModelError(
-            _explain_misfit(found, missing, left_over),
-            source.path,
-            tuple(missing),
-            tuple(left_over),
-        )
+    check_complete(
+        missing,
+        left_over,
+        model=found.told,
+        path=source.path,
+        cause=_likely_cause(missing, left_over),
+    )
     values = {}
     for role, (name, weight) in weights.items():
         variable = found.by_role[role]
         values[name] = _fit(variable, tuple(weight.shape), source, found)
     for name, weight in network.named_weights.items():
         weight.assign(values[name])
-
-
-def _explain_misfit(found: Recognised, missing: list[str], left_over: list[str]) -> str:
-    told = f"{found.variant.name} {found.mode}"
-    message = f"the file must hold each weight of {told} exactly once"
-    if missing:
-        message += f"; missing are {len(missing)}: {', '.join(missing[:3])}" + _dots(
-            missing
-        )
-    if left_over:
-        message += (
-            f"; left over are {len(left_over)}: {', '.join(left_over[:3])}"
-            + _dots(left_over)
-        )
-    return message + f" ({_likely_cause(missing, left_over)})"
-
-
-def _dots(names: list[str]) -> str:
-    return ", ..." if len(names) > 3 else ""
 
 
 def _likely_cause(missing: list[str], left_over: list[str]) -> str:
@@ -479,12 +441,13 @@ def _fit(
         == [size for size in shape if size > 1]
     ):
         return value.reshape(shape)
-    raise ModelError(
-        f"the weight {variable.name!r} of {found.variant.name} {found.mode} must have shape {shape}; got {value.shape}"
-        f"{_shape_hint(variable, value.shape, shape)}",
-        source.path,
+    raise wrong_shape(
+        variable.name,
         shape,
         value.shape,
+        model=found.told,
+        path=source.path,
+        cause=_shape_hint(variable, value.shape, shape),
     )
 
 
@@ -492,10 +455,10 @@ def _shape_hint(
     variable: Variable, got: tuple[int, ...], wanted: tuple[int, ...]
 ) -> str:
     if "se_reduce" in variable.name and got[-2:-1] == (2 * wanted[-2],):
-        return " (a causal model with 3-D convolutions, conv_type 3d and se_type 2plus3d? convert it to 2plus1d first)"
+        return "a causal model with 3-D convolutions, conv_type 3d and se_type 2plus3d? convert it to 2plus1d first"
     if "se_reduce" in variable.name and 2 * got[-2] == wanted[-2]:
-        return " (a model with se_type 3d? stream models have se_type 2plus3d)"
-    return " (another variant, or a changed network?)"
+        return "a model with se_type 3d? stream models have se_type 2plus3d"
+    return "another variant, or a changed network?"
 
 
 def _check_logits(

@@ -163,7 +163,7 @@ def test_a_litert_file_of_a_base_network_cut_short(tmp_path):
         path.write_bytes(whole[:kept])
         with pytest.raises(
             ModelError,
-            match=r"one that this library wrote|archive that holds it is damaged",
+            match=r"one that this library wrote|its archive is damaged",
         ):
             BaseClassifier.load(path)
 

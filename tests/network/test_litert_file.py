@@ -107,7 +107,7 @@ def test_a_file_of_ours_that_is_cut_short_is_not_one_of_others(tmp_path, kept):
     path = tmp_path / "model.tflite"
     path.write_bytes(pack_litert(GRAPH + bytes(100), INFO)[:kept])
     if kept < 0:
-        with pytest.raises(ModelError, match="archive that holds it is damaged"):
+        with pytest.raises(ModelError, match="its archive is damaged"):
             read_litert_info(path)
     else:
         assert read_litert_info(path) is None  # nothing of ours is left
@@ -127,14 +127,14 @@ def test_a_changed_weight_is_said_so(tmp_path):
     """The message says what to do."""
     path = tmp_path / "model.tflite"
     path.write_bytes(pack_litert(GRAPH, INFO).replace(b"what", b"whet"))
-    with pytest.raises(ModelError, match=r"another checksum .*export it anew"):
+    with pytest.raises(ModelError, match=r"this one has another .*export it again"):
         read_litert_info(path)
 
 
 def test_a_file_that_is_not_there_is_an_error_of_ours(tmp_path):
     """As is a folder."""
     for path in (tmp_path / "none.tflite", tmp_path):
-        with pytest.raises(ModelError, match="a file that can be read"):
+        with pytest.raises(ModelError, match="must be a readable file"):
             read_litert_info(path)
 
 

@@ -193,7 +193,7 @@ def test_a_missing_variable_is_named(stream, tmp_path):
 
     with pytest.raises(
         ModelError,
-        match=r"missing are 1: b2/l1/bneck/feature/bn_temporal/beta \(a stream model must have \(2\+1\)D",
+        match=r"1 missing: b2/l1/bneck/feature/bn_temporal/beta \(a stream model must have \(2\+1\)D",
     ):
         import_weights(prefix, loaded=stream)
 
@@ -209,7 +209,7 @@ def test_a_model_without_squeeze_excitation_is_told(stream, tmp_path):
 
     with pytest.raises(
         ModelError,
-        match=r"missing are 16: .*\.\.\. \(a model without squeeze-excitation",
+        match=r"16 missing: .*\.\.\. \(a model without squeeze-excitation",
     ):
         import_weights(prefix, loaded=stream)
 
@@ -221,7 +221,7 @@ def test_one_variable_too_many_is_named(stream, tmp_path):
         tmp_path,
         change=lambda values: values.update({"b0/l0/bneck/extra/kernel": np.ones(3)}),
     )
-    with pytest.raises(ModelError, match="left over are 1: b0/l0/bneck/extra/kernel"):
+    with pytest.raises(ModelError, match="1 left over: b0/l0/bneck/extra/kernel"):
         import_weights(prefix, loaded=stream)
 
     prefix = write_checkpoint(

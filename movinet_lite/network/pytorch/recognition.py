@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,12 @@ import attrs
 
 from movinet_lite.errors import ModelError
 from movinet_lite.network.facts import TransformerFacts
+from movinet_lite.network.matching import (
+    check_complete,
+    listed,
+    variant_of,
+    wrong_shape,
+)
 from movinet_lite.network.pytorch.files import (
     Tensor,
     is_pytorch_file,
@@ -31,13 +36,7 @@ from movinet_lite.network.pytorch.naming import (
     places_with_transformer,
 )
 from movinet_lite.network.pytorch.pickles import Record
-from movinet_lite.network.variants import (
-    Mode,
-    Variant,
-    check_mode,
-    get_variant,
-    known_variants,
-)
+from movinet_lite.network.variants import Mode, Variant, check_mode
 
 __all__ = [
     "PyTorchWeights",
@@ -151,7 +150,8 @@ def recognise_tensors(
     state = _averaged(contents, path) if averaged else _state_dict(contents, path)
     named, has_transformer = _without_prefix(state, path)
     mode: Mode = "stream" if "conv1.conv_1.conv2d.weight" in named else "base"
-    variant = _recognise_variant(named, path)
+    layers = [match for name in named if (match := _LAYER.match(name))]
+    variant = variant_of((f"b{one[1]}/l{one[2]}/" for one in layers), path)
     if has_transformer:
         return _with_transformer(contents, named, variant, mode, path)
     _rename_replaced_classifier(named, mode)
@@ -269,30 +269,13 @@ def _without_prefix(
     if foreign:
         raise ModelError(
             f"every tensor must belong to the MoViNet, with names that begin with {prefix!r}; {len(foreign)} do not: "
-            f"{_some(foreign)} (were other modules trained with it?)",
+            f"{listed(foreign)} (were other modules trained with it?)",
             path,
         )
     names = {name: name.removeprefix(prefix) for name in state}
     if has_transformer:
         names = {name: rest.removeprefix(_ENCODER) for name, rest in names.items()}
     return {names[name]: value for name, value in state.items()}, has_transformer
-
-
-def _recognise_variant(names: Iterable[str], path: Path) -> Variant:
-    layers = {match.group(1, 2) for name in names if (match := _LAYER.match(name))}
-    per_block = Counter(int(block) for block, _ in layers)
-    counts = tuple(per_block[block] for block in sorted(per_block))
-    known = {name: get_variant(name).layer_counts for name in known_variants()}
-    for name, layer_counts in known.items():
-        if layer_counts == counts:
-            return get_variant(name)
-    listed = ", ".join(f"{name} {value}" for name, value in known.items())
-    raise ModelError(
-        f"the layers in each block must be those of a variant ({listed}); got {counts or 'none'}",
-        path,
-        known,
-        counts,
-    )
 
 
 def _rename_replaced_classifier(named: dict[str, Tensor], mode: Mode) -> None:
@@ -331,30 +314,14 @@ def _match(
         if place.tensor in named and named[place.tensor].shape != place.shape
     ]
     cause = _likely_cause(named, missing, left_over, misfits)
-    if missing or left_over:
-        parts = [f"the file must contain each weight of {told} exactly once"]
-        if missing:
-            parts.append(f"{len(missing)} are missing: {_some(missing)}")
-        if left_over:
-            parts.append(f"{len(left_over)} are left over: {_some(left_over)}")
-        raise ModelError(
-            f"{'; '.join(parts)} ({cause})", path, tuple(missing), tuple(left_over)
-        )
+    check_complete(missing, left_over, model=told, path=path, cause=cause)
     if misfits:
         first = misfits[0]
         got = named[first.tensor].shape
-        raise ModelError(
-            f"the tensor {first.tensor!r} of {told} must have shape {first.shape}; got {got} ({cause})",
-            path,
-            first.shape,
-            got,
+        raise wrong_shape(
+            first.tensor, first.shape, got, model=told, path=path, cause=cause
         )
     return {place.weight: (place, named[place.tensor]) for place in wanted}
-
-
-def _some(names: Iterable[object]) -> str:
-    listed = [str(name) for name in names]
-    return ", ".join(listed[:_SHOWN]) + (", ..." if len(listed) > _SHOWN else "")
 
 
 def _likely_cause(

@@ -121,16 +121,16 @@ def test_missing_and_left_over_tensors_are_named(tmp_path):
     lost = dict(state)
     del lost["blocks.b1_l0.alpha"]
 
-    _refused(lost, path, r"1 are missing: blocks.b1_l0.alpha \(an incomplete state")
+    _refused(lost, path, r"1 missing: blocks.b1_l0.alpha \(an incomplete state")
     _refused(
         {**state, "fc.weight": state["blocks.b1_l0.alpha"]},
         path,
-        r"1 are left over: fc.weight \(additional modules",
+        r"1 left over: fc.weight \(additional modules",
     )
     _refused(
         {**state, "blocks.b0_l0.num_batches_tracked": np.asarray(1)},
         path,
-        "1 are left over: blocks.b0_l0.num_batches_tracked",
+        "1 left over: blocks.b0_l0.num_batches_tracked",
     )
 
 
