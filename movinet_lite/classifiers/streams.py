@@ -141,8 +141,8 @@ class StreamingClassifier(Session):
     ) -> Self:
         """Return a classifier for the stream model at *source*.
 
-        `BaseClassifier.load` describes *source*, *labels*, *engine*, *threads*, *frame_size*, *fps*, *fit*,
-        *offline* and *provider*.
+        `BaseClassifier.load` describes *source*, *labels*, *engine*, *threads*, *frame_size*, *fps*, *fit*, *offline*,
+        *provider*, *activation* and *gate*.
 
         Args:
             streams: Number of streams that `step_many` steps in one call; open the others with `new_session`.
@@ -156,8 +156,6 @@ class StreamingClassifier(Session):
             restart_at_cuts: Whether to reset the stream at a scene cut: a frame whose 8 x 8 thumbnail differs from
                 those of all of the last ten seconds by more than 0.08 (mean absolute difference, 0 to 1) and by
                 more than twice as much as usual, and more than any frame of the last 0.4 horizons did.
-            activation: For checkpoints only, as in `BaseClassifier.load`.
-            gate: For checkpoints only, as in `BaseClassifier.load`.
 
         Raises:
             ArrayError: If *horizon_s* or *max_gap_s* is not above 0.

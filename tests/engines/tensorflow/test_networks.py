@@ -223,7 +223,7 @@ def test_a_damaged_file_is_an_error(tuned, tmp_path, monkeypatch, engine):
     with pytest.raises(ModelError, match="must have the checksum"):
         StreamingClassifier.load(path, engine=engine)
     path.write_bytes(content[:1000])
-    with pytest.raises(ModelError, match=r"must be a whole \.safetensors file"):
+    with pytest.raises(ModelError, match=r"must be a complete \.safetensors file"):
         StreamingClassifier.load(path, engine=engine)
 
 
