@@ -263,6 +263,17 @@ def test_the_table_fits_the_terminal(width):
     assert max(len(line.partition("\x1b")[0]) for line in lines) <= width
 
 
+def test_labels_and_errors_can_be_read_in_80_columns():
+    """In a terminal of the usual width, neither the label of a camera nor its error is cut off."""
+    lost = camera("off", state="waiting", error="connection refused", leading=None)
+    text = drawn(
+        status_of(camera("back yard", leading=("mowing the lawn", 0.8)), lost), width=80
+    )
+
+    for expected in ("back yard", "mowing the lawn", "0.80", "connection refused"):
+        assert expected in text
+
+
 def test_overload_is_told_in_words():
     """The table says how much too much there is to do, and at which rate cameras are watched."""
     text = drawn(status_of(camera(), load=Load(0.5, 1.7, 0.0)))
