@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from movinet_lite.cli.output import print_json
 from movinet_lite.live import Clip
 from movinet_lite.live.camera import CameraStatus
-from movinet_lite.live.watched_event import WatchedEvent
+from movinet_lite.live.watched_event import WatchedEvent, utc_text
 from movinet_lite.live.watching import WatchStatus
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class JsonView(_Lines):
                 kind="camera",
                 source=camera.name,
                 state=camera.source.state,
-                since=camera.source.since.isoformat(),
+                since=utc_text(camera.source.since),
                 reconnects=camera.source.reconnects,
                 error=camera.source.last_error,
             )

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -93,6 +94,8 @@ def test_json_is_one_object_a_line(video, capsys):
 
     assert status == 0
     assert {line["kind"] for line in lines} == {"camera", "event"}
+    times = [line.get("since") or line["started_at"] for line in lines]
+    assert all(re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", time) for time in times)
     events = [line for line in lines if line["kind"] == "event"]
     assert [line["state"] for line in events] == ["confirmed", "ended"]
     assert {line["source"] for line in lines} == {"door"}
