@@ -361,5 +361,8 @@ def check_fps(value: object) -> float:
 
 
 def as_number(value: object) -> float:
-    """Return *value* as a float, or NaN, which is in no range, if it is not a number."""
-    return float(value) if isinstance(value, Real) else math.nan
+    """Return *value* as a float, or NaN, which is in no range, if it is not a number or too large for a float."""
+    try:
+        return float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        return math.nan

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from movinet_lite.cli.output import print_json
 from movinet_lite.live import Clip
 from movinet_lite.live.camera import CameraStatus
-from movinet_lite.live.watched_event import WatchedEvent
+from movinet_lite.live.watched_event import WatchedEvent, utc_text
 from movinet_lite.live.watching import WatchStatus
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ _STATES: Final = {
 
 _BAR: Final = 10
 """Width of the bar of a score of 1, in characters."""
+
+_NARROW: Final = 100
+"""Width of a terminal below which the table has no bars and no last event, so that labels can be read."""
 
 _DRAWS_PER_S: Final = 4
 
@@ -131,7 +134,7 @@ class JsonView(_Lines):
                 kind="camera",
                 source=camera.name,
                 state=camera.source.state,
-                since=camera.source.since.isoformat(),
+                since=utc_text(camera.source.since),
                 reconnects=camera.source.reconnects,
                 error=camera.source.last_error,
             )
@@ -227,7 +230,8 @@ class TableView:
         """Draw the table."""
         self._print_notes()
         if self._live is not None:
-            self._live.update(draw_status(status), refresh=True)
+            drawn = draw_status(status, width=self._console.width)
+            self._live.update(drawn, refresh=True)
 
     def say(self, text: str) -> None:
         """Print a message above the table."""
@@ -265,16 +269,17 @@ def load_line(status: WatchStatus) -> str:
     )
 
 
-def draw_status(status: WatchStatus) -> RenderableType:
-    """Return the table of cameras, followed by the load."""
+def draw_status(status: WatchStatus, *, width: int) -> RenderableType:
+    """Return the table of cameras, followed by the load, for a terminal of *width* characters."""
     from rich.console import Group
     from rich.text import Text
 
     style = "bold red" if status.overloaded else "dim"
-    return Group(_table(status), Text(load_line(status), style=style))
+    table = _table(status, is_narrow=width < _NARROW)
+    return Group(table, Text(load_line(status), style=style))
 
 
-def _table(status: WatchStatus) -> Table:
+def _table(status: WatchStatus, *, is_narrow: bool) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -284,46 +289,54 @@ def _table(status: WatchStatus) -> Table:
     table.add_column("fps", justify="right", no_wrap=True)
     table.add_column("lag", justify="right", no_wrap=True)
     table.add_column("label", no_wrap=True, ratio=4, overflow="ellipsis")
-    table.add_column("score", no_wrap=True, min_width=_BAR + 5)
+    table.add_column("score", no_wrap=True, min_width=4 if is_narrow else _BAR + 5)
     table.add_column("events", justify="right", no_wrap=True)
-    table.add_column("last", no_wrap=True, ratio=4, overflow="ellipsis")
+    if not is_narrow:
+        table.add_column("last", no_wrap=True, ratio=4, overflow="ellipsis")
     for camera in status.cameras:
-        table.add_row(*_cells(camera))
+        table.add_row(*_cells(camera, is_narrow=is_narrow))
     return table
 
 
-def _cells(camera: CameraStatus) -> list[Text]:
+def _cells(camera: CameraStatus, *, is_narrow: bool) -> list[Text]:
     from rich.text import Text
 
     state = camera.source.state
     style = _STATES[state]
     label, score = camera.leading or ("-", None)
     going_on = label in camera.going_on
-    last = camera.last_event
+    error = None
+    if state not in ("live", "closed") and camera.source.last_error:
+        error = Text(camera.source.last_error, style=style)
+    shown = Text(label, style="bold green" if going_on else "none")
+    bar = _BAR if not is_narrow else 0
     cells = [
         Text(camera.name),
         Text(f"\N{BLACK CIRCLE} {state}", style=style),
         Text(f"{camera.fps:.1f}"),
         Text("-" if camera.lag_s is None else f"{camera.lag_s:.1f} s"),
-        Text(label, style="bold green" if going_on else "none"),
-        Text("-") if score is None else _bar(score, "green" if going_on else "cyan"),
+        (error or shown) if is_narrow else shown,
+        Text("-")
+        if score is None
+        else _bar(score, bar, "green" if going_on else "cyan"),
         Text(str(camera.num_events)),
     ]
-    if state not in ("live", "closed") and camera.source.last_error:
-        return [*cells, Text(camera.source.last_error, style=style)]
-    if last is None:
-        return [*cells, Text("-", style="dim")]
-    return [*cells, Text(f"{_local(last.started_at)} {last.label}")]
+    last = camera.last_event
+    if not is_narrow:
+        seen = "-" if last is None else f"{_local(last.started_at)} {last.label}"
+        cells.append(error or Text(seen, style="dim" if last is None else "none"))
+    return cells
 
 
-def _bar(score: float, style: str) -> Text:
+def _bar(score: float, width: int, style: str) -> Text:
+    """Return a score as a number, after a bar of *width* characters for a score of 1."""
     from rich.text import Text
 
-    full = round(score * _BAR)
+    full = round(score * width)
     return Text.assemble(
         ("\N{BOX DRAWINGS HEAVY HORIZONTAL}" * full, style),
-        ("\N{BOX DRAWINGS HEAVY HORIZONTAL}" * (_BAR - full), "bright_black"),
-        f" {score:.2f}",
+        ("\N{BOX DRAWINGS HEAVY HORIZONTAL}" * (width - full), "bright_black"),
+        f"{' ' if width else ''}{score:.2f}",
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 import numpy as np
 
+from movinet_lite.arrays import as_number
 from movinet_lite.errors import ArrayError, DataError, LabelsError
 from movinet_lite.events.files import read_text, write_text
 from movinet_lite.events.hysteresis import Timing
@@ -49,7 +50,7 @@ _TABLE: Final = "event_detector"
 def _as_number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         raise ArrayError(f"{name} must be a number; got {value!r}")
-    return float(value)
+    return as_number(value)
 
 
 def _check_thresholds(enter: float, leave: float, of: str = "") -> None:
@@ -73,7 +74,12 @@ def _as_labels(labels: Iterable[str] | None) -> tuple[str, ...] | None:
 
 def _as_pairs(pairs: Mapping[str, Thresholds] | None) -> dict[str, Thresholds]:
     checked: dict[str, Thresholds] = {}
-    for label, pair in (pairs or {}).items():
+    pairs = {} if pairs is None else pairs
+    if not isinstance(pairs, Mapping):
+        raise ArrayError(
+            f"thresholds must give (enter, leave) for each label; got {pairs!r}"
+        )
+    for label, pair in pairs.items():
         try:
             enter, leave = pair
         except (TypeError, ValueError) as error:

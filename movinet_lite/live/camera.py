@@ -315,6 +315,14 @@ class Camera:
             place = prediction.labels.index(one.event.label)
             score = float(prediction.scores[place])
             if score > one.score:
-                picture = picture or self.source.snapshot()
+                picture = picture or self._snapshot()
                 if picture is not None:
                     one.score, one.snapshot = score, picture.pixels
+
+    def _snapshot(self) -> VideoFrame | None:
+        """Return the last frame in full size; an event without its picture is better than no event."""
+        try:
+            return self.source.snapshot()
+        except Exception as error:  # noqa: BLE001 - whatever a source raises
+            _LOG.warning("%s: no picture of an event: %s", self.name, said_by(error))
+            return None

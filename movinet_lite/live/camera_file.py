@@ -8,10 +8,11 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypeGuard, cast
 
 import attrs
 
+from movinet_lite.arrays import as_number
 from movinet_lite.errors import ArrayError, DataError, LabelsError
 from movinet_lite.events.files import read_text
 from movinet_lite.events.settings import DELAY_S, DetectorSettings, load_settings
@@ -50,6 +51,18 @@ _TEXTS: Final = (
     "token",
     "settings",
 )
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message, without the credentials of addresses in it."""
+    return redact(repr(value))
+
+
+def _is_source(value: object) -> TypeGuard[str | int]:
+    """Return whether *value* can be a source: some text, or the number of a camera."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 @attrs.frozen(kw_only=True)
@@ -120,7 +133,7 @@ class CameraFile:
 
     cameras: tuple[CameraSettings, ...]
     detector: DetectorSettings
-    model: str | None = None
+    model: str | None = attrs.field(default=None, repr=_shown)
     labels: Path | None = None
     fps: float | None = None
     horizon_s: float | None = None
@@ -186,10 +199,11 @@ class _Reader:
         )
 
     def _camera(self, name: str, given: Any, events: dict[str, Any]) -> CameraSettings:
+        self._check_name(name)
         where = f"cameras.{name}"
         table = self._table(given, _CAMERA, where)
         source = table.get("source")
-        if isinstance(source, bool) or not isinstance(source, (str, int)):
+        if not _is_source(source):
             raise self._error(
                 f"[{where}] must have a source: an address, a path, or the number of a camera; got {_shown(source)}"
             )
@@ -207,6 +221,13 @@ class _Reader:
             transport=cast("Literal['tcp', 'udp']", transport),
             timeout_s=table.get("timeout_s", 10.0),
         )
+
+    def _check_name(self, name: str) -> None:
+        """Check a name, which is shown in terminals, in addresses of the page and in names of clips."""
+        if not (name.strip() and name.isprintable() and redact(name) == name):
+            raise self._error(
+                f"the name of a camera must be a line of text without credentials; got {_shown(name)}"
+            )
 
     def _detector(self, table: dict[str, Any], where: str) -> DetectorSettings:
         """Return the settings in *table*, which override those of the file that it names."""
@@ -254,23 +275,23 @@ class _Reader:
 
     def _value(self, key: str, raw: Any, of: str) -> Any:
         """Return a value with its variables expanded; error messages show it without, since they may be secrets."""
-        value = raw
-        if isinstance(raw, str):
-            value = self._filled(raw, f"{key} of {of}")
-        if key in _NUMBERS and (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or not 0 <= value < float("inf")
-            or (value == 0 and key not in ("pre_s", "post_s"))
-        ):
-            raise self._error(
-                f"{key} of {of} must be a number above 0; got {_shown(raw)}"
-            )
+        if key in _NUMBERS:
+            self._check_number(key, raw, of)
         is_text = key in _TEXTS or (key == "labels" and of == _FILE)
+        value = raw
+        if isinstance(raw, str) and (is_text or key == "source"):
+            value = self._filled(raw, f"{key} of {of}")
         if is_text and not (isinstance(value, str) and value):
             got = type(raw).__name__ if key == "token" else _shown(raw)
             raise self._error(f"{key} of {of} must be text; got {got}")
         return value
+
+    def _check_number(self, key: str, value: Any, of: str) -> None:
+        may_be_0 = key in ("pre_s", "post_s")
+        number = float("nan") if isinstance(value, bool) else as_number(value)
+        if not 0 <= number < float("inf") or (number == 0 and not may_be_0):
+            rule = "a number of at least 0" if may_be_0 else "a number above 0"
+            raise self._error(f"{key} of {of} must be {rule}; got {_shown(value)}")
 
     def _filled(self, text: str, where: str) -> str:
         """Return *text* with the values of its environment variables."""
@@ -291,9 +312,4 @@ class _Reader:
         return self._path.parent / Path(name).expanduser()
 
     def _error(self, message: str) -> DataError:
-        return DataError(message, self._path)
-
-
-def _shown(value: object) -> str:
-    """Return a value for a message, without the credentials of addresses in it."""
-    return redact(repr(value))
+        return DataError(redact(message), self._path)

@@ -142,7 +142,7 @@ class ClipWriter:
         except (av.FFmpegError, OSError) as error:
             raise self._error(error) from error
         finally:
-            self._temporary.unlink(missing_ok=True)
+            self._remove_temporary()
 
     def discard(self) -> None:
         """Remove the incomplete file."""
@@ -151,7 +151,11 @@ class ClipWriter:
         if self._output is not None:
             with contextlib.suppress(av.FFmpegError, OSError):
                 self._output.close()
-        self._temporary.unlink(missing_ok=True)
+        self._remove_temporary()
+
+    def _remove_temporary(self) -> None:
+        with contextlib.suppress(OSError):  # the folder is gone, or read-only by now
+            self._temporary.unlink()
 
     def _begin(self, packet: KeptPacket) -> VideoStream:
         import av

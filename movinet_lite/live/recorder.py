@@ -97,7 +97,7 @@ class ClipRecorder:
         self._lock = threading.Lock()
         self._woken = threading.Condition(self._lock)
         self._recordings: dict[str, _Recording] = {}
-        self._clips: dict[str, Clip] = {}
+        self._clips: dict[str, Clip] = {}  # oldest first, also if the clock was reset
         self._closing = False
         self._thread: threading.Thread | None = None
         self.last_error: str | None = None
@@ -213,22 +213,20 @@ class ClipRecorder:
                 self._advance(recording)
 
     def _advance(self, recording: _Recording) -> None:
+        num_bytes = 0
         try:
-            is_over = self._copy(recording)
-            if is_over or self._closing:
-                recording.writer.finish()
+            is_over = self._copy(recording) or self._closing
+            if not is_over:
+                return
+            recording.writer.finish()
+            num_bytes = recording.writer.path.stat().st_size
         except LiveSourceError as error:
             recording.error = error.message
             recording.writer.discard()
-            self._leave(recording, num_bytes=0)
         except Exception as error:  # noqa: BLE001 - the other clips go on
             recording.error = said_by(error)
             recording.writer.discard()
-            self._leave(recording, num_bytes=0)
-        else:
-            if is_over or self._closing:
-                size = recording.writer.path.stat().st_size
-                self._leave(recording, num_bytes=size)
+        self._leave(recording, num_bytes=num_bytes)
 
     def _copy(self, recording: _Recording) -> bool:
         """Write the available packets; return whether the clip is complete."""
@@ -292,36 +290,50 @@ class ClipRecorder:
         """Delete the oldest clips until the rest and those in progress fit; return whether they do."""
         with self._lock:
             taken = sum(one.num_bytes for one in self._recordings.values())
-            clips = sorted(self._clips.values(), key=lambda clip: clip.begun_at)
-            taken += sum(clip.num_bytes for clip in clips)
-            for clip in clips:
+            taken += sum(clip.num_bytes for clip in self._clips.values())
+            for clip in list(self._clips.values()):
                 if taken <= self._max_bytes:
                     return True
-                clip.path.unlink(missing_ok=True)
+                try:
+                    clip.path.unlink(missing_ok=True)
+                except OSError as error:
+                    self.last_error = f"an old clip cannot be deleted: {said_by(error)}"
+                    continue
                 del self._clips[clip.clip_id]
                 taken -= clip.num_bytes
             return taken <= self._max_bytes
 
     def _find_clips(self) -> None:
+        clips = []
         for path in self.folder.iterdir():
-            if match := _NAME.fullmatch(path.name):
-                begun_at = datetime.strptime(match["begun"], _STAMP).replace(tzinfo=UTC)
-                self._clips[match["id"]] = Clip(
-                    clip_id=match["id"],
-                    path=path,
-                    source=match["source"],
-                    label=match["label"],
-                    start_s=None,
-                    end_s=None,
-                    begun_at=begun_at,
-                    num_bytes=path.stat().st_size,
-                )
+            if (match := _NAME.fullmatch(path.name)) and path.is_file():
+                clips.append(_clip_of_name(path, match))
             elif (
                 _TEMPORARY.fullmatch(path.name)
                 and time.time() - path.stat().st_mtime > _ABANDONED_S
             ):
                 path.unlink(missing_ok=True)
+        clips.sort(key=lambda clip: clip.begun_at)
+        self._clips = {clip.clip_id: clip for clip in clips}
         self._make_room()
+
+
+def _clip_of_name(path: Path, match: re.Match[str]) -> Clip:
+    """Return the clip of an earlier run, with the facts in its name."""
+    try:
+        begun_at = datetime.strptime(match["begun"], _STAMP).replace(tzinfo=UTC)
+    except ValueError:  # no such day
+        begun_at = datetime.min.replace(tzinfo=UTC)
+    return Clip(
+        clip_id=match["id"],
+        path=path,
+        source=match["source"],
+        label=match["label"],
+        start_s=None,
+        end_s=None,
+        begun_at=begun_at,
+        num_bytes=path.stat().st_size,
+    )
 
 
 def _slug(text: str) -> str:

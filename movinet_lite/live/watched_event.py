@@ -13,7 +13,7 @@ from movinet_lite.errors import SessionError
 from movinet_lite.events import Event
 from movinet_lite.video.jpeg import to_jpeg
 
-__all__ = ["WatchedEvent"]
+__all__ = ["WatchedEvent", "utc_text"]
 
 
 @attrs.frozen(kw_only=True)
@@ -75,8 +75,8 @@ class WatchedEvent:
             "source": self.source,
             "label": self.event.label,
             "state": self.event.state,
-            "started_at": _text(self.started_at),
-            "ended_at": None if self.ended_at is None else _text(self.ended_at),
+            "started_at": utc_text(self.started_at),
+            "ended_at": None if self.ended_at is None else utc_text(self.ended_at),
             "duration_s": self.event.duration_s,
             "mean": self.event.mean,
             "peak": self.event.peak,
@@ -85,7 +85,7 @@ class WatchedEvent:
         }
 
 
-def _text(time: datetime) -> str:
+def utc_text(time: datetime) -> str:
     """Return a time in ISO 8601 format, in UTC, with milliseconds."""
     return (
         time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -408,7 +408,11 @@ class Watcher:
                 _blame(taken[0][0], error)
             return
         for (camera, frame), prediction in zip(taken, predictions, strict=True):
-            self._put(camera.after_step(frame, prediction))
+            try:
+                self._put(camera.after_step(frame, prediction))
+            except Exception as error:  # noqa: BLE001 - as above
+                _blame(camera, error)
+                continue
             if self._on_prediction is not None:
                 self._tell(camera.name, frame, prediction)
 

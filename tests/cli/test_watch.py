@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -93,6 +94,8 @@ def test_json_is_one_object_a_line(video, capsys):
 
     assert status == 0
     assert {line["kind"] for line in lines} == {"camera", "event"}
+    times = [line.get("since") or line["started_at"] for line in lines]
+    assert all(re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", time) for time in times)
     events = [line for line in lines if line["kind"] == "event"]
     assert [line["state"] for line in events] == ["confirmed", "ended"]
     assert {line["source"] for line in lines} == {"door"}
@@ -261,6 +264,17 @@ def test_the_table_fits_the_terminal(width):
 
     lines = text.replace("\r", "\n").split("\n")
     assert max(len(line.partition("\x1b")[0]) for line in lines) <= width
+
+
+def test_labels_and_errors_can_be_read_in_80_columns():
+    """In a terminal of the usual width, neither the label of a camera nor its error is cut off."""
+    lost = camera("off", state="waiting", error="connection refused", leading=None)
+    text = drawn(
+        status_of(camera("back yard", leading=("mowing the lawn", 0.8)), lost), width=80
+    )
+
+    for expected in ("back yard", "mowing the lawn", "0.80", "connection refused"):
+        assert expected in text
 
 
 def test_overload_is_told_in_words():

@@ -584,6 +584,7 @@ def test_memory_does_not_grow():
         ({"smooth_s": float("nan")}, "smooth_s must be 0 seconds or more; got nan"),
         ({"pad_s": float("inf")}, "pad_s must be 0 seconds or more; got inf"),
         ({"delay_s": None}, "delay_s must be a number; got None"),
+        ({"delay_s": 10**400}, "delay_s must be 0 seconds or more; got 1000"),
         ({"max_duration_s": 0}, "max_duration_s must be above 0"),
         (
             {"max_duration_s": 1, "min_duration_s": 2},
@@ -594,6 +595,7 @@ def test_memory_does_not_grow():
             "a pair of numbers, enter and leave, for each label; got 0.5",
         ),
         ({"thresholds": {"a": (0.3, 0.5)}}, "enter and leave of 'a' must be above 0"),
+        ({"thresholds": [("a", (0.5, 0.3))]}, r"for each label; got \[\('a'"),
     ],
 )
 def test_settings_are_checked(options, text):

@@ -99,6 +99,13 @@ def test_a_whole_file(write, tmp_path):
         ("[serve]\ntoken = 'x'", r"\[serve\] must have an address"),
         ("cameras = 3", r"tables such as \[cameras\.door\]; got 3"),
         ("events = 3", r"\[events\] must be a table; got 3"),
+        ("events.thresholds = 3\n[cameras.door]\nsource = 0", "thresholds must give"),
+        ("[cameras.door]\nsource = ''", "must have a source: .*; got ''"),
+        ("[cameras.door]\nsource = -1", "must have a source: .*; got -1"),
+        (f"fps = 1{'0' * 400}", "fps of the file must be a number above 0; got 1000"),
+        ("[clips]\nfolder = 'c'\npost_s = -1", "post_s .* a number of at least 0"),
+        ("[cameras.'']\nsource = 0", "name of a camera must be a line of text"),
+        ('[cameras."a\\u001b[31m"]\nsource = 0', r"line of text .*; got 'a\\x1b"),
     ],
 )
 def test_what_is_wrong_is_named(write, text, message):
@@ -107,11 +114,19 @@ def test_what_is_wrong_is_named(write, text, message):
         read_camera_file(write(text), environment={})
 
 
-def test_a_secret_is_not_in_a_message(write):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cameras.a = {source = 0, fps = '${SECRET}'}", r"got '\$\{SECRET\}'"),
+        ("cameras.a = {source = 0, events = {enter = '${SECRET}'}}", "enter must be"),
+        ("cameras.a = {source = 0, events = {labels = '${SECRET}'}}", "names must be"),
+    ],
+)
+def test_a_secret_is_not_in_a_message(write, text, message):
     """A value that cannot be meant is shown as it stands in the file, not with what a variable holds."""
-    path = write("[cameras.a]\nsource = 0\nfps = '${SECRET}'")
-    with pytest.raises(DataError, match=r"got '\$\{SECRET\}'"):
-        read_camera_file(path, environment={"SECRET": "hidden"})
+    with pytest.raises(DataError, match=message) as caught:
+        read_camera_file(write(text), environment={"SECRET": "hidden"})
+    assert "hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +139,8 @@ def test_a_secret_is_not_in_a_message(write):
         "cameras.door = {source = 0, fps = 'rtsp://me:hidden@host/x'}",
         "model = ['rtsp://me:hidden@host/x']",
         "serve.token = ['hidden']",
+        "cameras.'rtsp://me:hidden@host/x'.source = 0",
+        "cameras.door = {source = 0, 'rtsp://me:hidden@host/x' = 0}",
     ],
 )
 def test_credentials_are_not_in_a_message(write, text):
@@ -131,6 +148,14 @@ def test_credentials_are_not_in_a_message(write, text):
     with pytest.raises(DataError, match=r"must (be|have)") as caught:
         read_camera_file(write(text))
     assert "hidden" not in str(caught.value)
+
+
+def test_credentials_of_the_model_are_not_shown(write):
+    """The content of a file can be logged: the address of the model is shown without its password."""
+    file = read_camera_file(write("model = 'https://me:hidden@host/a0.tar.gz'"))
+
+    assert file.model == "https://me:hidden@host/a0.tar.gz"
+    assert "model='https://host/a0.tar.gz'" in repr(file)
 
 
 def test_a_missing_file(tmp_path):

@@ -404,6 +404,75 @@ def test_a_clip_that_fails_leaves_nothing_and_stops_no_other(stream, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [told[1].path.name]
 
 
+def test_a_folder_that_is_lost_costs_no_later_clip(stream, tmp_path):
+    """While the folder cannot be written to, clips fail with a reason; the next one after that is written."""
+    folder, told = tmp_path / "clips", []
+    source = KeptSource()
+    feed(source.ring, stream)
+    with ClipRecorder(folder, on_clip=told.append) as recorder:
+        clip_id = recorder.begin(source, start_s=2.0)
+        wait_for(lambda: list(folder.iterdir()))
+        folder.rename(tmp_path / "away")
+        folder.write_bytes(b"")  # nothing in it can be removed, as on a read-only disk
+        recorder.finish(clip_id, end_s=3.0)
+        source.time_s = 60.0
+        wait_for(lambda: told)
+        folder.unlink()
+        recorder.finish(recorder.begin(source, start_s=2.0), end_s=3.0)
+        wait_for(lambda: len(told) == 2)
+
+    assert told[0].error.endswith("cannot be written: Not a directory")
+    assert (told[1].error, told[1].path.is_file()) == (None, True)
+
+
+def test_a_clip_that_cannot_be_deleted_stops_no_other(stream, tmp_path, monkeypatch):
+    """Where an old clip cannot be deleted, the recorder says so and goes on."""
+    old = tmp_path / "20260101T000000Z_cam_jump_0123456789ab.mp4"
+    old.write_bytes(bytes(9_000))
+    told, source = [], KeptSource()
+    feed(source.ring, stream)
+    source.time_s = 60.0
+
+    def refuse(*_, **__):
+        raise PermissionError("no")
+
+    with ClipRecorder(tmp_path, max_bytes=9_500, on_clip=told.append) as recorder:
+        monkeypatch.setattr(type(old), "unlink", refuse)
+        for count in (1, 2):
+            recorder.finish(recorder.begin(source, start_s=2.0), end_s=3.0)
+            wait_for(lambda count=count: len(told) == count)
+
+    assert recorder.last_error.startswith("an old clip cannot be deleted")
+    assert old.exists()
+
+
+def test_a_clock_that_was_set_back_costs_no_new_clip(stream, tmp_path):
+    """Clips of this run are deleted after those of earlier runs, whatever the clock said then."""
+    later = tmp_path / "20990101T000000Z_cam_jump_0123456789ab.mp4"
+    later.write_bytes(bytes(5_000))
+
+    recorder, told, clip_id = recorded(stream, tmp_path, max_bytes=6_000)
+    with recorder:
+        wait_for(lambda: told)
+
+    assert recorder.path_of(clip_id) is not None
+    assert not later.exists()
+
+
+def test_names_that_only_look_like_clips_do_no_harm(tmp_path):
+    """A folder with the name of a clip is left alone; a clip with a day that does not exist is the oldest."""
+    (tmp_path / "20260101T000000Z_cam_jump_0123456789ab.mp4").mkdir()
+    for name in (
+        "20269999T999999Z_a_b_0123456789ac",
+        "20260101T000000Z_a_b_0123456789ad",
+    ):
+        (tmp_path / f"{name}.mp4").write_bytes(bytes(10))
+
+    clips = ClipRecorder(tmp_path, max_bytes=15).clips
+
+    assert [clip.clip_id for clip in clips] == ["0123456789ad"]
+
+
 def test_a_source_that_keeps_nothing_cannot_be_recorded(tmp_path):
     """A source without packets in memory is refused, with what to do."""
     with pytest.raises(LiveSourceError, match="open the source with keep_s=7"):

@@ -214,6 +214,15 @@ def test_the_token_opens_the_page(guarded, caplog):
     assert TOKEN not in caplog.text
 
 
+def test_cookies_of_other_programs_do_no_harm():
+    """Cookies are shared by all ports of a host: one that no parser takes leaves ours valid; a wrong one opens nothing."""
+    access = Access(TOKEN)
+
+    for other in ("x[]=1", '"=', "=", "movinet_lite=wrong", "\xff"):
+        assert access.allows("", f"{other}; movinet_lite={access.cookie}")
+        assert not access.allows("", other)
+
+
 def test_health_needs_no_token(guarded):
     """Whoever watches over the service needs no secret."""
     assert guarded.ask("/healthz")[0] == 200

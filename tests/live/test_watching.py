@@ -545,3 +545,32 @@ def test_a_failure_of_the_loop_reaches_who_iterates(classifier):
 def test_labels_are_those_of_the_fake():
     """The detector of these tests names labels of the model."""
     assert set(DETECTOR.settings.labels) <= set(LABELS)
+
+
+class WithoutPicture(PushedSource):
+    """A source whose pictures cannot be made."""
+
+    def snapshot(self):
+        """Fail."""
+        raise MemoryError("no room for a picture")
+
+
+def test_a_frame_that_cannot_be_used_costs_no_event_and_no_other_camera(
+    classifier, caplog
+):
+    """A picture that cannot be made, and a time that is no number, are logged; every camera goes on."""
+    blind, timeless = WithoutPicture("blind"), PushedSource("timeless")
+    blind.push_all(["red"] * 10)
+    timeless.push_all(["red"] * 2)
+    timeless.push("red", float("nan"))
+    timeless.push_all(["red"] * 10, start_s=0.6)
+    for source in (blind, timeless):
+        source.end()
+    sources = [blind, timeless, ended("yard", ["red"] * 10)]
+
+    events = list(watch(sources, classifier, detector=DETECTOR, snapshots=True))
+
+    ends = {source for source, _, state, _ in summary(events) if state == "ended"}
+    assert ends == {"blind", "timeless", "yard"}
+    assert "blind: no picture of an event: no room for a picture" in caplog.text
+    assert "timeless: a frame cannot be used: times must be numbers" in caplog.text

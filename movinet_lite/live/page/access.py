@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
 from movinet_lite.errors import PageError
@@ -97,10 +96,9 @@ class Access:
         scheme, _, given = authorization.partition(" ")
         if scheme.lower() == "bearer" and self.is_token(given.strip()):
             return True
-        try:
-            found = SimpleCookie(cookies).get(COOKIE)
-        except CookieError:
-            return False
-        return found is not None and hmac.compare_digest(
-            found.value.encode(), self.cookie.encode()
+        # Not with `http.cookies`, which takes none where a cookie of another program on this host is malformed.
+        pairs = (part.strip().partition("=") for part in cookies.split(";"))
+        return any(
+            name == COOKIE and hmac.compare_digest(value.encode(), self.cookie.encode())
+            for name, _, value in pairs
         )

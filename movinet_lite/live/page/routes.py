@@ -28,6 +28,7 @@ from movinet_lite.live.page.access import COOKIE, Access
 from movinet_lite.live.page.contents import Contents
 from movinet_lite.live.page.metrics import CONTENT_TYPE, metrics_text
 from movinet_lite.video.jpeg import to_jpeg
+from movinet_lite.video.redaction import redact
 
 __all__ = ["make_app"]
 
@@ -244,7 +245,7 @@ def _status(contents: Contents) -> dict[str, Any]:
     status = contents.watcher.status()
     return {
         "now": time.time(),
-        "model": contents.watcher.classifier.info.source,
+        "model": redact(contents.watcher.classifier.info.source),
         "cameras": [_camera(camera) for camera in status.cameras],
         "load": {
             "overloaded": status.overloaded,

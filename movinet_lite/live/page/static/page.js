@@ -82,7 +82,7 @@ function showCamera(state) {
   trouble.hidden = state.state === "live";
   say(trouble, state.error && state.state !== "closed" ? `${TEXT[state.state]}: ${state.error}` : TEXT[state.state]);
   say(find(".going", card), state.going_on.join(", "));
-  say(find(".leading", card), state.leading ?? "no answer yet");
+  say(find(".leading", card), state.leading ?? "no scores yet");
   say(find(".score", card), state.score === null ? "" : state.score.toFixed(2));
   find("meter", card).value = state.score ?? 0;
   const size = state.size ? `${state.size[1]} × ${state.size[0]}` : "";
