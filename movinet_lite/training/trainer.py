@@ -212,7 +212,7 @@ class Trainer:
             if self._pending is not None:
                 self._keep(self._pending)
             if not self._recorder.history:
-                (self._output / CHECKPOINT_NAME).unlink(missing_ok=True)
+                self._discard_start()
                 raise
             ended_early = "interrupted"
         finally:
@@ -235,7 +235,18 @@ class Trainer:
             ) from error
         if not self._recorder.history:
             # Makes the first epoch resumable, and detects a full disk before it.
-            self._write_checkpoint()
+            try:
+                self._write_checkpoint()
+            except ModelError:
+                self._discard_start()
+                raise
+
+    def _discard_start(self) -> None:
+        """Remove the checkpoint before the first epoch, so that the folder is as good as new."""
+        path = self._output / CHECKPOINT_NAME
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+            path.parent.rmdir()
 
     def _run_epoch(
         self, epoch: int, on_step: Callable[[int, int], None] | None

@@ -394,14 +394,27 @@ def test_a_full_disk_names_the_file_and_leaves_a_training_to_resume(
             np.testing.assert_array_equal(kept[key], value)
 
 
-def test_ctrl_c_in_the_first_epoch_ends_it(data, network, tmp_path):
-    """There is nothing to keep yet."""
+def test_what_ends_before_the_first_epoch_leaves_an_empty_folder(
+    data, network, tmp_path, monkeypatch
+):
+    """After Ctrl-C and a full disk there is nothing to keep or resume, and the same command may be given again."""
+    out = tmp_path / "out"
 
     def stop(*_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fine_tune(network, data, tmp_path / "out", settings=HEAD_ALONE, on_step=stop)
+        fine_tune(network, data, out, settings=HEAD_ALONE, on_step=stop)
+    assert list(out.iterdir()) == []
+
+    def fill(path, _):
+        path.parent.mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trainer, "write_checkpoint", fill)
+    with pytest.raises(ModelError, match=r"writable; No space left on device$"):
+        fine_tune(network, data, out, settings=HEAD_ALONE)
+    assert list(out.iterdir()) == []
 
 
 def test_patience_ends_a_training(data, network, tmp_path, monkeypatch):
