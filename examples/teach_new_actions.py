@@ -51,7 +51,7 @@ def main() -> None:
         args.output,
         settings=Settings(epochs=args.epochs),
         on_epoch=lambda record: print(
-            f"epoch {record.epoch}: loss {record.loss:.3f}, {record.seconds_left:.0f} s left",
+            f"epoch {record.epoch} of {record.num_epochs}: loss {record.loss:.3f}",
             flush=True,
         ),
     )

@@ -55,6 +55,7 @@ __all__ = [
 ]
 
 _PICTURE_ENDINGS = (".pdf", ".png", ".svg")
+_WIDTH = 79  # of a line with a command
 
 _share = functools.partial(number, low=0, high=0.99, rule="from 0 to 0.99")
 
@@ -364,7 +365,7 @@ class _Told:
             f"{record.top_1:.1%}",
             "-" if loss is None else f"{loss:.3f}",
             "-" if top_1 is None else f"{top_1:.1%}",
-            _duration(record.seconds_left),
+            "-" if record.seconds_left is None else _duration(record.seconds_left),
         )
         self._bar.print(self._row(cells))
 
@@ -408,16 +409,15 @@ def _say_result(args: argparse.Namespace, data: ExampleSet, result: FineTuned) -
 def _next_commands(
     args: argparse.Namespace, data: ExampleSet, path: Path
 ) -> Iterator[str]:
-    """Yield commands to use and to evaluate the model."""
+    """Yield lines with commands to use and to evaluate the model."""
     model = ["--model", str(path)]
     if args.mode == "base":
         model += ["--mode", "base"]
     use = "stream" if args.mode == "stream" else "classify"
-    yield f"to use it:   {shlex.join([PROGRAM, use, 'clip.mp4', *model[:2]])}"
+    yield from _titled("to use it:", [PROGRAM, use, "clip.mp4"], model[:2])
     if not (data.test or data.validation):
         return
-    judge = [PROGRAM, "evaluate", str(args.data), *model]
-    judge += ["--part", "test" if data.test else "validation"]
+    judge = [*model, "--part", "test" if data.test else "validation"]
     if args.background_outside:
         judge.append("--background-outside")
     for option, value, default in (
@@ -428,7 +428,32 @@ def _next_commands(
     ):
         if value != default:
             judge += [option, str(value)]
-    yield f"to evaluate: {shlex.join(judge)}"
+    yield from _titled("to evaluate:", [PROGRAM, "evaluate", str(args.data)], judge)
+
+
+def _titled(title: str, command: list[str], options: list[str]) -> Iterator[str]:
+    r"""Yield *title* and a command, broken before options so that each line fits a terminal of 80 columns.
+
+    Example:
+        >>> options = ["--model", "m" * 40, "--part", "test", "--seed", "2"]
+        >>> print(*_titled("next:", ["movinet-lite", "evaluate"], options), sep="\n")
+        next:        movinet-lite evaluate \
+          --model mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm --part test --seed 2
+    """
+    line = f"{title:12} {shlex.join(command)}"
+    parts: list[list[str]] = []
+    for word in options:
+        if word.startswith("--"):
+            parts.append([])
+        parts[-1].append(word)
+    for place, part in enumerate(map(shlex.join, parts), start=1):
+        backslash = 0 if place == len(parts) else 2
+        if len(line) + 1 + len(part) + backslash > _WIDTH:
+            yield f"{line} \\"
+            line = f"  {part}"
+        else:
+            line = f"{line} {part}"
+    yield line
 
 
 def _duration(seconds: float) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
@@ -189,10 +190,26 @@ def _write(
     from movinet_lite.network.export import export_litert, export_saved_model
 
     if to == "saved_model":
-        export_saved_model(network, path)
+        with _system_errors(path.parent):
+            export_saved_model(network, path)
     else:
         frames = _num_frames(network)
         export_litert(network, path, quantize=quantize, num_frames=frames)
+
+
+@contextlib.contextmanager
+def _system_errors(folder: Path) -> Iterator[None]:
+    """Convert TensorFlow's errors about files in *folder*, such as on a full disk, to an `OSError`."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:  # of several classes
+        # Such as "{{function_node ...}} /x/variables/...; No space left on device [Op:SaveV2]".
+        if str(folder) not in str(error):
+            raise
+        said = str(error).partition(" [Op:")[0]
+        raise OSError(said.rpartition("; ")[2]) from error
 
 
 def _num_frames(network: Movinet) -> int:

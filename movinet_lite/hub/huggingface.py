@@ -131,7 +131,7 @@ def _choose(place: _Place, files: Sequence[str]) -> list[str]:
             for name in inside
             if name in _OF_SAVED_MODELS or name.startswith(("variables/", "assets/"))
         ]
-    for suffixes in ((".safetensors",), (".tflite",), (".pt", ".pth")):
+    for suffixes in ((".safetensors",), (".tflite",), (".onnx",), (".pt", ".pth")):
         fitting = [
             name for name in inside if "/" not in name and name.endswith(suffixes)
         ]

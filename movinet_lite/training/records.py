@@ -36,7 +36,8 @@ class EpochRecord:
         learning_rate: The learning rate of the last step.
         seconds: Duration of the epoch.
         num_skipped: Number of videos skipped so far.
-        steady_seconds: Duration of the epoch without one-time work, such as building TensorFlow's graphs.
+        steady_seconds: Duration of the epoch without one-time work, such as building TensorFlow's graphs; `None` if the
+            epoch has too few steps to tell.
         temperature: The temperature fitted on the validation examples; `None` if none could be fitted (see
             `movinet_lite.training.calibration`).
     """
@@ -54,10 +55,12 @@ class EpochRecord:
     temperature: float | None = None
 
     @property
-    def seconds_left(self) -> float:
-        """The estimated remaining time in seconds, from the duration of this epoch without one-time work."""
-        seconds = self.seconds if self.steady_seconds is None else self.steady_seconds
-        return seconds * (self.num_epochs - self.epoch)
+    def seconds_left(self) -> float | None:
+        """The estimated remaining time in seconds, from the duration of this epoch without one-time work; `None` if unknown."""
+        epochs = self.num_epochs - self.epoch
+        if not epochs:
+            return 0.0
+        return None if self.steady_seconds is None else self.steady_seconds * epochs
 
     def to_dict(self) -> dict[str, float | None]:
         """Return the metrics by name."""

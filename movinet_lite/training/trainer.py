@@ -41,6 +41,7 @@ NETWORK_NAME: Final = "network.safetensors"
 CHECKPOINT_NAME: Final = "checkpoint/training.safetensors"
 """The file in the output folder that training resumes from."""
 
+_MIN_TIMED_STEPS: Final = 3  # the median then is of a step that builds no graph
 _MAX_STATISTICS_BATCHES: Final = 50  # of the renewed batch-norm statistics
 
 _LARGEST_GRADIENT: Final = 1.0  # global norm; larger gradients are scaled down
@@ -95,6 +96,7 @@ class Trainer:
         self._output = output
         self._videos = _describe(data)
         self._pending: EpochRecord | None = None  # recorded, but not fully written yet
+        self._has_graphs = False  # they are built in the first epoch
         self._batches = Batches(
             data.training,
             labels,
@@ -210,7 +212,7 @@ class Trainer:
             if self._pending is not None:
                 self._keep(self._pending)
             if not self._recorder.history:
-                (self._output / CHECKPOINT_NAME).unlink(missing_ok=True)
+                self._discard_start()
                 raise
             ended_early = "interrupted"
         finally:
@@ -233,7 +235,18 @@ class Trainer:
             ) from error
         if not self._recorder.history:
             # Makes the first epoch resumable, and detects a full disk before it.
-            self._write_checkpoint()
+            try:
+                self._write_checkpoint()
+            except ModelError:
+                self._discard_start()
+                raise
+
+    def _discard_start(self) -> None:
+        """Remove the checkpoint before the first epoch, so that the folder is as good as new."""
+        path = self._output / CHECKPOINT_NAME
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+            path.parent.rmdir()
 
     def _run_epoch(
         self, epoch: int, on_step: Callable[[int, int], None] | None
@@ -261,9 +274,15 @@ class Trainer:
             learning_rate=float(self._optimizer.learning_rate),
             seconds=time.monotonic() - started,
             num_skipped=len(self._batches.skipped) + len(self._validation.skipped),
-            steady_seconds=_steady(training_times, norm_times, validation_times),
+            steady_seconds=_steady(
+                training_times,
+                norm_times,
+                validation_times,
+                builds_graphs=not self._has_graphs,
+            ),
             temperature=_temperature(answers),
         )
+        self._has_graphs = True
         self._keep(record)
         return record
 
@@ -604,8 +623,12 @@ def _timed(
         yield step
 
 
-def _steady(training: list[float], *others: list[float]) -> float:
-    """Return the total duration of an epoch's steps without the one-time work of the first ones."""
+def _steady(
+    training: list[float], *others: list[float], builds_graphs: bool
+) -> float | None:
+    """Return the total duration of an epoch's steps without the one-time work of the first ones; `None` if unknown."""
+    if builds_graphs and len(training) < _MIN_TIMED_STEPS:
+        return None
     step = float(np.median(training))
     # Any other batch is faster than one trained on, so a slower single one included building its graph.
     return step * len(training) + sum(

@@ -7,6 +7,7 @@ import shutil
 import attrs
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from movinet_lite import BaseClassifier, StreamingClassifier, demo
 from movinet_lite.cli import main
@@ -83,6 +84,29 @@ def test_a_litert_file_takes_the_frames_of_the_network(network, exported, form):
         rtol=0,
         atol=1e-4 * np.abs(expected).max(),
     )
+
+
+def test_a_full_disk_is_one_error_that_names_the_saved_model(
+    tuned, tmp_path, monkeypatch
+):
+    """TensorFlow says it in words of its own, of which those of the system are shown; nothing is left."""
+
+    def fill(_, path):
+        (path / "variables").mkdir(parents=True)
+        raise tf.errors.ResourceExhaustedError(
+            None,
+            None,
+            f"{{{{function_node __wrapped__SaveV2}}}} {path}/{'long/' * 80}; No space left on device [Op:SaveV2]",
+        )
+
+    monkeypatch.setattr(export_module, "export_saved_model", fill)
+
+    with pytest.raises(
+        ModelError, match=r"/full: the file must be writable; No space left on device$"
+    ):
+        export_model(tuned, tmp_path / "full", to="saved_model")
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_saved_model_says_what_the_network_is(network, exported):

@@ -18,6 +18,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TFLITE = b"\x1c\x00\x00\x00TFL3" + bytes(16)
 REPOSITORIES = {
     "some/one": {"README.md": b"# one", "model.tflite": TFLITE},
+    "some/onnx": {"README.md": b"words", "a0.onnx": b"\x08\x08graph", "huge.bin": b"0"},
     "some/many": {
         "a.tflite": TFLITE,
         "b.tflite": TFLITE + b"b",
@@ -137,15 +138,17 @@ def test_a_model_is_fetched_by_repository_file_folder_and_revision(hub, tmp_path
         f"hf://some/one/model.tflite@{COMMIT}",
         "hf://some/many/b.tflite",
         "hf://some/many/nested",
+        "hf://some/onnx",
     )
 
-    assert [kind for kind, _ in found] == ["path"] * 5, found
+    assert [kind for kind, _ in found] == ["path"] * 6, found
     paths = [Path(path) for _, path in found]
     assert paths[0].read_bytes() == TFLITE
     assert paths[1].read_bytes() == paths[2].read_bytes() == TFLITE
     assert paths[3].read_bytes() == TFLITE + b"b"
     assert (paths[4] / "saved_model.pb").read_bytes() == b"graph"
     assert (paths[4] / "variables/variables.index").read_bytes() == b"index"
+    assert paths[5].name == "a0.onnx"
     assert all(tmp_path in path.parents for path in paths)
     assert not any("huge.bin" in path or "README" in path for path in hub.asked)
 

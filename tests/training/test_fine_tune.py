@@ -110,26 +110,43 @@ def test_a_network_learns_the_order_of_frames(data, tmp_path, mode):
         np.testing.assert_array_equal(np.asarray(weight), before[name])
 
 
-def test_few_clips_have_the_logits_in_inference_that_they_were_trained_to(
-    network, tmp_path
-):
-    """A few steps are too few for moving statistics; in inference the training clips get the logits of training."""
+@pytest.fixture(scope="module")
+def trained_on_few(tmp_path_factory):
+    """Return what came of epochs of one step, and the clips."""
     examples = [
         Example(brightening(label == "sunrise", seed), label)
         for label in ("sunrise", "sunset")
         for seed in range(3)
     ]
     data = ExampleSet(("sunrise", "sunset"), tuple(examples), ())
+    network = small_network("stream", labels=LABELS, frame_size=SIZE)
     settings = attrs.evolve(QUICK, batch_size=6, learning_rate=2e-2, epochs=4)
+    output = tmp_path_factory.mktemp("few") / "out"
+    result = fine_tune(network, data, output, settings=settings)
+    return result, np.stack([one.source for one in examples]).astype(np.float32) / 255
 
-    fine_tune(network, data, tmp_path / "out", settings=settings)
 
-    found = load_network(tmp_path / "out" / NETWORK_NAME)
-    clips = np.stack([one.source for one in examples]).astype(np.float32) / 255
+def test_few_clips_have_the_logits_in_inference_that_they_were_trained_to(
+    trained_on_few,
+):
+    """A few steps are too few for moving statistics; in inference the training clips get the logits of training."""
+    result, clips = trained_on_few
+
+    found = load_network(result.path / NETWORK_NAME)
     inference = np.asarray(found.call_by_frame(clips, training=False))
     training = np.asarray(found.call_by_frame(clips, training=True))
     # Not equal: as usual, the stored variance is the unbiased one, and such small clips give few numbers to a norm.
     assert np.abs(inference - training).max() < 0.15 * np.abs(training).max()
+
+
+def test_the_time_left_is_told_once_it_is_known(trained_on_few):
+    """An epoch of one step that builds TensorFlow's graphs says nothing of the next ones, which take far less."""
+    first, second, _, last = trained_on_few[0].history
+
+    assert first.seconds_left is None
+    assert second.seconds_left is not None
+    assert 0 < second.seconds_left < first.seconds
+    assert last.seconds_left == 0
 
 
 @pytest.fixture(scope="module")
@@ -377,14 +394,27 @@ def test_a_full_disk_names_the_file_and_leaves_a_training_to_resume(
             np.testing.assert_array_equal(kept[key], value)
 
 
-def test_ctrl_c_in_the_first_epoch_ends_it(data, network, tmp_path):
-    """There is nothing to keep yet."""
+def test_what_ends_before_the_first_epoch_leaves_an_empty_folder(
+    data, network, tmp_path, monkeypatch
+):
+    """After Ctrl-C and a full disk there is nothing to keep or resume, and the same command may be given again."""
+    out = tmp_path / "out"
 
     def stop(*_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fine_tune(network, data, tmp_path / "out", settings=HEAD_ALONE, on_step=stop)
+        fine_tune(network, data, out, settings=HEAD_ALONE, on_step=stop)
+    assert list(out.iterdir()) == []
+
+    def fill(path, _):
+        path.parent.mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trainer, "write_checkpoint", fill)
+    with pytest.raises(ModelError, match=r"writable; No space left on device$"):
+        fine_tune(network, data, out, settings=HEAD_ALONE)
+    assert list(out.iterdir()) == []
 
 
 def test_patience_ends_a_training(data, network, tmp_path, monkeypatch):

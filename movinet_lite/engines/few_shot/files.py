@@ -96,7 +96,9 @@ def save_few_shot(
     try:
         write_atomically(path, to_bytes(arrays, {_KEY: json.dumps(header)}))
     except OSError as error:
-        raise ModelError(f"the file must be writable; {error}", path) from error
+        raise ModelError(
+            f"the file must be writable; {error.strerror or error}", path
+        ) from error
 
 
 def load_few_shot(
