@@ -30,6 +30,7 @@ from movinet_lite.network.variants import Mode, check_mode
 
 __all__ = [
     "FEW_SHOT_ENDING",
+    "few_shot_frame_size",
     "few_shot_mode",
     "is_few_shot",
     "load_few_shot",
@@ -102,7 +103,7 @@ def save_few_shot(
 def load_few_shot(
     path: str | Path,
     mode: Mode,
-    load: Callable[[str], ClipModel | StreamModel],
+    load: Callable[[str, FrameSize], ClipModel | StreamModel],
     *,
     base: str | Path | None = None,
 ) -> FewShotClipModel | FewShotStreamModel:
@@ -111,7 +112,8 @@ def load_few_shot(
     Args:
         path: The file.
         mode: The expected mode.
-        load: Loads the underlying model of this mode from its name, URL or path.
+        load: Loads the underlying model of this mode from its name, URL or path, for frames of the size that the classes
+            were taught from.
         base: Another source of the same model; `None` for the original one, or a file of the same name next to *path*.
 
     Raises:
@@ -121,8 +123,9 @@ def load_few_shot(
     path = Path(path)
     head, facts = _read(path)
     check_mode(facts["mode"], mode, path)
-    model = load(str(_base_of(path, facts["base"], mode) if base is None else base))
     height, width = facts["frame_size"]
+    source = _base_of(path, facts["base"], mode) if base is None else str(base)
+    model = load(source, (height, width))
     found = fingerprint(model, head.feature, (height, width))
     known = head.fingerprint
     is_same = (
@@ -136,7 +139,7 @@ def load_few_shot(
             "returns other features or has other classes (teach the classes again on it)",
             path,
         )
-    return with_head(model, head, str(path))
+    return with_head(model, head, str(path), frame_size=(height, width))
 
 
 def few_shot_mode(path: str | Path) -> Mode:
@@ -147,6 +150,16 @@ def few_shot_mode(path: str | Path) -> Mode:
     """
     mode: Mode = _read(Path(path))[1]["mode"]
     return mode
+
+
+def few_shot_frame_size(path: str | Path) -> FrameSize:
+    """Return ``(height, width)`` of the frames that the classes in a file were taught from.
+
+    Raises:
+        ModelError: If the file does not exist or is damaged.
+    """
+    height, width = _read(Path(path))[1]["frame_size"]
+    return height, width
 
 
 def _base_of(path: Path, base: str, mode: Mode) -> str:
