@@ -93,7 +93,7 @@ def test_without_output_the_model_itself_is_changed(model, videos, tmp_path, cap
     [
         ("demo", [], "loaded by name requires --output"),
         ("demo", ["--output", "a.tflite"], "--output must end in .safetensors"),
-        ("foreign.tflite", [], "export it first"),
+        ("foreign.tflite", [], "export the model that it was made from"),
         ("nowhere.tflite", ["--output", "a.tflite"], "nowhere.tflite"),
     ],
 )
