@@ -37,6 +37,11 @@ def read_own_facts(path: Path) -> NetworkFacts:
     elif path.suffix == ".safetensors":
         facts = read_network_spec(path)
     if facts is None:
+        if path.suffix == ".onnx":
+            raise ModelError(
+                "an .onnx file cannot keep more facts (change the model that it was made from, and export that again)",
+                path,
+            )
         which = "the model that it was made from" if path.suffix == ".tflite" else "it"
         raise ModelError(
             "only a model that this library wrote can keep more facts; this one is of others "
