@@ -15,7 +15,11 @@ from movinet_lite.classifiers.clips import BaseClassifier
 from movinet_lite.classifiers.few_shot_fitting import Embedding, fit_head
 from movinet_lite.classifiers.session import Session
 from movinet_lite.classifiers.streams import StreamingClassifier
-from movinet_lite.engines.few_shot.files import load_few_shot, save_few_shot
+from movinet_lite.engines.few_shot.files import (
+    few_shot_frame_size,
+    load_few_shot,
+    save_few_shot,
+)
 from movinet_lite.engines.few_shot.head import FewShotHead
 from movinet_lite.engines.few_shot.models import (
     FewShotClipModel,
@@ -146,11 +150,13 @@ class _Taught(Session, Generic[_Classifier]):
         """
         if model is None:
             return super().load(source, **options)
+        if isinstance(model, (str, Path)):
+            options = {"frame_size": few_shot_frame_size(source), **options}
         classifier = cls._open(model, options)
         taught = load_few_shot(
             source,
             cls._mode,
-            lambda _: classifier.model,
+            lambda *_: classifier.model,
             base=classifier.info.source,
         )
         return cls._over(taught, classifier)

@@ -103,7 +103,6 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--transport",
         choices=("tcp", "udp"),
-        default="tcp",
         help="RTSP transport (default: tcp)",
     )
     add_detector_options(parser, labels=False)
@@ -232,7 +231,10 @@ def _changed(args: argparse.Namespace, camera: CameraSettings) -> CameraSettings
     else:
         detector = change_settings(camera.detector, args)
     return attrs.evolve(
-        camera, detector=detector, fps=args.fps if args.fps is not None else camera.fps
+        camera,
+        detector=detector,
+        fps=args.fps if args.fps is not None else camera.fps,
+        transport=args.transport or camera.transport,
     )
 
 
@@ -248,7 +250,7 @@ def _camera(
         name=name,
         source=int(source) if source.isdecimal() else source,
         detector=detector,
-        transport=args.transport,
+        transport=args.transport or "tcp",
     )
 
 

@@ -109,12 +109,12 @@ def load_model(  # noqa: C901 - one branch a form of a model
         return load_few_shot(
             source,
             mode,
-            lambda base: load_model(
+            lambda base, taught_size: load_model(
                 base,
                 mode,
                 engine=engine,
                 threads=threads,
-                frame_size=frame_size,
+                frame_size=frame_size or taught_size,
                 streams=streams,
                 offline=offline,
                 provider=provider,

@@ -149,7 +149,9 @@ def _what_is_no_model(path: Path) -> str | None:
         return f"this is one of its files, pass the folder {path.parent}"
     if path.name.endswith((".tar.gz", ".tgz", ".tar", ".zip")):
         return "this is an archive, unpack it and pass the folder"
-    return f"got the file {path.name!r}"
+    is_taught = path.suffix == ".fewshot"
+    hint = ", pass the model that its classes were taught on" if is_taught else ""
+    return f"got the file {path.name!r}{hint}"
 
 
 def _check_local_folder(path: Path, source: str | os.PathLike[str]) -> Path:

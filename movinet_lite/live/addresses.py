@@ -36,6 +36,14 @@ _ADDRESS: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):/")
 _BRIEFLY: Final = {"analyzeduration": "2000000", "fpsprobesize": "0"}
 """By default FFmpeg analyses a stream for up to five seconds, mainly to guess a frame rate that is not needed."""
 
+_NONBLOCK: Final = 0x4
+"""AVFMT_FLAG_NONBLOCK, which has no name among the options of FFmpeg: a read without a frame returns immediately, so
+the thread never blocks inside a driver.
+
+References:
+    [1] FFmpeg 8.1, libavformat/avformat.h and options_table.h (the names of *fflags*).
+"""
+
 _HOW_TO_NAME: Final = "an address (rtsp://..., http://...), a camera (0, /dev/video0, camera:NAME), a file, or - for standard input"
 
 
@@ -159,8 +167,7 @@ def _of_path(path: Path) -> Address:
 
 def _camera(which: str) -> Address:
     """Return the address of a camera by number, path or name, for the current platform."""
-    # With "nonblock", a read without a frame returns immediately, so the thread never blocks inside a driver.
-    options = {"fflags": "nonblock"}
+    options = {"fflags": f"+{_NONBLOCK}"}
     name = f"camera {which}"
     if sys.platform == "darwin":
         options["framerate"] = "30"

@@ -17,7 +17,7 @@ from movinet_lite.network.spec import read_facts, write_facts
 
 __all__ = ["change_facts", "read_own_facts"]
 
-_EXPORT: Final = "(export it first: movinet-lite export FILE.tflite --model MODEL)"
+_EXPORT: Final = "movinet-lite export FILE.tflite --model MODEL"
 
 
 def read_own_facts(path: Path) -> NetworkFacts:
@@ -37,8 +37,15 @@ def read_own_facts(path: Path) -> NetworkFacts:
     elif path.suffix == ".safetensors":
         facts = read_network_spec(path)
     if facts is None:
+        if path.suffix == ".onnx":
+            raise ModelError(
+                "an .onnx file cannot keep more facts (change the model that it was made from, and export that again)",
+                path,
+            )
+        which = "the model that it was made from" if path.suffix == ".tflite" else "it"
         raise ModelError(
-            f"only a model that this library wrote can keep more facts; this one is of others {_EXPORT}",
+            "only a model that this library wrote can keep more facts; this one is of others "
+            f"(export {which} first: {_EXPORT})",
             path,
         )
     return facts

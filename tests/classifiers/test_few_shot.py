@@ -1,9 +1,12 @@
 """Classes that are taught from a few clips each: how well, what is rejected, and what is kept in a file."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save as save_tensors
 
 from drawn_figures import DEMO_ACTIONS, NEW_ACTIONS, render_clip
 from movinet_lite import (
@@ -18,6 +21,7 @@ from movinet_lite.classifiers.few_shot import BACKGROUND
 from movinet_lite.cli import main
 from movinet_lite.demo import MODEL
 from movinet_lite.engines.features import pooled_features
+from movinet_lite.engines.few_shot import files
 from movinet_lite.errors import ArrayError, DataError, ModelError
 from movinet_lite.video import write_video
 
@@ -327,4 +331,52 @@ def test_damaged_files_and_other_models_are_refused(tmp_path, taught, monkeypatc
         lambda *_: 2 * taught.head.fingerprint,
     )
     with pytest.raises(ModelError, match="returns other features"):
+        StreamingClassifier.load(path)
+
+
+def _forged(taught, path, **changes):
+    """Write a file whose checksum is right, but whose facts or arrays are changed."""
+    taught.save(path)
+    with safe_open(path, framework="numpy") as file:
+        header = json.loads(file.metadata()[files._KEY])
+        arrays = {name: file.get_tensor(name) for name in files._ARRAYS}
+    arrays |= {name: new for name, new in changes.items() if name in arrays}
+    facts = header["facts"]
+    facts |= {name: new for name, new in changes.items() if name in facts}
+    header["sha256"] = files._checksum(arrays, facts)
+    path.write_bytes(save_tensors(arrays, {files._KEY: json.dumps(header)}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"base": None}, "its model is None"),
+        ({"frame_size": [96]}, "cannot be read"),
+        ({"frame_size": [96, 0]}, "its frame size is"),
+        ({"z_score_std": 0.0}, "its threshold and its deviation are"),
+        ({"threshold": float("nan")}, "its threshold and its deviation are"),
+        ({"labels": ["a", "b", "background"]}, r"its weights must .* \(480, 2\); got"),
+        ({"weights": np.zeros((480, 2))}, r"its weights must .*got \(480, 2\)"),
+        ({"bias": np.full(3, np.nan)}, "its bias must be numbers"),
+        ({"similarity_stds": np.zeros((3, 2))}, "similarity_stds must be above 0"),
+        ({"score_means": np.ones((3, 5))}, "or has other classes"),
+    ],
+)
+def test_files_that_no_program_of_ours_wrote_are_refused(
+    tmp_path, taught, changes, message
+):
+    """What does not fit together is refused when the file is loaded, not at the first frame."""
+    path = tmp_path / "forged.fewshot"
+    _forged(taught, path, **changes)
+
+    with pytest.raises(ModelError, match=message):
+        StreamingClassifier.load(path)
+
+
+def test_a_header_without_end_is_refused(tmp_path):
+    """A header that would need more memory than there is to parse is one error."""
+    path = tmp_path / "deep.fewshot"
+    path.write_bytes(save_tensors({"x": np.zeros(1)}, {files._KEY: "[" * 100_000}))
+
+    with pytest.raises(ModelError, match="cannot be read"):
         StreamingClassifier.load(path)

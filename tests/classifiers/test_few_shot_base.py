@@ -184,6 +184,29 @@ def test_a_long_example_counts_as_the_mean_over_its_clips(folder):
     np.testing.assert_allclose(base.predict_long(clip).scores, expected[1], atol=1e-5)
 
 
+@pytest.mark.parametrize("engine", ["litert", "tensorflow"])
+def test_a_file_brings_the_frame_size_that_was_taught(folder, tmp_path, engine):
+    """Classes taught from frames of another size than the model's own load, and classify, without naming it again."""
+    model, path = folder / "base.safetensors", tmp_path / "mine.fewshot"
+    taught = FewShotBaseClassifier.teach(
+        {"red": _clips(RED), "blue": _clips(BLUE)},
+        model,
+        frame_size=(24, 40),
+        engine=engine,
+    )
+    taught.save(path)
+    clip = _clips(BLUE, seed=1)[0]
+
+    for loaded in (
+        BaseClassifier.load(path, engine=engine),
+        FewShotBaseClassifier.load(path, model=model, engine=engine),
+    ):
+        assert loaded.frame_size == (24, 40)
+        np.testing.assert_allclose(
+            loaded.predict(clip).scores, taught.predict(clip).scores, atol=1e-5
+        )
+
+
 def test_a_file_is_for_one_mode_and_one_model(folder, stream_file):
     """A file of the other mode, and a model other than the one that the classes were taught on, are refused."""
     with pytest.raises(

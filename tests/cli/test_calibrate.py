@@ -93,7 +93,8 @@ def test_without_output_the_model_itself_is_changed(model, videos, tmp_path, cap
     [
         ("demo", [], "loaded by name requires --output"),
         ("demo", ["--output", "a.tflite"], "--output must end in .safetensors"),
-        ("foreign.tflite", [], "export it first"),
+        ("foreign.tflite", [], "export the model that it was made from"),
+        ("ours.onnx", [], "change the model that it was made from"),
         ("nowhere.tflite", ["--output", "a.tflite"], "nowhere.tflite"),
     ],
 )
@@ -102,6 +103,7 @@ def test_what_cannot_be_calibrated_is_refused(  # noqa: PLR0917 - fixtures
 ):
     """Before a model is loaded or a video read."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "ours.onnx").write_bytes(b"\x08\x08")
     (tmp_path / "foreign.tflite").write_bytes(b"\0" * 4 + b"TFL3" + b"\0" * 64)
     assert main(["calibrate", model_name, str(videos), *options]) != 0
     assert message in capsys.readouterr().err

@@ -365,3 +365,24 @@ def test_cameras_are_watched_with_a_horizon(options, horizon_s, tmp_path, monkey
     watch._plan(args)
 
     assert load_options(args)["horizon_s"] == horizon_s
+
+
+@pytest.mark.parametrize(
+    ("options", "transports"),
+    [((), ("udp", "tcp", "tcp")), (("--transport", "udp"), ("udp", "udp", "udp"))],
+)
+def test_the_transport_of_the_command_line_overrides_the_file(
+    options, transports, tmp_path
+):
+    """Cameras of the file keep their transport, unless the command line names one."""
+    path = tmp_path / "cameras.toml"
+    path.write_text(
+        "[cameras.a]\nsource = 0\ntransport = 'udp'\n[cameras.b]\nsource = 0\n"
+    )
+    args = make_parser().parse_args(
+        ["watch", "1", "--config", str(path), "--model", "demo", *options]
+    )
+
+    cameras = watch._plan(args).cameras
+
+    assert tuple(camera.transport for camera in cameras) == transports

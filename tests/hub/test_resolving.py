@@ -332,6 +332,7 @@ def test_folder_that_looks_like_a_handle_is_a_folder(tmp_path, monkeypatch):
         ("a0.tar.gz", b"\x1f\x8b", "this is an archive, unpack it and pass the folder"),
         ("a0.zip", b"PK\3\4", "this is an archive, unpack it"),
         ("a0.keras", b"PK\3\4", "got the file 'a0.keras'"),
+        ("a.fewshot", b"x", "pass the model that its classes were taught on"),
     ],
 )
 def test_path_without_a_model_is_an_error(name, contents, words, tmp_path):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from movinet_lite.arrays import FrameSize
+from movinet_lite.arrays import FrameSize, as_number
 from movinet_lite.atomic import write_atomically
 from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.features import check_feature_name
@@ -30,6 +30,7 @@ from movinet_lite.network.variants import Mode, check_mode
 
 __all__ = [
     "FEW_SHOT_ENDING",
+    "few_shot_frame_size",
     "few_shot_mode",
     "is_few_shot",
     "load_few_shot",
@@ -104,7 +105,7 @@ def save_few_shot(
 def load_few_shot(
     path: str | Path,
     mode: Mode,
-    load: Callable[[str], ClipModel | StreamModel],
+    load: Callable[[str, FrameSize], ClipModel | StreamModel],
     *,
     base: str | Path | None = None,
 ) -> FewShotClipModel | FewShotStreamModel:
@@ -113,7 +114,8 @@ def load_few_shot(
     Args:
         path: The file.
         mode: The expected mode.
-        load: Loads the underlying model of this mode from its name, URL or path.
+        load: Loads the underlying model of this mode from its name, URL or path, for frames of the size that the classes
+            were taught from.
         base: Another source of the same model; `None` for the original one, or a file of the same name next to *path*.
 
     Raises:
@@ -123,19 +125,23 @@ def load_few_shot(
     path = Path(path)
     head, facts = _read(path)
     check_mode(facts["mode"], mode, path)
-    model = load(str(_base_of(path, facts["base"], mode) if base is None else base))
     height, width = facts["frame_size"]
+    source = _base_of(path, facts["base"], mode) if base is None else str(base)
+    model = load(source, (height, width))
     found = fingerprint(model, head.feature, (height, width))
     known = head.fingerprint
-    if found.shape != known.shape or not (
-        np.abs(found - known).max() <= _TOLERANCE * np.abs(known).max()
-    ):
+    is_same = (
+        found.shape == known.shape
+        and model.info.num_classes == head.score_means.shape[1]
+        and np.abs(found - known).max() <= _TOLERANCE * np.abs(known).max()
+    )
+    if not is_same:
         raise ModelError(
             f"the model must be the one that the classes were taught on, {facts['base']}; {model.info.source} "
-            "returns other features (teach the classes again on it)",
+            "returns other features or has other classes (teach the classes again on it)",
             path,
         )
-    return with_head(model, head, str(path))
+    return with_head(model, head, str(path), frame_size=(height, width))
 
 
 def few_shot_mode(path: str | Path) -> Mode:
@@ -146,6 +152,16 @@ def few_shot_mode(path: str | Path) -> Mode:
     """
     mode: Mode = _read(Path(path))[1]["mode"]
     return mode
+
+
+def few_shot_frame_size(path: str | Path) -> FrameSize:
+    """Return ``(height, width)`` of the frames that the classes in a file were taught from.
+
+    Raises:
+        ModelError: If the file does not exist or is damaged.
+    """
+    height, width = _read(Path(path))[1]["frame_size"]
+    return height, width
 
 
 def _base_of(path: Path, base: str, mode: Mode) -> str:
@@ -181,10 +197,8 @@ def _read(path: Path) -> tuple[FewShotHead, dict[str, Any]]:
             raise ValueError(  # noqa: TRY301 - one message for all faults
                 "its checksum differs"
             )
-        if facts["mode"] not in get_args(Mode):
-            raise ValueError(  # noqa: TRY301 - one message for all faults
-                f"its mode is {facts['mode']!r}"
-            )
+        _check_facts(facts)
+        _check_arrays(arrays, len(facts["labels"]) - 1)
         head = FewShotHead(
             labels=check_labels(facts["labels"]),
             feature=check_feature_name(facts["feature"]),
@@ -200,6 +214,7 @@ def _read(path: Path) -> tuple[FewShotHead, dict[str, Any]]:
         ValueError,
         KeyError,
         TypeError,
+        RecursionError,
         MoViNetError,
     ) as error:
         raise ModelError(
@@ -207,6 +222,41 @@ def _read(path: Path) -> tuple[FewShotHead, dict[str, Any]]:
             path,
         ) from error
     return head, facts
+
+
+def _check_facts(facts: Mapping[str, Any]) -> None:
+    """Raise an error for facts that no `save_few_shot` writes."""
+    if facts["mode"] not in get_args(Mode):
+        raise ValueError(f"its mode is {facts['mode']!r}")
+    if not isinstance(facts["base"], str):
+        raise TypeError(f"its model is {facts['base']!r}")
+    height, width = facts["frame_size"]
+    if not (0 < as_number(height) < np.inf and 0 < as_number(width) < np.inf):
+        raise ValueError(f"its frame size is {facts['frame_size']!r}")
+    numbers = facts["threshold"], facts["z_score_std"]
+    if not (np.isfinite(numbers).all() and facts["z_score_std"] > 0):
+        raise ValueError(f"its threshold and its deviation are {numbers}")
+
+
+def _check_arrays(arrays: Mapping[str, NDArray[Any]], num_taught: int) -> None:
+    """Raise an error for arrays that do not fit each other or the number of taught classes."""
+    channels, num_scores = len(arrays["fingerprint"]), arrays["score_means"].shape[-1]
+    shapes = {
+        "weights": (channels, num_taught),
+        "bias": (num_taught,),
+        "feature_means": (num_taught, channels),
+        "score_means": (num_taught, num_scores),
+        "similarity_means": (num_taught, 2),
+        "similarity_stds": (num_taught, 2),
+        "fingerprint": (channels,),
+    }
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise ValueError(
+                f"its {name} must be numbers of shape {shape}; got {arrays[name].shape}"
+            )
+    if arrays["similarity_stds"].min() <= 0:
+        raise ValueError("its similarity_stds must be above 0")
 
 
 def _checksum(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> str:

@@ -48,7 +48,13 @@ class FewShotModel(ModelWithFeatures, Generic[_Model]):
         head: The taught classes.
     """
 
-    def __init__(self, model: _Model, head: FewShotHead, source: str) -> None:
+    def __init__(
+        self,
+        model: _Model,
+        head: FewShotHead,
+        source: str,
+        frame_size: FrameSize | None = None,
+    ) -> None:
         """Put *head* on *model*; *source* is the name of the result; prefer `with_head`."""
         info = attrs.evolve(
             model.info,
@@ -56,6 +62,7 @@ class FewShotModel(ModelWithFeatures, Generic[_Model]):
             labels=head.labels,
             background_index=len(head.labels) - 1,
             temperature=None,
+            frame_size=frame_size or model.info.frame_size,
             source=source,
         )
         super().__init__(info)
@@ -85,13 +92,19 @@ class FewShotModel(ModelWithFeatures, Generic[_Model]):
 class FewShotClipModel(FewShotModel[ClipModel], ClipModelWithFeatures):
     """A base model with a few-shot head."""
 
-    def __init__(self, model: ClipModel, head: FewShotHead, source: str) -> None:
+    def __init__(
+        self,
+        model: ClipModel,
+        head: FewShotHead,
+        source: str,
+        frame_size: FrameSize | None = None,
+    ) -> None:
         """Put *head* on *model*; see `FewShotModel`.
 
         Raises:
             ModelError: If the model does not have the features of the head.
         """
-        super().__init__(model, head, source)
+        super().__init__(model, head, source, frame_size)
         self._with_features = clip_with_features(model, head.feature)
 
     def predict_with_features(
@@ -110,13 +123,19 @@ class FewShotClipModel(FewShotModel[ClipModel], ClipModelWithFeatures):
 class FewShotStreamModel(FewShotModel[StreamModel], StreamModelWithFeatures):
     """A stream model with a few-shot head."""
 
-    def __init__(self, model: StreamModel, head: FewShotHead, source: str) -> None:
+    def __init__(
+        self,
+        model: StreamModel,
+        head: FewShotHead,
+        source: str,
+        frame_size: FrameSize | None = None,
+    ) -> None:
         """Put *head* on *model*; see `FewShotModel`.
 
         Raises:
             ModelError: If the model does not have the features of the head.
         """
-        super().__init__(model, head, source)
+        super().__init__(model, head, source, frame_size)
         self._with_features = stream_with_features(model, [head.feature])
 
     def init_states(self, frame_size: FrameSize) -> States:
@@ -151,16 +170,26 @@ class FewShotStreamModel(FewShotModel[StreamModel], StreamModelWithFeatures):
 
 
 def with_head(
-    model: ClipModel | StreamModel, head: FewShotHead, source: str
+    model: ClipModel | StreamModel,
+    head: FewShotHead,
+    source: str,
+    *,
+    frame_size: FrameSize | None = None,
 ) -> FewShotClipModel | FewShotStreamModel:
     """Return *model* with *head*, under the name *source*.
+
+    Args:
+        model: The model that computes the features.
+        head: The taught classes.
+        source: The name of the result.
+        frame_size: ``(height, width)`` of the frames that the classes were taught from; `None` for the model's own.
 
     Raises:
         ModelError: If the model does not have the features of the head.
     """
     if isinstance(model, StreamModel):
-        return FewShotStreamModel(model, head, source)
-    return FewShotClipModel(model, head, source)
+        return FewShotStreamModel(model, head, source, frame_size)
+    return FewShotClipModel(model, head, source, frame_size)
 
 
 def feature_of(model: ClipModel | StreamModel) -> FeatureName:
