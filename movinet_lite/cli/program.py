@@ -1,6 +1,7 @@
 """The entry point: parses the command line, runs a command, and reports errors.
 
-A command is a module of this package with a function ``add_commands``, and one line in ``_MODULES``.
+A command is a function of a module of this package, which its ``add_commands`` adds to the parser, and a line in
+`COMMANDS`.
 """
 
 from __future__ import annotations
@@ -14,26 +15,13 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from typing import NoReturn
 
 import movinet_lite
-from movinet_lite.cli import (
-    annotated,
-    batch,
-    benchmark,
-    calibrate,
-    classify,
-    demo,
-    events,
-    export,
-    models,
-    stream,
-    teach,
-    training,
-    watch,
-)
 from movinet_lite.cli.arguments import UsageError, examples_text
+from movinet_lite.cli.commands import COMMANDS
 from movinet_lite.cli.output import (
     FAILED,
     INTERRUPTED,
@@ -47,23 +35,6 @@ from movinet_lite.cli.quiet import native_notes_held_back, quiet_exit
 from movinet_lite.errors import DataError, LabelsError, MoViNetError, VariantError
 
 __all__ = ["main", "make_parser"]
-
-_MODULES = (
-    demo,
-    classify,
-    stream,
-    events,
-    batch,
-    annotated,
-    models,
-    training,
-    teach,
-    watch,
-    calibrate,
-    export,
-    benchmark,
-)
-"""The modules with commands, in the order of ``--help``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,7 +98,9 @@ def _give_up_output() -> None:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        args = make_parser().parse_args(argv)
+        args = make_parser(
+            _named_in(sys.argv[1:] if argv is None else argv)
+        ).parse_args(argv)
     except SystemExit as stop:  # after --help, --version and wrong usage
         return int(stop.code or 0)
     # TensorFlow's messages below the level of errors are not useful to users of the command.
@@ -197,8 +170,14 @@ class _CommandsFormatter(argparse.RawDescriptionHelpFormatter):
         self._action_max_length = len("    evaluate-events")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line, with every command."""
+def _named_in(argv: Sequence[str]) -> list[str]:
+    """Return the command to run. What stands before it are options without values."""
+    return [word for word in argv if word in COMMANDS][:1]
+
+
+def make_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of the command line: every command is listed, those of *names* have their options."""
+    modules = {COMMANDS[name].module for name in names}
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Recognise actions in video with MoViNet.",
@@ -219,6 +198,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"{PROGRAM} {movinet_lite.__version__}"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in _MODULES:
-        module.add_commands(commands)
+    for name, (module, summary) in COMMANDS.items():
+        if module not in modules:
+            commands.add_parser(name, help=summary)
+        elif name not in commands.choices:  # some modules have two
+            import_module(f"movinet_lite.cli.{module}").add_commands(commands)
     return parser
