@@ -30,7 +30,7 @@ HEAVY = (
 
 LAYERS = (
     {"errors"},
-    {"arrays", "atomic"},
+    {"arrays", "atomic", "interrupts"},
     {"labels", "predictions", "video", "demo"},
     {"events"},
     {"network"},

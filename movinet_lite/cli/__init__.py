@@ -18,6 +18,7 @@ module          contents
 `models`        ``models`` and ``labels``
 `training`      ``fine-tune`` and ``evaluate``
 `training_bar`  the progress bar of these commands
+`fork_server`   the process that the workers of ``batch`` are forked from
 `quiet`         keeps log lines of native libraries off the terminal
 `export`        ``export``
 `benchmark`     ``benchmark``

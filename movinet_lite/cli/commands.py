@@ -16,10 +16,12 @@ class Command(NamedTuple):
     Attributes:
         module: The name of its module in this package.
         summary: A short description for the list of commands.
+        has_workers: Whether it starts worker processes.
     """
 
     module: str
     summary: str
+    has_workers: bool = False
 
 
 COMMANDS: Final = {
@@ -27,7 +29,9 @@ COMMANDS: Final = {
     "classify": Command("classify", "classify whole videos"),
     "stream": Command("stream", "classify videos frame by frame"),
     "events": Command("events", "find events in videos, with onset and offset"),
-    "batch": Command("batch", "process many videos and write a row for each"),
+    "batch": Command(
+        "batch", "process many videos and write a row for each", has_workers=True
+    ),
     "evaluate-events": Command(
         "annotated", "evaluate event detection on annotated videos"
     ),

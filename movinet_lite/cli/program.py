@@ -22,6 +22,7 @@ from typing import NoReturn
 import movinet_lite
 from movinet_lite.cli.arguments import UsageError, examples_text
 from movinet_lite.cli.commands import COMMANDS
+from movinet_lite.cli.fork_server import start_fork_server
 from movinet_lite.cli.output import (
     FAILED,
     INTERRUPTED,
@@ -97,16 +98,14 @@ def _give_up_output() -> None:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    try:
-        args = make_parser(
-            _named_in(sys.argv[1:] if argv is None else argv)
-        ).parse_args(argv)
-    except SystemExit as stop:  # after --help, --version and wrong usage
-        return int(stop.code or 0)
     # TensorFlow's messages below the level of errors are not useful to users of the command.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with native_notes_held_back(), _library_warnings(), _library_notes():
+            try:
+                args = _parse(argv)
+            except SystemExit as stop:  # after --help, --version and wrong usage
+                return int(stop.code or 0)
             return int(args.run(args))
     except (DataError, LabelsError, VariantError, UsageError) as error:
         complain("error", error)
@@ -170,6 +169,15 @@ class _CommandsFormatter(argparse.RawDescriptionHelpFormatter):
         self._action_max_length = len("    evaluate-events")
 
 
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    words = sys.argv[1:] if argv is None else argv
+    names = _named_in(words)
+    # Without *argv* the process is the command's own.
+    if argv is None and any(COMMANDS[name].has_workers for name in names):
+        start_fork_server(words)
+    return make_parser(names).parse_args(words)
+
+
 def _named_in(argv: Sequence[str]) -> list[str]:
     """Return the command to run. What stands before it are options without values."""
     return [word for word in argv if word in COMMANDS][:1]
@@ -198,7 +206,7 @@ def make_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
         "--version", action="version", version=f"{PROGRAM} {movinet_lite.__version__}"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, (module, summary) in COMMANDS.items():
+    for name, (module, summary, _) in COMMANDS.items():
         if module not in modules:
             commands.add_parser(name, help=summary)
         elif name not in commands.choices:  # some modules have two
