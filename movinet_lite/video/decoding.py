@@ -24,7 +24,7 @@ from movinet_lite.video.hdr import to_bt709, transfer_of
 from movinet_lite.video.scaling import SCALING, FrameScaler
 from movinet_lite.video.source import VideoFile, VideoSource
 from movinet_lite.video.thinning import LeftOut, Samples, Thinning, ThinningError
-from movinet_lite.video.timing import JUMP_S, FrameClock
+from movinet_lite.video.timing import JUMP_S, FrameClock, to_seconds
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -223,14 +223,15 @@ class VideoDecoder:
         self._first = None
         has_begun = False
         for picture in pictures:
-            time_s = self._time_of(picture)
+            lasts_s = self._lasts_s(picture)
+            time_s = self._clock.time_s(picture.pts, picture.dts, lasts_s)
             if has_begun and time_s - self.end_s > _MAX_GAP_S:
                 self.damage = (
                     f"the next frame is shown {time_s - self.end_s:.0f} s later"
                 )
                 return
             has_begun = True
-            self.end_s = time_s + self._lasts_s(picture)
+            self.end_s = time_s + lasts_s
             yield time_s, self.end_s, None if isinstance(picture, LeftOut) else picture
 
     def pixels(
@@ -418,7 +419,7 @@ class VideoDecoder:
             found = next(self._pictures, None)
             if found is None or not self._clock.can_place(found.pts, found.dts):
                 continue
-            found_s = self._time_of(found)
+            found_s = self._clock.time_s(found.pts, found.dts, self._lasts_s(found))
             self._clock.jump()
             if found_s <= start_s:
                 return itertools.chain([found], self._pictures)
@@ -427,12 +428,10 @@ class VideoDecoder:
         self._pictures = self._decode()
         return self._pictures
 
-    def _time_of(self, picture: VideoFrame | LeftOut) -> float:
-        return self._clock.time_s(picture.pts, picture.dts, self._lasts_s(picture))
-
     def _lasts_s(self, picture: VideoFrame | LeftOut) -> float:
-        if picture.duration and picture.time_base is not None:
-            lasts_s = float(picture.duration * picture.time_base)
+        duration, tick_s = picture.duration, picture.time_base
+        if duration and tick_s is not None:
+            lasts_s = to_seconds(duration, tick_s)
             if lasts_s <= _MAX_GAP_S:
                 return lasts_s
         return min(1.0 / (self.info.fps or 25.0), _MAX_GAP_S)
@@ -645,9 +644,10 @@ def _as_seconds(clock: str) -> float | None:
 
 def _end_of(packet: Packet[VideoStream]) -> float:
     times = [time for time in (packet.pts, packet.dts) if time is not None]
-    if not times or packet.time_base is None:
+    tick_s = packet.time_base
+    if not times or tick_s is None:
         return 0.0
-    return float((max(times) + (packet.duration or 0)) * packet.time_base)
+    return to_seconds(max(times) + (packet.duration or 0), tick_s)
 
 
 def _ends_as_gif(file: VideoFile) -> bool:
