@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import attrs
 import av
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 
@@ -163,3 +165,13 @@ def write_sound(path: Path, cover: NDArray[np.uint8] | None = None) -> Path:
             file.mux(picture.encode())
         _add_silence(file, sound, 1.0)
     return path
+
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc"
+)
+
+
+def num_open_files() -> int:
+    """Return how many files this process has open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # no Path for each

@@ -11,9 +11,9 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
@@ -30,6 +30,13 @@ from movinet_lite.batch.worker import (
     work,
 )
 from movinet_lite.errors import ArrayError, ModelError
+from movinet_lite.interrupts import interrupts_held_back
+
+if TYPE_CHECKING:
+    from multiprocessing.context import (
+        ForkServerContext,
+        SpawnContext,
+    )  # not on Windows
 
 __all__ = ["Limits", "Pool"]
 
@@ -272,14 +279,14 @@ class _Worker:
     """
 
     def __init__(self, job: Job) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         self._connection: Connection
         self._connection, theirs = context.Pipe()
         self._job = job
-        self._process: SpawnProcess = context.Process(
+        self._process: BaseProcess = context.Process(
             target=work, args=(theirs, job), name="movinet-lite worker", daemon=True
         )
-        with _interrupts_held_back():
+        with interrupts_held_back():
             self._process.start()
         theirs.close()
         self.tasks: collections.deque[_Task] = collections.deque()
@@ -425,6 +432,17 @@ class _Worker:
         self._connection.close()
 
 
+def _context() -> SpawnContext | ForkServerContext:
+    """Return how worker processes are started: from the fork server where the process has chosen one, else anew.
+
+    Never by a plain fork, which does not copy the threads of this process. The children of a fork server have the
+    environment of the moment when it was started, so that only the program itself may choose it.
+    """
+    if multiprocessing.get_start_method(allow_none=True) == "forkserver":
+        return multiprocessing.get_context("forkserver")
+    return multiprocessing.get_context("spawn")
+
+
 def _too_slow(limits: Limits) -> str:
     return f"a worker must load the model in at most {limits.load_timeout_s:g} s; it took longer"
 
@@ -445,16 +463,3 @@ def _resident_mb(process_id: int | None) -> float:
     except OSError:
         return 0.0
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-@contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Let the process that is started begin without Ctrl-C, which would end it with a traceback; it inherits this."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,13 +1,14 @@
 """The command line.
 
 Results are printed to standard output, one per line; everything else goes to standard error. Commands only call the
-library. TensorFlow is loaded with the first readable video, so that ``--help``, ``labels``, ``models`` and usage errors
-respond immediately.
+library. A command is imported when it runs, and TensorFlow is loaded with the first readable video, so that ``--help``,
+``labels``, ``models`` and usage errors respond immediately.
 
 ==============  ==========================================================================================
 module          contents
 ==============  ==========================================================================================
-`program`       `main`: parses the command line, runs a command, reports errors; the list of commands
+`program`       `main`: parses the command line, runs a command, reports errors
+`commands`      the list of commands
 `demo`          ``demo``
 `classify`      ``classify``
 `stream`        ``stream``
@@ -17,6 +18,7 @@ module          contents
 `models`        ``models`` and ``labels``
 `training`      ``fine-tune`` and ``evaluate``
 `training_bar`  the progress bar of these commands
+`fork_server`   the process that the workers of ``batch`` are forked from
 `quiet`         keeps log lines of native libraries off the terminal
 `export`        ``export``
 `benchmark`     ``benchmark``

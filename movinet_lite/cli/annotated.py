@@ -54,7 +54,6 @@ def _add_evaluate(commands: Any) -> None:
         commands,
         "evaluate-events",
         _evaluate,
-        summary="evaluate event detection on annotated videos",
         description=(
             "Find the events in annotated videos and compare them with the annotations: event F1,\n"
             "segment F1, mean average precision, delay and false alarms per hour, with bootstrap\n"
@@ -83,7 +82,6 @@ def _add_tune(commands: Any) -> None:
         commands,
         "tune-events",
         _tune,
-        summary="tune event detection on annotated videos",
         description=(
             "Tune thresholds, smoothing, durations, gaps and delay on annotated videos, write them to\n"
             "a .toml file, and report the cross-validated gain. The search starts from the settings\n"

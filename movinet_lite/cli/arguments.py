@@ -10,12 +10,13 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from movinet_lite.arrays import FrameSize
+from movinet_lite.cli.commands import COMMANDS
 from movinet_lite.cli.output import PROGRAM
-from movinet_lite.engines.loading import MAX_THREADS
-from movinet_lite.network.spec import Activation, Gate
+
+if TYPE_CHECKING:
+    from movinet_lite.arrays import FrameSize
 
 __all__ = [
     "OUTPUT_ENDINGS",
@@ -51,7 +52,6 @@ def add_command(
     name: str,
     run: Callable[[argparse.Namespace], int],
     *,
-    summary: str,
     description: str,
     examples: Sequence[str],
 ) -> argparse.ArgumentParser:
@@ -59,15 +59,14 @@ def add_command(
 
     Args:
         commands: The argument of `add_commands`.
-        name: The name of the command.
+        name: The name of the command, one of `COMMANDS`.
         run: Runs the command with the parsed arguments and returns the exit status.
-        summary: A short description for the list of commands.
         description: A description for its ``--help``.
         examples: Example command lines, without the program's name.
     """
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
-        help=summary,
+        help=COMMANDS[name].summary,
         description=description,
         epilog=examples_text(*examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -94,6 +93,8 @@ def add_labels_file(parser: argparse._ActionsContainer) -> None:
 
 def add_functions(parser: argparse._ActionsContainer) -> None:
     """Add ``--activation`` and ``--gate``, which only checkpoints need."""
+    from movinet_lite.network.spec import Activation, Gate
+
     for name, choices in (
         ("activation", get_args(Activation)),
         ("gate", get_args(Gate)),
@@ -131,9 +132,13 @@ def whole_number(text: str, *, low: int, high: float, rule: str) -> int:
 
 count = functools.partial(whole_number, low=1, high=math.inf, rule=", at least 1")
 random_seed = functools.partial(whole_number, low=0, high=math.inf, rule=", at least 0")
-threads = functools.partial(  # the limit prevents running out of memory
-    whole_number, low=1, high=MAX_THREADS, rule=f" from 1 to {MAX_THREADS}"
-)
+
+
+def threads(text: str) -> int:
+    """Return a number of threads, up to a limit that prevents running out of memory."""
+    from movinet_lite.engines.loading import MAX_THREADS
+
+    return whole_number(text, low=1, high=MAX_THREADS, rule=f" from 1 to {MAX_THREADS}")
 
 
 def number(text: str, *, low: float, high: float, rule: str) -> float:

@@ -39,7 +39,6 @@ def add_commands(commands: Any) -> None:
         commands,
         "batch",
         _batch,
-        summary="process many videos and write a row for each",
         description=(
             "Process many videos with several worker processes, here or on a Ray cluster, and\n"
             "write a row for each.\n\n"

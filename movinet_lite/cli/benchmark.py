@@ -29,7 +29,6 @@ def add_commands(commands: Any) -> None:
         commands,
         "benchmark",
         _benchmark,
-        summary="measure speed on this machine",
         description="Measure every way to run a model on this machine, side by side.",
         examples=(
             "benchmark --stream a0 --base a0",

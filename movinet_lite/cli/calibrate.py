@@ -43,7 +43,6 @@ def add_commands(commands: Any) -> None:
         commands,
         "calibrate",
         _calibrate,
-        summary="calibrate the scores of a model on labelled videos",
         description=(
             "Fit the temperature that divides the logits of a model, so that about 80 % of predictions\n"
             "with a score of 0.8 are right, and store it with the model. Rankings do not change.\n"

@@ -29,7 +29,6 @@ def add_commands(commands: Any) -> None:
         commands,
         "classify",
         _classify,
-        summary="classify whole videos",
         description=(
             "Classify each video as a whole, with a base model or a stream model.\n\n"
             "A base model classifies a video longer than its clips (ten seconds) clip by clip;\n"

@@ -30,7 +30,6 @@ def add_commands(commands: Any) -> None:
         commands,
         "demo",
         _demo,
-        summary="run the demo that ships with the package",
         description=(
             "Stream the clip that ships with the package through the model that ships with it,\n"
             "and write an animation. The clip shows a drawn figure, and the model only knows\n"

@@ -52,7 +52,6 @@ def add_commands(commands: Any) -> None:
         commands,
         "events",
         _events,
-        summary="find events in videos, with onset and offset",
         description=(
             "Find the events in each video, with a stream model.\n\n"
             "Prints each event when it has ended: onset, offset, mean score and label. A\n"

@@ -26,7 +26,6 @@ def add_commands(commands: Any) -> None:
         commands,
         "export",
         _export,
-        summary="export a model to LiteRT, ONNX or SavedModel",
         description="Write a model as a LiteRT file, an ONNX file or a SavedModel, and compare its logits with the source.",
         examples=(
             "export a0.tflite --model a0",

@@ -31,7 +31,6 @@ def _add_models(commands: Any) -> None:
         commands,
         "models",
         _models,
-        summary="list the named models",
         description="List the named models, and which of them need no download.",
         examples=("models", "models --json"),
     )
@@ -112,7 +111,6 @@ def _add_labels(commands: Any) -> None:
         commands,
         "labels",
         _labels,
-        summary="list labels",
         description="List the labels of a model, one per line, in the order of its logits.",
         examples=("labels", "labels dancing", "labels --model my_model/"),
     )

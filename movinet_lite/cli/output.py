@@ -13,11 +13,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from movinet_lite.hub.handles import DEMO_NAME
-from movinet_lite.predictions import Prediction, Ranking
-
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from movinet_lite.predictions import Prediction, Ranking
 
 __all__ = [
     "FAILED",
@@ -65,6 +64,8 @@ def loading(model: str) -> str:
         >>> loading("a2"), loading("a2.tflite")
         ('loading a2 (compiled the first time: about a minute)', 'loading a2.tflite')
     """
+    from movinet_lite.hub.handles import DEMO_NAME
+
     is_compiled = model.endswith(".tflite") or model.lower() == DEMO_NAME
     return f"loading {model}" + (
         "" if is_compiled else " (compiled the first time: about a minute)"

@@ -1,6 +1,7 @@
 """The entry point: parses the command line, runs a command, and reports errors.
 
-A command is a module of this package with a function ``add_commands``, and one line in ``_MODULES``.
+A command is a function of a module of this package, which its ``add_commands`` adds to the parser, and a line in
+`COMMANDS`.
 """
 
 from __future__ import annotations
@@ -14,26 +15,14 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from typing import NoReturn
 
 import movinet_lite
-from movinet_lite.cli import (
-    annotated,
-    batch,
-    benchmark,
-    calibrate,
-    classify,
-    demo,
-    events,
-    export,
-    models,
-    stream,
-    teach,
-    training,
-    watch,
-)
 from movinet_lite.cli.arguments import UsageError, examples_text
+from movinet_lite.cli.commands import COMMANDS
+from movinet_lite.cli.fork_server import start_fork_server
 from movinet_lite.cli.output import (
     FAILED,
     INTERRUPTED,
@@ -47,23 +36,6 @@ from movinet_lite.cli.quiet import native_notes_held_back, quiet_exit
 from movinet_lite.errors import DataError, LabelsError, MoViNetError, VariantError
 
 __all__ = ["main", "make_parser"]
-
-_MODULES = (
-    demo,
-    classify,
-    stream,
-    events,
-    batch,
-    annotated,
-    models,
-    training,
-    teach,
-    watch,
-    calibrate,
-    export,
-    benchmark,
-)
-"""The modules with commands, in the order of ``--help``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,14 +98,14 @@ def _give_up_output() -> None:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    try:
-        args = make_parser().parse_args(argv)
-    except SystemExit as stop:  # after --help, --version and wrong usage
-        return int(stop.code or 0)
     # TensorFlow's messages below the level of errors are not useful to users of the command.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with native_notes_held_back(), _library_warnings(), _library_notes():
+            try:
+                args = _parse(argv)
+            except SystemExit as stop:  # after --help, --version and wrong usage
+                return int(stop.code or 0)
             return int(args.run(args))
     except (DataError, LabelsError, VariantError, UsageError) as error:
         complain("error", error)
@@ -197,8 +169,23 @@ class _CommandsFormatter(argparse.RawDescriptionHelpFormatter):
         self._action_max_length = len("    evaluate-events")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line, with every command."""
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    words = sys.argv[1:] if argv is None else argv
+    names = _named_in(words)
+    # Without *argv* the process is the command's own.
+    if argv is None and any(COMMANDS[name].has_workers for name in names):
+        start_fork_server(words)
+    return make_parser(names).parse_args(words)
+
+
+def _named_in(argv: Sequence[str]) -> list[str]:
+    """Return the command to run. What stands before it are options without values."""
+    return [word for word in argv if word in COMMANDS][:1]
+
+
+def make_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of the command line: every command is listed, those of *names* have their options."""
+    modules = {COMMANDS[name].module for name in names}
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Recognise actions in video with MoViNet.",
@@ -219,6 +206,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"{PROGRAM} {movinet_lite.__version__}"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in _MODULES:
-        module.add_commands(commands)
+    for name, (module, summary, _) in COMMANDS.items():
+        if module not in modules:
+            commands.add_parser(name, help=summary)
+        elif name not in commands.choices:  # some modules have two
+            import_module(f"movinet_lite.cli.{module}").add_commands(commands)
     return parser

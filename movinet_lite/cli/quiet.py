@@ -33,6 +33,9 @@ _NOTE = re.compile(
     rb"|To enable the following instructions: )"
 )
 
+_END = b"\0end of the command\0\n"
+"""What the command itself writes last, after its native libraries."""
+
 
 @contextlib.contextmanager
 def native_notes_held_back() -> Iterator[None]:
@@ -51,14 +54,19 @@ def native_notes_held_back() -> Iterator[None]:
         _give_python_its_own(terminal, undo)
         _hold_absl_back(undo)
         source, sink = os.pipe()
+        is_passed_on = threading.Event()
         reader = threading.Thread(
-            target=_pass_on, args=(source, terminal), name="native notes", daemon=True
+            target=_pass_on,
+            args=(source, terminal, is_passed_on),
+            name="native notes",
+            daemon=True,
         )
         reader.start()
-        # A running child process keeps the pipe open; its later output is not awaited.
-        undo.callback(reader.join, 1.0)
+        # A running child process keeps the pipe open, so that it has no end; its later output is not awaited.
+        undo.callback(is_passed_on.wait)
         undo.callback(os.dup2, terminal, _STANDARD_ERROR)
         os.dup2(sink, _STANDARD_ERROR)
+        undo.callback(os.write, _STANDARD_ERROR, _END)
         os.close(sink)
         yield
 
@@ -104,15 +112,21 @@ def _hold_absl_back(undo: contextlib.ExitStack) -> None:
     undo.callback(logging.root.removeHandler, handler)
 
 
-def _pass_on(source: int, terminal: int) -> None:
-    """Write to *terminal* what comes from *source*, but for the notes."""
-    with open(source, "rb") as lines:
-        for line in lines:
-            if _NOTE.match(line):
-                _LOG.debug("%s", line.decode(errors="replace").rstrip())
-            else:
-                with contextlib.suppress(OSError):  # the terminal has gone
-                    os.write(terminal, line)
+def _pass_on(source: int, terminal: int, is_passed_on: threading.Event) -> None:
+    """Write to *terminal* what comes from *source*, but for the notes; set *is_passed_on* at `_END`."""
+    try:
+        with open(source, "rb") as lines:
+            for whole in lines:
+                line = whole.removesuffix(_END)
+                if _NOTE.match(line):
+                    _LOG.debug("%s", line.decode(errors="replace").rstrip())
+                elif line:
+                    with contextlib.suppress(OSError):  # the terminal has gone
+                        os.write(terminal, line)
+                if line != whole:
+                    is_passed_on.set()
+    finally:
+        is_passed_on.set()
 
 
 @functools.cache

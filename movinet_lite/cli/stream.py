@@ -44,7 +44,6 @@ def add_commands(commands: Any) -> None:
         commands,
         "stream",
         _stream,
-        summary="classify videos frame by frame",
         description=(
             "Classify each video frame by frame, with a stream model.\n\n"
             "Prints a line with the time in the video whenever a new label takes the lead.\n"

@@ -37,7 +37,6 @@ def add_commands(commands: Any) -> None:
         commands,
         "teach",
         _teach,
-        summary="teach a model new classes from a few clips",
         description=(
             "Teach a model new classes from a few clips each, in seconds and without TensorFlow.\n\n"
             "The folder has one folder of videos per class, named after the class. An optional\n"

@@ -71,7 +71,6 @@ def _add_fine_tune(commands: Any) -> None:
         commands,
         "fine-tune",
         _fine_tune,
-        summary="fine-tune a model on your own videos",
         description=(
             "Fine-tune a model on your own videos: a folder with one folder of videos per\n"
             "class, a .csv file with the columns path and label, or an official list of\n"
@@ -475,7 +474,6 @@ def _add_evaluate(commands: Any) -> None:
         commands,
         "evaluate",
         _evaluate,
-        summary="measure the accuracy of a model on labelled videos",
         description=(
             "Measure the accuracy of a model on labelled videos: a folder with one folder of\n"
             "videos per class, or a list as for fine-tune."

@@ -65,7 +65,6 @@ def add_commands(commands: Any) -> None:
         commands,
         "watch",
         _watch,
-        summary="watch cameras and report events as they happen",
         description=(
             "Watch cameras with one model and report events as they happen, until Ctrl-C.\n\n"
             "A source is a URL (rtsp, rtmp, http, udp, srt, tcp), the number of a camera, a\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import weakref
 from queue import SimpleQueue
 from typing import Final, Self
 
@@ -22,7 +22,8 @@ class FramesAhead:
     """An iterator and context manager that decodes and scales frames of a `FrameReader` ahead of their use.
 
     The thread starts with the first call of `next`. It ends after the last frame, after an error, which is raised in
-    place of the frame, and when this object is closed or garbage-collected, which also closes the reader.
+    place of the frame, and when this object is closed, which also closes the reader. When this object is
+    garbage-collected, the thread ends after the frame that it is decoding, and with it the reader.
 
     Args:
         reader: The source of frames, which must not be used elsewhere from now on.
@@ -55,16 +56,18 @@ class FramesAhead:
                 self._reader
             )  # which raises the error that it is closed or at its end
         if self._thread is None:
-            # The thread has no reference to this object, so that garbage collection ends it.
+            # The thread has no reference to this object, so that garbage collection ends it. Only C code runs then: an
+            # exception in a finaliser written in Python would be printed and lost, Ctrl-C among them.
+            user = weakref.ref(self, self._shared.room.put)
             self._thread = threading.Thread(
                 target=_read,
-                args=(self._reader, self._shared),
+                args=(self._reader, self._shared, user),
                 name="movinet-lite-decoding",
                 daemon=True,
             )
             self._thread.start()
         frame, error = self._shared.frames.get()
-        self._shared.room.release()
+        self._shared.room.put(None)
         if frame is not None:
             return frame
         self.close()
@@ -78,17 +81,21 @@ class FramesAhead:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        self.close()
-
     def close(self) -> None:
         """End the thread and close the file; closing twice has no effect."""
         self._is_at_end = True
         self._shared.is_closed = True
-        self._shared.room.release()
+        self._shared.room.put(None)
         if self._thread is not None:
             self._thread.join()
         self._reader.close()
+
+
+def _all_room() -> SimpleQueue[object]:
+    room: SimpleQueue[object] = SimpleQueue()
+    for _ in range(_NUM_AHEAD):
+        room.put(None)
+    return room
 
 
 @attrs.define
@@ -97,26 +104,28 @@ class _Shared:
 
     Attributes:
         frames: The decoded frames, followed by the error that ended decoding, if any.
-        room: Number of frames that may still be read.
+        room: An item for each frame that may still be read. One more wakes the thread when no more frames are wanted.
         is_closed: Whether no more frames are wanted.
     """
 
     frames: SimpleQueue[tuple[VideoFrame | None, BaseException | None]] = attrs.Factory(
         SimpleQueue
     )
-    room: threading.Semaphore = attrs.Factory(lambda: threading.Semaphore(_NUM_AHEAD))
+    room: SimpleQueue[object] = attrs.Factory(_all_room)
     is_closed: bool = False
 
 
-def _read(frames: Iterator[VideoFrame], shared: _Shared) -> None:
-    """Read until the end or until closed; this runs in the thread."""
+def _read(reader: FrameReader, shared: _Shared, user: weakref.ref[FramesAhead]) -> None:
+    """Read until the end, until closed, or until the *user* is gone; this runs in the thread."""
     error = None
     try:
-        while shared.room.acquire() and not shared.is_closed:
-            frame = next(frames, None)
+        while shared.room.get() is None and not shared.is_closed:
+            frame = next(reader, None)
             if frame is None:
                 break
             shared.frames.put((frame, None))
+            if user() is None:
+                break
     except BaseException as caught:  # noqa: BLE001 - raised where the frames are used
         error = caught
     shared.frames.put((None, error))

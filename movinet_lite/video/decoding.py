@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Generator, Iterable, Iterator
+import operator
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
@@ -24,7 +26,7 @@ from movinet_lite.video.hdr import to_bt709, transfer_of
 from movinet_lite.video.scaling import SCALING, FrameScaler
 from movinet_lite.video.source import VideoFile, VideoSource
 from movinet_lite.video.thinning import LeftOut, Samples, Thinning, ThinningError
-from movinet_lite.video.timing import JUMP_S, FrameClock
+from movinet_lite.video.timing import JUMP_S, FrameClock, to_seconds
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -111,6 +113,20 @@ class VideoInfo:
     container: str
 
 
+class _Lease(weakref.ref[Any]):
+    """Closes a file when its user ends.
+
+    Only C code runs then: an exception in a finaliser written in Python would be printed and lost, Ctrl-C among them.
+    """
+
+    __slots__ = ("close",)
+
+    close: Callable[[], None]
+
+
+_CLOSE = operator.methodcaller("close")
+
+
 class VideoDecoder:
     """An open video file, whose first frame has been decoded successfully.
 
@@ -155,6 +171,8 @@ class VideoDecoder:
         # To continue after damage, the decoder needs all packets.
         self._samples = None if skips_damage else samples
         self._thinning: Thinning | None = None
+        self._pictures: Generator[VideoFrame | LeftOut] | None = None
+        self._lease: _Lease | None = None
         self._open()
         tick_s = float(self._stream.time_base or 0)
         self.tolerance_s = min(tick_s / 2, _MAX_TOLERANCE_S) + _ROUNDING_S
@@ -168,6 +186,13 @@ class VideoDecoder:
         self._container, self._stream = _open(
             self._file, self._max_pixels, self._threads, self._quality
         )
+        if self._lease is not None:
+            self._lease.close = self._container.close
+
+    def close_with(self, user: object) -> None:
+        """Close the file when *user* ends, which has the only reference to this decoder."""
+        self._lease = lease = _Lease(user, _CLOSE)
+        lease.close = self._container.close
 
     def _begin(self) -> VideoInfo:
         """Decode the first frame."""
@@ -175,8 +200,8 @@ class VideoDecoder:
         self._begin_s: float | None = None
         self.end_s = 0.0
         try:
-            self._pictures = self._decode()
-            first = self._first_picture()
+            pictures = self._pictures = self._decode()
+            first = self._first_picture(pictures)
             self._first: VideoFrame | None = first
             self._clock.start(first.pts, first.dts)
             self._turn = Turn.of(first)
@@ -194,7 +219,7 @@ class VideoDecoder:
 
     def close(self) -> None:
         """Close the file; closing twice has no effect."""
-        self._pictures.close()
+        self._pictures = None
         self._container.close()
         self._first = None
 
@@ -219,18 +244,21 @@ class VideoDecoder:
             pictures = self._decode_from(start_s)
         else:
             assert self._first is not None  # noqa: S101 - the decoder is open
+            assert self._pictures is not None  # noqa: S101
             pictures = itertools.chain([self._first], self._pictures)
-        self._first = None
+        # Whoever drops the frames frees them at once: the decoder, which they need, has no reference to them.
+        self._first = self._pictures = None
         has_begun = False
         for picture in pictures:
-            time_s = self._time_of(picture)
+            lasts_s = self._lasts_s(picture)
+            time_s = self._clock.time_s(picture.pts, picture.dts, lasts_s)
             if has_begun and time_s - self.end_s > _MAX_GAP_S:
                 self.damage = (
                     f"the next frame is shown {time_s - self.end_s:.0f} s later"
                 )
                 return
             has_begun = True
-            self.end_s = time_s + self._lasts_s(picture)
+            self.end_s = time_s + lasts_s
             yield time_s, self.end_s, None if isinstance(picture, LeftOut) else picture
 
     def pixels(
@@ -314,8 +342,8 @@ class VideoDecoder:
         error.__cause__ = self._cause
         return error
 
-    def _first_picture(self) -> VideoFrame:
-        for picture in self._pictures:
+    def _first_picture(self, pictures: Iterable[VideoFrame | LeftOut]) -> VideoFrame:
+        for picture in pictures:
             if not isinstance(picture, LeftOut):  # no frame is skipped before the first
                 return picture
         reason = "" if self.damage is None else f" ({self.damage})"
@@ -414,25 +442,22 @@ class VideoDecoder:
                 )
             except FFmpegError:
                 break
-            self._pictures = self._decode()
-            found = next(self._pictures, None)
+            pictures = self._decode()
+            found = next(pictures, None)
             if found is None or not self._clock.can_place(found.pts, found.dts):
                 continue
-            found_s = self._time_of(found)
+            found_s = self._clock.time_s(found.pts, found.dts, self._lasts_s(found))
             self._clock.jump()
             if found_s <= start_s:
-                return itertools.chain([found], self._pictures)
+                return itertools.chain([found], pictures)
         self.close()
         self._open()
-        self._pictures = self._decode()
-        return self._pictures
-
-    def _time_of(self, picture: VideoFrame | LeftOut) -> float:
-        return self._clock.time_s(picture.pts, picture.dts, self._lasts_s(picture))
+        return self._decode()
 
     def _lasts_s(self, picture: VideoFrame | LeftOut) -> float:
-        if picture.duration and picture.time_base is not None:
-            lasts_s = float(picture.duration * picture.time_base)
+        duration, tick_s = picture.duration, picture.time_base
+        if duration and tick_s is not None:
+            lasts_s = to_seconds(duration, tick_s)
             if lasts_s <= _MAX_GAP_S:
                 return lasts_s
         return min(1.0 / (self.info.fps or 25.0), _MAX_GAP_S)
@@ -645,9 +670,10 @@ def _as_seconds(clock: str) -> float | None:
 
 def _end_of(packet: Packet[VideoStream]) -> float:
     times = [time for time in (packet.pts, packet.dts) if time is not None]
-    if not times or packet.time_base is None:
+    tick_s = packet.time_base
+    if not times or tick_s is None:
         return 0.0
-    return float((max(times) + (packet.duration or 0)) * packet.time_base)
+    return to_seconds(max(times) + (packet.duration or 0), tick_s)
 
 
 def _ends_as_gif(file: VideoFile) -> bool:

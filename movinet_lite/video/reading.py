@@ -221,6 +221,7 @@ class FrameReader:
         scaler: FrameScaler | None = None,
     ) -> None:
         self._decoder: VideoDecoder | None = None
+        self._chosen: Iterator[tuple[float, Picture]] = iter(())
         self._is_at_end = False
         self._num_given = 0
         self._scaler = scaler
@@ -243,16 +244,18 @@ class FrameReader:
             threads=threads,
             quality=quality,
         )
+        decoder.close_with(self)
         self.path = decoder.path
         self.info = decoder.info
+        chosen = _choose(decoder, fps, first_s, last_s)
         try:
-            chosen = _choose(decoder, fps, first_s, last_s)
             first = next(chosen, None)
             if first is None:
                 if not skip_damage:
                     _check_damage(decoder, 0)
                 _check_reached(decoder, first_s)
         except BaseException:
+            del chosen
             self.close()
             raise
         self._chosen = chosen if first is None else itertools.chain([first], chosen)
@@ -307,12 +310,10 @@ class FrameReader:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close the file; closing twice has no effect."""
         if self._decoder is not None:
+            self._chosen = iter(())
             self._decoder.close()
             self._damage = self._decoder.damage
             self._decoder = None
@@ -361,7 +362,9 @@ def sampled_pictures(
             num_given += 1
     except ThinningError:
         decoder.start_over()
-        yield from itertools.islice(shown(), num_given, None)
+    else:
+        return
+    yield from itertools.islice(shown(), num_given, None)
 
 
 def _limit_repeats(

@@ -11,7 +11,10 @@ python -m tests.batch.measure_processes videos/ --model a0 --rounds 3 --ray 10.0
 # ruff: noqa: T201 - this program prints
 
 import argparse
+import contextlib
+import ctypes
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -39,6 +42,7 @@ def main() -> None:
     if args.list:
         run_alone(args.inputs[0], args.list, args.model)
         return
+    adopt_orphans()
     paths = [str(Path(path).absolute()) for path in find_videos(args.inputs)]
     with tempfile.TemporaryDirectory() as folder:
         ways: dict[str, Callable[[], None]] = {
@@ -63,6 +67,7 @@ def compare(ways: dict[str, Callable[[], None]], rounds: int) -> None:
             begin_s, cpu_s = time.monotonic(), children_cpu_s()
             ways[name]()
             walls[name].append(time.monotonic() - begin_s)
+            wait_for_orphans()
             cpus[name].append(children_cpu_s() - cpu_s)
             print(
                 f"{name}: wall {walls[name][-1]:.2f} s, CPU {cpus[name][-1]:.2f} s",
@@ -75,6 +80,19 @@ def compare(ways: dict[str, Callable[[], None]], rounds: int) -> None:
         print(
             f"{first} / {second}, {what}: {min(times[first]) / min(times[second]):.3f}"
         )
+
+
+def adopt_orphans() -> None:
+    """Become the parent of the fork server when the command, its parent, has ended: workers are its children."""
+    set_child_subreaper = 36
+    ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+
+
+def wait_for_orphans() -> None:
+    """Wait for all children to end, so that their processor time counts."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
 
 
 def children_cpu_s() -> float:

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import multiprocessing
 import os
 import resource
 import signal
@@ -86,6 +87,16 @@ def test_each_video_has_a_row_and_a_broken_one_an_error(folder, tmp_path):
     assert rows["a"]["size"] == CLIP.stat().st_size
 
 
+@pytest.fixture(params=["spawn", "forkserver"])
+def start_method(request):
+    """Start workers in one of the ways that a program can choose."""
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method(request.param, force=True)
+    yield request.param
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.usefixtures("start_method")
 def test_crashing_endless_and_greedy_videos_become_errors(folder, tmp_path):
     """A video with which a worker dies, or which takes too long or too much memory, is given up; the others are done."""
     for name in ("crash", "endless", "greedy"):

@@ -77,6 +77,27 @@ def test_python_writes_to_the_terminal_itself():
     assert done.stderr == "bar and line\nINFO: [x.cc:1] after\n"
 
 
+def test_a_child_that_lives_on_holds_nothing_up():
+    """The block ends with all that was said, the unfinished line too, while a child process keeps the descriptor open."""
+    code = (
+        "import os, subprocess, sys\n"
+        "from movinet_lite.cli.quiet import native_notes_held_back\n"
+        "with native_notes_held_back():\n"
+        "    child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)\n"
+        "    os.write(2, b'line\\nunfinished')\n"
+        "os.write(2, b' after\\n')\n"
+        "child.communicate(b'\\n')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr == "line\nunfinished after\n"
+
+
 def test_a_process_without_a_standard_error_starts():
     """A service may have closed it."""
     code = (

@@ -1,10 +1,14 @@
 """A file's frames are read ahead in a thread, which never outlives them, and give the same answers."""
 
 import gc
+import inspect
 import itertools
+import subprocess
+import sys
 import threading
 import traceback
 from fractions import Fraction
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -14,7 +18,12 @@ from movinet_lite.errors import ArrayError, VideoError
 from movinet_lite.testing import FakeClipModel, FakeStreamModel
 from movinet_lite.video import FrameScaler, ahead, read_frames
 from movinet_lite.video.reading import FrameReader
-from tests.video_files import write_numbered, write_pictures
+from tests.video_files import (
+    needs_proc,
+    num_open_files,
+    write_numbered,
+    write_pictures,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -154,12 +163,117 @@ def test_leaving_early_ends_the_thread(video, session):
     frames.close()
     assert num_decoding() == 0
 
-    frames = session.read_video(video)
-    next(frames)
-    del frames
-    assert num_decoding() == 0
     session.read_video(video).close()  # never begun
     assert num_decoding() == 0
+
+
+@needs_proc
+def test_dropping_it_ends_a_thread_that_decodes(video, session, monkeypatch):
+    """The thread ends after the frame that it decodes, and the file is closed."""
+    before = num_open_files()
+    read, num_read = FrameReader.__next__, 0
+    has_begun, may_go_on = threading.Event(), threading.Event()
+
+    def held_back(self):
+        nonlocal num_read
+        num_read += 1
+        if num_read == 3:
+            has_begun.set()
+            assert may_go_on.wait(10)
+        return read(self)
+
+    monkeypatch.setattr(FrameReader, "__next__", held_back)
+    frames = session.read_video(video)
+    next(frames)
+    thread = frames._thread
+    assert has_begun.wait(10)
+    del frames
+    may_go_on.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert num_read == 3
+    assert num_open_files() == before
+
+
+@needs_proc
+def test_dropping_it_ends_a_thread_that_waits(video, session):
+    """Nobody takes its frames, so that it waits for room: it ends, and the file is closed."""
+    before = num_open_files()
+    waits = threading.Event()
+
+    class RoomForTwo(SimpleQueue):
+        num_asked = 0
+
+        def get(self):
+            self.num_asked += 1
+            if self.num_asked == 3:
+                waits.set()
+            return super().get()
+
+    frames = session.read_video(video)
+    frames._shared.room = RoomForTwo()
+    frames._shared.room.put(None)  # and one more for the frame that is taken
+    next(frames)
+    thread = frames._thread
+    assert waits.wait(10)
+    del frames
+    thread.join(10)
+    assert not thread.is_alive()
+    assert num_open_files() == before
+
+
+@needs_proc
+def test_dropping_it_without_a_thread_closes_the_file(video, session):
+    """At once."""
+    before = num_open_files()
+    frames = session.read_video(video)
+    assert num_open_files() == before + 1
+    del frames
+    assert num_open_files() == before
+
+
+@pytest.mark.parametrize("num_taken", [0, 1, 5])
+@pytest.mark.parametrize("is_ahead", [False, True])
+def test_no_function_of_ours_runs_when_frames_are_dropped(video, is_ahead, num_taken):
+    """Python would print and lose a Ctrl-C that comes while a finaliser runs."""
+    reader = read_frames(video, fps=7)
+    frames = ahead.FramesAhead(reader) if is_ahead else reader
+    del reader
+    for _ in range(num_taken):
+        next(frames)
+    thread = frames._thread if is_ahead else None
+    called = []
+
+    def watch(frame, event, _argument):
+        # A generator is ended by an exception; Python looks for signals in no place of those.
+        if event == "call" and not frame.f_code.co_flags & inspect.CO_GENERATOR:
+            called.append(frame.f_code.co_qualname)
+
+    sys.setprofile(watch)
+    del frames
+    sys.setprofile(None)
+    assert called == []
+    if thread:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_program_may_end_while_frames_are_read(video):
+    """Frames that nobody takes to their end leave no trace in the output of the program."""
+    code = (
+        "import sys\n"
+        "from movinet_lite.video.ahead import FramesAhead\n"
+        "from movinet_lite.video.reading import read_frames\n"
+        "frames = FramesAhead(read_frames(sys.argv[1]))\n"
+        "print(next(frames).index)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(video)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
 
 
 def test_an_end_stays_an_end(video, session):

@@ -30,6 +30,8 @@ from movinet_lite.video import (
 from movinet_lite.video.decoding import VideoDecoder
 from tests.video_files import (
     FORMATS,
+    needs_proc,
+    num_open_files,
     number_in,
     numbered,
     picture_of,
@@ -55,16 +57,6 @@ def shown(path, **options):
         (number_in(frame.pixels), frame.time_s)
         for frame in read_frames(path, **options)
     ]
-
-
-def num_open_files():
-    """Return how many files this process has open."""
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # no Path for each
-
-
-needs_proc = pytest.mark.skipif(
-    not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc"
-)
 
 
 # Every frame
