@@ -242,7 +242,8 @@ def test_weights_that_do_not_fit_are_refused(network, path):
 
     write(lambda weights: weights.update({"b0/l0/scale": np.zeros(2, "float32")}))
     with pytest.raises(
-        ModelError, match=r"'b0/l0/scale' of tiny stream must have shape \(\); got \(2,\)"
+        ModelError,
+        match=r"'b0/l0/scale' of tiny stream must have shape \(\); got \(2,\)",
     ):
         load_network(path)
 

@@ -114,9 +114,7 @@ def test_a_record_that_does_not_fit_is_refused(tmp_path):
     deeper = attrs.evolve(FACTS, depth=3)
     other = smoothing_snapshot(_clip_network(deeper))
     save({**other, "model_state": smoothing_snapshot(network)["model_state"]}, path)
-    with pytest.raises(
-        ModelError, match=r"12 missing: attention.transformer.layers.2"
-    ):
+    with pytest.raises(ModelError, match=r"12 missing: attention.transformer.layers.2"):
         import_pytorch(path)
 
 
