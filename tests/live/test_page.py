@@ -290,7 +290,10 @@ def test_a_browser_shows_the_page(tmp_path):
     for shown in showing(TOKEN):
         with browser.opened(tmp_path) as page:
             page.size(1280, 800)
-            page.open(f"{shown.page.link}#token={TOKEN}")
+            page.open(f"{shown.page.link}#token=wrong")
+            page.wait_for("document.querySelector('#wrong')?.textContent")
+            page.errors.clear()  # the browser reports the refusal
+            page.open(f"{shown.page.link}login#token={TOKEN}")
             page.wait_for("document.querySelector('#event-list li')")
             assert page.value("location.hash + location.pathname") == "/"
             names = page.value(

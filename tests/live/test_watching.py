@@ -126,6 +126,19 @@ def test_cameras_may_be_added_beyond_those_that_a_model_was_loaded_for(loaded):
     assert len({one.source for one in events}) == 11
 
 
+@pytest.mark.parametrize(
+    ("base", "streams"), [("a0", {"streams": 3}), ("a0.tflite", {}), ("demo", {})]
+)
+def test_taught_classes_are_loaded_as_the_model_below_them(
+    loaded, monkeypatch, base, streams
+):
+    """Whether several streams are stepped in one call is a question of the model that the classes were taught on."""
+    monkeypatch.setattr("movinet_lite.live.model.few_shot_base", lambda _: base)
+    load_for_cameras("mine.fewshot", 3)
+
+    assert loaded == [("mine.fewshot", {"horizon_s": HORIZON_S, **streams})]
+
+
 def test_a_model_for_another_engine_is_not_asked_to_step_several_streams(loaded):
     """The command line's options go before the loader's own, and an engine that cannot is not asked."""
     load_for_cameras("a0", 3, engine="tensorflow", horizon_s=None)
