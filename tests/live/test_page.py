@@ -122,6 +122,21 @@ def test_health_ends_with_the_watcher(shown):
     assert status == 503
 
 
+def test_scores_of_a_removed_camera_are_forgotten(shown):
+    """Who opens the page gets the scores of the cameras that are watched, not of those that were."""
+
+    def scores():
+        connection = http.client.HTTPConnection("127.0.0.1", shown.page._port)
+        connection.request("GET", "/updates")
+        line = connection.getresponse().readline()
+        connection.close()
+        return json.loads(line.removeprefix(b"data: "))["scores"]
+
+    assert list(scores()) == ['front "door"']
+    shown.watcher.remove('front "door"')
+    assert scores() == {}
+
+
 def test_pictures(shown):
     """The last picture of a camera and that of an event are JPEGs; what has none says so."""
     event_id = shown.event.id
