@@ -5,12 +5,15 @@ import json
 import logging
 import socket
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
-from movinet_lite import EventDetector, StreamingClassifier
+from movinet_lite import Event, EventDetector, StreamingClassifier
 from movinet_lite.errors import MissingDependencyError, PageError, SessionError
 from movinet_lite.live.page.access import Access, is_this_machine
+from movinet_lite.live.page.event_list import EventList
+from movinet_lite.live.watched_event import WatchedEvent
 from movinet_lite.live.watching import Watcher
 from movinet_lite.testing import FakeStreamModel
 from tests.live import browser
@@ -236,6 +239,37 @@ def test_cookies_of_other_programs_do_no_harm():
     for other in ("x[]=1", '"=', "=", "movinet_lite=wrong", "\xff"):
         assert access.allows("", f"{other}; movinet_lite={access.cookie}")
         assert not access.allows("", other)
+
+
+def test_an_event_that_outlasts_many_others_is_counted_once():
+    """The list keeps the last 500 events, and those that have not ended."""
+    known = EventList()
+
+    def add(number, state):
+        end_s = 1.0 if state == "ended" else None
+        event = Event(
+            label="red",
+            start_s=0.0,
+            end_s=end_s,
+            peak=0.5,
+            mean=0.5,
+            num_frames=1,
+            state=state,
+        )
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        known.add(
+            WatchedEvent(id=str(number), source="door", event=event, opened_at=at)
+        )
+
+    for number in range(502):
+        add(number, "confirmed")
+        if number:
+            add(number, "ended")
+    add(0, "ended")
+
+    assert known.counts() == {("door", "red"): 502}
+    assert len(known.since()[1]) == 500
+    assert known.find("0")["state"] == "ended"
 
 
 def test_health_needs_no_token(guarded):
