@@ -7,6 +7,7 @@ import socket
 import sys
 from datetime import UTC, datetime
 
+import attrs
 import pytest
 
 from movinet_lite import Event, EventDetector, StreamingClassifier
@@ -370,3 +371,21 @@ def test_a_browser_shows_the_page(tmp_path):
             page.size(390, 844, dark=True)
             assert page.value("document.documentElement.scrollWidth") == 390
             assert page.errors == []
+
+
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="no chromium")
+def test_a_clip_that_the_browser_cannot_play_is_offered_as_a_file(tmp_path):
+    """Clips keep the codec of their camera, which may be none that a browser knows: then there is a link."""
+    for shown in showing():
+        path = tmp_path / "clip.mp4"
+        path.write_bytes(b"no codec of a browser")
+        shown.clips.paths["abc"] = path
+        shown.page.add(attrs.evolve(shown.event, clip_id="abc"))
+        with browser.opened(tmp_path / "profile") as page:
+            page.open(shown.page.link)
+            page.wait_for("document.querySelector('#event-list .badge')?.textContent")
+            page.value("document.querySelector('#event-list button').click()")
+            page.wait_for("document.querySelector('#stage a')")
+
+            link = page.value("document.querySelector('#stage a').href")
+            assert link.endswith(f"/events/{shown.event.id}/clip.mp4")
