@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -55,6 +56,9 @@ _TOKEN: Final = "MOVINET_LITE_TOKEN"  # noqa: S105 - the name of a variable
 
 _LOOK_S: Final = 0.2
 """Interval at which the table is drawn and signals are checked, in seconds."""
+
+_ONE_SIGNAL_S: Final = 0.5
+"""Signals this close together count as one, in seconds: ``timeout`` sends each twice, to the process and to its group."""
 
 _NAMED: Final = re.compile(r"([\w .-]+)=(.+)", re.DOTALL)
 
@@ -305,9 +309,11 @@ class _Stop(threading.Event):
 
     Attributes:
         number: The number of the signal; 0 before it.
+        set_at_s: When it came, on a monotonic clock.
     """
 
     number = 0
+    set_at_s = 0.0
 
 
 @contextlib.contextmanager
@@ -316,10 +322,11 @@ def _signals() -> Iterator[_Stop]:
     stop = _Stop()
 
     def ask(number: int, _frame: object) -> None:
-        if stop.is_set():
+        if not stop.is_set():
+            stop.number, stop.set_at_s = number, time.monotonic()
+            stop.set()
+        elif time.monotonic() - stop.set_at_s > _ONE_SIGNAL_S:
             raise KeyboardInterrupt
-        stop.number = number
-        stop.set()
 
     if threading.current_thread() is not threading.main_thread():
         yield stop

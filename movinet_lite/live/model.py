@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from movinet_lite.classifiers import StreamingClassifier
+from movinet_lite.engines.few_shot.files import few_shot_base, is_few_shot
 from movinet_lite.events.settings import HORIZON_S
 
 __all__ = ["MAX_STREAMS", "load_for_cameras"]
@@ -30,9 +31,10 @@ def load_for_cameras(
         ModelError: As in `StreamingClassifier.load`.
     """
     # Only compiled models step several streams in one call; for the others `load` would warn.
+    below = few_shot_base(source) if is_few_shot(source) else str(source)
     is_compiled = (
-        Path(source).suffix not in {".tflite", ".onnx"}
-        and str(source).lower() != "demo"
+        Path(below).suffix not in {".tflite", ".onnx"}
+        and below.lower() != "demo"
         and options.get("engine", "auto") in {"auto", "litert"}
     )
     if is_compiled:

@@ -29,7 +29,7 @@ from movinet_lite.live.event_queue import EventQueue
 from movinet_lite.live.model import MAX_STREAMS, load_for_cameras
 from movinet_lite.live.pace import Load, Pace
 from movinet_lite.live.recorder import ClipRecorder
-from movinet_lite.live.source import open_source
+from movinet_lite.live.source import LiveSource, open_source
 from movinet_lite.live.watched_event import WatchedEvent
 from movinet_lite.predictions import Prediction
 
@@ -167,7 +167,8 @@ class Watcher:
 
         Args:
             source: A source as for `open_source`, or an open source. Sources opened here are also closed here.
-            name: The name of the camera; `None` for the name of its source. A number is appended if it is taken.
+            name: The name of the camera; `None` for the name of its source. A number is appended if it is taken, and
+                characters that cannot be printed are replaced.
             detector: Its event detector; `None` for the watcher's settings.
             fps: Its frame rate for the model; `None` for the watcher's.
             transport: The transport of RTSP.
@@ -201,7 +202,7 @@ class Watcher:
                 frames,
                 session,
                 detector.fresh(),
-                name=_free_name(name or frames.name, self._cameras),
+                name=_free_name(_printable(name or frames.name), self._cameras),
                 fps=rate,
                 max_gap_s=self._max_gap_s,
                 snapshots=self._snapshots,
@@ -210,6 +211,8 @@ class Watcher:
             self._cameras[camera.name] = camera
             if not opened:
                 self._own.add(camera.name)
+                if isinstance(frames, LiveSource):
+                    frames.name = camera.name  # which its clips are called by
             self._polls = self._polls or opened
             self._events.set_done(done=False)
             self._start()
@@ -513,6 +516,13 @@ def _blame(camera: Camera, error: Exception) -> None:
 
 def _is_open(source: object) -> bool:
     return hasattr(source, "take") and hasattr(source, "ended")
+
+
+def _printable(name: str) -> str:
+    """Return *name* as one line that any terminal and any program can show, also if it is that of a file."""
+    return "".join(
+        one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in name
+    )
 
 
 def _free_name(name: str, taken: Iterable[str]) -> str:

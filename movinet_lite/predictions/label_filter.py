@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 import numpy as np
 
+from movinet_lite.arrays import as_number
 from movinet_lite.errors import ArrayError, LabelsError
 from movinet_lite.labels import as_names, check_labels, label_indices
 from movinet_lite.predictions.scores import Ranking, check_count
@@ -16,9 +17,11 @@ from movinet_lite.predictions.scores import Ranking, check_count
 __all__ = ["LabelFilter"]
 
 
-def _check_min_score(_filter: object, _field: object, value: float) -> None:
-    if not 0.0 <= value <= 1.0:  # false for NaN too
-        raise ArrayError(f"min_score must be a score from 0 to 1; got {value}")
+def _as_min_score(value: float) -> float:
+    score = as_number(value)
+    if not 0 <= score <= 1:  # false for NaN too
+        raise ArrayError(f"min_score must be a score from 0 to 1; got {value!r}")
+    return score
 
 
 def _check_max_results(_filter: object, _field: object, value: int | None) -> None:
@@ -59,9 +62,7 @@ class LabelFilter:
         default=None, kw_only=True, converter=attrs.converters.optional(as_names)
     )
     deny: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=as_names)
-    min_score: float = attrs.field(
-        default=0.0, kw_only=True, converter=float, validator=_check_min_score
-    )
+    min_score: float = attrs.field(default=0.0, kw_only=True, converter=_as_min_score)
     max_results: int | None = attrs.field(
         default=None, kw_only=True, validator=_check_max_results
     )

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -386,3 +387,16 @@ def test_the_transport_of_the_command_line_overrides_the_file(
     cameras = watch._plan(args).cameras
 
     assert tuple(camera.transport for camera in cameras) == transports
+
+
+def test_a_signal_that_comes_twice_at_once_is_one(monkeypatch):
+    """``timeout`` signals a process and its group: the events still end. A second Ctrl-C, later, ends at once."""
+    with watch._signals() as stop:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        assert stop.number == signal.SIGINT
+
+        later_s = time.monotonic() + 1.0
+        monkeypatch.setattr(time, "monotonic", lambda: later_s)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

@@ -5,12 +5,16 @@ import json
 import logging
 import socket
 import sys
+from datetime import UTC, datetime
 
+import attrs
 import pytest
 
-from movinet_lite import EventDetector, StreamingClassifier
+from movinet_lite import Event, EventDetector, StreamingClassifier
 from movinet_lite.errors import MissingDependencyError, PageError, SessionError
 from movinet_lite.live.page.access import Access, is_this_machine
+from movinet_lite.live.page.event_list import EventList
+from movinet_lite.live.watched_event import WatchedEvent
 from movinet_lite.live.watching import Watcher
 from movinet_lite.testing import FakeStreamModel
 from tests.live import browser
@@ -122,6 +126,21 @@ def test_health_ends_with_the_watcher(shown):
     assert status == 503
 
 
+def test_scores_of_a_removed_camera_are_forgotten(shown):
+    """Who opens the page gets the scores of the cameras that are watched, not of those that were."""
+
+    def scores():
+        connection = http.client.HTTPConnection("127.0.0.1", shown.page._port)
+        connection.request("GET", "/updates")
+        line = connection.getresponse().readline()
+        connection.close()
+        return json.loads(line.removeprefix(b"data: "))["scores"]
+
+    assert list(scores()) == ['front "door"']
+    shown.watcher.remove('front "door"')
+    assert scores() == {}
+
+
 def test_pictures(shown):
     """The last picture of a camera and that of an event are JPEGs; what has none says so."""
     event_id = shown.event.id
@@ -223,6 +242,37 @@ def test_cookies_of_other_programs_do_no_harm():
         assert not access.allows("", other)
 
 
+def test_an_event_that_outlasts_many_others_is_counted_once():
+    """The list keeps the last 500 events, and those that have not ended."""
+    known = EventList()
+
+    def add(number, state):
+        end_s = 1.0 if state == "ended" else None
+        event = Event(
+            label="red",
+            start_s=0.0,
+            end_s=end_s,
+            peak=0.5,
+            mean=0.5,
+            num_frames=1,
+            state=state,
+        )
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        known.add(
+            WatchedEvent(id=str(number), source="door", event=event, opened_at=at)
+        )
+
+    for number in range(502):
+        add(number, "confirmed")
+        if number:
+            add(number, "ended")
+    add(0, "ended")
+
+    assert known.counts() == {("door", "red"): 502}
+    assert len(known.since()[1]) == 500
+    assert known.find("0")["state"] == "ended"
+
+
 def test_health_needs_no_token(guarded):
     """Whoever watches over the service needs no secret."""
     assert guarded.ask("/healthz")[0] == 200
@@ -290,7 +340,10 @@ def test_a_browser_shows_the_page(tmp_path):
     for shown in showing(TOKEN):
         with browser.opened(tmp_path) as page:
             page.size(1280, 800)
-            page.open(f"{shown.page.link}#token={TOKEN}")
+            page.open(f"{shown.page.link}#token=wrong")
+            page.wait_for("document.querySelector('#wrong')?.textContent")
+            page.errors.clear()  # the browser reports the refusal
+            page.open(f"{shown.page.link}login#token={TOKEN}")
             page.wait_for("document.querySelector('#event-list li')")
             assert page.value("location.hash + location.pathname") == "/"
             names = page.value(
@@ -318,3 +371,21 @@ def test_a_browser_shows_the_page(tmp_path):
             page.size(390, 844, dark=True)
             assert page.value("document.documentElement.scrollWidth") == 390
             assert page.errors == []
+
+
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="no chromium")
+def test_a_clip_that_the_browser_cannot_play_is_offered_as_a_file(tmp_path):
+    """Clips keep the codec of their camera, which may be none that a browser knows: then there is a link."""
+    for shown in showing():
+        path = tmp_path / "clip.mp4"
+        path.write_bytes(b"no codec of a browser")
+        shown.clips.paths["abc"] = path
+        shown.page.add(attrs.evolve(shown.event, clip_id="abc"))
+        with browser.opened(tmp_path / "profile") as page:
+            page.open(shown.page.link)
+            page.wait_for("document.querySelector('#event-list .badge')?.textContent")
+            page.value("document.querySelector('#event-list button').click()")
+            page.wait_for("document.querySelector('#stage a')")
+
+            link = page.value("document.querySelector('#stage a').href")
+            assert link.endswith(f"/events/{shown.event.id}/clip.mp4")

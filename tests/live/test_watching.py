@@ -8,9 +8,10 @@ import attrs
 import numpy as np
 import pytest
 
-from movinet_lite import EventDetector, StreamingClassifier
+from movinet_lite import EventDetector, StreamingClassifier, write_video
 from movinet_lite.errors import ArrayError, LabelsError, ModelError, SessionError
 from movinet_lite.events.settings import HORIZON_S
+from movinet_lite.live import ClipRecorder
 from movinet_lite.live.model import load_for_cameras
 from movinet_lite.live.watching import Watcher, watch
 from movinet_lite.testing import LABELS, FakeStreamModel
@@ -124,6 +125,19 @@ def test_cameras_may_be_added_beyond_those_that_a_model_was_loaded_for(loaded):
 
     assert loaded[0][1]["streams"] == 2
     assert len({one.source for one in events}) == 11
+
+
+@pytest.mark.parametrize(
+    ("base", "streams"), [("a0", {"streams": 3}), ("a0.tflite", {}), ("demo", {})]
+)
+def test_taught_classes_are_loaded_as_the_model_below_them(
+    loaded, monkeypatch, base, streams
+):
+    """Whether several streams are stepped in one call is a question of the model that the classes were taught on."""
+    monkeypatch.setattr("movinet_lite.live.model.few_shot_base", lambda _: base)
+    load_for_cameras("mine.fewshot", 3)
+
+    assert loaded == [("mine.fewshot", {"horizon_s": HORIZON_S, **streams})]
 
 
 def test_a_model_for_another_engine_is_not_asked_to_step_several_streams(loaded):
@@ -574,3 +588,28 @@ def test_a_frame_that_cannot_be_used_costs_no_event_and_no_other_camera(
     assert ends == {"blind", "timeless", "yard"}
     assert "blind: no picture of an event: no room for a picture" in caplog.text
     assert "timeless: a frame cannot be used: times must be numbers" in caplog.text
+
+
+def test_names_can_be_shown(watcher):
+    """What cannot be printed, such as a line break or undecodable bytes of a file name, is replaced in a name."""
+    assert (
+        watcher.add(PushedSource("a\n\udcff\x1b[31m ü")) == "a\ufffd\ufffd\ufffd[31m ü"
+    )
+    assert watcher.add(PushedSource("door"), name="front\ndoor") == "front\ufffddoor"
+
+
+def test_clips_have_the_name_of_their_camera(classifier, tmp_path):
+    """Two cameras with the same file have different names, and so do their clips."""
+    video = tmp_path / "red.mp4"
+    write_video(video, [picture("red", (16, 16))] * 10, fps=10)
+    clips = []
+    with (
+        ClipRecorder(tmp_path / "clips", on_clip=clips.append) as recorder,
+        Watcher(classifier, detector=DETECTOR, recorder=recorder) as watcher,
+    ):
+        names = {watcher.add(video), watcher.add(video)}
+        events = list(watcher)
+
+    assert names == {"red.mp4", "red.mp4 2"}
+    assert {event.source for event in events} == names
+    assert {clip.source for clip in clips} == names

@@ -416,12 +416,13 @@ def test_a_filter_that_names_no_label_is_refused(settings, message):
         ({"min_score": 1.5}, "min_score must be a score from 0 to 1; got 1.5$"),
         ({"min_score": -0.1}, "got -0.1$"),
         ({"min_score": math.nan}, "got nan$"),
+        ({"min_score": "high"}, "got 'high'$"),
         ({"max_results": 0}, "max_results must be a whole number, at least 1; got 0$"),
         ({"max_results": 2.5}, "got 2.5$"),
     ],
 )
 def test_a_filter_with_an_impossible_number_is_refused(settings, message):
-    """A threshold that is no probability, and a maximum below 1, are refused."""
+    """A threshold that is no score, and a maximum below 1, are refused."""
     with pytest.raises(ArrayError, match=message):
         LabelFilter(LABELS, **settings)
 

@@ -30,6 +30,7 @@ from movinet_lite.network.variants import Mode, check_mode
 
 __all__ = [
     "FEW_SHOT_ENDING",
+    "few_shot_base",
     "few_shot_frame_size",
     "few_shot_mode",
     "is_few_shot",
@@ -162,6 +163,16 @@ def few_shot_frame_size(path: str | Path) -> FrameSize:
     """
     height, width = _read(Path(path))[1]["frame_size"]
     return height, width
+
+
+def few_shot_base(path: str | Path) -> str:
+    """Return the source of the model that the classes in a file were taught on.
+
+    Raises:
+        ModelError: If the file does not exist or is damaged.
+    """
+    base: str = _read(Path(path))[1]["base"]
+    return base
 
 
 def _base_of(path: Path, base: str, mode: Mode) -> str:

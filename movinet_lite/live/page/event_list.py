@@ -52,7 +52,16 @@ class EventList:
             values = {**event.to_dict(), "snapshot": picture is not None}
             self._entries[event.id] = _Entry(self._number, values, picture)
             while len(self._entries) > _KEPT:
-                self._entries.popitem(last=False)
+                del self._entries[self._oldest()]
+
+    def _oldest(self) -> str:
+        """Return the event to drop: one that has ended, since another one will change and be counted again."""
+        ended = (
+            event_id
+            for event_id, entry in self._entries.items()
+            if entry.values["ended_at"] is not None
+        )
+        return next(ended, next(iter(self._entries)))
 
     def since(self, number: int = 0) -> tuple[int, list[dict[str, Any]]]:
         """Return the number of the last change, and the events that changed after *number*, oldest first."""

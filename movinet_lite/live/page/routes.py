@@ -170,12 +170,14 @@ class _Routes:
         seen_scores = seen_events = 0
         seen_clips: set[str] = set()
         while not self._closing() and not await is_gone():
+            status = _status(self._contents)
+            self._contents.scores.keep({one["name"] for one in status["cameras"]})
             seen_scores, scores = self._contents.scores.since(seen_scores)
             seen_events, events = self._contents.events.since(seen_events)
             clips = self._contents.clip_events() - seen_clips
             seen_clips |= clips
             news = {
-                **_status(self._contents),
+                **status,
                 "scores": scores,
                 "events": events,
                 "clips": sorted(clips),

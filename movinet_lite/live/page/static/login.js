@@ -19,8 +19,12 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   logIn(field.value.trim());
 });
-const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (given) {
+function logInByLink() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!given) return;
   history.replaceState(null, "", location.pathname);
   logIn(given);
 }
+
+addEventListener("hashchange", logInByLink); // a link that is opened while this page is shown
+logInByLink();

@@ -164,6 +164,14 @@ function filterEvent(event) {
   event.item.hidden = wanted !== "" && wanted !== event.source;
 }
 
+/** Offer a clip that this browser cannot play, such as one of MJPEG, as a file. */
+function offerClip(stage, event) {
+  const text = document.createElement("p"), link = document.createElement("a");
+  Object.assign(link, { href: `events/${event.id}/clip.mp4`, download: `${event.source} ${event.label}.mp4`, textContent: "Download it" });
+  text.append("This browser cannot play the clip. ", link);
+  stage.replaceChildren(text);
+}
+
 function openEvent(id) {
   const event = events.get(id);
   if (!event) return;
@@ -177,6 +185,7 @@ function openEvent(id) {
     if (kind === "video") {
       Object.assign(shown, { controls: true, autoplay: true, muted: true, playsInline: true, src: `events/${id}/clip.mp4` });
       if (event.snapshot) shown.poster = `events/${id}/picture.jpg`;
+      shown.addEventListener("error", () => offerClip(stage, event));
     } else if (kind === "img") {
       Object.assign(shown, { src: `events/${id}/picture.jpg`, alt: `${event.label} at ${event.source}` });
     } else {
