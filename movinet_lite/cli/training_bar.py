@@ -82,7 +82,7 @@ def work_bar() -> Iterator[WorkBar]:
         console=Console(stderr=True),
         transient=True,
         redirect_stdout=False,
-        redirect_stderr=False,
+        redirect_stderr=True,  # notes and warnings stand above the bar
     )
     with progress:
         yield WorkBar(progress)

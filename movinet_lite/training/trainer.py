@@ -403,8 +403,8 @@ class Trainer:
         if not self._statistics or kept >= NORM_MOMENTUM:
             return times
         before = [np.asarray(one).copy() for one in self._statistics]
-        sums = [np.zeros(one.shape) for one in before]
-        num_clips = 0
+        found: list[list[NDArray[np.float64]]] = [[] for _ in before]  # of each batch
+        counts: list[int] = []
         for number, batch in enumerate(self._batches.epoch(epoch)):
             if number == _MAX_STATISTICS_BATCHES:
                 break
@@ -417,13 +417,15 @@ class Trainer:
             for place, one in enumerate(self._statistics):
                 # What the moving average became tells what this batch had.
                 old, new = before[place], np.asarray(one, np.float64)
-                sums[place] += (new - kept * old) / (1.0 - kept) * len(clips)
+                found[place].append((new - kept * old) / (1.0 - kept))
                 one.assign(old)
-            num_clips += len(clips)
+            counts.append(len(clips))
             times.append(time.monotonic() - started)
-        for one, total in zip(self._statistics, sums, strict=True):
-            if num_clips:  # videos may have become unreadable
-                one.assign((total / num_clips).astype(np.float32))
+        if counts:  # videos may have become unreadable
+            for one, value in zip(
+                self._statistics, _pooled(found, counts), strict=True
+            ):
+                one.assign(value.astype(np.float32))
         return times
 
     def _weigh_frames(
@@ -609,6 +611,23 @@ def _trained_statistics(network: Movinet) -> list[Any]:
         for norm in norms
         for part in ("moving_mean", "moving_variance")
     ]
+
+
+def _pooled(
+    found: Sequence[Sequence[NDArray[np.float64]]], counts: Sequence[int]
+) -> Iterator[NDArray[np.float64]]:
+    """Yield the mean and the variance of each norm over all clips.
+
+    Args:
+        found: The mean of the first norm in each batch, then its variance; the same of the next norm.
+        counts: Number of clips of each batch.
+    """
+    for means, variances in zip(found[::2], found[1::2], strict=True):
+        mean = np.average(means, axis=0, weights=counts)
+        yield mean
+        # The means of batches differ, which is part of the variance over all clips.
+        between = np.average((np.stack(means) - mean) ** 2, axis=0, weights=counts)
+        yield np.average(variances, axis=0, weights=counts) + between
 
 
 def _timed(

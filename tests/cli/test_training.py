@@ -1,7 +1,9 @@
 """`fine-tune` and `evaluate` as a user types them: from a folder of videos to a model that streams."""
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +13,8 @@ import pytest
 
 from movinet_lite import write_video
 from movinet_lite.cli import main
+from movinet_lite.cli.output import complain
+from movinet_lite.cli.training_bar import work_bar
 from movinet_lite.network.files import save_network
 from movinet_lite.network.model import build_movinet
 from tests.networks import tiny_variant
@@ -251,3 +255,26 @@ def test_an_evaluation_can_be_looked_at(
     assert out.startswith("top-1 ")
     assert "most confused with" in out
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+class _Terminal(io.StringIO):
+    """What is written to a terminal."""
+
+    def isatty(self):
+        """Say that it is one."""
+        return True
+
+
+def test_a_note_stands_above_the_bar(monkeypatch):
+    """What the library says while a bar is drawn is on lines of its own, not at the end of the bar's."""
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with work_bar() as bar:
+        bar.show("loading a0")
+        complain("note", "compiling a0")
+
+    assert sys.stderr is terminal
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    lines = re.split(r"[\r\n]+", shown)
+    assert "movinet-lite: note: compiling a0" in [line.strip() for line in lines]

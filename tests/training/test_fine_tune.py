@@ -18,6 +18,7 @@ from movinet_lite import DataError, ModelError, write_video
 from movinet_lite.benchmark.training import measure_training_speed
 from movinet_lite.cli import main
 from movinet_lite.network.files import load_network, read_network_spec
+from movinet_lite.network.model import replace_head
 from movinet_lite.training import trainer
 from movinet_lite.training.augmentation import Augmentation
 from movinet_lite.training.checkpoint import read_checkpoint
@@ -137,6 +138,36 @@ def test_few_clips_have_the_logits_in_inference_that_they_were_trained_to(
     training = np.asarray(found.call_by_frame(clips, training=True))
     # Not equal: as usual, the stored variance is the unbiased one, and such small clips give few numbers to a norm.
     assert np.abs(inference - training).max() < 0.15 * np.abs(training).max()
+
+
+def test_new_statistics_are_those_of_all_clips_however_they_are_batched(tmp_path):
+    """Batches that differ from each other widen the variance; that of the first norm is exact."""
+    dark, light = (np.full((4, *SIZE, 3), value, np.uint8) for value in (40, 210))
+    noise = np.random.default_rng(0).integers(0, 40, (4, 4, *SIZE, 3), np.uint8)
+    clips = [noise[0] + dark, noise[1] + light, noise[2] + dark, noise[3] + light]
+    examples = tuple(
+        Example(clip, label) for clip, label in zip(clips, "abab", strict=True)
+    )
+    found = []
+    for batch_size in (1, 4):
+        network = replace_head(
+            small_network("stream", labels=LABELS, frame_size=SIZE),
+            labels=("a", "b"),
+            norm_momentum=0.5,
+        )
+        settings = attrs.evolve(QUICK, batch_size=batch_size)
+        data = ExampleSet(("a", "b"), examples, ())
+        Trainer(network, data, settings, tmp_path)._renew_statistics(0)
+        found.append(
+            [
+                np.asarray(weight)
+                for name, weight in network.named_weights.items()
+                if name.startswith("stem/") and "/moving_" in name
+            ]
+        )
+
+    for alone, together in zip(*found, strict=True):
+        np.testing.assert_allclose(alone, together, rtol=1e-3)
 
 
 def test_the_time_left_is_told_once_it_is_known(trained_on_few):
