@@ -18,9 +18,11 @@ class _Told(StreamingClassifier):
 
     def read_video(self, path, **options):
         name = Path(path).name if isinstance(path, str) else ""  # a file object
+        if "deadly" in name:  # to the process above this one, and so to this one
+            os.kill(os.getppid(), signal.SIGKILL)
         if "crash" in name:
             os.kill(os.getpid(), signal.SIGKILL)
-        while "endless" in name:
+        while "endless" in name or "deadly" in name:
             time.sleep(0.01)
         if "greedy" in name:
             self.kept = bytearray(b"x" * 2**29)

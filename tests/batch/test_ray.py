@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from movinet_lite.batch import Job, Limits, cluster, on_ray, run
-from movinet_lite.batch.ray_pool import num_wanted
+from movinet_lite.batch.ray_pool import _MAX_LOST, num_wanted
 from movinet_lite.cli import main
 from movinet_lite.demo import CLIP
 from movinet_lite.errors import (
@@ -124,6 +124,25 @@ def test_what_is_lost_in_the_middle_of_a_video_loses_no_row(
     assert rows["a_stuck"]["predictions"] == rows["b0"]["predictions"]
     assert rows.pop("a_stuck")["attempts"] == 2
     assert {row["attempts"] for row in rows.values()} == {1}
+
+
+@of_ray
+@pytest.mark.slow
+def test_a_video_that_every_actor_dies_of_is_given_up(folder, tmp_path, ray_cluster):
+    """Its row tells how many had it, and the other videos are done."""
+    videos = folder("a", "b_deadly", "c")
+    output = tmp_path / "rows.jsonl"
+    here, _ = ray_cluster(2)
+
+    end = on_ray(videos, output, Job(model=models.told), address=here.address)
+
+    assert (end.num_done, end.num_errors) == (3, 1)
+    rows = _rows(output)
+    deadly = rows.pop("b_deadly")
+    assert deadly["attempts"] == _MAX_LOST
+    assert f"the actor that has it must live; {_MAX_LOST} died" in deadly["error"]
+    # One of them may have been done again: its actor died of the next video before it could return the row.
+    assert {row["error"] for row in rows.values()} == {None}
 
 
 def _raylet(node: Any) -> int:
