@@ -30,6 +30,7 @@ class Journal:
 
     Attributes:
         done: The paths of the videos that have a row.
+        failed: Those whose row was an error when the file was opened.
 
     Raises:
         DataError: If the file cannot be read or written, is in use by another batch, or is not a file of results.
@@ -40,6 +41,7 @@ class Journal:
     ) -> None:
         self._path = path
         self.done: set[str] = set()
+        self.failed: set[str] = set()
         with _as_data_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
@@ -107,18 +109,21 @@ class Journal:
                     self._path,
                 )
             self.done.add(row["path"])
+            if row["error"] is not None:
+                self.failed.add(row["path"])
 
     def _drop_errors(self) -> None:
-        kept = [row for _, row in _numbered_rows(self._path) if row["error"] is None]
-        if len(kept) == len(self.done):
+        if not self.failed:
             return
+        kept = [row for _, row in _numbered_rows(self._path) if row["error"] is None]
         lines = b"".join(json.dumps(row).encode("ascii") + b"\n" for row in kept)
         with _as_data_errors(self._path):
             write_atomically(self._path, lines)
             self._file.close()
             self._file = self._path.open("a+b")
         self._lock()
-        self.done = {row["path"] for row in kept}
+        self.done -= self.failed
+        self.failed = set()
 
 
 def read_rows(path: Path) -> Iterator[Row]:

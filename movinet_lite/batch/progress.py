@@ -16,12 +16,14 @@ class BatchProgress:
         num_before: Number of videos that already had a row from an earlier run.
         num_done: Number of rows of this run.
         num_errors: Number of rows of this run that are errors.
+        num_errors_before: Number of rows of earlier runs that are errors.
     """
 
     num_videos: int
     num_before: int = 0
     num_done: int = 0
     num_errors: int = 0
+    num_errors_before: int = 0
 
     def after(self, *, is_error: bool) -> BatchProgress:
         """Return the progress after one more row."""

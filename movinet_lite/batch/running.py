@@ -177,7 +177,11 @@ def run_with(
     rows_path = output.with_name(f"{output.name}.jsonl") if is_parquet else output
     with Journal(rows_path, job.digest, retry_errors=retry_errors) as journal:
         left = [path for path in paths if path not in journal.done]
-        progress = BatchProgress(len(paths), len(paths) - len(left))
+        progress = BatchProgress(
+            len(paths),
+            len(paths) - len(left),
+            num_errors_before=len(journal.failed.intersection(paths)),
+        )
         if on_progress:
             on_progress(progress)
         if left:

@@ -165,11 +165,22 @@ def _batch(args: argparse.Namespace) -> int:
     with _progress_bar() as show:
         end = run_batch(on_progress=show)
     before = f", {end.num_before} before" if end.num_before else ""
-    print(f"{args.output}: {end.num_done} videos{before}, {end.num_errors} errors")
-    if end.num_errors:
-        complain("error", f"{end.num_errors} of {end.num_done} videos have an error")
-        return FAILED
-    return 0
+    errors = end.num_errors + end.num_errors_before
+    print(
+        f"{args.output}: {_counted(end.num_done, 'video')}{before}, {_counted(errors, 'error')}"
+    )
+    if not errors:
+        return 0
+    again = " (--retry-errors processes them again)" if end.num_errors_before else ""
+    complain(
+        "error",
+        f"{errors} of {end.num_before + end.num_done} videos have an error{again}",
+    )
+    return FAILED
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _runner(args: argparse.Namespace) -> Callable[..., BatchProgress]:
