@@ -83,7 +83,7 @@ def fit_head(
         background_label: The label of the background.
         tolerance: How many standard deviations the threshold is below the mean z-score of left-out examples.
         feature: The name of the features.
-        fingerprint: The features of the model for a fixed clip.
+        fingerprint: The logits and features of the model for a fixed clip.
     """
     all_examples = [one for some in examples.values() for one in some]
     features = np.stack([one.features for one in all_examples])

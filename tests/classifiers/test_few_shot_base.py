@@ -16,7 +16,8 @@ from movinet_lite.cli import main
 from movinet_lite.engines.features import split_rows, stream_with_features
 from movinet_lite.engines.few_shot.models import FewShotClipModel, with_head
 from movinet_lite.errors import ModelError
-from movinet_lite.network.files import save_network
+from movinet_lite.network.files import load_network, save_network
+from movinet_lite.network.model import replace_head
 from movinet_lite.predictions import softmax
 from movinet_lite.testing import FakeClipModel
 from movinet_lite.video import write_video
@@ -223,6 +224,14 @@ def test_a_file_is_for_one_mode_and_one_model(folder, stream_file):
     with pytest.raises(ModelError, match="returns other features"):
         FewShotBaseClassifier.load(
             folder / "mine.fewshot", model=folder / "other.safetensors"
+        )
+    network = load_network(folder / "base.safetensors")
+    save_network(
+        replace_head(network, labels=network.spec.labels), folder / "head.safetensors"
+    )
+    with pytest.raises(ModelError, match="returns other features or scores"):
+        FewShotBaseClassifier.load(
+            folder / "mine.fewshot", model=folder / "head.safetensors"
         )
     with pytest.raises(
         ModelError,

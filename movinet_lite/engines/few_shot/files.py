@@ -42,7 +42,7 @@ FEW_SHOT_ENDING: Final = ".fewshot"
 """The extension of files with taught classes."""
 
 _KEY: Final = "movinet_lite_few_shot"
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 _ARRAYS: Final = (
     "weights",
     "bias",
@@ -57,7 +57,7 @@ _CLASSES: Final[Mapping[Mode, str]] = {
     "stream": "FewShotClassifier",
 }
 _TOLERANCE: Final = 0.03
-"""Of the largest feature: engines and float16 weights round differently; other weights differ by far more."""
+"""Of the largest feature or logit: engines and float16 weights round differently; other weights differ by far more."""
 
 
 def save_few_shot(
@@ -121,7 +121,7 @@ def load_few_shot(
 
     Raises:
         ModelError: If the file does not exist or is damaged, its classes were taught on a model of the other mode, or the
-            model does not exist any more or returns other features.
+            model does not exist any more or returns other features or scores.
     """
     path = Path(path)
     head, facts = _read(path)
@@ -130,19 +130,27 @@ def load_few_shot(
     source = _base_of(path, facts["base"], mode) if base is None else str(base)
     model = load(source, (height, width))
     found = fingerprint(model, head.feature, (height, width))
-    known = head.fingerprint
-    is_same = (
-        found.shape == known.shape
-        and model.info.num_classes == head.score_means.shape[1]
-        and np.abs(found - known).max() <= _TOLERANCE * np.abs(known).max()
-    )
-    if not is_same:
+    if not _is_same(found, head):
         raise ModelError(
             f"the model must be the one that the classes were taught on, {facts['base']}; {model.info.source} "
-            "returns other features or has other classes (teach the classes again on it)",
+            "returns other features or scores (teach the classes again on it)",
             path,
         )
     return with_head(model, head, str(path), frame_size=(height, width))
+
+
+def _is_same(found: NDArray[np.float32], head: FewShotHead) -> bool:
+    """Return whether the logits and features of a model for the fixed clip are those of the model that was taught."""
+    known = head.fingerprint
+    if found.shape != known.shape:
+        return False
+    num_scores = head.score_means.shape[1]
+    return all(
+        np.abs(now - before).max() <= _TOLERANCE * np.abs(before).max()
+        for now, before in zip(
+            np.split(found, [num_scores]), np.split(known, [num_scores]), strict=True
+        )
+    )
 
 
 def few_shot_mode(path: str | Path) -> Mode:
@@ -251,7 +259,7 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
 
 def _check_arrays(arrays: Mapping[str, NDArray[Any]], num_taught: int) -> None:
     """Raise an error for arrays that do not fit each other or the number of taught classes."""
-    channels, num_scores = len(arrays["fingerprint"]), arrays["score_means"].shape[-1]
+    channels, num_scores = len(arrays["weights"]), arrays["score_means"].shape[-1]
     shapes = {
         "weights": (channels, num_taught),
         "bias": (num_taught,),
@@ -259,7 +267,7 @@ def _check_arrays(arrays: Mapping[str, NDArray[Any]], num_taught: int) -> None:
         "score_means": (num_taught, num_scores),
         "similarity_means": (num_taught, 2),
         "similarity_stds": (num_taught, 2),
-        "fingerprint": (channels,),
+        "fingerprint": (num_scores + channels,),
     }
     for name, shape in shapes.items():
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():

@@ -39,7 +39,7 @@ class FewShotHead:
         z_score_std: The standard deviation of the z-scores of left-out examples.
         kind: The classifier: ``"nearest mean"`` or ``"linear"``.
         accuracy: The leave-one-out accuracy on the examples, 0 to 1.
-        fingerprint: ``(channels,)``, float32: the features of the model for a fixed clip.
+        fingerprint: ``(classes of the model + channels,)``, float32: the logits and features of the model for a fixed clip.
     """
 
     labels: tuple[str, ...]

@@ -200,7 +200,7 @@ def feature_of(model: ClipModel | StreamModel) -> FeatureName:
 def fingerprint(
     model: ClipModel | StreamModel, feature: FeatureName, frame_size: FrameSize
 ) -> NDArray[np.float32]:
-    """Return the features of *model* for a fixed clip, which identify the model on any engine.
+    """Return the logits of *model* for a fixed clip, followed by its features: they identify the model on any engine.
 
     Raises:
         ModelError: If the model does not have these features.
@@ -213,5 +213,4 @@ def fingerprint(
         rows = clip_with_features(model, feature).predict_with_features(
             clips, [feature]
         )
-    _, features = split_rows(rows, model.info)
-    return features[-1]
+    return rows[-1]
