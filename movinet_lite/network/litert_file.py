@@ -71,6 +71,7 @@ __all__ = [
 LITERT_FRAME_COUNT: Final = "state_frame_count"
 LITERT_SUMS: Final = "state_sums"
 _MEMBER: Final = "movinet_lite.json"
+_PIECE: Final = 65_536  # bytes
 _TAIL: Final = 4096  # bytes; the directory at the end of the archive, which names the member, takes about 100
 _FORMAT: Final = 1
 _NOUN: Final = "a LiteRT model"
@@ -317,8 +318,13 @@ def _check_graph(path: Path, size: int, checksum: str) -> None:
     """Check that the first *size* bytes of a file have this *checksum*; an older file has none."""
     if not checksum:
         return
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        found = hashlib.sha256(file.read(size)).hexdigest()
+        # Piece by piece: the memory for all of it would be left over, in places where LiteRT then puts the weights.
+        while size > 0 and (piece := file.read(min(size, _PIECE))):
+            digest.update(piece)
+            size -= len(piece)
+    found = digest.hexdigest()
     if found != checksum:
         raise ModelError(
             "the graph of a LiteRT model must have the checksum in its facts; this one has another (damaged? copy it or "

@@ -142,11 +142,7 @@ class Pool:
 
     def take(self, graph: Graph, names: Sequence[str]) -> Slot:
         """Return buffers for the states *names* of *graph*: free ones first, else new ones."""
-        buffers = (
-            self.free.pop().buffers
-            if self.free
-            else tuple(graph.input_buffer(name) for name in names)
-        )
+        buffers = self.free.pop().buffers if self.free else graph.input_buffers(names)
         return Slot(buffers, self.free.append)
 
 

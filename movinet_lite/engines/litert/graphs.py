@@ -15,12 +15,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from movinet_lite.engines.litert.huge_pages import HugePages
 from movinet_lite.errors import ModelError, said_by
 
 __all__ = [
@@ -32,6 +33,10 @@ __all__ = [
     "foreign_errors",
     "open_interpreter",
 ]
+
+
+# By then all memory of a graph is there and has been written to; a process that makes fewer calls does not pay for it.
+_CALLS_BEFORE_HUGE_PAGES: Final = 8
 
 
 @attrs.frozen
@@ -161,7 +166,9 @@ class Graph:
         """
         self.last_call_s = 0.0
         self._source = source
-        with foreign_errors(source):
+        self._memory = HugePages()
+        self._calls = 0
+        with foreign_errors(source), self._memory.noting():
             self._compile(Path(path), threads, source)
 
     def _compile(self, path: Path, threads: int, source: str) -> None:
@@ -204,8 +211,14 @@ class Graph:
 
     def input_buffer(self, name: str) -> Buffer:
         """Return a new buffer for the input *name*, which can also be the output of the same size."""
-        with foreign_errors(self._source):
-            return Buffer(self._model.create_input_buffer_by_name(self.signature, name))
+        (buffer,) = self.input_buffers([name])
+        return buffer
+
+    def input_buffers(self, names: Sequence[str]) -> tuple[Buffer, ...]:
+        """Return a new buffer for each of the inputs *names*; see `input_buffer`."""
+        create = self._model.create_input_buffer_by_name
+        with foreign_errors(self._source), self._memory.noting():
+            return tuple(Buffer(create(self.signature, name)) for name in names)
 
     def output_buffer(self, name: str) -> Buffer:
         """Return a new buffer for the output *name*."""
@@ -221,14 +234,20 @@ class Graph:
             ModelError: If LiteRT fails.
         """
         start = time.perf_counter()
+        # LiteRT takes memory for tensors in the first call.
+        first = contextlib.nullcontext() if self._calls else self._memory.noting()
         try:
-            self._model.run_by_index(self._index, inputs, outputs)
+            with first:
+                self._model.run_by_index(self._index, inputs, outputs)
         except RuntimeError as error:
             raise ModelError(
                 f"LiteRT must be able to run the model; it says: {said_by(error)}",
                 self._source,
             ) from error
         self.last_call_s = time.perf_counter() - start
+        self._calls += 1
+        if self._calls == _CALLS_BEFORE_HUGE_PAGES:
+            self._memory.collapse()
 
 
 def open_interpreter(path: str | Path, *, threads: int, source: str) -> Any:
