@@ -48,7 +48,7 @@ class VideoFile:
             return cls(Path(shown), _check_file_object(source, shown))
         if isinstance(source, int):
             raise VideoError(
-                "read_frames reads files; open a camera by its number with movinet_lite.live.open_source",
+                "a video must be a file; open a camera by its number with movinet_lite.live.open_source or movinet-lite watch",
                 str(source),
             )
         raise VideoError(
@@ -107,16 +107,19 @@ def _check_path(path: Path) -> None:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
+        address = redact(
+            re.sub("^([a-zA-Z]{2,}):/", r"\1://", str(path))
+        )  # a path drops a slash
         if _LIVE.match(str(path)):
             raise VideoNotFoundError(
-                "read_frames reads files; open a live source with movinet_lite.live.open_source",
-                redact(str(path)),
+                "a video must be a file; open a live source with movinet_lite.live.open_source or movinet-lite watch",
+                address,
             ) from None  # the cause contains the address with its credentials
         if ":/" in str(path):
             raise VideoNotFoundError(
                 "there is no such file (a URL? download it first, or, if it is live, open it with "
-                "movinet_lite.live.open_source)",
-                redact(str(path)),
+                "movinet_lite.live.open_source or movinet-lite watch)",
+                address,
             ) from None
         raise VideoNotFoundError("there is no such file", path) from error
     except (OSError, ValueError) as error:

@@ -64,7 +64,7 @@ class Pipe(io.BytesIO):
     [
         (
             0,
-            "read_frames reads files; open a camera by its number with movinet_lite.live.open_source",
+            "a video must be a file; open a camera by its number with movinet_lite.live.open_source",
         ),
         (io.StringIO("text"), "must be binary; this one reads text"),
         (closed(), "the file object is closed"),
@@ -91,6 +91,7 @@ def test_a_live_address_is_called_one(address):
         match=r"live source with movinet_lite\.live\.open_source",
     ) as caught:
         read_frames(address)
+    assert str(caught.value).startswith(f"{address}: ")
     assert "download" not in str(caught.value)
 
 
