@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    _show_whole_tracebacks()
+
+
+def _show_whole_tracebacks() -> None:
+    """Let Keras and TensorFlow not prepare to shorten tracebacks: at every call of a layer, it costs a twelfth of the time."""
+    if tensorflow := sys.modules.get("tensorflow"):
+        tensorflow.debugging.disable_traceback_filtering()
+        tensorflow.keras.config.disable_traceback_filtering()
 
 
 @pytest.fixture(scope="session", autouse=True)

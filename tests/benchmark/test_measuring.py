@@ -29,8 +29,8 @@ _RUN = """
 import sys
 from movinet_lite.network import variants
 from movinet_lite.benchmark.measuring import benchmark
-from tests.networks_table import TINY
-variants._VARIANTS["tiny"] = TINY
+from tests.networks_table import SHALLOW
+variants._VARIANTS["tiny"] = SHALLOW
 stream, base, stock = sys.argv[1:]
 report = benchmark(
     stream, base=base, stock_tflite=stock, threads=1, streams=50, calls=2, measure_starts=False
@@ -44,7 +44,7 @@ print(report.to_text())
 def report(tmp_path_factory):
     """A report on a SavedModel, a file that others made, and a network's file: JSON, and the lines of the text."""
     folder = tmp_path_factory.mktemp("benchmark")
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         stream = small_network("stream", frame_size=FRAME_SIZE)  # knows no labels
         export_saved_model(stream, folder / "stream")
         save_network(small_network("base", frame_size=SIZE), folder / "b.safetensors")

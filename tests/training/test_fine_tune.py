@@ -51,7 +51,7 @@ HEAD_ALONE = attrs.evolve(QUICK, freeze_backbone=True)
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny():
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         yield
 
 
@@ -266,7 +266,7 @@ def test_kill_9_loses_nothing(data, whole, tmp_path):
         "def kill(*step):\n"
         "    steps.append(step)\n"
         "    if len(steps) == 12: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "with t.tiny_variant():\n"
+        "with t.tiny_variant(shallow=True):\n"
         "    start = t.small_network('stream', labels=t.LABELS, frame_size=t.SIZE)\n"
         "    t.fine_tune(start, t.make_data(), sys.argv[1], settings=t.DROPPING, on_step=kill)\n"
     )
