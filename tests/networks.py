@@ -30,11 +30,14 @@ SIZE = (40, 33)
 @contextmanager
 def tiny_variant(*, shallow: bool = False) -> Iterator[None]:
     """Make the variant ``tiny`` known: `TINY`, or the *shallow* `SHALLOW` of the same name."""
-    variants._VARIANTS[TINY.name] = SHALLOW if shallow else TINY
+    known = variants._VARIANTS
+    before = dict(known)
+    known[TINY.name] = SHALLOW if shallow else TINY
     try:
         yield
     finally:
-        del variants._VARIANTS[TINY.name]
+        known.clear()
+        known.update(before)
 
 
 def small_network(mode: str, *, seed: int = 0, **options: Any) -> Movinet:

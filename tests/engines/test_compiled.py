@@ -20,7 +20,7 @@ from movinet_lite.errors import ArrayError, ConversionError, LabelsError, ModelE
 from movinet_lite.hub.cache import compiled_folder
 from movinet_lite.network.spec import Functions
 from tests.networks import tiny_variant
-from tests.networks_table import TINY
+from tests.networks_table import SHALLOW
 from tests.saved_models import COLOURS, write_stream_saved_model
 
 FRAME_SIZE = (40, 33)
@@ -29,14 +29,14 @@ LABELS = ("rising", "falling", "turning", "still")
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny():
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         yield
 
 
 KNOW_TINY = (
     "from movinet_lite.network import variants\n"
-    "from tests.networks_table import TINY\n"
-    "variants._VARIANTS[TINY.name] = TINY\n"
+    "from tests.networks_table import SHALLOW\n"
+    "variants._VARIANTS[SHALLOW.name] = SHALLOW\n"
 )
 """What makes the variant of the tests known to a process of its own."""
 
@@ -54,7 +54,7 @@ def saved_models(tmp_path_factory):
     for mode in ("stream", "base"):
         # Some random kernels make a network that amplifies rounding beyond what is promised of real ones.
         keras.utils.set_random_seed(5)
-        network = build_movinet(TINY.name, mode, len(LABELS), labels=LABELS)
+        network = build_movinet(SHALLOW.name, mode, len(LABELS), labels=LABELS)
         for name, weight in network.named_weights.items():
             shape = tuple(weight.shape)
             if name.endswith("moving_variance"):
@@ -516,7 +516,7 @@ def test_a_compiled_model_that_computes_something_else_is_refused(
     real_export = export_module.export_litert
 
     def export_another(_network, path, **options):
-        other = build_movinet(TINY.name, "stream", len(LABELS), labels=LABELS)
+        other = build_movinet(SHALLOW.name, "stream", len(LABELS), labels=LABELS)
         return real_export(other, path, frame_size=FRAME_SIZE, **options)
 
     monkeypatch.setattr(export, export_another)
@@ -539,7 +539,7 @@ def test_a_graph_that_gives_no_numbers_in_calls_of_many_frames_is_refused(
     def export_nan(network, path, *, num_frames=1, **options):
         if num_frames > 1:
             network = build_movinet(
-                TINY.name, "stream", len(LABELS), labels=LABELS, frame_size=FRAME_SIZE
+                SHALLOW.name, "stream", len(LABELS), labels=LABELS, frame_size=FRAME_SIZE
             )
             for weight in network.head.trainable_weights:
                 weight.assign(np.full(weight.shape, np.nan))
