@@ -3,7 +3,9 @@
 import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,6 +17,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one worker a core: more threads only 
 
 settings.register_profile("movinet_lite", max_examples=50, deadline=None)
 settings.load_profile("movinet_lite")
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Iterator[Any]:
+    """Run one worker more than there are cores: tests of live sources, signals and processes mostly wait."""
+    number = yield
+    return number + ("PYTEST_XDIST_AUTO_NUM_WORKERS" not in os.environ)
 
 
 def pytest_collection_finish() -> None:
