@@ -3,9 +3,8 @@
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -20,7 +19,7 @@ settings.load_profile("movinet_lite")
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
-def pytest_xdist_auto_num_workers() -> Iterator[Any]:
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
     """Run one worker more than there are cores: tests of live sources, signals and processes mostly wait."""
     number = yield
     return number + ("PYTEST_XDIST_AUTO_NUM_WORKERS" not in os.environ)
