@@ -2,7 +2,6 @@
 
 import gc
 import os
-import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-if "PYTEST_XDIST_WORKER" in os.environ:  # one worker a core: more threads only wait
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # the workers fill the cores: more threads only wait
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
@@ -33,14 +34,6 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    _show_whole_tracebacks()
-
-
-def _show_whole_tracebacks() -> None:
-    """Let Keras and TensorFlow not prepare to shorten tracebacks: at every call of a layer, it costs a twelfth of the time."""
-    if tensorflow := sys.modules.get("tensorflow"):
-        tensorflow.debugging.disable_traceback_filtering()
-        tensorflow.keras.config.disable_traceback_filtering()
 
 
 @pytest.fixture(scope="session", autouse=True)
