@@ -2,18 +2,28 @@
 
 import gc
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-if "PYTEST_XDIST_WORKER" in os.environ:  # one worker a core: more threads only wait
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # the workers fill the cores: more threads only wait
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 settings.register_profile("movinet_lite", max_examples=50, deadline=None)
 settings.load_profile("movinet_lite")
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Run one worker more than there are cores: tests of live sources, signals and processes mostly wait."""
+    number = yield
+    return number + ("PYTEST_XDIST_AUTO_NUM_WORKERS" not in os.environ)
 
 
 def pytest_collection_finish() -> None:

@@ -20,7 +20,7 @@ from movinet_lite.arrays import States
 from movinet_lite.network import variants
 from movinet_lite.network.litert_file import LiteRTInfo
 from movinet_lite.network.model import Movinet, build_movinet
-from tests.networks_table import TINY
+from tests.networks_table import SHALLOW, TINY
 
 LABELS = ("jump", "run", "sit", "walk", "wave")
 SIZE = (40, 33)
@@ -28,13 +28,16 @@ SIZE = (40, 33)
 
 
 @contextmanager
-def tiny_variant() -> Iterator[None]:
-    """Make the variant ``tiny`` known."""
-    variants._VARIANTS[TINY.name] = TINY
+def tiny_variant(*, shallow: bool = False) -> Iterator[None]:
+    """Make the variant ``tiny`` known: `TINY`, or the *shallow* `SHALLOW` of the same name."""
+    known = variants._VARIANTS
+    before = dict(known)
+    known[TINY.name] = SHALLOW if shallow else TINY
     try:
         yield
     finally:
-        del variants._VARIANTS[TINY.name]
+        known.clear()
+        known.update(before)
 
 
 def small_network(mode: str, *, seed: int = 0, **options: Any) -> Movinet:

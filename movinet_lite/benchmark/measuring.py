@@ -8,9 +8,6 @@ product.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,24 +15,30 @@ from typing import Any, Final
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
+from movinet_lite.benchmark.baselines import (
+    hub_clip,
+    hub_loop,
+    model_loop,
+    network_clip,
+    signature_runner,
+)
 from movinet_lite.benchmark.machine import (
     limit_ms,
     machine_facts,
     matrix_speed,
     start_tensorflow,
 )
+from movinet_lite.benchmark.starts import CLIP_FRAMES, Start, time_starts
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
 from movinet_lite.engines import load_model
-from movinet_lite.engines.base import ClipModel, StreamModel
-from movinet_lite.engines.litert.graphs import choose_signature, open_interpreter
+from movinet_lite.engines.base import StreamModel
+from movinet_lite.engines.litert.graphs import open_interpreter
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
 from movinet_lite.engines.opening import open_as_it_is
-from movinet_lite.engines.tensorflow.saved_models import load_saved_model
 from movinet_lite.engines.threads import available_cores
-from movinet_lite.errors import MissingDependencyError, ModelError
+from movinet_lite.errors import ModelError
 from movinet_lite.events import EventDetector, find_events
 from movinet_lite.hub import resolve_weights
 from movinet_lite.labels import unnamed_classes
@@ -75,21 +78,6 @@ class Measurement:
     def per_second(self) -> float:
         """Units per second, at the median."""
         return 1000.0 / self.median_ms
-
-
-@attrs.frozen
-class Start:
-    """Time and memory of a fresh process up to the first prediction.
-
-    Attributes:
-        way: The measured way.
-        load_s: Seconds from the start of loading to the first prediction; Python's own start is not counted.
-        peak_mb: Peak memory of the process, in megabytes of 10^6 bytes.
-    """
-
-    way: str
-    load_s: float
-    peak_mb: float
 
 
 @attrs.frozen
@@ -256,7 +244,7 @@ def benchmark(
             stock_tflite=stock_tflite,
         )
         if measure_starts:
-            starts += _starts("stream", stream_path, info.num_classes)
+            starts += time_starts("stream", stream_path, info.num_classes)
     if base_path is not None:
         clip_model = load_model(base_path, "base", engine="litert", threads=threads)
         clip_classifier = BaseClassifier(
@@ -265,7 +253,7 @@ def benchmark(
         info = info or clip_classifier.info
         ways += _base_ways(tf, base_path, clip_classifier)
         if measure_starts:
-            starts += _starts("base", base_path, clip_model.info.num_classes)
+            starts += time_starts("base", base_path, clip_model.info.num_classes)
     assert info is not None  # noqa: S101 - one of the two is there
     _measure_in_turns(ways, calls)
     limit = limit_ms(info.variant, gflops)
@@ -342,7 +330,6 @@ _HUB_LOOP: Final = "SavedModel, states carried in a loop"
 _HUB_CLIP: Final = "SavedModel, whole clip"
 _KERAS_LOOP: Final = "Keras, states carried in a loop"
 _KERAS_CLIP: Final = "Keras, whole clip"
-_CLIP_FRAMES: Final = 50
 
 
 def _stream_ways(
@@ -360,15 +347,15 @@ def _stream_ways(
     if path.is_file():
         network = open_as_it_is(path, "stream", str(path))
         assert isinstance(network, StreamModel)  # noqa: S101 - of the mode asked for
-        baseline, loop = _KERAS_LOOP, _model_loop(network, frames)
+        baseline, loop = _KERAS_LOOP, model_loop(network, frames)
     else:
-        baseline, loop = _HUB_LOOP, _hub_loop(tf, path, frames)
+        baseline, loop = _HUB_LOOP, hub_loop(tf, path, frames)
     ways = [_Way(baseline, loop)]
     if stock_tflite is not None:
         ways.append(
             _Way(
                 "LiteRT signature runner, stock file",
-                _signature_runner(stock_tflite, frames, threads),
+                signature_runner(stock_tflite, frames, threads),
                 baseline=baseline,
             )
         )
@@ -405,14 +392,6 @@ def _stream_ways(
     return ways
 
 
-def _import_tensorflow_hub() -> Any:
-    try:
-        import tensorflow_hub
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("tensorflow-hub") from error
-    return tensorflow_hub
-
-
 def _update_events(labels: tuple[str, ...], rng: np.random.Generator) -> _Way:
     """Return the way from predictions of many events to these, which a live system adds to each step."""
     logits = rng.normal(0, 6, (_RUN_FRAMES, len(labels)))
@@ -427,82 +406,14 @@ def _update_events(labels: tuple[str, ...], rng: np.random.Generator) -> _Way:
     )
 
 
-def _hub_loop(tf: Any, path: Path, frames: NDArray[np.uint8]) -> Callable[[], object]:
-    """Return one turn of the loop that people copy from the tutorial of the models on TF Hub."""
-    tensorflow_hub = _import_tensorflow_hub()
-    model = tensorflow_hub.load(str(path))
-    images = tf.constant(frames[:, np.newaxis, np.newaxis], tf.float32) / 255.0
-    shape = tf.constant([1, 1, *frames.shape[1:]], tf.int32)
-    if callable(model) and hasattr(model, "init_states"):
-        kept: dict[str, Any] = {"states": dict(model.init_states(shape)), "at": 0}
-
-        def turn() -> object:
-            image = images[kept["at"] % len(frames)]
-            logits, kept["states"] = model({**kept["states"], "image": image})
-            kept["at"] += 1
-            return logits
-
-        return turn
-    as_it_is = load_saved_model(path, "stream")
-    assert isinstance(as_it_is, StreamModel)  # noqa: S101 - of the mode asked for
-    return _model_loop(as_it_is, frames)
-
-
-def _model_loop(model: StreamModel, frames: NDArray[np.uint8]) -> Callable[[], object]:
-    """Return one turn of the same loop over an engine's model."""
-    images = frames.astype(np.float32) / np.float32(255)
-    kept: dict[str, Any] = {"states": model.init_states(frames.shape[1:3]), "at": 0}
-
-    def turn() -> object:
-        place = kept["at"] % len(frames)
-        logits, kept["states"] = model.step(images[place : place + 1], kept["states"])
-        kept["at"] += 1
-        return logits
-
-    return turn
-
-
-def _signature_runner(
-    path: str | Path, frames: NDArray[np.uint8], threads: int
-) -> Callable[[], object]:
-    interpreter = open_interpreter(path, threads=threads, source=str(path))
-    name = choose_signature(interpreter.get_signature_list(), str(path))
-    runner = interpreter.get_signature_runner(name)
-    inputs = runner.get_input_details()
-    wanted = (1, 1, *frames.shape[1:])
-    if "image" not in inputs or tuple(inputs["image"]["shape"]) != wanted:
-        takes = {name: tuple(map(int, one["shape"])) for name, one in inputs.items()}
-        raise ModelError(
-            f"the file to compare with must take an image of shape {wanted} and its states; it takes "
-            f"{takes.get('image', takes)}",
-            path,
-        )
-    states = {
-        name: np.zeros(details["shape"], details["dtype"])
-        for name, details in inputs.items()
-        if name != "image"
-    }
-    images = (frames[:, np.newaxis, np.newaxis] / np.float32(255)).astype(np.float32)
-    kept: dict[str, Any] = {"states": states, "at": 0}
-
-    def turn() -> object:
-        image = images[kept["at"] % len(frames)]
-        outputs = dict(runner(image=image, **kept["states"]))
-        kept["states"] = {name: outputs.pop(name) for name in states}
-        kept["at"] += 1
-        return outputs
-
-    return turn
-
-
 def _base_ways(tf: Any, path: Path, classifier: BaseClassifier) -> list[_Way]:
     height, width = classifier.frame_size
     rng = np.random.default_rng(0)
-    clip = rng.integers(0, 256, (_CLIP_FRAMES, height, width, 3), np.uint8)
+    clip = rng.integers(0, 256, (CLIP_FRAMES, height, width, 3), np.uint8)
     if path.is_file():
-        baseline, call = _KERAS_CLIP, _network_clip(path, clip)
+        baseline, call = _KERAS_CLIP, network_clip(path, clip)
     else:
-        baseline, call = _HUB_CLIP, _hub_clip(tf, path, clip)
+        baseline, call = _HUB_CLIP, hub_clip(tf, path, clip)
     return [
         _Way(baseline, call, unit="clip"),
         _Way(
@@ -512,98 +423,3 @@ def _base_ways(tf: Any, path: Path, classifier: BaseClassifier) -> list[_Way]:
             baseline=baseline,
         ),
     ]
-
-
-def _hub_clip(tf: Any, path: Path, clip: NDArray[np.uint8]) -> Callable[[], object]:
-    tensorflow_hub = _import_tensorflow_hub()
-    model = tensorflow_hub.load(str(path))
-    serve = model.signatures["serving_default"]
-    images = tf.constant(clip[np.newaxis], tf.float32) / 255.0
-    return lambda: (model, serve(image=images))
-
-
-def _network_clip(path: Path, clip: NDArray[np.uint8]) -> Callable[[], object]:
-    model = open_as_it_is(path, "base", str(path))
-    assert isinstance(model, ClipModel)  # noqa: S101 - of the mode asked for
-    images = clip[np.newaxis].astype(np.float32) / np.float32(255)
-    return lambda: model.predict(images)
-
-
-_START = """
-import sys, time
-start = time.perf_counter()
-import numpy as np
-from movinet_lite import {cls}
-from movinet_lite.labels import unnamed_classes
-labels = unnamed_classes(int(sys.argv[2]))
-classifier = {cls}.load(sys.argv[1], labels=labels, engine="litert")
-height, width = classifier.frame_size
-{use}
-print(time.perf_counter() - start)
-"""
-_START_HUB = """
-import os, sys, time
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-start = time.perf_counter()
-import tensorflow_hub
-model = tensorflow_hub.load(sys.argv[1])
-print(time.perf_counter() - start)
-"""
-# Not ru_maxrss where it can be helped: a new process inherits that of the one it was forked from.
-_PEAK = """
-try:
-    status = open("/proc/self/status").read()
-    peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
-except OSError:
-    import resource
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak *= 1 if sys.platform == "darwin" else 1024
-print(peak / 1e6)
-"""
-_USES = {
-    "stream": (
-        "StreamingClassifier",
-        "classifier.step(np.zeros((height, width, 3), np.uint8))",
-    ),
-    "base": (
-        "BaseClassifier",
-        f"classifier.predict(np.zeros(({_CLIP_FRAMES}, height, width, 3), np.uint8))",
-    ),
-}
-
-
-def _starts(mode: str, path: Path, num_classes: int) -> list[Start]:
-    import tempfile
-
-    cls, use = _USES[mode]
-    ours = _START.format(cls=cls, use=use)
-    model = (str(path), str(num_classes))
-    with tempfile.TemporaryDirectory() as empty:
-        first = {**os.environ, "MOVINET_LITE_CACHE": empty}
-        hub = f"{mode}: tensorflow_hub.load alone"
-        alone = [] if path.is_file() else [_start(hub, _START_HUB, model, None)]
-        return [
-            *alone,
-            _start(f"{mode}: first load, compiled and checked", ours, model, first),
-            _start(
-                f"{mode}: load from the cache, first prediction", ours, model, first
-            ),
-        ]
-
-
-def _start(
-    way: str, code: str, model: tuple[str, str], environment: dict[str, str] | None
-) -> Start:
-    code += _PEAK
-    done = subprocess.run(  # noqa: S603 - this Python, with code of our own
-        [sys.executable, "-c", code, *model],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ModelError(f"a fresh process could not load the model: {last}", model[0])
-    load_s, peak_mb = done.stdout.split()
-    return Start(way=way, load_s=float(load_s), peak_mb=float(peak_mb))

@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from movinet_lite.benchmark import measuring as benchmark_module
+from movinet_lite.benchmark.baselines import hub_clip, hub_loop, signature_runner
 from movinet_lite.benchmark.measuring import benchmark
+from movinet_lite.benchmark.starts import time_starts
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError
 from movinet_lite.network.export import export_saved_model
@@ -29,8 +30,8 @@ _RUN = """
 import sys
 from movinet_lite.network import variants
 from movinet_lite.benchmark.measuring import benchmark
-from tests.networks_table import TINY
-variants._VARIANTS["tiny"] = TINY
+from tests.networks_table import SHALLOW
+variants._VARIANTS["tiny"] = SHALLOW
 stream, base, stock = sys.argv[1:]
 report = benchmark(
     stream, base=base, stock_tflite=stock, threads=1, streams=50, calls=2, measure_starts=False
@@ -44,7 +45,7 @@ print(report.to_text())
 def report(tmp_path_factory):
     """A report on a SavedModel, a file that others made, and a network's file: JSON, and the lines of the text."""
     folder = tmp_path_factory.mktemp("benchmark")
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         stream = small_network("stream", frame_size=FRAME_SIZE)  # knows no labels
         export_saved_model(stream, folder / "stream")
         save_network(small_network("base", frame_size=SIZE), folder / "b.safetensors")
@@ -117,7 +118,7 @@ def test_starts_are_measured_in_processes_of_their_own(tmp_path):
     """The first one compiles, the second finds it in the cache."""
     path = tmp_path / "network.safetensors"
     save_network(build_movinet("t0", "base", 4, frame_size=(24, 32)), path)
-    first, second = benchmark_module._starts("base", path, 4)
+    first, second = time_starts("base", path, 4)
     assert first.way == "base: first load, compiled and checked"
     assert second.way == "base: load from the cache, first prediction"
     assert 0 < second.load_s < first.load_s
@@ -129,7 +130,7 @@ def test_a_start_that_fails_is_told(tmp_path):
     path = tmp_path / "network.safetensors"
     path.write_bytes(b"nothing")
     with pytest.raises(ModelError, match="a fresh process could not load the model: "):
-        benchmark_module._starts("stream", path, 4)
+        time_starts("stream", path, 4)
 
 
 @pytest.mark.parametrize("callable_object", [True, False])
@@ -142,7 +143,7 @@ def test_the_loop_carries_the_states(tmp_path, naming, callable_object):
         tmp_path / "m", naming=naming, callable_object=callable_object
     )
     frames = random_frames(7)
-    turn = benchmark_module._hub_loop(tf, path, frames)
+    turn = hub_loop(tf, path, frames)
     logits = [np.asarray(turn())[0] for _ in range(9)]
     expected = expected_stream_logits(frames[[*range(7), 0, 1]] / np.float32(255))
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
@@ -152,7 +153,7 @@ def test_the_signature_runner_carries_the_states(tmp_path):
     """The same for LiteRT's own."""
     frames = random_frames(7)
     stock = write_tflite(tmp_path / "stock.tflite")
-    turn = benchmark_module._signature_runner(stock, frames, 1)
+    turn = signature_runner(stock, frames, 1)
     logits = [turn()["logits"][0] for _ in range(9)]
     expected = expected_stream_logits(frames[[*range(7), 0, 1]] / np.float32(255))
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
@@ -164,7 +165,7 @@ def test_the_saved_model_sees_the_clip(tmp_path):
 
     path = write_base_saved_model(tmp_path / "m")
     clip = random_frames(5)
-    _, outputs = benchmark_module._hub_clip(tf, path, clip)()
+    _, outputs = hub_clip(tf, path, clip)()
     np.testing.assert_allclose(
         outputs["classifier_head"][0],
         expected_clip_logits(clip / np.float32(255)),
@@ -190,7 +191,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     with pytest.raises(
         ModelError, match=r"must take an image of shape \(1, 1, 8, 8, 3"
     ):
-        benchmark_module._signature_runner(stock, np.zeros((1, 8, 8, 3), np.uint8), 1)
+        signature_runner(stock, np.zeros((1, 8, 8, 3), np.uint8), 1)
     with pytest.raises(ModelError, match="got neither"):
         benchmark()
     for name in ("calls", "threads", "streams"):

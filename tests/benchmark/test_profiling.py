@@ -22,8 +22,8 @@ _RUN = """
 import sys
 from movinet_lite.cli import main
 from movinet_lite.network import variants
-from tests.networks_table import TINY
-variants._VARIANTS[TINY.name] = TINY
+from tests.networks_table import SHALLOW
+variants._VARIANTS[SHALLOW.name] = SHALLOW
 sys.exit(main(["benchmark", "--profile", "--threads", "1", "--calls", "3", *sys.argv[1:]]))
 """
 
@@ -78,7 +78,7 @@ def test_an_older_litert_is_refused(graph, monkeypatch):
 def test_the_command_tells_both_graphs(tmp_path):
     """One frame a call and several, as the library compiles them."""
     path = tmp_path / "network.safetensors"
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         save_network(small_network("stream", frame_size=(24, 32)), path)
     done = subprocess.run(
         [sys.executable, "-c", _RUN, "--stream", str(path), "--json"],

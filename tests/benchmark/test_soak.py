@@ -16,7 +16,7 @@ from tests.saved_models import expected_stream_logits, write_stream_saved_model
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny():
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         yield
 
 

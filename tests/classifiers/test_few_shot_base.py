@@ -30,7 +30,7 @@ JUDGING_SEEDS = 7_500_000
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny():
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         yield
 
 

@@ -66,7 +66,7 @@ def small_start(tmp_path_factory):
     """Return the file of a smaller one, of a variant that this process alone knows."""
     path = tmp_path_factory.mktemp("start") / "start.safetensors"
     labels = ("a", "b")
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         network = build_movinet(TINY.name, "stream", 2, labels=labels, frame_size=SIZE)
         save_network(network, path)
         yield path

@@ -15,10 +15,10 @@ from pathlib import Path
 import attrs
 import pytest
 
-from movinet_lite import Event, StreamingClassifier, demo
+from movinet_lite import Event, ModelError, StreamingClassifier, demo
 from movinet_lite.cli import main, watch
+from movinet_lite.cli.output import FAILED
 from movinet_lite.cli.program import make_parser
-from movinet_lite.cli.videos import load_options
 from movinet_lite.cli.watch_views import JsonView, LinesView, TableView, event_line
 from movinet_lite.events.settings import HORIZON_S
 from movinet_lite.live.camera import CameraStatus
@@ -361,11 +361,16 @@ def test_cameras_are_watched_with_a_horizon(options, horizon_s, tmp_path, monkey
     (tmp_path / "cameras.toml").write_text(
         "horizon_s = 5.0\n[cameras.door]\nsource = 0\n"
     )
-    args = make_parser().parse_args(["watch", "0", "--model", "demo", *options])
+    asked = []
 
-    watch._plan(args)
+    def note(*_, **options):
+        asked.append(options["horizon_s"])
+        raise ModelError("that is enough")
 
-    assert load_options(args)["horizon_s"] == horizon_s
+    monkeypatch.setattr(watch, "load_for_cameras", note)
+
+    assert main(["watch", "0", "--model", "demo", *options]) == FAILED
+    assert asked == [horizon_s]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from movinet_lite.errors import ArrayError, ConversionError, LabelsError, ModelE
 from movinet_lite.hub.cache import compiled_folder
 from movinet_lite.network.spec import Functions
 from tests.networks import tiny_variant
-from tests.networks_table import TINY
+from tests.networks_table import SHALLOW
 from tests.saved_models import COLOURS, write_stream_saved_model
 
 FRAME_SIZE = (40, 33)
@@ -29,14 +29,14 @@ LABELS = ("rising", "falling", "turning", "still")
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny():
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         yield
 
 
 KNOW_TINY = (
     "from movinet_lite.network import variants\n"
-    "from tests.networks_table import TINY\n"
-    "variants._VARIANTS[TINY.name] = TINY\n"
+    "from tests.networks_table import SHALLOW\n"
+    "variants._VARIANTS[SHALLOW.name] = SHALLOW\n"
 )
 """What makes the variant of the tests known to a process of its own."""
 
@@ -54,7 +54,7 @@ def saved_models(tmp_path_factory):
     for mode in ("stream", "base"):
         # Some random kernels make a network that amplifies rounding beyond what is promised of real ones.
         keras.utils.set_random_seed(5)
-        network = build_movinet(TINY.name, mode, len(LABELS), labels=LABELS)
+        network = build_movinet(SHALLOW.name, mode, len(LABELS), labels=LABELS)
         for name, weight in network.named_weights.items():
             shape = tuple(weight.shape)
             if name.endswith("moving_variance"):
@@ -327,20 +327,18 @@ def test_states_that_a_caller_kept_survive_common_calls(saved_models, frames):
 @pytest.mark.usefixtures("in_cache")
 def test_a_late_stream_does_not_hold_the_memory_of_all(saved_models, frames):
     """What it needs itself is kept, and it goes on from there."""
-    first = load(saved_models / "stream", "litert", streams=4)
-    sessions = [first, *(first.new_session() for _ in range(3))]
-    step_many(sessions, list(frames[:4]))
-    shared = weakref.ref(sessions[3]._place.states().buffers)
-    kept = sessions[3].states
-    step_many(sessions[:3], list(frames[4:7]))
+    model = load(saved_models / "stream", "litert", streams=4).model
+    states = [model.init_states(FRAME_SIZE) for _ in range(4)]
+    _, states = model.step_many(frames[:4], states)
+    shared = weakref.ref(states[3].buffers)
+    kept = {name: value.copy() for name, value in states[3].items()}
+    _, states[:3] = model.step_many(frames[4:7], states[:3])
     assert shared() is None
-    np.testing.assert_array_equal(
-        sessions[3].states["state/head/pool_buffer"], kept["state/head/pool_buffer"]
-    )
-    late = step_many(sessions, list(frames[7:11]))[3]
-    alone = first.new_session()
-    alone.step(frames[3])
-    assert_close(late.logits, alone.step(frames[10]).logits)
+    for name, value in kept.items():
+        np.testing.assert_array_equal(states[3][name], value)
+    late = model.step_many(frames[7:11], states)[0][3]
+    _, alone = model.step(frames[3:4], model.init_states(FRAME_SIZE))
+    assert_close(late, model.step(frames[10:11], alone)[0][0])
 
 
 def _replace_graphs(folder):
@@ -516,7 +514,7 @@ def test_a_compiled_model_that_computes_something_else_is_refused(
     real_export = export_module.export_litert
 
     def export_another(_network, path, **options):
-        other = build_movinet(TINY.name, "stream", len(LABELS), labels=LABELS)
+        other = build_movinet(SHALLOW.name, "stream", len(LABELS), labels=LABELS)
         return real_export(other, path, frame_size=FRAME_SIZE, **options)
 
     monkeypatch.setattr(export, export_another)
@@ -539,7 +537,11 @@ def test_a_graph_that_gives_no_numbers_in_calls_of_many_frames_is_refused(
     def export_nan(network, path, *, num_frames=1, **options):
         if num_frames > 1:
             network = build_movinet(
-                TINY.name, "stream", len(LABELS), labels=LABELS, frame_size=FRAME_SIZE
+                SHALLOW.name,
+                "stream",
+                len(LABELS),
+                labels=LABELS,
+                frame_size=FRAME_SIZE,
             )
             for weight in network.head.trainable_weights:
                 weight.assign(np.full(weight.shape, np.nan))

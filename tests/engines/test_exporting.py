@@ -24,7 +24,7 @@ from tests.networks import LABELS, SIZE, moving_clips, small_network, tiny_varia
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny():
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         yield
 
 

@@ -22,7 +22,7 @@ CLASSIFIER = "classifier_head/classifier"
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny():
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         yield
 
 

@@ -26,7 +26,7 @@ from tests.saved_models import write_stream_saved_model
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny():
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         yield
 
 

@@ -27,7 +27,7 @@ ASSUMED = "do not store the padding of the model"
 
 @pytest.fixture(autouse=True, scope="module")
 def _tiny():
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         yield
 
 

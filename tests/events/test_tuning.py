@@ -15,7 +15,7 @@ LABELS = ("jump", "run", "rest")
 def _video(seed, *, delay_s=1.0, level=0.8, noise=0.1, num_events=4):
     """Return scores of a slow model: each action is seen late, and flickers."""
     generator = np.random.default_rng(seed)
-    times_s = np.arange(0, 60, 0.2)
+    times_s = np.arange(0, 60, 0.4)
     scores = generator.uniform(0, noise, (len(times_s), 3))
     annotations = []
     start_s = 2.0

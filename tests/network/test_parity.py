@@ -12,7 +12,7 @@ from tests.networks import small_network, tiny_variant
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny():
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         yield
 
 

@@ -26,6 +26,12 @@ def _tiny():
         yield
 
 
+@pytest.fixture
+def _shallow():
+    with tiny_variant(shallow=True):
+        yield
+
+
 @pytest.fixture(scope="module")
 def stream():
     """Return a stream network with the gate of the published models."""
@@ -376,6 +382,7 @@ def test_what_a_checkpoint_does_not_say_is_assumed_and_said(
     assert import_weights(prefix, loaded=stream).assumed == {}
 
 
+@pytest.mark.usefixtures("_shallow")
 @pytest.mark.parametrize(
     ("mode", "gate"),
     [
@@ -455,6 +462,7 @@ def test_scales_whose_layer_nothing_tells_are_refused(encoded, tmp_path):
         import_weights(prefix, loaded=encoded)
 
 
+@pytest.mark.usefixtures("_shallow")
 @pytest.mark.parametrize(
     ("generation", "gate"),
     [("A", "keras2_hard_sigmoid"), ("B", "keras2_hard_sigmoid"), ("C", "hard_sigmoid")],
@@ -469,6 +477,7 @@ def test_where_both_gates_give_the_same_the_likelier_one_is_taken(
     assert import_weights(prefix, loaded=network).network.spec.gate == gate
 
 
+@pytest.mark.usefixtures("_shallow")
 def test_an_export_of_ours_keeps_the_gate_that_it_states(tmp_path):
     """While the residual scales are 0 no logit tells one gate from the other."""
     network = build_movinet("tiny", "stream", 3, gate="hard_sigmoid")

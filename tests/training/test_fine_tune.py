@@ -24,7 +24,7 @@ from movinet_lite.training.augmentation import Augmentation
 from movinet_lite.training.checkpoint import read_checkpoint
 from movinet_lite.training.examples import Example, ExampleSet, split_examples
 from movinet_lite.training.fine_tune import fine_tune
-from movinet_lite.training.records import Recorder
+from movinet_lite.training.records import EpochRecord, Recorder
 from movinet_lite.training.settings import Settings
 from movinet_lite.training.trainer import CHECKPOINT_NAME, NETWORK_NAME, Trainer
 from tests.networks import LABELS, small_network, tiny_variant
@@ -52,7 +52,7 @@ HEAD_ALONE = attrs.evolve(QUICK, freeze_backbone=True)
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny():
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         yield
 
 
@@ -79,6 +79,18 @@ def make_data():
         for seed in range(20)
     ]
     return split_examples(examples, validation=0.2)
+
+
+@pytest.fixture(scope="module")
+def misleading(data):
+    """Return the same examples, but those to validate with have each other's labels: what is learnt is wrong of them."""
+    other = {"sunrise": "sunset", "sunset": "sunrise"}
+    return attrs.evolve(
+        data,
+        validation=tuple(
+            attrs.evolve(one, label=other[one.label]) for one in data.validation
+        ),
+    )
 
 
 @pytest.fixture
@@ -224,27 +236,54 @@ def test_what_was_measured_is_written_down(trained):
     assert [one["loss"] for one in checkpoint.history] == losses
 
 
-def test_the_best_epoch_is_kept(data, network, tmp_path, monkeypatch):
-    """What is kept is what was best on the examples to validate with, and not what came last; the loss breaks a tie."""
-    judged = iter([(1.0, 0.5), (0.8, 0.9), (0.1, 0.7), (0.9, 0.9)])
-    monkeypatch.setattr(Trainer, "_validate", lambda *_: iter([(*next(judged), 1)]))
-    found = {}
+def test_the_best_epoch_is_kept(misleading, network, tmp_path):
+    """What is kept is what was best on the examples to validate with, and not what came last."""
+    out = tmp_path / "out"
+    found = []
 
-    def keep(record):
-        found[record.epoch] = load_network(tmp_path / "out" / NETWORK_NAME)
+    def keep(_):
+        found.append(read_checkpoint(out / CHECKPOINT_NAME).weights)
 
-    settings = attrs.evolve(HEAD_ALONE, epochs=4)
-    result = fine_tune(
-        network, data, tmp_path / "out", settings=settings, on_epoch=keep
-    )
+    settings = attrs.evolve(HEAD_ALONE, epochs=3, learning_rate=1e-2)
+    result = fine_tune(network, misleading, out, settings=settings, on_epoch=keep)
 
-    assert result.best is result.history[1]
-    kept = load_network(tmp_path / "out" / NETWORK_NAME).named_weights
-    last = read_checkpoint(tmp_path / "out" / CHECKPOINT_NAME).weights
-    for name, weight in found[2].named_weights.items():
-        np.testing.assert_array_equal(np.asarray(kept[name]), np.asarray(weight))
+    ranks = [(one.validation_top_1, -one.validation_loss) for one in result.history]
+    best = ranks.index(max(ranks))
+    assert best < 2  # what it learns is wrong of these
+    assert result.best is result.history[best]
+    kept = load_network(out / NETWORK_NAME).named_weights
+    for name, weight in found[best].items():
+        np.testing.assert_array_equal(np.asarray(kept[name]), weight)
     name = "classifier_head/classifier/conv2d/conv2d_1/kernel"
-    assert not np.array_equal(np.asarray(kept[name]), last[name])
+    assert not np.array_equal(np.asarray(kept[name]), found[-1][name])
+
+
+@pytest.mark.parametrize(
+    ("judged", "best"),
+    [
+        ([(1.0, 0.5), (0.8, 0.9), (0.1, 0.7), (0.9, 0.9)], 1),
+        ([(1.0, 0.5), (0.8, 0.9), (0.7, 0.9)], 2),
+        ([(1.0, 0.5), (1.0, 0.5)], 0),
+    ],
+)
+def test_accuracy_ranks_epochs_and_the_loss_breaks_a_tie(tmp_path, judged, best):
+    """The first one stays the best among equals."""
+    recorder = Recorder(tmp_path)
+    for epoch, (loss, top_1) in enumerate(judged, start=1):
+        recorder.add(
+            EpochRecord(
+                epoch=epoch,
+                num_epochs=len(judged),
+                loss=1.0,
+                top_1=0.0,
+                validation_loss=loss,
+                validation_top_1=top_1,
+                learning_rate=0.1,
+                seconds=1.0,
+                num_skipped=0,
+            )
+        )
+    assert recorder.best is recorder.history[best]
 
 
 class Killed(BaseException):
@@ -314,7 +353,7 @@ def test_kill_9_loses_nothing(data, whole, tmp_path):
         "def kill(*step):\n"
         "    steps.append(step)\n"
         "    if len(steps) == 12: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "with t.tiny_variant():\n"
+        "with t.tiny_variant(shallow=True):\n"
         "    start = t.small_network('stream', labels=t.LABELS, frame_size=t.SIZE)\n"
         "    t.fine_tune(start, t.make_data(), sys.argv[1], settings=t.DROPPING, on_step=kill)\n"
     )
@@ -448,14 +487,12 @@ def test_what_ends_before_the_first_epoch_leaves_an_empty_folder(
     assert list(out.iterdir()) == []
 
 
-def test_patience_ends_a_training(data, network, tmp_path, monkeypatch):
+def test_patience_ends_a_training(misleading, network, tmp_path):
     """After so many epochs that were no better than the best one."""
-    judged = iter([(1.0, 0.5), (0.8, 0.9), (0.9, 0.9), (0.7, 0.8), (0.1, 1.0)])
-    monkeypatch.setattr(Trainer, "_validate", lambda *_: iter([(*next(judged), 1)]))
-    settings = attrs.evolve(HEAD_ALONE, epochs=5, patience=2)
-    result = fine_tune(network, data, tmp_path / "out", settings=settings)
+    settings = attrs.evolve(HEAD_ALONE, epochs=9, learning_rate=1e-2, patience=2)
+    result = fine_tune(network, misleading, tmp_path / "out", settings=settings)
     assert result.ended_early == "patience"
-    assert (result.best.epoch, len(result.history)) == (2, 4)
+    assert len(result.history) == result.best.epoch + 2
 
 
 def test_a_frozen_backbone_stays_as_it_is(data, network, tmp_path):

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from movinet_lite.engines.litert.graphs import Graph
 from movinet_lite.engines.litert.opening import load_graphs
+from movinet_lite.engines.litert.step_graphs import ONE_FRAME, StepGraph
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
 from movinet_lite.network.export import export_litert
+from movinet_lite.network.litert_file import read_litert_info
 from tests.networks import SIZE, moving_clips, small_network, tiny_variant
 
 CALLS = (1, 2, 3, 8)
@@ -47,19 +50,24 @@ def one_by_one(
 
 def test_frames_that_move_up_are_not_copied(paths):
     """After a step, the older frames of a layer are in the memory where the newer ones were, whatever the layer."""
-    model = load_graphs(paths[:1], source="model")
-    names = [tensor.name for tensor in model._single.states]
-    clip = moving_clips(frames=6)[0]
-    _, before = model.step(clip[:5], model.init_states(SIZE))
-    _, after = model.step(clip[5:], before)
-    old = dict(zip(names, before.buffers.in_order(), strict=True))
-    new = dict(zip(names, after.buffers.in_order(), strict=True))
+    info = read_litert_info(paths[0])
+    assert info is not None
+    moves = info.moves
+    graph = StepGraph(
+        Graph(paths[0], threads=1, source="model"), ONE_FRAME, "model", moves=moves
+    )
+    names = [tensor.name for tensor in graph.states]
+    before = after = graph.fill(graph.empty())
+    for frame in moving_clips(frames=6)[0]:
+        before = after
+        _, after = graph.run(frame[np.newaxis], before, ())
+    old = dict(zip(names, before.in_order(), strict=True))
+    new = dict(zip(names, after.in_order(), strict=True))
 
-    moves = model._graph_info.moves
     assert len(moves) >= 4
     assert all(new[name] is old[origin] for name, origin in moves.items())
     assert not {*old.values()} & {new[name] for name in names if name not in moves}
-    assert len(after.buffers.slots) <= len(names) / 2
+    assert len(after.slots) <= len(names) / 2
 
 
 @pytest.mark.parametrize("count", CALLS[1:])

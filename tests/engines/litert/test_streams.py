@@ -3,7 +3,6 @@
 import gc
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -240,29 +239,31 @@ def num_buffers():
     return sum(type(held) is TensorBuffer for held in gc.get_objects())
 
 
-def test_threads_share_one_environment_of_litert(tflite, monkeypatch):
+_LOAD_IN_THREADS = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from ai_edge_litert.environment import Environment
+from movinet_lite.engines.litert.opening import load_tflite
+made, create = [], Environment.create
+Environment.create = lambda **options: made.append(create(**options)) or made[-1]
+together = threading.Barrier(4)
+def load(_):
+    together.wait()
+    return load_tflite(sys.argv[1])
+with ThreadPoolExecutor(4) as threads:
+    print(len(list(threads.map(load, range(4)))), len(made))
+"""
+
+
+def test_threads_share_one_environment_of_litert(tflite):
     """Making one loads all accelerators, and none is ever given back."""
-    from ai_edge_litert.environment import Environment
-
-    made = []
-    create = Environment.create
-
-    def noting_create(**options):
-        made.append(create(**options))
-        return made[-1]
-
-    monkeypatch.setattr(Environment, "create", noting_create)
-    graphs._made_environment.cache_clear()
-    path = tflite()
-    together = threading.Barrier(4)
-
-    def load(_):
-        together.wait()
-        return load_tflite(path)
-
-    with ThreadPoolExecutor(4) as threads:
-        assert len(list(threads.map(load, range(4)))) == 4
-    assert len(made) == 1
+    done = subprocess.run(
+        [sys.executable, "-c", _LOAD_IN_THREADS, str(tflite())],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "4 1\n"
 
 
 def test_a_file_is_the_same_from_another_folder(tmp_path, monkeypatch):

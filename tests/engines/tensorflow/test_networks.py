@@ -22,7 +22,7 @@ from tests.networks import LABELS, SIZE, moving_clips, small_network, tiny_varia
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny():
-    with tiny_variant():
+    with tiny_variant(shallow=True):
         yield
 
 
@@ -164,8 +164,8 @@ def test_loading_again_needs_no_tensorflow(tuned):
         "import sys, numpy as np\n"
         "from movinet_lite import StreamingClassifier\n"
         "from movinet_lite.network import variants\n"
-        "from tests.networks_table import TINY\n"
-        "variants._VARIANTS['tiny'] = TINY\n"
+        "from tests.networks_table import SHALLOW\n"
+        "variants._VARIANTS['tiny'] = SHALLOW\n"
         "s = StreamingClassifier.load(sys.argv[1])\n"
         "p = s.step(np.zeros((20, 30, 3), np.uint8))\n"
         "print(s.info.engine, 'tensorflow' in sys.modules, p.label in s.labels)\n"
