@@ -1,11 +1,10 @@
 """Batches: each video has one row, whatever happens."""
 
 import collections
+import contextlib
 import json
 import multiprocessing
-import os
 import resource
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -323,9 +322,10 @@ def test_the_command_goes_on_after_it_was_killed(folder, tmp_path):
     command = [sys.executable, "-m", "movinet_lite", *line, "--workers", "1"]
     process = subprocess.Popen(command, start_new_session=True)
     while process.poll() is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.01)
         if output.exists() and output.read_bytes().count(b"\n") >= 2:
-            os.kill(process.pid, signal.SIGKILL)
-            break
+            process.kill()
     process.wait()
 
     status = main([*line, "--workers", "2"])

@@ -5,6 +5,7 @@ import itertools
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,7 +34,17 @@ def pictures():
     return np.clip(speckled, 0, 255).astype(np.uint8)
 
 
-def write(  # noqa: PLR0917
+def write(*arguments, **options):
+    """Write a file with `_write`, in a thread that then ends.
+
+    SVT-AV1 gives the thread that calls it real-time priority where it may, and leaves it so: it would keep the cores from
+    all other processes.
+    """
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(_write, *arguments, **options).result()
+
+
+def _write(  # noqa: PLR0917
     path, codec, options, lengths=(40,), pixel_format="yuv420p", container_options=None
 ):
     """Write the pictures, shown for so many ticks each in turn, the first one at the tick 600."""
