@@ -46,11 +46,11 @@ def matrix_speed(tf: Any) -> float:
     return best / 1e9
 
 
-def limit_ms(variant: str | None, gflops: float) -> float | None:
-    """Return what the multiply-adds of a frame would take at *gflops* 10^9 a second; `None` of an unknown variant."""
+def limit_ms(variant: str | None, gmacs: float) -> float | None:
+    """Return what the multiply-adds of a frame would take at *gmacs* 10^9 a second; `None` of an unknown variant."""
     if variant is None:
         return None
-    return get_variant(variant).frame_multiply_adds / gflops  # millions over 10^9
+    return get_variant(variant).frame_multiply_adds / gmacs  # millions over 10^9
 
 
 def machine_facts() -> dict[str, str]:

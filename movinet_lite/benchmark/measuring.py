@@ -89,7 +89,7 @@ class BenchmarkReport:
         frame_size: ``(height, width)`` of the frames.
         threads: Number of threads of every way.
         machine: The machine: CPU, cores, versions.
-        gflops: Speed of a large float32 matrix product, in 10^9 multiply-adds per second, with these threads.
+        gmacs: Speed of a large float32 matrix product, in 10^9 multiply-adds per second, with these threads.
         limit_ms: The arithmetic limit of a frame, in milliseconds; `None` if the multiply-adds are unknown.
         measurements: One per way.
         starts: One per way to start.
@@ -99,7 +99,7 @@ class BenchmarkReport:
     frame_size: FrameSize
     threads: int
     machine: dict[str, str]
-    gflops: float
+    gmacs: float
     limit_ms: float | None
     measurements: tuple[Measurement, ...]
     starts: tuple[Start, ...]
@@ -111,7 +111,7 @@ class BenchmarkReport:
         lines = [
             f"{self.model}, frames of {height} x {width}, {self.threads} threads",
             facts,
-            f"large matrix product: {self.gflops:.0f} GFLOP/s (multiply-adds)",
+            f"large matrix product: {self.gmacs:.0f} GMAC/s (multiply-adds)",
         ]
         if self.limit_ms is not None:
             lines.append(
@@ -223,7 +223,7 @@ def benchmark(
     stream_path = _find(stream, "stream", offline=offline)
     base_path = _find(base, "base", offline=offline)
     tf = start_tensorflow(threads)
-    gflops = matrix_speed(tf)
+    gmacs = matrix_speed(tf)
     ways: list[_Way] = []
     starts: list[Start] = []
     info = None
@@ -256,13 +256,13 @@ def benchmark(
             starts += time_starts("base", base_path, clip_model.info.num_classes)
     assert info is not None  # noqa: S101 - one of the two is there
     _measure_in_turns(ways, calls)
-    limit = limit_ms(info.variant, gflops)
+    limit = limit_ms(info.variant, gmacs)
     return BenchmarkReport(
         model=info.source,
         frame_size=info.frame_size or (0, 0),
         threads=threads,
         machine=machine_facts(),
-        gflops=gflops,
+        gmacs=gmacs,
         limit_ms=limit,
         measurements=tuple(_measurement(way, ways, limit) for way in ways),
         starts=tuple(starts),

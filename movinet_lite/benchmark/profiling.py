@@ -96,14 +96,14 @@ class ProfileReport:
         model: The model.
         threads: How many threads the graphs ran with.
         machine: What it ran on: processor, cores, versions.
-        gflops: Speed of a large float32 matrix product, in 10^9 multiply-adds a second, with these threads.
+        gmacs: Speed of a large float32 matrix product, in 10^9 multiply-adds a second, with these threads.
         graphs: One a graph.
     """
 
     model: str
     threads: int
     machine: dict[str, str]
-    gflops: float
+    gmacs: float
     graphs: tuple[GraphTimes, ...]
 
     def to_text(self) -> str:
@@ -112,7 +112,7 @@ class ProfileReport:
         lines = [
             f"{self.model}, {self.threads} threads",
             facts,
-            f"large matrix product: {self.gflops:.0f} GFLOP/s (multiply-adds)",
+            f"large matrix product: {self.gmacs:.0f} GMAC/s (multiply-adds)",
             "operator times are whole microseconds, rounded down; lower quartiles",
         ]
         if self.threads > 1:
@@ -199,7 +199,7 @@ def profile(
     if calls < 1:
         raise ModelError(f"calls must be at least 1; got {calls}", stream)
     threads = threads or available_cores()
-    gflops = matrix_speed(start_tensorflow(threads))
+    gmacs = matrix_speed(start_tensorflow(threads))
     path = resolve_model(stream, "stream", offline=offline)
     model = load_model(path, "stream", engine="litert", threads=threads)
     python_ms = _python_ms(model, calls)
@@ -215,12 +215,12 @@ def profile(
                 frames=frames,
                 threads=threads,
                 calls=max(1, calls // frames),
-                gflops=gflops,
-                limit=limit_ms(model.info.variant, gflops),
+                gmacs=gmacs,
+                limit=limit_ms(model.info.variant, gmacs),
                 python_ms=python_ms if frames == 1 else None,
             )
         )
-    return ProfileReport(str(stream), threads, machine_facts(), gflops, tuple(found))
+    return ProfileReport(str(stream), threads, machine_facts(), gmacs, tuple(found))
 
 
 def _graph_files(path: Path) -> dict[str, Path]:
@@ -256,7 +256,7 @@ def _graph_times(
     frames: int,
     threads: int,
     calls: int,
-    gflops: float,
+    gmacs: float,
     limit: float | None,
     python_ms: float | None,
 ) -> GraphTimes:
@@ -272,7 +272,7 @@ def _graph_times(
         frames=frames,
         call_ms=call_ms,
         limit_ms=limit,
-        groups=_groups(measured.operators, frames, call_ms, gflops),
+        groups=_groups(measured.operators, frames, call_ms, gmacs),
         buffers_ms=measured.buffers_us / 1e3 / frames,
         python_ms=python_ms,
         slowest=tuple(sorted(measured.operators, key=lambda one: -one.us)[:_SLOWEST]),
@@ -292,7 +292,7 @@ def _beside(measured: Profile, single: Profile) -> Profile:
 
 
 def _groups(
-    operators: Sequence[TimedOperator], frames: int, call_ms: float, gflops: float
+    operators: Sequence[TimedOperator], frames: int, call_ms: float, gmacs: float
 ) -> tuple[GroupTimes, ...]:
     by_group: dict[str, list[TimedOperator]] = {}
     for one in operators:
@@ -312,7 +312,7 @@ def _groups(
                 share=us / 1e3 / frames / call_ms,
                 multiply_adds=multiply_adds / 1e6 / frames,
                 speed_of_limit=(
-                    multiply_adds / (us * 1e3) / gflops
+                    multiply_adds / (us * 1e3) / gmacs
                     if multiply_adds and us
                     else None
                 ),

@@ -119,7 +119,7 @@ def test_with_several_threads_one_is_measured_too(graph):
         frames=1,
         threads=2,
         calls=3,
-        gflops=100.0,
+        gmacs=100.0,
         limit=None,
         python_ms=None,
     )
