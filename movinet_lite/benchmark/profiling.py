@@ -312,9 +312,7 @@ def _groups(
                 share=us / 1e3 / frames / call_ms,
                 multiply_adds=multiply_adds / 1e6 / frames,
                 speed_of_limit=(
-                    multiply_adds / (us * 1e3) / gmacs
-                    if multiply_adds and us
-                    else None
+                    multiply_adds / (us * 1e3) / gmacs if multiply_adds and us else None
                 ),
                 megabytes=num_bytes / 1e6 / frames,
                 gain=_gain_of(members),

@@ -267,6 +267,11 @@ class _Reader:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
+                if not where and key in _EVENTS:
+                    hint = (
+                        f" ({key} belongs in [events]; give a file of settings with "
+                        "'settings' there, or with --settings)"
+                    )
                 raise self._error(
                     f"a key of {of} must be one of {', '.join(known)}; got {key!r}{hint}"
                 )

@@ -94,6 +94,7 @@ def test_a_whole_file(write, tmp_path):
         ),
         ("[cameras.door]\nsource = 0\nevents.enter = 2", r"door\.events\]: enter"),
         ("[events]\nentre = 0.5", "did you mean 'enter'"),
+        ("enter = 0.6", r"got 'enter' \(enter belongs in \[events\]; give a file"),
         ("[events]\nsettings = 'no.toml'", r"no\.toml"),
         ("[clips]\nmax_gb = 1", r"\[clips\] must have a folder"),
         ("[serve]\ntoken = 'x'", r"\[serve\] must have an address"),
