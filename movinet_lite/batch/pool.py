@@ -33,10 +33,8 @@ from movinet_lite.errors import ArrayError, ModelError
 from movinet_lite.interrupts import interrupts_held_back
 
 if TYPE_CHECKING:
-    from multiprocessing.context import (
-        ForkServerContext,
-        SpawnContext,
-    )  # not on Windows
+    # Windows has no fork server.
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
 __all__ = ["Limits", "Pool"]
 

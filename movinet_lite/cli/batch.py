@@ -17,7 +17,7 @@ from movinet_lite.cli.detector_options import (
     check_event_labels,
     make_detector,
 )
-from movinet_lite.cli.output import FAILED, complain
+from movinet_lite.cli.output import FAILED, complain, counted
 from movinet_lite.cli.videos import (
     add_horizon,
     add_model_and_frames,
@@ -167,7 +167,7 @@ def _batch(args: argparse.Namespace) -> int:
     before = f", {end.num_before} before" if end.num_before else ""
     errors = end.num_errors + end.num_errors_before
     print(
-        f"{args.output}: {_counted(end.num_done, 'video')}{before}, {_counted(errors, 'error')}"
+        f"{args.output}: {counted(end.num_done, 'video')}{before}, {counted(errors, 'error')}"
     )
     if not errors:
         return 0
@@ -177,10 +177,6 @@ def _batch(args: argparse.Namespace) -> int:
         f"{errors} of {end.num_before + end.num_done} videos have an error{again}",
     )
     return FAILED
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _runner(args: argparse.Namespace) -> Callable[..., BatchProgress]:

@@ -28,6 +28,7 @@ __all__ = [
     "as_dicts",
     "clock",
     "complain",
+    "counted",
     "loading",
     "print_json",
     "print_table",
@@ -117,6 +118,11 @@ def clock(time_s: float) -> str:
     hours, minutes = divmod(minutes, 60)
     text = f"{minutes:02}:{tenths / 10:04.1f}"
     return f"{hours}:{text}" if hours else text.removeprefix("0")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, such as ``1 video`` or ``2 videos``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def as_dicts(ranking: Ranking) -> list[dict[str, Any]]:

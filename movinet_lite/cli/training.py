@@ -27,6 +27,7 @@ from movinet_lite.cli.output import (
     INTERRUPTED,
     PROGRAM,
     complain,
+    counted,
     loading,
     print_json,
 )
@@ -316,7 +317,7 @@ def _read_data(args: argparse.Namespace) -> ExampleSet:
     for one in data.skipped:
         by_reason.setdefault(one.reason, []).append(Path(one.name).name)
     for reason, names in by_reason.items():
-        files = "1 file" if len(names) == 1 else f"{len(names)} files"
+        files = counted(len(names), "file")
         complain("warning", f"left out {files}: {listed(names)}: {reason}")
     return data
 

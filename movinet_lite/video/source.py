@@ -107,9 +107,8 @@ def _check_path(path: Path) -> None:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        address = redact(
-            re.sub("^([a-zA-Z]{2,}):/", r"\1://", str(path))
-        )  # a path drops a slash
+        # A path has dropped a slash of an address.
+        address = redact(re.sub("^([a-zA-Z]{2,}):/", r"\1://", str(path)))
         if _LIVE.match(str(path)):
             raise VideoNotFoundError(
                 "a video must be a file; open a live source with movinet_lite.live.open_source or movinet-lite watch",

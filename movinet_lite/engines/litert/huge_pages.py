@@ -1,7 +1,7 @@
 """Moves the memory of a model to huge pages, where Linux has them.
 
 A call reads all weights and states of a model once, tens of megabytes. On pages of 4 KB, the CPU looks up the address of
-thousands of pages in each call, which takes 3 to 8 % of its time (docs/performance). Linux gives memory that is in use
+thousands of pages in each call, which takes 2 to 8 % of its time (docs/performance). Linux gives memory that is in use
 pages of 2 MB where it is asked to [1].
 
 Only LiteRT knows where its memory is. So what is mapped while LiteRT works for a model counts as that model's. What other
