@@ -529,27 +529,33 @@ def test_a_program_ends_although_a_source_waits():
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def run_and_list_threads(code):
+    """Run a program that may use `open_source` and `time`; it prints last which threads it ends with."""
+    # What is registered first runs last.
+    start = (
+        "import atexit, threading, time\n"
+        "atexit.register(lambda: print([one.name for one in threading.enumerate()]))\n"
+        "from movinet_lite.live import open_source\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", start + code],
+        capture_output=True,
+        check=False,
+        timeout=60,
+        text=True,
+    )
+
+
 @pytest.mark.parametrize("num_taken", [0, 18])
 def test_no_thread_is_in_ffmpeg_when_python_ends(tmp_path, num_taken):
     """Whether the server has said nothing or no longer says anything: a thread that FFmpeg blocks would use an ended Python."""
     path = transport_stream(tmp_path / "a.ts", codec="libx264", size=(64, 96), rate=10)
     sent = path.read_bytes() if num_taken else b""
     with RudeServer(lambda connection: connection.sendall(sent)) as server:
-        # What is registered first runs last.
-        code = (
-            "import atexit, threading, time\n"
-            "atexit.register(lambda: print([one.name for one in threading.enumerate()]))\n"
-            "from movinet_lite.live import open_source\n"
+        done = run_and_list_threads(
             f"source = open_source('tcp://127.0.0.1:{server.port}', fps=None, timeout_s=60.0, policy='all')\n"
             f"for number in range({num_taken}): source.take(30.0)\n"
             "time.sleep(0.3)"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            check=False,
-            timeout=60,
-            text=True,
         )
 
     assert (done.stdout.strip(), done.stderr) == ("['MainThread']", "")
@@ -592,21 +598,10 @@ def test_no_python_code_runs_when_a_source_is_dropped(tmp_path):
 
 def test_a_lost_source_leaves_no_thread_when_python_ends():
     """The thread that waits to reconnect ends with the program, and its listener hears it."""
-    # What is registered first runs last.
-    code = (
-        "import atexit, threading, time\n"
-        "atexit.register(lambda: print([one.name for one in threading.enumerate()]))\n"
-        "from movinet_lite.live import open_source\n"
+    done = run_and_list_threads(
         f"source = open_source('tcp://127.0.0.1:{free_port()}', fps=None, on_change=lambda status: print(status.state))\n"
         "while source.status.state != 'waiting': time.sleep(0.01)\n"
         "print(end='', flush=True)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        check=False,
-        timeout=60,
-        text=True,
     )
 
     assert done.stdout.splitlines()[-2:] == ["closed", "['MainThread']"]
