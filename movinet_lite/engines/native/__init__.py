@@ -1,0 +1,1 @@
+"""Runs stream models as machine code made for this CPU."""
