@@ -5,7 +5,7 @@ The function reads its numbers and addresses from a context, an array of 64-bit 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -35,7 +35,8 @@ from movinet_lite.engines.native.team import emit_barrier
 
 __all__ = ["ENTRY", "write_code"]
 
-_MOST_LINES: Final = 4
+_LINE_BYTES: Final = 64
+_MOST_LINES: Final = 8  # in four input channels: more than the memory gives in this time
 
 ENTRY: Final = "run"
 """The name of the function."""
@@ -262,7 +263,10 @@ class _Assembly:
             expanded,
             images,
             function=self.activation,
-            fetched=self._ring(layer, first, after),
+            fetched=[
+                *self._ring(layer, first, after),
+                self._weights_of(layer.reduce, layer.gates),
+            ],
         )
         if layer.skip is not None and layer.spec.stride > 1:
             pooled = _Tensor(rooms.pooled, after, images, 0)
@@ -300,8 +304,27 @@ class _Assembly:
         else:
             place = rooms.turns[rows.offset == rooms.turns[0]]
             result = _Tensor(place, after, images, 0)
+        fetched = []
+        last = [one for one in self.plan.layers if one.block == self.plan.layers[-1].block]
+        if layer in last:
+            head = self.plan.head
+            fetched = [
+                self._weights_of(
+                    head.hidden,
+                    head.classifier,
+                    part=last.index(layer),
+                    parts=len(last),
+                )
+            ]
         if layer.skip is None:
-            self._product(layer.projection, filtered, result, images, added=rows)
+            self._product(
+                layer.projection,
+                filtered,
+                result,
+                images,
+                added=rows,
+                fetched=fetched,
+            )
         else:
             self._product(
                 layer.projection,
@@ -309,6 +332,7 @@ class _Assembly:
                 result,
                 images,
                 second=(layer.skip, pooled),
+                fetched=fetched,
             )
         self.wait(f"{layer.path} projection")
         return result
@@ -324,7 +348,7 @@ class _Assembly:
         added: _Tensor | None = None,
         second: tuple[Dense, _Tensor] | None = None,
         weighed: tuple[_Tensor, int] | None = None,
-        fetched: tuple[Any, int] | None = None,
+        fetched: Sequence[tuple[Any, int]] = (),
     ) -> None:
         """Write a product.
 
@@ -337,24 +361,29 @@ class _Assembly:
             added: Rows to add.
             second: A product to add, and its input.
             weighed: Rows to multiply by the result, with one row for each image, and their planes.
-            fetched: Memory that is used soon, and its bytes.
+            fetched: Pieces of memory that are used soon: where they begin, and their bytes.
         """
         code = self.code
         rows = code.multiply(images, inputs.pixels)
         largest = max(dense.groups, key=lambda group: group.vectors * group.panels)
         for group in dense.groups:
-            lines = 0
-            if fetched is not None and group is largest:
-                lines = _lines_to_fetch(fetched[1], dense, group, inputs.pixels)
+            pieces = []
+            if fetched and group is largest:
+                steps = _steps_of(dense, group, inputs.pixels, code.lanes)
+                pieces = [
+                    (start, min(_MOST_LINES, -(-size // (_LINE_BYTES * steps))))
+                    for start, size in fetched
+                    if steps
+                ]
 
-            def write(tile: int, group: Any = group, lines: int = lines) -> None:
+            def write(tile: int, group: Any = group, pieces: Any = pieces) -> None:
                 kind = Product(
                     tile,
                     group.vectors,
                     function,
                     "rows" if added else "product" if second else "",
                     dense.is_int16,
-                    lines,
+                    tuple(lines for _, lines in pieces),
                 )
                 kernel = self.kernel(
                     kind.name, lambda: emit_product(self.module, kind, code.lanes)
@@ -401,8 +430,7 @@ class _Assembly:
                             other.planes,
                             other.rest,
                         ]
-                    if lines and fetched:
-                        given.append(fetched[0])
+                    given += [start for start, _ in pieces]
                     code.call(kernel, *given)
 
                 if weighed is None:
@@ -446,15 +474,21 @@ class _Assembly:
 
     def _ring(
         self, layer: LayerPlan, first: Any, pixels: int
-    ) -> tuple[Any, int] | None:
-        """Return where the frames that a layer keeps begin, of the first stream, and their bytes."""
+    ) -> list[tuple[Any, int]]:
+        """Return the frames that a layer keeps of the first stream, as memory to fetch."""
         if layer.ring is None:
-            return None
+            return []
         code = self.code
         storage = code.builder.load(code.at(self.storages, first))
         start = code.at(code.pointer(storage), layer.ring.offset)
         size = layer.planes[1] * layer.ring.slots * pixels * code.lanes * 4
-        return code.cast(start, U8_P), size
+        return [(code.cast(start, U8_P), size)]
+
+    def _weights_of(self, *products: Dense, part: int = 0, parts: int = 1) -> Any:
+        """Return one of some parts of the weights of products, which follow each other, as memory to fetch."""
+        start = products[0].groups[0].start
+        size = (products[-1].groups[-1].biases - start) // parts
+        return self.code.at(self.weights, start + part * size), size
 
     def _pool(
         self, layer: LayerPlan, rows: _Tensor, pooled: _Tensor, images: Any
@@ -657,7 +691,6 @@ class _Assembly:
         self.wait("head classifier")
 
 
-def _lines_to_fetch(size: int, dense: Dense, group: Group, rows: int) -> int:
-    """Return how many lines to fetch in every few input channels, so that all of *size* bytes are."""
-    steps = group.panels * -(-rows // group.rows) * dense.planes * 4
-    return min(_MOST_LINES, -(-size // (64 * steps))) if steps else 0
+def _steps_of(dense: Dense, group: Group, rows: int, lanes: int) -> int:
+    """Return how many times a group of panels asks for memory."""
+    return group.panels * -(-rows // group.rows) * dense.planes * (lanes // 4)

@@ -7,6 +7,7 @@ vectors of output channels, ``(panels, input channels, vectors, lanes)``, so tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
@@ -31,7 +32,8 @@ class Product:
         function: What is computed of the result.
         adds: What is added to it: nothing, rows of the same shape, or a second product.
         is_int16: Whether weights are 16-bit whole numbers, with a scale for each output channel.
-        fetched: Lines of other memory that are asked for in every few input channels, while sums are computed.
+        fetched: Lines of other memory that are asked for in every few input channels, while sums are computed; a number
+            for each place that memory is fetched from.
     """
 
     rows: int
@@ -39,7 +41,7 @@ class Product:
     function: Function = "none"
     adds: str = ""
     is_int16: bool = False
-    fetched: int = 0
+    fetched: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -49,7 +51,7 @@ class Product:
         if self.adds:
             parts.append(self.adds)
         if self.fetched:
-            parts.append(f"fetching_{self.fetched}")
+            parts += ["fetching", *map(str, self.fetched)]
         return "_".join(parts)
 
 
@@ -61,7 +63,7 @@ def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
     input channels of the last, partial plane; first and end of the tiles to compute, counted through all panels; number
     of tiles of a panel. Then, if rows are added: these, and elements from one plane of them to the next. If a second
     product is added: its inputs, elements from plane to plane, weights, whole planes and rest. Last, if memory is
-    fetched: where it begins.
+    fetched: where each piece begins.
     """
     weights_p = I16_P if kind.is_int16 else F32_P
     arguments: list[Any] = [F32_P, I64, weights_p, F32_P, F32_P, F32_P, *[I64] * 7]
@@ -69,8 +71,7 @@ def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
         arguments += [F32_P, I64]
     elif kind.adds == "product":
         arguments += [F32_P, I64, weights_p, I64, I64]
-    if kind.fetched:
-        arguments.append(U8_P)
+    arguments += [U8_P] * len(kind.fetched)
     code = Emitter(module, kind.name, arguments, lanes)
     (inputs, step, weights, scales, biases, results, result_step, rows) = (
         code.arguments[:8]
@@ -96,12 +97,13 @@ def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
         zero = code.constant(0.0)
         start = [zero if kind.is_int16 else value for value in bias]
         given = _Factors(inputs, step, weights, planes, rest)
-        fetched = None
-        if kind.fetched:
-            of_tile = code.multiply(
-                planes, lanes // _UNROLLED * kind.fetched * _LINE_BYTES
+        steps = code.multiply(planes, lanes // _UNROLLED)
+        fetched = [
+            code.at(start, code.multiply(code.multiply(unit, steps), lines * _LINE_BYTES))
+            for lines, start in zip(
+                kind.fetched, extra[len(extra) - len(kind.fetched) :], strict=True
             )
-            fetched = code.at(extra[-1], code.multiply(unit, of_tile))
+        ]
         sums = _add_up(code, kind, given, place, panel, start * kind.rows, fetched)
         if kind.adds == "product":
             sums = _add_up(code, kind, _Factors(*extra[:5]), place, panel, sums)
@@ -145,7 +147,7 @@ def _add_up(
     place: Any,
     panel: Any,
     sums: list[Any],
-    fetched: Any = None,
+    fetched: Sequence[Any] = (),
 ) -> list[Any]:
     """Write the loop over the input channels; return the sums, row by row, each of so many vectors."""
     planes, rest = given.planes, given.rest
@@ -178,11 +180,11 @@ def _add_up(
 
         def some_channels(channel: Any, *values: Any) -> list[Any]:
             now = list(values)
-            if fetched is not None:
-                lines = code.add(code.multiply(plane, lanes), channel)
-                first = code.multiply(lines, kind.fetched * _LINE_BYTES // _UNROLLED)
-                for line in range(kind.fetched):
-                    code.fetch(code.at(fetched, first, line * _LINE_BYTES))
+            so_far = code.add(code.multiply(plane, lanes), channel)
+            for lines, start in zip(kind.fetched, fetched, strict=False):
+                first = code.multiply(so_far, lines * _LINE_BYTES // _UNROLLED)
+                for line in range(lines):
+                    code.fetch(code.at(start, first, line * _LINE_BYTES))
             for index in range(_UNROLLED):
                 way = slice(index % ways * count, (index % ways + 1) * count)
                 now[way] = one_channel(
