@@ -36,7 +36,9 @@ from movinet_lite.engines.native.team import emit_barrier
 __all__ = ["ENTRY", "write_code"]
 
 _LINE_BYTES: Final = 64
-_MOST_LINES: Final = 8  # in four input channels: more than the memory gives in this time
+_MOST_LINES: Final = (
+    8  # in four input channels: more than the memory gives in this time
+)
 
 ENTRY: Final = "run"
 """The name of the function."""
@@ -305,7 +307,9 @@ class _Assembly:
             place = rooms.turns[rows.offset == rooms.turns[0]]
             result = _Tensor(place, after, images, 0)
         fetched = []
-        last = [one for one in self.plan.layers if one.block == self.plan.layers[-1].block]
+        last = [
+            one for one in self.plan.layers if one.block == self.plan.layers[-1].block
+        ]
         if layer in last:
             head = self.plan.head
             fetched = [
@@ -472,9 +476,7 @@ class _Assembly:
                 lambda write=write: write(DENSE_ROWS[1]),  # type: ignore[misc]
             )
 
-    def _ring(
-        self, layer: LayerPlan, first: Any, pixels: int
-    ) -> list[tuple[Any, int]]:
+    def _ring(self, layer: LayerPlan, first: Any, pixels: int) -> list[tuple[Any, int]]:
         """Return the frames that a layer keeps of the first stream, as memory to fetch."""
         if layer.ring is None:
             return []
@@ -663,10 +665,10 @@ class _Assembly:
             given += [
                 code.at(
                     code.pointer(self.numbers["positions"]),
-                    code.multiply(first, plan.positions_size),
+                    code.multiply(first, plan.positions.size),
                     positions,
                 ),
-                plan.positions_size,
+                plan.positions.size,
                 planes,
             ]
         code.call(kernel, *given)

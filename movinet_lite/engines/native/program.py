@@ -21,7 +21,7 @@ from movinet_lite.engines.native.compiler import (
     fingerprint,
 )
 from movinet_lite.engines.native.memory import address_of, aligned_zeros
-from movinet_lite.engines.native.plan import LayerPlan, Plan, make_plan
+from movinet_lite.engines.native.plan import LayerPlan, Plan, Positions, make_plan
 from movinet_lite.engines.native.rooms import CONTEXT, Rooms
 from movinet_lite.engines.native.target import Target
 from movinet_lite.errors import ModelError
@@ -41,12 +41,14 @@ class _Room:
     """The arena and the context of one call at a time."""
 
     def __init__(
-        self, rooms: Rooms, weights: NDArray[np.uint8], positions: int
+        self, rooms: Rooms, weights: NDArray[np.uint8], positions: Positions | None
     ) -> None:
         self.arena = aligned_zeros(rooms.size * 4).view(np.float32)
         self.context = np.zeros(len(CONTEXT), np.int64)
         self.streams = np.zeros((3, rooms.images), np.int64)
-        self.positions = np.zeros((rooms.images, max(positions, 1)), np.float32)
+        self.positions = np.zeros(
+            (rooms.images, positions.size if positions else 0), np.float32
+        )
         self.barrier = aligned_zeros(128)
         first = self.streams.ctypes.data
         row = self.streams.strides[0]
@@ -190,8 +192,9 @@ class StreamProgram:
         context[2] = images
         context[3] = address_of(frames)
         context[4] = frames.dtype == np.uint8
-        if self.plan.positions_size:
-            self._place_in_time(room, ages)
+        if self.plan.positions is not None:
+            for index, age in enumerate(ages):
+                room.positions[index] = self.plan.positions.at(age)
         self._call(room.address, 0)
         arena, lanes = room.arena, self.plan.lanes
         rows = np.empty((images, self.num_columns), np.float32)
@@ -282,16 +285,12 @@ class StreamProgram:
         start = self.plan.sums_offset + place % 2 * self.plan.sums_size + offset
         return numbers[start : start + channels]
 
-    def _place_in_time(self, room: _Room, ages: Sequence[int]) -> None:
-        """Write what the positional encoding adds."""
-        raise NotImplementedError
-
     def _take(self) -> _Room:
         """Return a room that no other call has."""
         try:
             return self._free.pop()
         except IndexError:
-            return _Room(self._rooms, self._weights, self.plan.positions_size)
+            return _Room(self._rooms, self._weights, self.plan.positions)
 
 
 def _machine_code(
