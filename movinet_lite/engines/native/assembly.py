@@ -30,18 +30,15 @@ from movinet_lite.engines.native.kernels.means import emit_means, emit_weighing
 from movinet_lite.engines.native.kernels.product import Product, emit_product
 from movinet_lite.engines.native.kernels.stem import Stem, emit_frame, emit_stem
 from movinet_lite.engines.native.plan import DENSE_ROWS, Dense, Group, LayerPlan, Plan
-from movinet_lite.engines.native.rooms import CONTEXT, Rooms
+from movinet_lite.engines.native.rooms import CONTEXT, ENTRY, Rooms
 from movinet_lite.engines.native.team import emit_barrier
 
-__all__ = ["ENTRY", "write_code"]
+__all__ = ["write_code"]
 
 _LINE_BYTES: Final = 64
 _MOST_LINES: Final = (
     8  # in four input channels: more than the memory gives in this time
 )
-
-ENTRY: Final = "run"
-"""The name of the function."""
 
 
 @attrs.frozen
@@ -164,7 +161,12 @@ class _Assembly:
 
     def wait(self, part: str) -> None:
         """Wait for all members at the end of a part of the network."""
-        self.code.call(self.barrier, self.barrier_state, self.members)
+        code = self.code
+        is_shared = code.builder.icmp_signed(">", self.members, code.number(1))
+        code.when(
+            is_shared,
+            lambda: code.call(self.barrier, self.barrier_state, self.members),
+        )
         if self.profile is None:
             return
         self.profile.append(part)

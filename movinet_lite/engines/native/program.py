@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -22,8 +20,9 @@ from movinet_lite.engines.native.compiler import (
 )
 from movinet_lite.engines.native.memory import address_of, aligned_zeros
 from movinet_lite.engines.native.plan import LayerPlan, Plan, Positions, make_plan
-from movinet_lite.engines.native.rooms import CONTEXT, Rooms
+from movinet_lite.engines.native.rooms import CONTEXT, ENTRY, Rooms
 from movinet_lite.engines.native.target import Target
+from movinet_lite.engines.native.team import BARRIER_BYTES, Team, possible_members
 from movinet_lite.errors import ModelError
 from movinet_lite.network.spec import NetworkSpec
 
@@ -49,7 +48,7 @@ class _Room:
         self.positions = np.zeros(
             (rooms.images, positions.size if positions else 0), np.float32
         )
-        self.barrier = aligned_zeros(128)
+        self.barrier = aligned_zeros(BARRIER_BYTES)
         first = self.streams.ctypes.data
         row = self.streams.strides[0]
         addresses = {
@@ -89,22 +88,16 @@ class StreamProgram:
             threads: Threads of a call.
             max_images: Images of a call, at most.
         """
-        from movinet_lite.engines.native.assembly import ENTRY
-
         self.plan = plan
         self.max_images = max_images
         self.num_columns = sum(plan.head.channels)
-        self._threads = threads
+        self._team = Team(possible_members(threads))
         self._code = code
         self._weights = aligned_zeros(plan.blob.size)
         self._weights[:] = plan.blob
         self._rooms = Rooms.of(plan, max_images)
         self._address = code.address(ENTRY)
-        self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(
-            self._address
-        )
         self._free: list[_Room] = []
-        self._lock = threading.Lock()
         rooms, lanes = self._rooms, plan.lanes
         self._columns = [
             (place, -(-channels // lanes), channels)
@@ -188,14 +181,14 @@ class StreamProgram:
         room.streams[1, :images] = places
         room.streams[2, :images] = ages
         context = room.context
-        context[0] = self._threads
+        context[0] = self._team.members
         context[2] = images
         context[3] = address_of(frames)
         context[4] = frames.dtype == np.uint8
         if self.plan.positions is not None:
             for index, age in enumerate(ages):
                 room.positions[index] = self.plan.positions.at(age)
-        self._call(room.address, 0)
+        self._team.run(self._address, room.address)
         arena, lanes = room.arena, self.plan.lanes
         rows = np.empty((images, self.num_columns), np.float32)
         column = 0
