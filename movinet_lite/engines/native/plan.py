@@ -423,7 +423,12 @@ class _Planner:
 
     def _divide(self, outputs: int, rows: int) -> list[tuple[int, int, int]]:
         """Return panels as (vectors, number, rows of a tile): those that take the fewest operations."""
-        widths = range(1, 5) if rows else [_DENSE_VECTORS[self.registers >= 32]]
+        if rows:
+            widths: Sequence[int] = range(1, 5)
+        else:
+            # Few panels would leave some threads without any.
+            most = 1 if outputs < 6 else 2 if outputs < 16 else 4
+            widths = [min(most, _DENSE_VECTORS[self.registers >= 32])]
         ways = []
         for width in widths:
             whole, rest = divmod(outputs, width)
