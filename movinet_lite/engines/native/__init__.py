@@ -1,0 +1,1 @@
+"""Runs stream models with machine code made for the CPU at hand."""
