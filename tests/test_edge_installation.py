@@ -11,7 +11,7 @@ import pytest
 from movinet_lite import demo
 
 ROOT = Path(__file__).parents[1]
-LEFT_OUT = {"setuptools", "tensorflow", "tensorflow-hub"}
+LEFT_OUT = {"llvmlite", "setuptools", "tensorflow", "tensorflow-hub"}
 """What a device does without."""
 
 WHAT_TO_INSTALL = (
@@ -72,7 +72,7 @@ def names_and_bounds(lines):
 
 
 def test_a_device_needs_what_the_package_needs_without_tensorflow():
-    """`requirements-edge.txt` lists the dependencies of the package, with their bounds, but for TensorFlow's."""
+    """`requirements-edge.txt` lists the dependencies of the package, with their bounds, but for what is left out."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = {
         line for line in project["dependencies"] if not line.startswith(tuple(LEFT_OUT))

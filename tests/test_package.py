@@ -22,6 +22,7 @@ HEAVY = (
     "keras",
     "tf_keras",
     "ai_edge_litert",
+    "llvmlite",
     "av",
     "matplotlib",
     "rich",

@@ -1,1 +1,1 @@
-"""Runs stream models with machine code made for the CPU at hand."""
+"""Runs stream models as machine code made for this CPU."""
