@@ -1,0 +1,205 @@
+"""The product of rows with a matrix of weights: pointwise convolutions and dense layers.
+
+Tensors lie in planes of so many channels as a vector has lanes, ``(channels / lanes, rows, lanes)``: then the rows of a
+tile stand next to each other, and the result of a tile is written as whole vectors. Weights lie in panels of a few
+vectors of output channels, ``(panels, input channels, vectors, lanes)``, so that they are read one after the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+from llvmlite import ir
+
+from movinet_lite.engines.native.emit import F32_P, I16_P, I64, Emitter, Function
+
+__all__ = ["Product", "emit_product"]
+
+_UNROLLED: Final = 4
+_FEW_SUMS: Final = 8  # fewer wait for each other: an addition takes four cycles, and two can begin in each
+
+
+@attrs.frozen
+class Product:
+    """One kind of product.
+
+    Attributes:
+        rows: Rows of a tile.
+        vectors: Vectors of output channels of a tile.
+        function: What is computed of the result.
+        adds: What is added to it: nothing, rows of the same shape, or a second product.
+        is_int16: Whether weights are 16-bit whole numbers, with a scale for each output channel.
+    """
+
+    rows: int
+    vectors: int
+    function: Function = "none"
+    adds: str = ""
+    is_int16: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of its function."""
+        weights = "int16" if self.is_int16 else "float32"
+        parts = [f"product_{self.rows}x{self.vectors}", self.function, weights]
+        return "_".join([*parts, self.adds] if self.adds else parts)
+
+
+def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
+    """Write the function of a product.
+
+    Its arguments are: inputs; elements from one plane of them to the next; weights; 32-bit scales of the output
+    channels; biases; results; elements from one plane of them to the next; number of rows; whole planes of inputs;
+    input channels of the last, partial plane; first and end of the tiles to compute, counted through all panels; number
+    of tiles of a panel. Then, if rows are added: these, and elements from one plane of them to the next. If a second
+    product is added: its inputs, elements from plane to plane, weights, whole planes and rest.
+    """
+    weights_p = I16_P if kind.is_int16 else F32_P
+    arguments: list[Any] = [F32_P, I64, weights_p, F32_P, F32_P, F32_P, *[I64] * 7]
+    if kind.adds == "rows":
+        arguments += [F32_P, I64]
+    elif kind.adds == "product":
+        arguments += [F32_P, I64, weights_p, I64, I64]
+    code = Emitter(module, kind.name, arguments, lanes)
+    (inputs, step, weights, scales, biases, results, result_step, rows) = (
+        code.arguments[:8]
+    )
+    planes, rest, low, high, tiles = code.arguments[8:13]
+    extra = code.arguments[13:]
+    width = kind.vectors * lanes
+
+    def tile(unit: Any) -> None:
+        panel = code.builder.sdiv(unit, tiles)
+        row = code.minimum(
+            code.multiply(
+                code.builder.sub(unit, code.multiply(panel, tiles)), kind.rows
+            ),
+            code.add(rows, -kind.rows),
+        )
+        place = code.multiply(row, lanes)
+        channel = code.multiply(panel, width)
+        bias = [
+            code.load(code.at(biases, channel, lanes * vector))
+            for vector in range(kind.vectors)
+        ]
+        zero = code.constant(0.0)
+        start = [zero if kind.is_int16 else value for value in bias]
+        sums = _add_up(
+            code,
+            kind,
+            inputs,
+            step,
+            weights,
+            place,
+            panel,
+            planes,
+            rest,
+            start * kind.rows,
+        )
+        if kind.adds == "product":
+            second, second_step, second_weights, second_planes, second_rest = extra
+            sums = _add_up(
+                code,
+                kind,
+                second,
+                second_step,
+                second_weights,
+                place,
+                panel,
+                second_planes,
+                second_rest,
+                sums,
+            )
+        for vector in range(kind.vectors):
+            number = code.add(code.multiply(panel, kind.vectors), vector)
+            plane = code.multiply(number, result_step)
+            added = code.multiply(number, extra[1]) if kind.adds == "rows" else None
+            scale = None
+            if kind.is_int16:
+                scale = code.load(code.at(scales, channel, lanes * vector))
+            for index in range(kind.rows):
+                value = sums[index * kind.vectors + vector]
+                if scale is not None:
+                    value = code.fma(value, scale, bias[vector])
+                value = code.apply(kind.function, value)
+                offset = (place, lanes * index)
+                if added is not None:
+                    row_to_add = code.load(code.at(extra[0], added, *offset))
+                    value = code.builder.fadd(value, row_to_add)
+                code.store(value, code.at(results, plane, *offset))
+
+    code.loop(low, high, tile)
+    return code.finish()
+
+
+def _add_up(
+    code: Emitter,
+    kind: Product,
+    inputs: Any,
+    step: Any,
+    weights: Any,
+    place: Any,
+    panel: Any,
+    planes: Any,
+    rest: Any,
+    sums: list[Any],
+) -> list[Any]:
+    """Write the loop over the input channels; return the sums, row by row, each of so many vectors."""
+    lanes, width = code.lanes, kind.vectors * code.lanes
+    count = len(sums)
+    ways = 2 if count < _FEW_SUMS else 1
+    sums = sums + [code.constant(0.0)] * (count * (ways - 1))
+    channels = code.add(code.multiply(planes, lanes), rest)
+    panel_start = code.at(weights, code.multiply(code.multiply(panel, channels), width))
+
+    def one_channel(source: Any, matrix: Any, values: Any) -> list[Any]:
+        columns = [
+            code.load_int16(code.at(matrix, lanes * vector))
+            if kind.is_int16
+            else code.load(code.at(matrix, lanes * vector))
+            for vector in range(kind.vectors)
+        ]
+        after = []
+        for index in range(kind.rows):
+            number = code.spread(code.at(source, lanes * index))
+            after += [
+                code.fma(number, column, values[index * kind.vectors + vector])
+                for vector, column in enumerate(columns)
+            ]
+        return after
+
+    def one_plane(plane: Any, *values: Any) -> list[Any]:
+        source = code.at(inputs, code.multiply(plane, step), place)
+        matrix = code.at(panel_start, code.multiply(plane, lanes * width))
+
+        def some_channels(channel: Any, *values: Any) -> list[Any]:
+            now = list(values)
+            for index in range(_UNROLLED):
+                way = slice(index % ways * count, (index % ways + 1) * count)
+                now[way] = one_channel(
+                    code.at(source, channel, index),
+                    code.at(matrix, code.multiply(channel, width), index * width),
+                    now[way],
+                )
+            return now
+
+        return code.loop(0, lanes, some_channels, step=_UNROLLED, carried=values)
+
+    sums = code.loop(0, planes, one_plane, carried=sums)
+    source = code.at(inputs, code.multiply(planes, step), place)
+    matrix = code.at(panel_start, code.multiply(planes, lanes * width))
+    sums[:count] = code.loop(
+        0,
+        rest,
+        lambda channel, *values: one_channel(
+            code.at(source, channel),
+            code.at(matrix, code.multiply(channel, width)),
+            values,
+        ),
+        carried=sums[:count],
+    )
+    if ways == 1:
+        return sums
+    halves = zip(sums[:count], sums[count:], strict=True)
+    return [code.builder.fadd(left, right) for left, right in halves]

@@ -1,0 +1,330 @@
+"""A stream network as machine code: frames and the storages of streams in, logits out."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from movinet_lite.arrays import FrameSize
+from movinet_lite.atomic import write_atomically
+from movinet_lite.engines.native.compiler import (
+    MachineCode,
+    compile_module,
+    fingerprint,
+)
+from movinet_lite.engines.native.plan import LayerPlan, Plan, make_plan
+from movinet_lite.engines.native.rooms import CONTEXT, Rooms
+from movinet_lite.engines.native.target import Target
+from movinet_lite.errors import ModelError
+from movinet_lite.network.spec import NetworkSpec
+
+__all__ = ["MAX_IMAGES", "StreamProgram"]
+
+MAX_IMAGES: Final = 8
+"""Images of a call at most, where a model does not say otherwise; more gained nothing."""
+
+_ALIGNMENT: Final = 64
+_FIRST_PLACE: Final = (
+    16  # above the frames that any layer keeps, so that no slot before it is negative
+)
+
+
+class _Room:
+    """The arena and the context of one call at a time."""
+
+    def __init__(
+        self, rooms: Rooms, weights: NDArray[np.uint8], positions: int
+    ) -> None:
+        self.arena = _aligned(rooms.size * 4).view(np.float32)
+        self.context = np.zeros(len(CONTEXT), np.int64)
+        self.streams = np.zeros((3, rooms.images), np.int64)
+        self.positions = np.zeros((rooms.images, max(positions, 1)), np.float32)
+        self.barrier = _aligned(2 * _ALIGNMENT)
+        first = self.streams.ctypes.data
+        row = self.streams.strides[0]
+        addresses = {
+            "barrier": self.barrier.ctypes.data,
+            "arena": self.arena.ctypes.data,
+            "weights": weights.ctypes.data,
+            "storages": first,
+            "places": first + row,
+            "ages": first + 2 * row,
+            "positions": self.positions.ctypes.data,
+        }
+        for name, address in addresses.items():
+            self.context[CONTEXT.index(name)] = address
+        self.address = self.context.ctypes.data
+
+
+class StreamProgram:
+    """A stream network as machine code for this CPU.
+
+    It has no states: a stream's are in its storage. Any number of threads may use it at the same time, each with
+    storages of its own; Python runs on meanwhile.
+
+    Attributes:
+        plan: The network.
+        num_columns: Columns of a row: logits, then the features ``pooled``, then ``hidden``.
+        max_images: Images of a call, at most.
+    """
+
+    def __init__(
+        self, plan: Plan, code: MachineCode, *, threads: int, max_images: int
+    ) -> None:
+        """Prepare the program; prefer `of`.
+
+        Args:
+            plan: The network.
+            code: Its machine code.
+            threads: Threads of a call.
+            max_images: Images of a call, at most.
+        """
+        from movinet_lite.engines.native.assembly import ENTRY
+
+        self.plan = plan
+        self.max_images = max_images
+        self.num_columns = sum(plan.head.channels)
+        self._threads = threads
+        self._code = code
+        self._weights = _aligned(plan.blob.size)
+        self._weights[:] = plan.blob
+        self._rooms = Rooms.of(plan, max_images)
+        self._address = code.address(ENTRY)
+        self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(
+            self._address
+        )
+        self._free: list[_Room] = []
+        self._lock = threading.Lock()
+        rooms, lanes = self._rooms, plan.lanes
+        self._columns = [
+            (place, -(-channels // lanes), channels)
+            for place, channels in zip(
+                (rooms.logits, rooms.pooled_means, rooms.hidden),
+                plan.head.channels,
+                strict=True,
+            )
+        ]
+
+    @classmethod
+    def of(
+        cls,
+        spec: NetworkSpec,
+        weights: Mapping[str, NDArray[np.float32]],
+        *,
+        target: Target,
+        frame_size: FrameSize | None = None,
+        threads: int = 1,
+        max_images: int = MAX_IMAGES,
+        is_compact: bool = True,
+        cache: Path | None = None,
+    ) -> Self:
+        """Return the program of a network.
+
+        Args:
+            spec: The facts of the network.
+            weights: Its folded weights, ``fold(network).named_weights``, as float32 arrays.
+            target: The CPU.
+            frame_size: ``(height, width)`` of the frames; `None` for the network's own.
+            threads: Threads of a call.
+            max_images: Images of a call, at most.
+            is_compact: Whether products of one row have 16-bit weights: a third less memory to read.
+            cache: A folder for machine code; `None` for none. Where it cannot be written, nothing is kept.
+
+        Raises:
+            ConversionError: If it is a network that the native engine cannot run.
+        """
+        if frame_size is not None:
+            spec = attrs.evolve(spec, frame_size=frame_size)
+        plan = make_plan(spec, weights, target, is_compact=is_compact)
+        code = _machine_code(plan, target, max_images, cache)
+        return cls(plan, code, threads=threads, max_images=max_images)
+
+    @property
+    def storage_size(self) -> int:
+        """Bytes of the storage of a stream."""
+        return self.plan.storage_numbers * 4
+
+    def new_storage(self) -> NDArray[np.uint8]:
+        """Return the storage of a stream without frames; its place is `first_place`."""
+        return _aligned(self.storage_size)
+
+    @property
+    def first_place(self) -> int:
+        """The place of a new storage."""
+        return _FIRST_PLACE
+
+    def run(
+        self,
+        frames: NDArray[np.uint8] | NDArray[np.float32],
+        storages: Sequence[NDArray[np.uint8]],
+        places: Sequence[int],
+        ages: Sequence[int],
+    ) -> NDArray[np.float32]:
+        """Take in one image for each entry of *storages*; return their rows.
+
+        Args:
+            frames: ``(images, height, width, 3)``, contiguous: uint8, 0 to 255, or float32, 0 to 1; RGB.
+            storages: The storage of the stream of each image. The images of a stream stand one after the other.
+            places: How many frames the storage of each image has taken in, those of this call before it included,
+                counted from `first_place`.
+            ages: How many frames the stream of each image counts before it; its means are over one more.
+
+        Returns:
+            ``(images, num_columns)``, float32.
+        """
+        images = len(frames)
+        room = self._take()
+        room.streams[0, :images] = [_address_of(storage) for storage in storages]
+        room.streams[1, :images] = places
+        room.streams[2, :images] = ages
+        context = room.context
+        context[0] = self._threads
+        context[2] = images
+        context[3] = _address_of(frames)
+        context[4] = frames.dtype == np.uint8
+        if self.plan.positions_size:
+            self._place_in_time(room, ages)
+        self._call(room.address, 0)
+        arena, lanes = room.arena, self.plan.lanes
+        rows = np.empty((images, self.num_columns), np.float32)
+        column = 0
+        for place, planes, channels in self._columns:
+            block = arena[place : place + planes * images * lanes]
+            block = block.reshape(planes, images, lanes).transpose(1, 0, 2)
+            flat = block.reshape(images, planes * lanes)
+            rows[:, column : column + channels] = flat[:, :channels]
+            column += channels
+        self._free.append(room)
+        return rows
+
+    def read_states(
+        self, storage: NDArray[np.uint8], place: int
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return copies of the states in a storage, in the network's own layout, without the count of frames.
+
+        Args:
+            storage: The storage of a stream.
+            place: How many frames it has taken in.
+        """
+        numbers = storage.view(np.float32)
+        states = {}
+        for layer in self.plan.layers:
+            path = f"state/{layer.path}"
+            if layer.ring is not None:
+                slots = self._slots(numbers, layer)
+                kept = layer.spec.buffered_frames
+                order = [(place - back) % (kept + 1) for back in range(kept, 0, -1)]
+                frames = slots[:, order].transpose(1, 2, 0, 3)
+                frames = frames.reshape(1, kept, *layer.result_size, -1)
+                states[f"{path}/stream_buffer"] = np.array(
+                    frames[..., : layer.spec.expanded]
+                )
+            sums = self._sums(numbers, place, layer.sums, layer.spec.expanded)
+            states[f"{path}/pool_buffer"] = sums.reshape(1, 1, 1, 1, -1).copy()
+        head = self.plan.head
+        sums = self._sums(numbers, place, head.sums, head.channels[1])
+        states["state/head/pool_buffer"] = sums.reshape(1, 1, 1, 1, -1).copy()
+        return states
+
+    def write_states(
+        self, storage: NDArray[np.uint8], states: Mapping[str, NDArray[Any]]
+    ) -> int:
+        """Fill a storage with states in the network's own layout, of one stream; return its place."""
+        numbers = storage.view(np.float32)
+        numbers[:] = 0.0
+        place = _FIRST_PLACE
+        lanes = self.plan.lanes
+        for layer in self.plan.layers:
+            path = f"state/{layer.path}"
+            channels = layer.spec.expanded
+            if layer.ring is not None:
+                slots = self._slots(numbers, layer)
+                kept = layer.spec.buffered_frames
+                given = np.asarray(states[f"{path}/stream_buffer"], np.float32)
+                frames = np.zeros(
+                    (kept, slots.shape[2], slots.shape[0] * lanes), np.float32
+                )
+                frames[..., :channels] = given.reshape(kept, -1, channels)
+                by_plane = frames.reshape(kept, -1, slots.shape[0], lanes)
+                for index in range(kept):
+                    slot = (place - kept + index) % (kept + 1)
+                    slots[:, slot] = by_plane[index].transpose(1, 0, 2)
+            sums = self._sums(numbers, place, layer.sums, channels)
+            sums[:] = np.asarray(states[f"{path}/pool_buffer"]).reshape(-1)
+        head = self.plan.head
+        sums = self._sums(numbers, place, head.sums, head.channels[1])
+        sums[:] = np.asarray(states["state/head/pool_buffer"]).reshape(-1)
+        return place
+
+    def _slots(
+        self, numbers: NDArray[np.float32], layer: LayerPlan
+    ) -> NDArray[np.float32]:
+        """Return the ring of a layer, ``(planes, slots, pixels, lanes)``."""
+        ring = layer.ring
+        assert ring is not None  # noqa: S101 - the callers look
+        pixels = layer.result_size[0] * layer.result_size[1]
+        shape = (layer.planes[1], ring.slots, pixels, self.plan.lanes)
+        size = int(np.prod(shape))
+        return numbers[ring.offset : ring.offset + size].reshape(shape)
+
+    def _sums(
+        self, numbers: NDArray[np.float32], place: int, offset: int, channels: int
+    ) -> NDArray[np.float32]:
+        """Return the sums of a layer at a place, ``(channels,)``."""
+        start = self.plan.sums_offset + place % 2 * self.plan.sums_size + offset
+        return numbers[start : start + channels]
+
+    def _place_in_time(self, room: _Room, ages: Sequence[int]) -> None:
+        """Write what the positional encoding adds."""
+        raise NotImplementedError
+
+    def _take(self) -> _Room:
+        """Return a room that no other call has."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return _Room(self._rooms, self._weights, self.plan.positions_size)
+
+
+def _machine_code(
+    plan: Plan, target: Target, max_images: int, cache: Path | None
+) -> MachineCode:
+    """Return the machine code of a plan, from the cache if it is there."""
+    text = f"{plan.text} {max_images} {fingerprint(target)}"
+    path = None
+    if cache is not None:
+        path = cache / f"code-{hashlib.sha256(text.encode()).hexdigest()[:16]}.bin"
+        try:
+            return MachineCode(path.read_bytes(), target)
+        except (OSError, ModelError):
+            pass  # not there yet, or damaged: it is made anew
+    from movinet_lite.engines.native.assembly import write_code
+
+    written = write_code(plan, Rooms.of(plan, max_images), target.triple)
+    code = compile_module(written, target)
+    if path is not None:
+        try:
+            write_atomically(path, code)
+        except OSError:
+            pass  # a folder that is read only: the next load compiles again
+    return MachineCode(code, target)
+
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    """Return zeros that begin at a line of the cache."""
+    whole = np.zeros(size + _ALIGNMENT, np.uint8)
+    start = -whole.ctypes.data % _ALIGNMENT
+    return whole[start : start + size]
+
+
+def _address_of(array: NDArray[Any]) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
