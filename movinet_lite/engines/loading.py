@@ -70,7 +70,7 @@ def load_model(
     provider: Provider | None = ...,
     functions: Functions | None = ...,
 ) -> StreamModel: ...
-def load_model(  # noqa: C901 - one branch a form of a model
+def load_model(  # noqa: C901, PLR0911 - one branch a form of a model
     source: str | Path,
     mode: Mode,
     *,
@@ -171,9 +171,9 @@ def load_model(  # noqa: C901 - one branch a form of a model
     if engine == "tensorflow":
         return open_slowly()
     if engine == "native" or (engine == "auto" and mode == "stream" and not why_not()):
-        from movinet_lite.engines.native.opening import load_native
-
         try:
+            from movinet_lite.engines.native.opening import load_native
+
             return load_native(
                 path,
                 source=str(source),

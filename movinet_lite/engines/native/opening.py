@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import numpy as np
@@ -25,12 +25,13 @@ from movinet_lite.engines.compiled import name_of_entry, repeat_assumption
 from movinet_lite.engines.made_once import (
     check_agrees,
     difference_of_streams,
+    is_close,
     logits_of_source,
     make_missing,
 )
 from movinet_lite.engines.native.compiler import fingerprint
-from movinet_lite.engines.native.program import StreamProgram
-from movinet_lite.engines.native.streams import MAX_IMAGES, NativeStreamModel
+from movinet_lite.engines.native.program import CODE_FORMAT, StreamProgram
+from movinet_lite.engines.native.streams import NativeStreamModel
 from movinet_lite.engines.native.target import Target, host_target, why_not
 from movinet_lite.engines.opening import open_to_compile
 from movinet_lite.engines.threads import available_cores
@@ -150,40 +151,75 @@ class _Entry:
             ConversionError: If the network cannot be run, or the code computes other logits.
         """
         verdict = _Verdict.of(self.folder, target)
-        if verdict.is_known():
-            verdict.check()
-            return self._load(target, threads, info)
-        with _one_process(self.folder):
-            if verdict.is_known():  # by another one, meanwhile
-                verdict.check()
-                return self._load(target, threads, info)
-            try:
-                model = self._load(target, threads, info)
-                difference = difference_of_streams(
-                    model,
-                    self.contents.expected,
-                    self.contents.spec.frame_size,
-                    streams=_CHECKED_STREAMS,
+        if (known := verdict.read()) is None:
+            with _one_process(self.folder):
+                # Another one may have checked it meanwhile.
+                if (known := verdict.read()) is None:
+                    return self._check(verdict, target, threads, info)
+        if known.refused is not None:
+            raise ConversionError(known.refused)
+        return self._load(target, threads, info, is_compact=known.is_compact)
+
+    def _check(
+        self, verdict: _Verdict, target: Target, threads: int, info: ModelInfo
+    ) -> NativeStreamModel:
+        """Return the model after checking its code, and write the verdict."""
+        try:
+            model, difference = self._compare(target, threads, info, is_compact=True)
+            is_compact = is_close(difference)
+            if not is_compact:
+                # Compact weights, which are faster, can be too far from the source in untrained models.
+                model, difference = self._compare(
+                    target, threads, info, is_compact=False
                 )
-                check_agrees(difference, info.source, "a compiled")
-            except ConversionError as error:
-                verdict.write(refused=str(error))
-                raise
-            verdict.write(difference=difference)
+            check_agrees(difference, info.source, "a compiled")
+        except ConversionError as error:
+            verdict.write(_Known(refused=str(error)))
+            raise
+        verdict.write(_Known(difference=difference, is_compact=is_compact))
         return model
 
-    def _load(self, target: Target, threads: int, info: ModelInfo) -> NativeStreamModel:
+    def _compare(
+        self, target: Target, threads: int, info: ModelInfo, *, is_compact: bool
+    ) -> tuple[NativeStreamModel, float]:
+        """Return the model, and how far its logits are from those of the source."""
+        model = self._load(target, threads, info, is_compact=is_compact)
+        difference = difference_of_streams(
+            model,
+            self.contents.expected,
+            self.contents.spec.frame_size,
+            streams=_CHECKED_STREAMS,
+        )
+        return model, difference
+
+    def _load(
+        self, target: Target, threads: int, info: ModelInfo, *, is_compact: bool
+    ) -> NativeStreamModel:
         spec = self.contents.spec
         program = StreamProgram.of(
             spec,
             self.contents.weights,
             target=target,
-            frame_size=spec.frame_size,
             threads=threads,
-            max_images=MAX_IMAGES,
-            folder=self.folder,
+            is_compact=is_compact,
+            cache=self.folder,
         )
         return NativeStreamModel(program, spec, info)
+
+
+@attrs.frozen(kw_only=True)
+class _Known:
+    """What is known of the code for one CPU.
+
+    Attributes:
+        difference: How far its logits are from those of the source; `None` if it was refused.
+        is_compact: Whether it is the code with compact weights that may be used.
+        refused: Why it must not be used; `None` if it may.
+    """
+
+    difference: float | None = None
+    is_compact: bool = True
+    refused: str | None = None
 
 
 @attrs.frozen
@@ -195,31 +231,21 @@ class _Verdict:
     @classmethod
     def of(cls, entry: Path, target: Target) -> _Verdict:
         """Return the verdict on the code that this release makes for *target*."""
-        code = f"{StreamProgram.FORMAT} {fingerprint(target)}"
+        code = f"{CODE_FORMAT} {fingerprint(target)}"
         name = hashlib.sha256(code.encode()).hexdigest()[:16]
         return cls(entry / f"checked-{name}.json")
 
-    def is_known(self) -> bool:
-        """Return whether there is one."""
-        return self._read() is not None
-
-    def check(self) -> None:
-        """Raise the `ConversionError` of code that was refused."""
-        refused = (self._read() or {}).get("refused")
-        if refused is not None:
-            raise ConversionError(str(refused))
-
-    def write(self, **facts: object) -> None:
-        """Write the verdict, where the cache can be written to."""
-        with contextlib.suppress(OSError):
-            write_atomically(self.path, json.dumps(facts).encode())
-
-    def _read(self) -> dict[str, Any] | None:
+    def read(self) -> _Known | None:
+        """Return what it says; `None` if it is missing or damaged."""
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return _Known(**json.loads(self.path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
             return None
-        return found if isinstance(found, dict) else None
+
+    def write(self, known: _Known) -> None:
+        """Write it, where the cache can be written to."""
+        with contextlib.suppress(OSError):
+            write_atomically(self.path, json.dumps(attrs.asdict(known)).encode())
 
 
 @contextlib.contextmanager

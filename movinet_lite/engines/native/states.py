@@ -43,8 +43,12 @@ class Program(Protocol):
         """How many numbers a row has: logits, pooled and hidden features."""
 
     @property
-    def storage_size(self) -> int:
-        """The bytes of one stream's memory."""
+    def max_images(self) -> int:
+        """How many frames a call takes at most."""
+
+    @property
+    def first_place(self) -> int:
+        """The place of the states in a new memory."""
 
     def new_storage(self) -> Memory:
         """Return the memory of a stream without frames."""
@@ -74,7 +78,7 @@ class Storage:
 
     Attributes:
         memory: The memory.
-        place: The place of the last states in it: how many frames it has taken in.
+        place: The place of the last states in it: how many frames it has taken in, counted from the program's first place.
         latest: Returns the states at this place, if somebody holds them.
         previous: Returns the states at the place before it, if they are in it and somebody holds them.
         is_written: Whether a step works on it.
@@ -172,7 +176,7 @@ class Storages:
 
     def filled(self, own: States) -> NativeStates:
         """Return states with the values of *own*, in the network's own layout."""
-        storage = self._take(0)
+        storage = self._take(self._program.first_place)
         storage.place = self._program.write_states(storage.memory, own)
         return self._states_in(storage, int(own[FRAME_COUNT][0]))
 
@@ -183,7 +187,7 @@ class Storages:
         """
         storage = states.storage
         if storage is None:
-            fresh = self._take(0)
+            fresh = self._take(self._program.first_place)
             fresh.memory.fill(0)
             return fresh
         # A longer step would overwrite the states that it begins from.

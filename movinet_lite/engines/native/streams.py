@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,7 @@ from movinet_lite.network.state_names import fit_states
 from movinet_lite.network.states import from_published_states
 from movinet_lite.network.variants import get_variant
 
-__all__ = ["MAX_IMAGES", "NativeStreamModel"]
-
-MAX_IMAGES: Final = 16
-"""How many frames the machine code takes in one call: more share each read of the weights, and fewer stay in the CPU's
-caches."""
+__all__ = ["NativeStreamModel"]
 
 
 class NativeStreamModel(StreamModelWithFeatures):
@@ -43,7 +39,7 @@ class NativeStreamModel(StreamModelWithFeatures):
         """Wrap a program; prefer `movinet_lite.engines.native.opening.load_native`.
 
         Args:
-            program: The network as machine code, for `MAX_IMAGES` frames a call.
+            program: The network as machine code.
             spec: The spec of the network.
             info: The facts of the model.
         """
@@ -95,8 +91,8 @@ class NativeStreamModel(StreamModelWithFeatures):
         storage = self._storages.begin(before, count)
         rows = []
         try:
-            for begin in range(0, count, MAX_IMAGES):
-                piece = frames[begin : begin + MAX_IMAGES]
+            for begin in range(0, count, self._program.max_images):
+                piece = frames[begin : begin + self._program.max_images]
                 steps = range(begin, begin + len(piece))
                 found = self._run(
                     piece,
@@ -126,8 +122,8 @@ class NativeStreamModel(StreamModelWithFeatures):
             )
         rows = []
         after: list[States] = []
-        for begin in range(0, len(frames), MAX_IMAGES):
-            piece = slice(begin, begin + MAX_IMAGES)
+        for begin in range(0, len(frames), self._program.max_images):
+            piece = slice(begin, begin + self._program.max_images)
             found, stepped = self._step_together(frames[piece], states[piece])
             rows.append(self._chosen(found, names))
             after += stepped
@@ -136,7 +132,7 @@ class NativeStreamModel(StreamModelWithFeatures):
     def _step_together(
         self, frames: NDArray[Any], given: Sequence[States]
     ) -> tuple[NDArray[np.float32], list[NativeStates]]:
-        """Return the rows and the states of at most `MAX_IMAGES` streams after a frame each, from one call."""
+        """Return the rows and the states of at most `Program.max_images` streams after a frame each, from one call."""
         states = [self._own(one) for one in given]
         storages: list[Storage] = []
         try:

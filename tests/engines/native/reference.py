@@ -32,6 +32,8 @@ class ReferenceProgram:
             spec.num_classes + variant.head_channels + variant.hidden_channels
         )
         self.calls: list[int] = []
+        self.max_images = 8
+        self.first_place = 7
         self._ends: dict[str, tuple[int, tuple[int, ...]]] = {}
         size = 0
         for name, shape in self._shapes.items():
@@ -39,11 +41,11 @@ class ReferenceProgram:
             whole = (slots, *shape[2:])
             self._ends[name] = size, whole
             size += int(np.prod(whole)) * 4
-        self.storage_size = size
+        self._size = size
 
     def new_storage(self) -> NDArray[np.uint8]:
         """Return the memory of a stream without frames."""
-        return np.zeros(self.storage_size, np.uint8)
+        return np.zeros(self._size, np.uint8)
 
     def run(
         self,
@@ -54,7 +56,9 @@ class ReferenceProgram:
     ) -> NDArray[np.float32]:
         """Return a row for each frame."""
         assert frames.flags.c_contiguous
-        assert len(frames) == len(storages) == len(places) == len(ages) <= 16
+        assert (
+            len(frames) == len(storages) == len(places) == len(ages) <= self.max_images
+        )
         self.calls.append(len(frames))
         images = zip(frames, storages, places, ages, strict=True)
         return np.stack([self._step(*image) for image in images])
