@@ -5,7 +5,7 @@ The function reads its numbers and addresses from a context, an array of 64-bit 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -29,11 +29,14 @@ from movinet_lite.engines.native.kernels.depthwise import (
 from movinet_lite.engines.native.kernels.means import emit_means, emit_weighing
 from movinet_lite.engines.native.kernels.product import Product, emit_product
 from movinet_lite.engines.native.kernels.stem import Stem, emit_frame, emit_stem
-from movinet_lite.engines.native.plan import DENSE_ROWS, Dense, LayerPlan, Plan
+from movinet_lite.engines.native.plan import DENSE_ROWS, Dense, Group, LayerPlan, Plan
 from movinet_lite.engines.native.rooms import CONTEXT, Rooms
 from movinet_lite.engines.native.team import emit_barrier
 
 __all__ = ["ENTRY", "write_code"]
+
+_LINE_BYTES: Final = 64
+_MOST_LINES: Final = 8  # in four input channels: more than the memory gives in this time
 
 ENTRY: Final = "run"
 """The name of the function."""
@@ -56,19 +59,25 @@ class _Tensor:
     first: Any
 
 
-def write_code(plan: Plan, rooms: Rooms, triple: str) -> str:
+def write_code(
+    plan: Plan, rooms: Rooms, triple: str, profile: list[str] | None = None
+) -> str:
     """Return the code of the network of a plan, for LLVM to compile.
 
     Args:
         plan: The network.
         rooms: Where its tensors lie.
         triple: LLVM's name of the platform.
+        profile: Takes the names of the parts, for code that measures them; `None` for code that does not.
     """
-    return _Assembly(plan, rooms, triple).write()
+    return _Assembly(plan, rooms, triple, profile).write()
 
 
 class _Assembly:
-    def __init__(self, plan: Plan, rooms: Rooms, triple: str) -> None:
+    def __init__(
+        self, plan: Plan, rooms: Rooms, triple: str, profile: list[str] | None
+    ) -> None:
+        self.profile = profile
         self.plan = plan
         self.rooms = rooms
         self.module = ir.Module(name="movinet")
@@ -99,6 +108,8 @@ class _Assembly:
 
     def write(self) -> str:
         plan, code = self.plan, self.code
+        if self.profile is not None:
+            self._measure(0)
         one_by_one = [layer for layer in plan.layers if plan.is_one_by_one(layer)]
         later = [layer for layer in plan.layers if not plan.is_one_by_one(layer)]
 
@@ -149,9 +160,36 @@ class _Assembly:
         high = builder.sdiv(builder.mul(units, after), self.members)
         return low, high
 
-    def wait(self) -> None:
-        """Wait for all members."""
+    def wait(self, part: str) -> None:
+        """Wait for all members at the end of a part of the network."""
         self.code.call(self.barrier, self.barrier_state, self.members)
+        if self.profile is None:
+            return
+        self.profile.append(part)
+        self._measure(len(self.profile))
+
+    def _measure(self, place: int) -> None:
+        """Add the cycles since the last part to number *place* of the profile; only begin, if that is 0."""
+        code, builder = self.code, self.code.builder
+        counter = (
+            "llvm.readcyclecounter"
+            if self.module.triple.startswith("x86")
+            else "llvm.readsteadycounter"
+        )
+        read = self.module.globals.get(counter)
+        if read is None:
+            read = ir.Function(self.module, ir.FunctionType(I64, []), counter)
+        profile = code.pointer(self.numbers["profile"], I64_P)
+
+        def add() -> None:
+            now = builder.call(read, [])
+            if place:
+                total = code.at(profile, place)
+                spent = builder.sub(now, builder.load(profile))
+                builder.store(builder.add(builder.load(total), spent), total)
+            builder.store(now, profile)
+
+        code.when(builder.icmp_signed("==", self.member, code.number(0)), add)
 
     # Layers.
 
@@ -182,7 +220,7 @@ class _Assembly:
                 code.call(convert, frame, padded, low, high)
 
             code.when(condition, call)
-        self.wait()
+        self.wait("stem frame")
         convolve = emit_stem(self.module, stem, plan.lanes)
         pixels = stem.result_size[0] * stem.result_size[1]
         result = _Tensor(self.rooms.stem, pixels, 1, 0)
@@ -192,7 +230,7 @@ class _Assembly:
                 self.start(result), code.multiply(self.step(result), plane)
             )
             code.call(convolve, padded, self.weight(place), target, low, high)
-        self.wait()
+        self.wait("stem convolution")
         return result
 
     def _layer(
@@ -219,13 +257,23 @@ class _Assembly:
         expanded = _Tensor(rooms.expanded, before, images, 0)
         filtered = _Tensor(rooms.filtered, after, images, 0)
         pooled = rows
-        self._product(layer.expansion, rows, expanded, images, function=self.activation)
+        self._product(
+            layer.expansion,
+            rows,
+            expanded,
+            images,
+            function=self.activation,
+            fetched=[
+                *self._ring(layer, first, after),
+                self._weights_of(layer.reduce, layer.gates),
+            ],
+        )
         if layer.skip is not None and layer.spec.stride > 1:
             pooled = _Tensor(rooms.pooled, after, images, 0)
             self._pool(layer, rows, pooled, images)
-        self.wait()
+        self.wait(f"{layer.path} expansion")
         self._depthwise(layer, expanded, filtered, images, first)
-        self.wait()
+        self.wait(f"{layer.path} depthwise")
         squeezed = _Tensor(rooms.squeezed, 1, images, 0)
         self._means(
             layer.planes[1],
@@ -237,10 +285,10 @@ class _Assembly:
             first,
             positions=layer.positions,
         )
-        self.wait()
+        self.wait(f"{layer.path} means")
         reduced = _Tensor(rooms.reduced, 1, images, 0)
         self._product(layer.reduce, squeezed, reduced, images, function=self.activation)
-        self.wait()
+        self.wait(f"{layer.path} reduce")
         gates = _Tensor(rooms.gates, 1, images, 0)
         self._product(
             layer.gates,
@@ -250,14 +298,33 @@ class _Assembly:
             function=self.gate,
             weighed=(filtered, layer.planes[1]),
         )
-        self.wait()
+        self.wait(f"{layer.path} gates")
         if leaves:
             result = _Tensor(rooms.between, after, self.images, first)
         else:
             place = rooms.turns[rows.offset == rooms.turns[0]]
             result = _Tensor(place, after, images, 0)
+        fetched = []
+        last = [one for one in self.plan.layers if one.block == self.plan.layers[-1].block]
+        if layer in last:
+            head = self.plan.head
+            fetched = [
+                self._weights_of(
+                    head.hidden,
+                    head.classifier,
+                    part=last.index(layer),
+                    parts=len(last),
+                )
+            ]
         if layer.skip is None:
-            self._product(layer.projection, filtered, result, images, added=rows)
+            self._product(
+                layer.projection,
+                filtered,
+                result,
+                images,
+                added=rows,
+                fetched=fetched,
+            )
         else:
             self._product(
                 layer.projection,
@@ -265,8 +332,9 @@ class _Assembly:
                 result,
                 images,
                 second=(layer.skip, pooled),
+                fetched=fetched,
             )
-        self.wait()
+        self.wait(f"{layer.path} projection")
         return result
 
     def _product(
@@ -280,6 +348,7 @@ class _Assembly:
         added: _Tensor | None = None,
         second: tuple[Dense, _Tensor] | None = None,
         weighed: tuple[_Tensor, int] | None = None,
+        fetched: Sequence[tuple[Any, int]] = (),
     ) -> None:
         """Write a product.
 
@@ -292,18 +361,29 @@ class _Assembly:
             added: Rows to add.
             second: A product to add, and its input.
             weighed: Rows to multiply by the result, with one row for each image, and their planes.
+            fetched: Pieces of memory that are used soon: where they begin, and their bytes.
         """
         code = self.code
         rows = code.multiply(images, inputs.pixels)
-        for number, group in enumerate(dense.groups):
+        largest = max(dense.groups, key=lambda group: group.vectors * group.panels)
+        for group in dense.groups:
+            pieces = []
+            if fetched and group is largest:
+                steps = _steps_of(dense, group, inputs.pixels, code.lanes)
+                pieces = [
+                    (start, min(_MOST_LINES, -(-size // (_LINE_BYTES * steps))))
+                    for start, size in fetched
+                    if steps
+                ]
 
-            def write(tile: int, group: Any = group, number: int = number) -> None:
+            def write(tile: int, group: Any = group, pieces: Any = pieces) -> None:
                 kind = Product(
                     tile,
                     group.vectors,
                     function,
                     "rows" if added else "product" if second else "",
                     dense.is_int16,
+                    tuple(lines for _, lines in pieces),
                 )
                 kernel = self.kernel(
                     kind.name, lambda: emit_product(self.module, kind, code.lanes)
@@ -350,6 +430,7 @@ class _Assembly:
                             other.planes,
                             other.rest,
                         ]
+                    given += [start for start, _ in pieces]
                     code.call(kernel, *given)
 
                 if weighed is None:
@@ -390,6 +471,24 @@ class _Assembly:
                 code.builder.not_(is_many),
                 lambda write=write: write(DENSE_ROWS[1]),  # type: ignore[misc]
             )
+
+    def _ring(
+        self, layer: LayerPlan, first: Any, pixels: int
+    ) -> list[tuple[Any, int]]:
+        """Return the frames that a layer keeps of the first stream, as memory to fetch."""
+        if layer.ring is None:
+            return []
+        code = self.code
+        storage = code.builder.load(code.at(self.storages, first))
+        start = code.at(code.pointer(storage), layer.ring.offset)
+        size = layer.planes[1] * layer.ring.slots * pixels * code.lanes * 4
+        return [(code.cast(start, U8_P), size)]
+
+    def _weights_of(self, *products: Dense, part: int = 0, parts: int = 1) -> Any:
+        """Return one of some parts of the weights of products, which follow each other, as memory to fetch."""
+        start = products[0].groups[0].start
+        size = (products[-1].groups[-1].biases - start) // parts
+        return self.code.at(self.weights, start + part * size), size
 
     def _pool(
         self, layer: LayerPlan, rows: _Tensor, pooled: _Tensor, images: Any
@@ -577,7 +676,7 @@ class _Assembly:
         pixels = head.size[0] * head.size[1]
         projected = _Tensor(rooms.expanded, pixels, images, 0)
         self._product(head.project, rows, projected, images, function=self.activation)
-        self.wait()
+        self.wait("head project")
         pooled, hidden, logits = (
             _Tensor(place, 1, images, 0)
             for place in (rooms.pooled_means, rooms.hidden, rooms.logits)
@@ -585,8 +684,13 @@ class _Assembly:
         self._means(
             head.project.outputs, projected, pixels, head.sums, pooled, images, 0
         )
-        self.wait()
+        self.wait("head means")
         self._product(head.hidden, pooled, hidden, images, function="swish")
-        self.wait()
+        self.wait("head hidden")
         self._product(head.classifier, hidden, logits, images)
-        self.wait()
+        self.wait("head classifier")
+
+
+def _steps_of(dense: Dense, group: Group, rows: int, lanes: int) -> int:
+    """Return how many times a group of panels asks for memory."""
+    return group.panels * -(-rows // group.rows) * dense.planes * (lanes // 4)

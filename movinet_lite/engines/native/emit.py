@@ -302,6 +302,14 @@ class Emitter:
         above = value if function == "swish" else self.constant(1.0)
         return builder.fdiv(above, below)
 
+    def fetch(self, pointer: Value) -> None:
+        """Ask for a line of memory that will be read or written later, into the second cache."""
+        kinds = [U8_P, I32, I32, I32]
+        ask = self._intrinsic("llvm.prefetch.p0", kinds, ir.VoidType())
+        for_reading, second_cache, data = 0, 2, 1
+        options = [ir.Constant(I32, n) for n in (for_reading, second_cache, data)]
+        self.builder.call(ask, [pointer, *options])
+
     def _intrinsic(self, name: str, kinds: Sequence[Any], result: Any) -> Any:
         found = self.module.globals.get(name)
         if found is None:

@@ -76,6 +76,11 @@ class Group:
     scales: int
     biases: int
 
+    @property
+    def start(self) -> int:
+        """Where the first of them begin, which is before the others."""
+        return self.scales or self.weights
+
 
 @attrs.frozen
 class Dense:

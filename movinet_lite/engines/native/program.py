@@ -20,6 +20,7 @@ from movinet_lite.engines.native.compiler import (
     compile_module,
     fingerprint,
 )
+from movinet_lite.engines.native.memory import address_of, aligned_zeros
 from movinet_lite.engines.native.plan import LayerPlan, Plan, make_plan
 from movinet_lite.engines.native.rooms import CONTEXT, Rooms
 from movinet_lite.engines.native.target import Target
@@ -34,7 +35,6 @@ CODE_FORMAT: Final = 1
 MAX_IMAGES: Final = 8
 """Images of a call at most, where a model does not say otherwise; more gained nothing."""
 
-_ALIGNMENT: Final = 64
 _FIRST_PLACE: Final = (
     16  # above the frames that any layer keeps, so that no slot before it is negative
 )
@@ -46,11 +46,11 @@ class _Room:
     def __init__(
         self, rooms: Rooms, weights: NDArray[np.uint8], positions: int
     ) -> None:
-        self.arena = _aligned(rooms.size * 4).view(np.float32)
+        self.arena = aligned_zeros(rooms.size * 4).view(np.float32)
         self.context = np.zeros(len(CONTEXT), np.int64)
         self.streams = np.zeros((3, rooms.images), np.int64)
         self.positions = np.zeros((rooms.images, max(positions, 1)), np.float32)
-        self.barrier = _aligned(2 * _ALIGNMENT)
+        self.barrier = aligned_zeros(128)
         first = self.streams.ctypes.data
         row = self.streams.strides[0]
         addresses = {
@@ -97,7 +97,7 @@ class StreamProgram:
         self.num_columns = sum(plan.head.channels)
         self._threads = threads
         self._code = code
-        self._weights = _aligned(plan.blob.size)
+        self._weights = aligned_zeros(plan.blob.size)
         self._weights[:] = plan.blob
         self._rooms = Rooms.of(plan, max_images)
         self._address = code.address(ENTRY)
@@ -157,7 +157,7 @@ class StreamProgram:
 
     def new_storage(self) -> NDArray[np.uint8]:
         """Return the storage of a stream without frames; its place is `first_place`."""
-        return _aligned(self.storage_size)
+        return aligned_zeros(self.storage_size)
 
     @property
     def first_place(self) -> int:
@@ -185,13 +185,13 @@ class StreamProgram:
         """
         images = len(frames)
         room = self._take()
-        room.streams[0, :images] = [_address_of(storage) for storage in storages]
+        room.streams[0, :images] = [address_of(storage) for storage in storages]
         room.streams[1, :images] = places
         room.streams[2, :images] = ages
         context = room.context
         context[0] = self._threads
         context[2] = images
-        context[3] = _address_of(frames)
+        context[3] = address_of(frames)
         context[4] = frames.dtype == np.uint8
         if self.plan.positions_size:
             self._place_in_time(room, ages)
@@ -319,15 +319,3 @@ def _machine_code(
         except OSError:
             pass  # a folder that is read only: the next load compiles again
     return MachineCode(code, target)
-
-
-def _aligned(size: int) -> NDArray[np.uint8]:
-    """Return zeros that begin at a line of the cache."""
-    whole = np.zeros(size + _ALIGNMENT, np.uint8)
-    start = -whole.ctypes.data % _ALIGNMENT
-    return whole[start : start + size]
-
-
-def _address_of(array: NDArray[Any]) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address

@@ -22,6 +22,7 @@ CONTEXT: Final = (
     "places",  # of the images
     "ages",  # of the images
     "positions",  # address
+    "profile",  # address of the cycles of each part, in code that measures them
 )
 """What the code of a network reads from its context, in order."""
 

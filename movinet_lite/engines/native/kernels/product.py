@@ -7,16 +7,18 @@ vectors of output channels, ``(panels, input channels, vectors, lanes)``, so tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
 from llvmlite import ir
 
-from movinet_lite.engines.native.emit import F32_P, I16_P, I64, Emitter, Function
+from movinet_lite.engines.native.emit import F32_P, I16_P, I64, U8_P, Emitter, Function
 
 __all__ = ["Product", "emit_product"]
 
 _UNROLLED: Final = 4
+_LINE_BYTES: Final = 64
 _FEW_SUMS: Final = 8  # fewer wait for each other: an addition takes four cycles, and two can begin in each
 
 
@@ -30,6 +32,8 @@ class Product:
         function: What is computed of the result.
         adds: What is added to it: nothing, rows of the same shape, or a second product.
         is_int16: Whether weights are 16-bit whole numbers, with a scale for each output channel.
+        fetched: Lines of other memory that are asked for in every few input channels, while sums are computed; a number
+            for each place that memory is fetched from.
     """
 
     rows: int
@@ -37,13 +41,18 @@ class Product:
     function: Function = "none"
     adds: str = ""
     is_int16: bool = False
+    fetched: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
         """The name of its function."""
         weights = "int16" if self.is_int16 else "float32"
         parts = [f"product_{self.rows}x{self.vectors}", self.function, weights]
-        return "_".join([*parts, self.adds] if self.adds else parts)
+        if self.adds:
+            parts.append(self.adds)
+        if self.fetched:
+            parts += ["fetching", *map(str, self.fetched)]
+        return "_".join(parts)
 
 
 def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
@@ -53,7 +62,8 @@ def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
     channels; biases; results; elements from one plane of them to the next; number of rows; whole planes of inputs;
     input channels of the last, partial plane; first and end of the tiles to compute, counted through all panels; number
     of tiles of a panel. Then, if rows are added: these, and elements from one plane of them to the next. If a second
-    product is added: its inputs, elements from plane to plane, weights, whole planes and rest.
+    product is added: its inputs, elements from plane to plane, weights, whole planes and rest. Last, if memory is
+    fetched: where each piece begins.
     """
     weights_p = I16_P if kind.is_int16 else F32_P
     arguments: list[Any] = [F32_P, I64, weights_p, F32_P, F32_P, F32_P, *[I64] * 7]
@@ -61,6 +71,7 @@ def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
         arguments += [F32_P, I64]
     elif kind.adds == "product":
         arguments += [F32_P, I64, weights_p, I64, I64]
+    arguments += [U8_P] * len(kind.fetched)
     code = Emitter(module, kind.name, arguments, lanes)
     (inputs, step, weights, scales, biases, results, result_step, rows) = (
         code.arguments[:8]
@@ -85,32 +96,17 @@ def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
         ]
         zero = code.constant(0.0)
         start = [zero if kind.is_int16 else value for value in bias]
-        sums = _add_up(
-            code,
-            kind,
-            inputs,
-            step,
-            weights,
-            place,
-            panel,
-            planes,
-            rest,
-            start * kind.rows,
-        )
-        if kind.adds == "product":
-            second, second_step, second_weights, second_planes, second_rest = extra
-            sums = _add_up(
-                code,
-                kind,
-                second,
-                second_step,
-                second_weights,
-                place,
-                panel,
-                second_planes,
-                second_rest,
-                sums,
+        given = _Factors(inputs, step, weights, planes, rest)
+        steps = code.multiply(planes, lanes // _UNROLLED)
+        fetched = [
+            code.at(start, code.multiply(code.multiply(unit, steps), lines * _LINE_BYTES))
+            for lines, start in zip(
+                kind.fetched, extra[len(extra) - len(kind.fetched) :], strict=True
             )
+        ]
+        sums = _add_up(code, kind, given, place, panel, start * kind.rows, fetched)
+        if kind.adds == "product":
+            sums = _add_up(code, kind, _Factors(*extra[:5]), place, panel, sums)
         for vector in range(kind.vectors):
             number = code.add(code.multiply(panel, kind.vectors), vector)
             plane = code.multiply(number, result_step)
@@ -133,25 +129,34 @@ def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
     return code.finish()
 
 
+@attrs.frozen
+class _Factors:
+    """The inputs and weights of a product."""
+
+    inputs: Any
+    step: Any
+    weights: Any
+    planes: Any
+    rest: Any
+
+
 def _add_up(
     code: Emitter,
     kind: Product,
-    inputs: Any,
-    step: Any,
-    weights: Any,
+    given: _Factors,
     place: Any,
     panel: Any,
-    planes: Any,
-    rest: Any,
     sums: list[Any],
+    fetched: Sequence[Any] = (),
 ) -> list[Any]:
     """Write the loop over the input channels; return the sums, row by row, each of so many vectors."""
+    planes, rest = given.planes, given.rest
     lanes, width = code.lanes, kind.vectors * code.lanes
     count = len(sums)
     ways = 2 if count < _FEW_SUMS else 1
     sums = sums + [code.constant(0.0)] * (count * (ways - 1))
     channels = code.add(code.multiply(planes, lanes), rest)
-    panel_start = code.at(weights, code.multiply(code.multiply(panel, channels), width))
+    panel_start = code.at(given.weights, code.multiply(code.multiply(panel, channels), width))
 
     def one_channel(source: Any, matrix: Any, values: Any) -> list[Any]:
         columns = [
@@ -170,11 +175,16 @@ def _add_up(
         return after
 
     def one_plane(plane: Any, *values: Any) -> list[Any]:
-        source = code.at(inputs, code.multiply(plane, step), place)
+        source = code.at(given.inputs, code.multiply(plane, given.step), place)
         matrix = code.at(panel_start, code.multiply(plane, lanes * width))
 
         def some_channels(channel: Any, *values: Any) -> list[Any]:
             now = list(values)
+            so_far = code.add(code.multiply(plane, lanes), channel)
+            for lines, start in zip(kind.fetched, fetched, strict=False):
+                first = code.multiply(so_far, lines * _LINE_BYTES // _UNROLLED)
+                for line in range(lines):
+                    code.fetch(code.at(start, first, line * _LINE_BYTES))
             for index in range(_UNROLLED):
                 way = slice(index % ways * count, (index % ways + 1) * count)
                 now[way] = one_channel(
@@ -187,7 +197,7 @@ def _add_up(
         return code.loop(0, lanes, some_channels, step=_UNROLLED, carried=values)
 
     sums = code.loop(0, planes, one_plane, carried=sums)
-    source = code.at(inputs, code.multiply(planes, step), place)
+    source = code.at(given.inputs, code.multiply(planes, given.step), place)
     matrix = code.at(panel_start, code.multiply(planes, lanes * width))
     sums[:count] = code.loop(
         0,

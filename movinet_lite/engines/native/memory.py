@@ -1,0 +1,37 @@
+"""Memory for machine code: aligned to vectors, and on huge pages where the system has them."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ALIGNMENT", "address_of", "aligned_zeros"]
+
+ALIGNMENT: Final = 64
+"""Bytes: a vector of AVX-512, a line of the cache."""
+
+_HUGE_PAGE: Final = 2**21
+_SMALLEST: Final = 2**20
+"""Bytes of memory for which huge pages pay: a network reads and writes all of it in every step."""
+
+
+def aligned_zeros(size: int) -> NDArray[np.uint8]:
+    """Return so many zeros that begin at a multiple of `ALIGNMENT`."""
+    if size < _SMALLEST or not hasattr(mmap, "MADV_HUGEPAGE"):
+        whole = np.zeros(size + ALIGNMENT, np.uint8)
+        return whole[-address_of(whole) % ALIGNMENT :][:size]
+    pages = mmap.mmap(-1, size + 2 * _HUGE_PAGE)
+    with contextlib.suppress(OSError):  # a system without them: usual pages do as well
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    whole = np.frombuffer(pages, np.uint8)
+    return whole[-address_of(whole) % _HUGE_PAGE :][:size]
+
+
+def address_of(array: NDArray[Any]) -> int:
+    """Return the address of the first element of *array*."""
+    address: int = array.__array_interface__["data"][0]
+    return address
