@@ -24,7 +24,13 @@ from movinet_lite.engines.opening import (
     known_labels,
     open_as_it_is,
 )
-from movinet_lite.errors import ConversionError, ModelError, MoViNetError, said_by
+from movinet_lite.errors import (
+    ConversionError,
+    LabelsError,
+    ModelError,
+    MoViNetError,
+    said_by,
+)
 from movinet_lite.hub import resolve_model, resolve_weights
 from movinet_lite.network.spec import Functions
 from movinet_lite.network.variants import Mode
@@ -230,7 +236,9 @@ def _check_options(
 
 
 def _raise_if_final(error: Exception, engine: Engine, source: str | Path) -> None:
-    """Raise errors that no other engine can resolve: the model has the other mode, or one engine was requested."""
+    """Raise errors that no other engine can resolve: wrong labels, the other mode; or any if one engine was requested."""
+    if isinstance(error, LabelsError):
+        raise error
     if isinstance(error, ModelError) and error.received in get_args(Mode):
         raise error
     if engine not in {"litert", "native"}:
