@@ -41,12 +41,13 @@ def fingerprint(target: Target) -> str:
     return _CHECKSUM(repr(facts).encode()).hexdigest()
 
 
-def compile_module(ir_text: str, target: Target) -> bytes:
-    """Compile a module for *target*, with all optimisations.
+def compile_module(ir_text: str, target: Target, *, optimise: bool = True) -> bytes:
+    """Compile a module for *target*.
 
     Args:
         ir_text: The module in LLVM's assembly language. What it calls must be in it, or in the C library.
         target: What to make code for.
+        optimise: Make the fastest code, which takes several times as long.
 
     Returns:
         What `MachineCode` loads: a checksum, then an object file.
@@ -56,7 +57,7 @@ def compile_module(ir_text: str, target: Target) -> bytes:
     """
     import llvmlite.binding as llvm
 
-    machine = _machine(target, opt=3)
+    machine = _machine(target, opt=3 if optimise else 0)
     try:
         module = llvm.parse_assembly(ir_text)
         module.verify()
@@ -64,9 +65,10 @@ def compile_module(ir_text: str, target: Target) -> bytes:
         raise ConversionError(
             f"LLVM must accept the program made for a model; it says: {said_by(error)}"
         ) from error
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    passes = llvm.create_pass_builder(machine, options)
-    passes.getModulePassManager().run(module, passes)
+    if optimise:
+        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        passes = llvm.create_pass_builder(machine, options)
+        passes.getModulePassManager().run(module, passes)
     code = machine.emit_object(module)
     return _checksum(code, target) + code
 
