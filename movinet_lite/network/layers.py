@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.arrays import FeatureName
 from movinet_lite.network.padding import LayerPadding
+from movinet_lite.network.positions import position_frequencies
 from movinet_lite.network.spec import Activation, Gate
 from movinet_lite.network.tensorflow import keras, tf
 from movinet_lite.network.variants import LayerSpec, Mode
@@ -50,7 +51,6 @@ __all__ = [
     "convolve_over_space",
     "encode_position",
     "hard_swish",
-    "position_frequencies",
     "shape_of",
     "size_of",
     "swish",
@@ -67,7 +67,6 @@ _NORM_PARTS: Final = {  # of a batch norm, with how each starts
     "moving_mean": "zeros",
     "moving_variance": "ones",
 }
-_LONGEST_WAVE: Final = 10_000.0  # [4]
 
 # Each hard gate is also factor * relu6(slope * x + 3), since clip(0.2 x + 0.5, 0, 1) = relu6(1.2 x + 3) / 6: so slope,
 # 3 and factor can stand in the weights around it. The Model Garden writes 1 / 6 as 0.16667 [2, ``hard_sigmoid``], which
@@ -460,12 +459,6 @@ def encode_position(counts: Tensor, channels: int) -> Tensor:
     frequencies = position_frequencies(channels).reshape(1, 1, 1, -1)
     angles = (counts - 1.0) * tf.constant(frequencies)
     return tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)
-
-
-def position_frequencies(channels: int) -> NDArray[np.float32]:
-    """Return the frequencies of the positional encoding [4], ``(channels / 2,)``, in radians a frame."""
-    exponents = np.arange(0, channels, 2, dtype=np.float32) / np.float32(channels)
-    return 1.0 / np.power(np.float32(_LONGEST_WAVE), exponents)
 
 
 class SqueezeExcitation(keras.layers.Layer):

@@ -40,7 +40,7 @@ import numpy as np
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.atomic import write_atomically
-from movinet_lite.network.layers import position_frequencies
+from movinet_lite.network.positions import position_frequencies
 from movinet_lite.network.model import Movinet, fold
 from movinet_lite.network.onnx import onnx
 from movinet_lite.network.onnx_file import FACTS_KEY, FORMAT, NEXT

@@ -30,16 +30,15 @@ from movinet_lite.engines.native.kernels.means import emit_means, emit_weighing
 from movinet_lite.engines.native.kernels.product import Product, emit_product
 from movinet_lite.engines.native.kernels.stem import Stem, emit_frame, emit_stem
 from movinet_lite.engines.native.plan import DENSE_ROWS, Dense, Group, LayerPlan, Plan
-from movinet_lite.engines.native.rooms import CONTEXT, Rooms
+from movinet_lite.engines.native.rooms import CONTEXT, ENTRY, Rooms
 from movinet_lite.engines.native.team import emit_barrier
 
-__all__ = ["ENTRY", "write_code"]
+__all__ = ["write_code"]
 
 _LINE_BYTES: Final = 64
-_MOST_LINES: Final = 8  # in four input channels: more than the memory gives in this time
-
-ENTRY: Final = "run"
-"""The name of the function."""
+_MOST_LINES: Final = (
+    8  # in four input channels: more than the memory gives in this time
+)
 
 
 @attrs.frozen
@@ -162,7 +161,12 @@ class _Assembly:
 
     def wait(self, part: str) -> None:
         """Wait for all members at the end of a part of the network."""
-        self.code.call(self.barrier, self.barrier_state, self.members)
+        code = self.code
+        is_shared = code.builder.icmp_signed(">", self.members, code.number(1))
+        code.when(
+            is_shared,
+            lambda: code.call(self.barrier, self.barrier_state, self.members),
+        )
         if self.profile is None:
             return
         self.profile.append(part)
@@ -305,7 +309,9 @@ class _Assembly:
             place = rooms.turns[rows.offset == rooms.turns[0]]
             result = _Tensor(place, after, images, 0)
         fetched = []
-        last = [one for one in self.plan.layers if one.block == self.plan.layers[-1].block]
+        last = [
+            one for one in self.plan.layers if one.block == self.plan.layers[-1].block
+        ]
         if layer in last:
             head = self.plan.head
             fetched = [
@@ -472,9 +478,7 @@ class _Assembly:
                 lambda write=write: write(DENSE_ROWS[1]),  # type: ignore[misc]
             )
 
-    def _ring(
-        self, layer: LayerPlan, first: Any, pixels: int
-    ) -> list[tuple[Any, int]]:
+    def _ring(self, layer: LayerPlan, first: Any, pixels: int) -> list[tuple[Any, int]]:
         """Return the frames that a layer keeps of the first stream, as memory to fetch."""
         if layer.ring is None:
             return []
@@ -663,10 +667,10 @@ class _Assembly:
             given += [
                 code.at(
                     code.pointer(self.numbers["positions"]),
-                    code.multiply(first, plan.positions_size),
+                    code.multiply(first, plan.positions.size),
                     positions,
                 ),
-                plan.positions_size,
+                plan.positions.size,
                 planes,
             ]
         code.call(kernel, *given)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from movinet_lite.errors import ConversionError
 from movinet_lite.network.padding import STEM_PADDING, layer_paddings, size_after
+from movinet_lite.network.positions import position_frequencies
 from movinet_lite.network.spec import NetworkSpec
 from movinet_lite.network.variants import LayerSpec, get_variant
 
@@ -161,7 +162,6 @@ class LayerPlan:
         projection: The projection.
         skip: The projection of the skip path, whose bias is part of that of the projection; `None` for none.
         positions: Float32 numbers before its positions; -1 for none.
-        position_scale: What its positions are multiplied by.
     """
 
     path: str
@@ -185,7 +185,6 @@ class LayerPlan:
     projection: Dense
     skip: Dense | None
     positions: int
-    position_scale: float
 
 
 @attrs.frozen
@@ -210,6 +209,52 @@ class HeadPlan:
 
 
 @attrs.frozen(eq=False)
+class Positions:
+    """The positional encoding of all layers: sines for the means over all frames, cosines for those of each frame.
+
+    Attributes:
+        frequencies: In radians a frame: of each layer those of the sines and then the same of the cosines.
+        phases: 0 for sines, and a quarter of a wave for cosines, in radians.
+        scales: What each is multiplied by.
+    """
+
+    frequencies: NDArray[np.float32]
+    phases: NDArray[np.float64]
+    scales: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls,
+        frequencies: Sequence[NDArray[np.float32]],
+        scales: Sequence[NDArray[np.float32]],
+    ) -> Positions:
+        """Return those of layers whose means have these frequencies and scales."""
+
+        phases = [
+            part
+            for waves in frequencies
+            for part in (np.zeros(len(waves)), np.full(len(waves), np.pi / 2))
+        ]
+        return cls(
+            np.concatenate([part for waves in frequencies for part in (waves, waves)]),
+            np.concatenate(phases),
+            np.concatenate([part for scale in scales for part in (scale, scale)]),
+        )
+
+    @property
+    def size(self) -> int:
+        """Numbers of an image."""
+        return len(self.scales)
+
+    def at(self, age: int) -> NDArray[np.float32]:
+        """Return what is added to the means of a frame with so many frames of its stream before it."""
+        # Angles are rounded to float32 first, as the network does.
+        angles = np.float32(age) * self.frequencies
+        waves = np.sin(angles.astype(np.float64) + self.phases)
+        return (waves * self.scales).astype(np.float32)
+
+
+@attrs.frozen(eq=False)
 class Plan:
     """A network, ready to be written as machine code.
 
@@ -223,7 +268,7 @@ class Plan:
         blob: The weights, as bytes.
         sums_offset: Float32 numbers before the sums in the storage of a stream.
         sums_size: Float32 numbers of one of the two sets of sums.
-        positions_size: Float32 numbers of the positions of an image.
+        positions: Of every layer, what its means get from the position of a frame in time; `None` for nothing.
     """
 
     spec: NetworkSpec
@@ -235,7 +280,7 @@ class Plan:
     blob: NDArray[np.uint8]
     sums_offset: int
     sums_size: int
-    positions_size: int
+    positions: Positions | None
 
     @property
     def storage_numbers(self) -> int:
@@ -246,9 +291,9 @@ class Plan:
     def text(self) -> str:
         """All that the machine code depends on."""
         parts = (self.lanes, self.registers, self.spec.activation, self.spec.gate)
-        numbers = (self.sums_offset, self.sums_size, self.positions_size)
-        layers = [attrs.evolve(layer, position_scale=0.0) for layer in self.layers]
-        return repr((parts, numbers, self.stem, layers, self.head))
+        positions = 0 if self.positions is None else self.positions.size
+        numbers = (self.sums_offset, self.sums_size, positions)
+        return repr((parts, numbers, self.stem, self.layers, self.head))
 
     def is_one_by_one(self, layer: LayerPlan) -> bool:
         """Return whether a layer takes one image after the other."""
@@ -479,6 +524,8 @@ def make_plan(
     stem = _plan_stem(planner, spec, size, stem_padding)
     layers = []
     ring_end = sums = positions = 0
+    waves: list[NDArray[np.float32]] = []
+    scales: list[NDArray[np.float32]] = []
     for block, index, layer, padding in layer_paddings(variant, spec.padding):
         edge = None if padding is None else padding.convolution
         kernel = layer.kernel[1]
@@ -543,13 +590,14 @@ def make_plan(
                 ),
                 skip=None if skip is None else planner.dense(skip, rows=pixels),
                 positions=positions if spec.positional_encoding else -1,
-                position_scale=planner.scalar(f"{below}/se/pos_encoding/scale")
-                if spec.positional_encoding
-                else 0.0,
             )
         )
         sums += planes[1] * lanes
         positions += 2 * planes[1] * lanes
+        if spec.positional_encoding:
+            scale = planner.scalar(f"{below}/se/pos_encoding/scale")
+            waves.append(planner.padded(position_frequencies(2 * layer.expanded)))
+            scales.append(planner.padded(np.full(layer.expanded, scale, np.float32)))
         size = (result[0], result[1])
     head = HeadPlan(
         size=size,
@@ -570,7 +618,7 @@ def make_plan(
         blob=planner.store.join(),
         sums_offset=ring_end,
         sums_size=sums,
-        positions_size=positions if spec.positional_encoding else 0,
+        positions=Positions.of(waves, scales) if waves else None,
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -21,9 +19,10 @@ from movinet_lite.engines.native.compiler import (
     fingerprint,
 )
 from movinet_lite.engines.native.memory import address_of, aligned_zeros
-from movinet_lite.engines.native.plan import LayerPlan, Plan, make_plan
-from movinet_lite.engines.native.rooms import CONTEXT, Rooms
+from movinet_lite.engines.native.plan import LayerPlan, Plan, Positions, make_plan
+from movinet_lite.engines.native.rooms import CONTEXT, ENTRY, Rooms
 from movinet_lite.engines.native.target import Target
+from movinet_lite.engines.native.team import BARRIER_BYTES, Team, possible_members
 from movinet_lite.errors import ModelError
 from movinet_lite.network.spec import NetworkSpec
 
@@ -44,13 +43,15 @@ class _Room:
     """The arena and the context of one call at a time."""
 
     def __init__(
-        self, rooms: Rooms, weights: NDArray[np.uint8], positions: int
+        self, rooms: Rooms, weights: NDArray[np.uint8], positions: Positions | None
     ) -> None:
         self.arena = aligned_zeros(rooms.size * 4).view(np.float32)
         self.context = np.zeros(len(CONTEXT), np.int64)
         self.streams = np.zeros((3, rooms.images), np.int64)
-        self.positions = np.zeros((rooms.images, max(positions, 1)), np.float32)
-        self.barrier = aligned_zeros(128)
+        self.positions = np.zeros(
+            (rooms.images, positions.size if positions else 0), np.float32
+        )
+        self.barrier = aligned_zeros(BARRIER_BYTES)
         first = self.streams.ctypes.data
         row = self.streams.strides[0]
         addresses = {
@@ -90,22 +91,16 @@ class StreamProgram:
             threads: Threads of a call.
             max_images: Images of a call, at most.
         """
-        from movinet_lite.engines.native.assembly import ENTRY
-
         self.plan = plan
         self.max_images = max_images
         self.num_columns = sum(plan.head.channels)
-        self._threads = threads
+        self._team = Team(possible_members(threads))
         self._code = code
         self._weights = aligned_zeros(plan.blob.size)
         self._weights[:] = plan.blob
         self._rooms = Rooms.of(plan, max_images)
         self._address = code.address(ENTRY)
-        self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(
-            self._address
-        )
         self._free: list[_Room] = []
-        self._lock = threading.Lock()
         rooms, lanes = self._rooms, plan.lanes
         self._columns = [
             (place, -(-channels // lanes), channels)
@@ -189,13 +184,14 @@ class StreamProgram:
         room.streams[1, :images] = places
         room.streams[2, :images] = ages
         context = room.context
-        context[0] = self._threads
+        context[0] = self._team.members
         context[2] = images
         context[3] = address_of(frames)
         context[4] = frames.dtype == np.uint8
-        if self.plan.positions_size:
-            self._place_in_time(room, ages)
-        self._call(room.address, 0)
+        if self.plan.positions is not None:
+            for index, age in enumerate(ages):
+                room.positions[index] = self.plan.positions.at(age)
+        self._team.run(self._address, room.address)
         arena, lanes = room.arena, self.plan.lanes
         rows = np.empty((images, self.num_columns), np.float32)
         column = 0
@@ -285,16 +281,12 @@ class StreamProgram:
         start = self.plan.sums_offset + place % 2 * self.plan.sums_size + offset
         return numbers[start : start + channels]
 
-    def _place_in_time(self, room: _Room, ages: Sequence[int]) -> None:
-        """Write what the positional encoding adds."""
-        raise NotImplementedError
-
     def _take(self) -> _Room:
         """Return a room that no other call has."""
         try:
             return self._free.pop()
         except IndexError:
-            return _Room(self._rooms, self._weights, self.plan.positions_size)
+            return _Room(self._rooms, self._weights, self.plan.positions)
 
 
 def _machine_code(

@@ -8,7 +8,10 @@ import attrs
 
 from movinet_lite.engines.native.plan import Plan
 
-__all__ = ["CONTEXT", "Rooms"]
+__all__ = ["CONTEXT", "ENTRY", "Rooms"]
+
+ENTRY: Final = "run"
+"""The name of the function that a network becomes."""
 
 CONTEXT: Final = (
     "members",  # threads that run the code

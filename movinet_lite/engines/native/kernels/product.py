@@ -99,7 +99,9 @@ def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
         given = _Factors(inputs, step, weights, planes, rest)
         steps = code.multiply(planes, lanes // _UNROLLED)
         fetched = [
-            code.at(start, code.multiply(code.multiply(unit, steps), lines * _LINE_BYTES))
+            code.at(
+                start, code.multiply(code.multiply(unit, steps), lines * _LINE_BYTES)
+            )
             for lines, start in zip(
                 kind.fetched, extra[len(extra) - len(kind.fetched) :], strict=True
             )
@@ -156,7 +158,9 @@ def _add_up(
     ways = 2 if count < _FEW_SUMS else 1
     sums = sums + [code.constant(0.0)] * (count * (ways - 1))
     channels = code.add(code.multiply(planes, lanes), rest)
-    panel_start = code.at(given.weights, code.multiply(code.multiply(panel, channels), width))
+    panel_start = code.at(
+        given.weights, code.multiply(code.multiply(panel, channels), width)
+    )
 
     def one_channel(source: Any, matrix: Any, values: Any) -> list[Any]:
         columns = [
