@@ -37,7 +37,7 @@ class ModelInfo(ModelFacts):
 
     Attributes:
         source: Its source: a name, URL or path.
-        engine: The runtime: ``"tensorflow"``, ``"litert"``, or an application's own name.
+        engine: The runtime: ``"native"``, ``"litert"``, ``"tensorflow"``, ``"onnx"``, or an application's own name.
     """
 
     source: str

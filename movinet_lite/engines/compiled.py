@@ -21,31 +21,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
-from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_graphs
 from movinet_lite.engines.litert.step_graphs import ONE_FRAME, Call
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
 from movinet_lite.engines.made_once import (
     check_agrees,
+    difference_of_clips,
+    difference_of_streams,
     is_close,
-    logits_of,
+    logits_of_source,
     make_missing,
 )
 from movinet_lite.engines.opening import is_checkpoint, open_to_compile
 from movinet_lite.errors import ModelError
 from movinet_lite.hub.cache import compiled_folder, read_note, write_note
-from movinet_lite.network.agreement import (
-    PROBE_FRAMES,
-    largest_difference,
-    probe_clip,
-)
 from movinet_lite.network.litert_file import read_litert_info
 from movinet_lite.network.pytorch.recognition import repeat_warning
 from movinet_lite.network.spec import Functions, assumption_of, read_facts
 from movinet_lite.network.variants import Mode, Variant
 
-__all__ = ["load_compiled", "name_of_entry"]
+__all__ = ["load_compiled", "name_of_entry", "repeat_assumption"]
 
 # For `run`: more frames per call share the weights, fewer stay in the CPU's caches; see docs/performance.
 _FRAMES_OF_LONG_CALL: Final = {"t0": 16, "a0": 16}
@@ -53,8 +49,6 @@ _FRAMES_OF_LONG_CALL_OF_LARGER: Final = 8
 # Increase it when the compiled graphs change, so that old entries are compiled again.
 _FORMAT: Final = 4
 _GRAPH: Final = "graph.tflite"
-# One call of 16 frames or two of 8, and two calls of one frame.
-_CHECKED_FRAMES: Final = 18
 
 
 def load_compiled(
@@ -96,7 +90,7 @@ def load_compiled(
         make=functools.partial(_compile, job),
     )
     if not made:
-        _repeat_assumption(next(iter(entries.values())), job)
+        repeat_assumption(next(iter(entries.values())), path, source, job.functions)
     if labels is None and path.is_dir() and (facts := read_facts(path)):
         labels = facts.labels
     graphs = [entry / _GRAPH for entry in entries.values()]
@@ -183,15 +177,17 @@ def _checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _repeat_assumption(entry: Path, job: _Job) -> None:
-    """Repeat the warning about assumptions from when the checkpoint of *job* was compiled."""
+def repeat_assumption(
+    entry: Path, path: Path, source: str, functions: Functions
+) -> None:
+    """Repeat the warnings from when *entry* was made from the model at *path*, such as what was assumed of a checkpoint."""
     note = read_note(entry) or {}
-    if is_checkpoint(job.path) and None in attrs.astuple(job.functions):
+    if is_checkpoint(path) and None in attrs.astuple(functions):
         message = assumption_of(
-            job.source, str(note.get("activation")), str(note.get("gate"))
+            source, str(note.get("activation")), str(note.get("gate"))
         )
         warnings.warn(message, UserWarning, stacklevel=4)
-    repeat_warning(job.path, job.source, stacklevel=4)
+    repeat_warning(path, source, stacklevel=4)
 
 
 def _is_whole(entry: Path) -> bool:
@@ -214,6 +210,7 @@ def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> 
         frame_size=job.frame_size,
         functions=job.functions,
     )
+    expected = logits_of_source(reference, network.spec.frame_size)
     # A compact graph, which is smaller and faster, can be too far from its source in untrained models.
     difference = math.inf
     for compact in (True, False) if job.mode == "stream" else (False,):
@@ -230,7 +227,7 @@ def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> 
         graphs = [folder / _GRAPH for folder in folders.values()]
         compiled = _load(graphs, job.mode, None, job.source, None)
         difference = _difference(
-            compiled, reference, job.streams, network.spec.frame_size
+            compiled, expected, job.streams, network.spec.frame_size
         )
         if is_close(difference):
             break
@@ -249,52 +246,11 @@ def _compile(job: _Job, folders: Mapping[str, Path], missing: Sequence[str]) -> 
 
 def _difference(
     compiled: LiteRTClipModel | LiteRTStreamModel,
-    reference: ClipModel | StreamModel,
+    expected: NDArray[np.float32],
     streams: int,
     frame_size: FrameSize,
 ) -> float:
-    """Return the largest difference between the logits of a model and of its source, relative to the largest logit."""
-    frames = probe_clip(_CHECKED_FRAMES, *frame_size)[0]
-    # Rounding errors grow with the number of frames, and in untrained models exceed the tolerance.
-    short = frames[:PROBE_FRAMES]
-    expected = logits_of(reference, short)
+    """Return how far the logits of a model are from the *expected* ones of its source."""
     if isinstance(compiled, LiteRTClipModel):
-        pairs = [(logits_of(compiled, short), expected)]
-    else:
-        singles = _one_by_one(compiled, frames, frame_size)
-        pairs = [
-            (singles[: len(short)], expected),
-            (logits_of(compiled, frames), singles),
-        ]
-        if streams > 1:
-            many = _answers_of_many(compiled, streams, short, frame_size)
-            pairs += [(answer, singles[: len(short)]) for answer in many]
-    # The maximum of numpy is NaN if any value is NaN; Python's is not.
-    return float(np.max([largest_difference(*pair) for pair in pairs]))
-
-
-def _one_by_one(
-    compiled: LiteRTStreamModel, frames: NDArray[np.float32], frame_size: FrameSize
-) -> NDArray[np.float32]:
-    """Return the logits after each frame, from one call per frame."""
-    states = compiled.init_states(frame_size)
-    rows = []
-    for frame in frames:
-        logits, states = compiled.step(frame[np.newaxis], states)
-        rows.append(logits[0])
-    return np.stack(rows)
-
-
-def _answers_of_many(
-    compiled: LiteRTStreamModel,
-    streams: int,
-    frames: NDArray[np.float32],
-    frame_size: FrameSize,
-) -> list[NDArray[np.float32]]:
-    """Return the logits of each stream where all get the same frames, stepped in one call."""
-    states = [compiled.init_states(frame_size) for _ in range(streams)]
-    rows = []
-    for frame in frames:
-        logits, states = compiled.step_many(np.stack([frame] * streams), states)
-        rows.append(logits)
-    return [np.stack([row[lane] for row in rows]) for lane in range(streams)]
+        return difference_of_clips(compiled, expected, frame_size)
+    return difference_of_streams(compiled, expected, frame_size, streams=streams)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import warnings
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args, overload
@@ -14,6 +15,7 @@ from movinet_lite.engines.exported_onnx import load_as_onnx
 from movinet_lite.engines.few_shot.files import is_few_shot, load_few_shot
 from movinet_lite.engines.litert.clips import LiteRTClipModel
 from movinet_lite.engines.litert.opening import load_tflite
+from movinet_lite.engines.native.target import why_not
 from movinet_lite.engines.onnx.opening import load_onnx
 from movinet_lite.engines.onnx.runtime import Provider
 from movinet_lite.engines.opening import (
@@ -22,17 +24,25 @@ from movinet_lite.engines.opening import (
     known_labels,
     open_as_it_is,
 )
-from movinet_lite.errors import ConversionError, ModelError, MoViNetError, said_by
+from movinet_lite.errors import (
+    ConversionError,
+    LabelsError,
+    ModelError,
+    MoViNetError,
+    said_by,
+)
 from movinet_lite.hub import resolve_model, resolve_weights
 from movinet_lite.network.spec import Functions
 from movinet_lite.network.variants import Mode
 
 __all__ = ["MAX_THREADS", "Engine", "load_model"]
 
-Engine: TypeAlias = Literal["auto", "litert", "tensorflow", "onnx"]
-"""The runtime: ``"tensorflow"`` runs a model unchanged, ``"litert"`` a model compiled for LiteRT, ``"onnx"`` one
-exported for ONNX Runtime; ``"auto"`` is ONNX Runtime for an ``.onnx`` file, and otherwise the fastest on CPU that
-reproduces the logits of the source."""
+_LOG = logging.getLogger("movinet_lite.engines")
+
+Engine: TypeAlias = Literal["auto", "native", "litert", "tensorflow", "onnx"]
+"""The runtime: ``"tensorflow"`` runs a model unchanged, ``"native"`` a stream model as machine code made for this CPU,
+``"litert"`` a model compiled for LiteRT, ``"onnx"`` one exported for ONNX Runtime; ``"auto"`` is ONNX Runtime for an
+``.onnx`` file, and otherwise the fastest on CPU that reproduces the logits of the source."""
 
 
 MAX_THREADS: Final = 1024
@@ -66,7 +76,7 @@ def load_model(
     provider: Provider | None = ...,
     functions: Functions | None = ...,
 ) -> StreamModel: ...
-def load_model(  # noqa: C901 - one branch a form of a model
+def load_model(  # noqa: C901, PLR0911 - one branch a form of a model
     source: str | Path,
     mode: Mode,
     *,
@@ -86,8 +96,8 @@ def load_model(  # noqa: C901 - one branch a form of a model
         engine: The runtime; see `Engine`.
         threads: Number of threads; `None` for one per core.
         frame_size: The ``(height, width)`` of the frames; `None` for the model's own.
-        streams: Number of streams to step in one call, for compiled models. Others step them one by one, with the same
-            predictions.
+        streams: Number of streams to step in one call, for models compiled for LiteRT. The native engine steps any
+            number, the others step them one by one, with the same predictions.
         offline: Whether to use only local and cached models.
         provider: The execution provider of ONNX Runtime, such as ``"cuda"``; `None` for the CPU.
         functions: The activation and the gate of a checkpoint; `None` if not given.
@@ -98,11 +108,11 @@ def load_model(  # noqa: C901 - one branch a form of a model
 
     Raises:
         ArrayError: If *frame_size* is invalid.
-        ConversionError: The same with *engine* ``"litert"``.
+        ConversionError: The same with *engine* ``"litert"`` or ``"native"``.
         ModelError: If the model cannot be found, downloaded or read, is not of this *mode*, or *functions* are given
             for a model that is not a checkpoint.
     """
-    _check_options(source, engine, threads, streams)
+    _check_options(source, mode, engine, threads, streams)
     if frame_size is not None:
         frame_size = check_frame_size(frame_size)
     if is_few_shot(source):
@@ -121,7 +131,9 @@ def load_model(  # noqa: C901 - one branch a form of a model
                 functions=functions,
             ),
         )
-    find = resolve_weights if engine in {"tensorflow", "onnx"} else resolve_model
+    find = (
+        resolve_weights if engine in {"tensorflow", "onnx", "native"} else resolve_model
+    )
     path = find(source, mode, offline=offline)
     functions = functions or Functions()
     functions.check_needed(str(source), is_checkpoint=is_checkpoint(path))
@@ -164,6 +176,23 @@ def load_model(  # noqa: C901 - one branch a form of a model
     )
     if engine == "tensorflow":
         return open_slowly()
+    if engine == "native" or (engine == "auto" and mode == "stream" and not why_not()):
+        try:
+            from movinet_lite.engines.native.opening import load_native
+
+            return load_native(
+                path,
+                source=str(source),
+                threads=threads,
+                frame_size=frame_size,
+                labels=labels,
+                functions=functions,
+            )
+        except Exception as error:  # noqa: BLE001 - raised, or told in the log
+            _raise_if_final(error, engine, source)
+            _LOG.info(
+                "%s runs on LiteRT, not on the native engine: %s", source, _why(error)
+            )
     try:
         return load_compiled(
             path,
@@ -189,11 +218,16 @@ def load_model(  # noqa: C901 - one branch a form of a model
 
 
 def _check_options(
-    source: str | Path, engine: object, threads: object, streams: object
+    source: str | Path, mode: Mode, engine: object, threads: object, streams: object
 ) -> None:
     if engine not in get_args(Engine):
         raise ModelError(
             f"engine must be one of {', '.join(get_args(Engine))}; got {engine!r}",
+            source,
+        )
+    if engine == "native" and mode == "base":
+        raise ModelError(
+            "the native engine runs stream models; this is a base model (use engine='litert')",
             source,
         )
     if threads is not None:
@@ -202,10 +236,12 @@ def _check_options(
 
 
 def _raise_if_final(error: Exception, engine: Engine, source: str | Path) -> None:
-    """Raise errors that no other engine can resolve: the model has the other mode, or LiteRT was requested."""
+    """Raise errors that no other engine can resolve: wrong labels, the other mode; or any if one engine was requested."""
+    if isinstance(error, LabelsError):
+        raise error
     if isinstance(error, ModelError) and error.received in get_args(Mode):
         raise error
-    if engine != "litert":
+    if engine not in {"litert", "native"}:
         return
     if isinstance(error, MoViNetError):
         raise error
@@ -214,8 +250,9 @@ def _raise_if_final(error: Exception, engine: Engine, source: str | Path) -> Non
             f"{source}: a compiled model is stored in the cache folder, which must be writable; {error} "
             "(MOVINET_LITE_CACHE sets another one)"
         ) from error
+    compiler = "LiteRT" if engine == "litert" else "the native engine"
     raise ConversionError(
-        f"{source}: LiteRT must be able to compile the model; it failed with {_why(error)} "
+        f"{source}: {compiler} must be able to compile the model; it failed with {_why(error)} "
         "(engine='tensorflow' runs the model without compilation)"
     ) from error
 
@@ -276,9 +313,10 @@ def _load_onnx(
 def _load_tflite(
     path: Path, mode: Mode, engine: Engine, threads: int | None, source: str
 ) -> ClipModel | StreamModel:
-    if engine == "tensorflow":
+    if engine in {"tensorflow", "native"}:
+        runtime = "TensorFlow" if engine == "tensorflow" else "the native engine"
         raise ModelError(
-            "TensorFlow does not run .tflite files; use engine='litert'", source
+            f"{runtime} does not run .tflite files; use engine='litert'", source
         )
     if mode == "base":
         return LiteRTClipModel(path, threads=threads, source=source)

@@ -17,16 +17,34 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.engines.base import ClipModel, StreamModel
+from movinet_lite.arrays import FrameSize
+from movinet_lite.engines.base import BatchStreamModel, ClipModel, StreamModel
 from movinet_lite.errors import ConversionError
 from movinet_lite.hub.cache import compiled_folder, locked, new_folder
-from movinet_lite.network.agreement import COMPILED_TOLERANCE, agrees
+from movinet_lite.network.agreement import (
+    COMPILED_TOLERANCE,
+    PROBE_FRAMES,
+    agrees,
+    largest_difference,
+    probe_clip,
+)
 
-__all__ = ["check_agrees", "is_close", "logits_of", "make_missing"]
+__all__ = [
+    "check_agrees",
+    "difference_of_clips",
+    "difference_of_streams",
+    "is_close",
+    "logits_of",
+    "logits_of_source",
+    "make_missing",
+]
 
 _LOG = logging.getLogger("movinet_lite.engines")
 # One model at a time: it takes all cores, and gigabytes.
 _MAKING: Final = threading.Lock()
+# One call of 16 frames or two of 8, and two calls of one frame.
+_CHECKED_FRAMES: Final = 18
+_AGES: Final = 4  # of streams stepped in one call
 
 
 def make_missing(
@@ -86,6 +104,87 @@ def logits_of(
         return model.predict(frames[np.newaxis])
     height, width = frames.shape[1:3]
     return model.step(frames, model.init_states((height, width)))[0]
+
+
+def logits_of_source(
+    source: ClipModel | StreamModel, frame_size: FrameSize
+) -> NDArray[np.float32]:
+    """Return what the *source* of a model says of the frames that `difference_of_clips` and `difference_of_streams` use.
+
+    They are few: rounding errors grow with the number of frames, and in untrained models exceed the tolerance.
+    """
+    return logits_of(source, probe_clip(PROBE_FRAMES, *frame_size)[0])
+
+
+def difference_of_clips(
+    made: ClipModel, expected: NDArray[np.float32], frame_size: FrameSize
+) -> float:
+    """Return how far the logits of a model that was *made* are from those of its source, relative to the largest.
+
+    Args:
+        made: The model.
+        expected: The `logits_of_source`.
+        frame_size: ``(height, width)`` of its frames.
+    """
+    return largest_difference(logits_of_source(made, frame_size), expected)
+
+
+def difference_of_streams(
+    made: BatchStreamModel,
+    expected: NDArray[np.float32],
+    frame_size: FrameSize,
+    *,
+    streams: int,
+) -> float:
+    """Return what `difference_of_clips` does for a stream model, in calls of one frame, of many, and of many streams.
+
+    Args:
+        made: As in `difference_of_clips`.
+        expected: As in `difference_of_clips`.
+        frame_size: As in `difference_of_clips`.
+        streams: How many streams to step in one call; 1 for no such calls.
+    """
+    frames = probe_clip(_CHECKED_FRAMES, *frame_size)[0]
+    singles = _one_by_one(made, frames, frame_size)
+    pairs = [
+        (singles[: len(expected)], expected),
+        (logits_of(made, frames), singles),
+    ]
+    if streams > 1:
+        pairs.append(_logits_of_many(made, streams, frames, singles))
+    # The maximum of numpy is NaN if any value is NaN; Python's is not.
+    return float(np.max([largest_difference(*pair) for pair in pairs]))
+
+
+def _one_by_one(
+    made: StreamModel, frames: NDArray[np.float32], frame_size: FrameSize
+) -> NDArray[np.float32]:
+    """Return the logits after each frame, from one call per frame."""
+    states = made.init_states(frame_size)
+    rows = []
+    for frame in frames:
+        logits, states = made.step(frame[np.newaxis], states)
+        rows.append(logits[0])
+    return np.stack(rows)
+
+
+def _logits_of_many(
+    made: BatchStreamModel,
+    streams: int,
+    frames: NDArray[np.float32],
+    singles: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the logits of streams of different ages stepped in one call, and those of the same streams alone."""
+    height, width = frames.shape[1:3]
+    empty = made.init_states((height, width))
+    ages = np.arange(streams) % _AGES
+    states = [empty if not age else made.step(frames[:age], empty)[1] for age in ages]
+    found = []
+    for step in range(PROBE_FRAMES):
+        rows, states = made.step_many(frames[ages + step], states)
+        found.append(rows)
+    steps = np.arange(PROBE_FRAMES)[:, np.newaxis]
+    return np.stack(found), singles[ages + steps]
 
 
 def is_close(difference: float) -> bool:

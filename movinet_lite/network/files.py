@@ -4,6 +4,9 @@ The weights are float32 or float16 arrays under the names of the models on TF Hu
 with any safetensors tool. The spec of the network is stored as JSON in the file's metadata under the key
 ``movinet_lite``. Reading it (`read_network_spec`) requires no TensorFlow and reads no weights.
 
+Arrays that were computed from a network, such as folded weights, are stored in the same way under the key
+``movinet_lite_arrays`` (`save_arrays`), so that nobody takes them for a network.
+
 References:
     [1] The safetensors format: https://huggingface.co/docs/safetensors, "Format".
 """
@@ -13,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -34,16 +37,28 @@ __all__ = [
     "WeightsDtype",
     "change_network_spec",
     "load_network",
+    "read_arrays",
     "read_network_spec",
+    "save_arrays",
     "save_network",
 ]
 
 WeightsDtype: TypeAlias = Literal["float32", "float16"]
 """The dtype of stored weights: float32, or float16 with half the size, rounded to about three digits."""
 
-_KEY: Final = "movinet_lite"
 _FORMAT: Final = 1
-_NOUN: Final = "a network file"
+
+
+@attrs.frozen
+class _Kind:
+    """A kind of file: the key of its metadata, and its name in messages."""
+
+    key: str
+    noun: str
+
+
+_NETWORK: Final = _Kind("movinet_lite", "a network file")
+_ARRAYS: Final = _Kind("movinet_lite_arrays", "a file of arrays of a network")
 
 
 def save_network(
@@ -74,7 +89,23 @@ def save_network(
         name: _stored(name, weight, dtype, path)
         for name, weight in network.named_weights.items()
     }
-    write_atomically(Path(path), _packed(weights, network.spec))
+    write_atomically(Path(path), _packed(weights, network.spec, _NETWORK))
+
+
+def save_arrays(
+    path: Path, spec: NetworkSpec, arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """Write arrays that were computed from a network to a ``.safetensors`` file, with the spec of the network."""
+    write_atomically(path, _packed(dict(arrays), spec, _ARRAYS))
+
+
+def read_arrays(path: Path) -> tuple[NetworkSpec, dict[str, NDArray[Any]]]:
+    """Return what `save_arrays` wrote.
+
+    Raises:
+        ModelError: If the file does not exist, is damaged, of another kind, or of a later format.
+    """
+    return _read(path, with_weights=True, kind=_ARRAYS)
 
 
 def change_network_spec(path: Path, output: Path, **changes: Any) -> None:
@@ -84,16 +115,16 @@ def change_network_spec(path: Path, output: Path, **changes: Any) -> None:
         ModelError: If the file does not exist, is damaged or of another kind, or the facts are invalid.
     """
     spec, weights = _read(path, with_weights=True)
-    write_atomically(output, _packed(weights, attrs.evolve(spec, **changes)))
+    write_atomically(output, _packed(weights, attrs.evolve(spec, **changes), _NETWORK))
 
 
-def _packed(weights: dict[str, NDArray[Any]], spec: NetworkSpec) -> bytes:
+def _packed(weights: dict[str, NDArray[Any]], spec: NetworkSpec, kind: _Kind) -> bytes:
     header = {
         "format": _FORMAT,
         "sha256": _checksum(weights),
         **attrs.asdict(spec),
     }
-    return to_bytes(weights, {_KEY: json.dumps(header, ensure_ascii=False)})
+    return to_bytes(weights, {kind.key: json.dumps(header, ensure_ascii=False)})
 
 
 def _stored(name: str, weight: Any, dtype: str, path: str | Path) -> NDArray[Any]:
@@ -180,29 +211,29 @@ def load_network(
 
 
 def _read(
-    path: Path, *, with_weights: bool
+    path: Path, *, with_weights: bool, kind: _Kind = _NETWORK
 ) -> tuple[NetworkSpec, dict[str, NDArray[Any]]]:
     if not path.is_file():
-        raise ModelError(f"{_NOUN} must exist; there is none at this path", path)
+        raise ModelError(f"{kind.noun} must exist; there is none at this path", path)
     try:
         with safe_open(path, framework="numpy") as file:
-            header = (file.metadata() or {}).get(_KEY)
+            header = (file.metadata() or {}).get(kind.key)
             names = file.keys() if with_weights else ()
             values = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(
-            f"{_NOUN} must be a complete .safetensors file; it cannot be read: {error} (damaged, or cut short?)",
+            f"{kind.noun} must be a complete .safetensors file; it cannot be read: {error} (damaged, or cut short?)",
             path,
         ) from error
     if header is None:
         raise ModelError(
-            f"{_NOUN} must have {_KEY!r} in its metadata; this one does not (written by another program?)",
+            f"{kind.noun} must have {kind.key!r} in its metadata; this one does not (written by another program?)",
             path,
         )
-    spec, checksum = _parse_header(path, header)
+    spec, checksum = _parse_header(path, header, kind.noun)
     if with_weights and _checksum(values) != checksum:
         raise ModelError(
-            f"the weights in {_NOUN} must have the checksum in its metadata; these have another (damaged?)",
+            f"the weights in {kind.noun} must have the checksum in its metadata; these have another (damaged?)",
             path,
         )
     return spec, values
@@ -217,23 +248,23 @@ def _checksum(weights: dict[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def _parse_header(path: Path, header: str) -> tuple[NetworkSpec, str]:
-    with _readable(path):
+def _parse_header(path: Path, header: str, noun: str) -> tuple[NetworkSpec, str]:
+    with _readable(path, noun):
         facts = dict(json.loads(header))
         found = facts.pop("format")
         checksum = facts.pop("sha256")
-    check_format(found, _FORMAT, _NOUN, path)
-    facts = known_facts(NetworkSpec, facts, _NOUN, path)
-    with _readable(path):
+    check_format(found, _FORMAT, noun, path)
+    facts = known_facts(NetworkSpec, facts, noun, path)
+    with _readable(path, noun):
         return parse_facts(facts), checksum
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable(path: Path, noun: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError, MoViNetError) as error:
         raise ModelError(
-            f"the facts in {_NOUN} must be readable; they are not: {error} (damaged?)",
+            f"the facts in {noun} must be readable; they are not: {error} (damaged?)",
             path,
         ) from error

@@ -15,6 +15,7 @@ import pytest
 from movinet_lite import BaseClassifier, StreamingClassifier
 from movinet_lite.classifiers import step_many
 from movinet_lite.engines import compiled as compiled_module
+from movinet_lite.engines import loading
 from movinet_lite.engines.litert.step_graphs import Call, StepGraph
 from movinet_lite.errors import ArrayError, ConversionError, LabelsError, ModelError
 from movinet_lite.hub.cache import compiled_folder
@@ -83,6 +84,12 @@ def in_cache(compiled_cache, monkeypatch):
 
 
 @pytest.fixture
+def _without_native(monkeypatch):
+    """Stand for a machine that the native engine cannot run on."""
+    monkeypatch.setattr(loading, "why_not", lambda: "there is no such CPU")
+
+
+@pytest.fixture
 def frames():
     """Nineteen frames that differ."""
     shape = (19, *FRAME_SIZE, 3)
@@ -112,7 +119,7 @@ def assert_close(actual, expected):
 def test_a_compiled_stream_gives_the_logits_of_its_source(saved_models, frames):
     """Frame by frame, in long calls, or in pieces: always what the SavedModel says."""
     slow = load(saved_models / "stream", "tensorflow")
-    fast = load(saved_models / "stream", "auto")
+    fast = load(saved_models / "stream", "litert")
     expected = logits_of([slow.step(frame) for frame in frames])
 
     assert fast.info.engine == "litert"
@@ -379,7 +386,7 @@ def test_loading_from_the_cache_needs_no_tensorflow(saved_models):
         "import sys, numpy as np\n"
         "from movinet_lite import StreamingClassifier\n"
         f"{KNOW_TINY}"
-        f"s = StreamingClassifier.load(sys.argv[1], frame_size={FRAME_SIZE})\n"
+        f"s = StreamingClassifier.load(sys.argv[1], frame_size={FRAME_SIZE}, engine='litert')\n"
         "p = s.step(np.zeros((20, 30, 3), np.uint8))\n"
         "list(s.run(np.zeros((9, 20, 30, 3), np.uint8)))\n"
         "print(s.info.engine, 'tensorflow' in sys.modules, p.label in s.labels)\n"
@@ -502,6 +509,7 @@ def test_threads_that_load_one_model_compile_it_once(saved_models, copied, frame
         assert_close(answer, answers[0])
 
 
+@pytest.mark.usefixtures("_without_native")
 def test_a_compiled_model_that_computes_something_else_is_refused(
     saved_models, tmp_path, monkeypatch
 ):
@@ -552,6 +560,7 @@ def test_a_graph_that_gives_no_numbers_in_calls_of_many_frames_is_refused(
         load(saved_models / "stream", "litert")
 
 
+@pytest.mark.usefixtures("_without_native")
 @pytest.mark.parametrize(
     ("error", "said"),
     [

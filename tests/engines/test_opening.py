@@ -12,6 +12,7 @@ from movinet_lite.errors import ConversionError, ModelError, VariantError
 from movinet_lite.network import export
 from movinet_lite.network.spec import Functions
 from movinet_lite.training.starts import load_start
+from tests.engines.fastest import FASTEST
 from tests.networks import (
     LABELS,
     SIZE,
@@ -67,7 +68,7 @@ def test_a_causal_model_saved_to_take_clips_runs_whole_and_frame_by_frame(
     assert_same_logits(whole.predict(clip).logits, expected, 1e-4)
     for engine in ("auto", "tensorflow"):
         stream = StreamingClassifier.load(causal, engine=engine, **options)
-        assert stream.info.engine == ("litert" if engine == "auto" else engine)
+        assert stream.info.engine == (FASTEST if engine == "auto" else engine)
         assert_same_logits(stream.predict_frames(clip)[-1].logits, expected, 1e-4)
     with pytest.raises(ConversionError, match="StreamingClassifier runs it compiled"):
         BaseClassifier.load(causal, engine="litert", **options)
@@ -139,7 +140,7 @@ def test_a_checkpoint_is_loaded_trained_and_exported(published, tmp_path):
     ):
         with pytest.warns(UserWarning, match=ASSUMED):
             stream = StreamingClassifier.load(path, engine=engine, **options)
-        assert stream.info.engine == ("litert" if engine == "auto" else engine)
+        assert stream.info.engine == (FASTEST if engine == "auto" else engine)
         assert_same_logits(stream.predict_frames(clip)[-1].logits, expected, 1e-4)
     with pytest.warns(UserWarning, match=ASSUMED):
         assert_same_logits(load_start(prefix, "stream")(clip[np.newaxis])[0], expected)

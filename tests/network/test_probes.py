@@ -110,6 +110,8 @@ def test_difference_is_relative_to_the_largest_expected():
     assert largest_difference(np.array([[1.5, -4.0]]), expected) == 0.125
     assert largest_difference(np.zeros((1, 3)), expected) == np.inf
     assert np.isnan(largest_difference(np.array([[np.nan, 0.0]]), expected))
+    assert largest_difference(np.ones((1, 2)), np.zeros((1, 2))) == np.inf
+    assert np.isnan(largest_difference(np.zeros((1, 2)), np.zeros((1, 2))))
 
 
 def make_signature(**specs):

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
+from movinet_lite.engines.leases import Lease
 from movinet_lite.engines.litert.graphs import Buffer, Graph, TensorSpec
 from movinet_lite.network.litert_file import (
     LiteRTInfo,
@@ -93,17 +94,6 @@ class PublishedLayout:
         return to_litert_states(from_published_states(shown), self._info)
 
 
-class _Lease(weakref.ref["Slot"]):
-    """Holds the buffers of a slot, and goes back to their pool with them when the slot ends.
-
-    Only C code runs then: an exception in a finaliser written in Python would be printed and lost, Ctrl-C among them.
-    """
-
-    __slots__ = ("buffers",)
-
-    buffers: tuple[Buffer, ...]
-
-
 class Slot:
     """Buffers of states that are written and passed on together; they go back to their pool when nobody holds them any more.
 
@@ -114,13 +104,12 @@ class Slot:
     __slots__ = ("__weakref__", "_lease", "buffers")
 
     def __init__(
-        self, buffers: tuple[Buffer, ...], give_back: Callable[[_Lease], None]
+        self, buffers: tuple[Buffer, ...], give_back: Callable[[Lease], None]
     ) -> None:
         """Hold *buffers*; *give_back*, a C function, receives their lease when the slot ends."""
         self.buffers = buffers
-        # Python clears weak references before attributes, so that the lease is still alive.
-        self._lease = lease = _Lease(self, give_back)
-        lease.buffers = buffers
+        self._lease = lease = Lease(self, give_back)
+        lease.lent = buffers
 
 
 class Pool:
@@ -133,7 +122,7 @@ class Pool:
 
     def __init__(self) -> None:
         """Begin with none, and keep none."""
-        self.free: deque[_Lease] = deque(maxlen=0)
+        self.free: deque[Lease] = deque(maxlen=0)
 
     def keep(self, most: int) -> None:
         """Keep at least *most* sets of buffers that nobody uses."""
@@ -142,7 +131,7 @@ class Pool:
 
     def take(self, graph: Graph, names: Sequence[str]) -> Slot:
         """Return buffers for the states *names* of *graph*: free ones first, else new ones."""
-        buffers = self.free.pop().buffers if self.free else graph.input_buffers(names)
+        buffers = self.free.pop().lent if self.free else graph.input_buffers(names)
         return Slot(buffers, self.free.append)
 
 

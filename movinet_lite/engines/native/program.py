@@ -26,7 +26,10 @@ from movinet_lite.engines.native.team import BARRIER_BYTES, Team, possible_membe
 from movinet_lite.errors import ModelError
 from movinet_lite.network.spec import NetworkSpec
 
-__all__ = ["MAX_IMAGES", "StreamProgram"]
+__all__ = ["CODE_FORMAT", "MAX_IMAGES", "StreamProgram"]
+
+CODE_FORMAT: Final = 1
+"""Rises when other code is written for the same plan, so that code in the cache is not used any more."""
 
 MAX_IMAGES: Final = 8
 """Images of a call at most, where a model does not say otherwise; more gained nothing."""
@@ -290,7 +293,7 @@ def _machine_code(
     plan: Plan, target: Target, max_images: int, cache: Path | None
 ) -> MachineCode:
     """Return the machine code of a plan, from the cache if it is there."""
-    text = f"{plan.text} {max_images} {fingerprint(target)}"
+    text = f"{CODE_FORMAT} {plan.text} {max_images} {fingerprint(target)}"
     path = None
     if cache is not None:
         path = cache / f"code-{hashlib.sha256(text.encode()).hexdigest()[:16]}.bin"

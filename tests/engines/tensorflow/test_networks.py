@@ -17,6 +17,7 @@ from movinet_lite.network.export import export_saved_model
 from movinet_lite.network.files import save_network
 from movinet_lite.network.spec import FACTS_NAME
 from movinet_lite.network.states import count_names
+from tests.engines.fastest import FASTEST, OF_STREAMS
 from tests.networks import LABELS, SIZE, moving_clips, small_network, tiny_variant
 
 
@@ -93,7 +94,7 @@ def test_a_stream_gives_the_logits_of_its_network(networks, tuned, frames, engin
     expected = np.asarray(networks["stream"].call_by_frame(frames[np.newaxis]))[0]
     session = StreamingClassifier.load(tuned / "stream", engine=engine, horizon_s=None)
 
-    assert session.info.engine == ("litert" if engine == "auto" else "tensorflow")
+    assert session.info.engine == (FASTEST if engine == "auto" else "tensorflow")
     assert session.labels == LABELS
     assert (session.frame_size, session.fps) == (SIZE, 7.5)
     assert (session.info.variant, session.info.mode) == ("tiny", "stream")
@@ -159,7 +160,7 @@ def test_a_step_changes_no_states(tuned, frames):
 @pytest.mark.usefixtures("_one_cache")
 def test_loading_again_needs_no_tensorflow(tuned):
     """The second process takes the compiled graphs from the cache."""
-    StreamingClassifier.load(tuned / "stream", engine="litert")
+    StreamingClassifier.load(tuned / "stream")
     code = (
         "import sys, numpy as np\n"
         "from movinet_lite import StreamingClassifier\n"
@@ -176,7 +177,7 @@ def test_loading_again_needs_no_tensorflow(tuned):
         text=True,
         check=True,
     )
-    assert done.stdout == "litert False True\n"
+    assert done.stdout == f"{FASTEST} False True\n"
 
 
 @pytest.mark.usefixtures("_one_cache")
@@ -186,7 +187,7 @@ def test_a_copy_elsewhere_is_not_compiled_again(tuned, tmp_path, monkeypatch):
     copy = tmp_path / "network.safetensors"
     shutil.copy(tuned / "stream" / "network.safetensors", copy)
     monkeypatch.setattr(compiled_module, "_compile", fail_to_compile)
-    assert StreamingClassifier.load(copy).info.engine == "litert"
+    StreamingClassifier.load(copy, engine="litert")
 
     save_network(small_network("stream", labels=LABELS, seed=1), copy)
     with pytest.raises(ConversionError, match="compiled again"):
@@ -212,7 +213,7 @@ def test_a_model_of_the_other_mode_is_refused_at_once(tuned, monkeypatch, engine
         open_as_it_is(path, "stream", "m")
 
 
-@pytest.mark.parametrize("engine", ["auto", "litert", "tensorflow"])
+@pytest.mark.parametrize("engine", ["auto", *OF_STREAMS])
 def test_a_damaged_file_is_an_error(tuned, tmp_path, monkeypatch, engine):
     """One changed bit is noticed by every engine, and a file cut short as well."""
     monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path / "cache"))
@@ -231,7 +232,7 @@ def test_the_caller_knows_better(tuned, tmp_path, monkeypatch):
     """Labels, frame size and rate that are given take the place of the network's own, on each engine."""
     monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
     names = list("abcde")
-    for engine in ("tensorflow", "litert"):
+    for engine in OF_STREAMS:
         session = StreamingClassifier.load(
             tuned / "stream", engine=engine, labels=names, frame_size=(24, 32), fps=3
         )
@@ -245,6 +246,7 @@ def test_the_caller_knows_better(tuned, tmp_path, monkeypatch):
 def test_where_it_does_not_compile_keras_runs_it(tuned, tmp_path, monkeypatch):
     """A warning says why, and nothing is kept."""
     monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
+    monkeypatch.setattr(loading, "why_not", lambda: "there is no such CPU")
     monkeypatch.setattr(made_once, "COMPILED_TOLERANCE", -1.0)
     with pytest.warns(UserWarning, match="must give the logits of its source"):
         session = StreamingClassifier.load(tuned / "stream")
@@ -263,7 +265,7 @@ def test_a_saved_model_of_ours_brings_its_facts(saved, tmp_path, monkeypatch, mo
     shutil.copytree(saved / mode, path)
     (path / "labels.txt").unlink()
     load = StreamingClassifier.load if mode == "stream" else BaseClassifier.load
-    for engine in ("tensorflow", "litert"):
+    for engine in OF_STREAMS if mode == "stream" else ("tensorflow", "litert"):
         session = load(path, engine=engine)
         assert (session.labels, session.frame_size, session.fps) == (LABELS, SIZE, 7.5)
     session = load(path, engine="tensorflow", frame_size=(24, 32), fps=3, labels=SIZES)
@@ -291,6 +293,6 @@ def test_damaged_facts_are_an_error_on_every_engine(saved, tmp_path, monkeypatch
         ),
     ):
         facts.write_text(text, "utf-8")
-        for engine in ("auto", "litert", "tensorflow"):
+        for engine in ("auto", *OF_STREAMS):
             with pytest.raises(ModelError, match=message):
                 StreamingClassifier.load(path, engine=engine)

@@ -1,0 +1,509 @@
+"""Loading on the native engine: what is kept in the cache, what is checked, and what happens where it cannot run."""
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import attrs
+import numpy as np
+import pytest
+
+from movinet_lite import BaseClassifier, StreamingClassifier
+from movinet_lite.engines import loading
+from movinet_lite.engines.native import opening, program
+from movinet_lite.engines.native.target import host_target, why_not
+from movinet_lite.errors import ConversionError, LabelsError, ModelError
+from movinet_lite.hub.cache import cached_models, clear_cache, compiled_folder
+from movinet_lite.network.export import export_saved_model
+from movinet_lite.network.facts import TransformerFacts
+from movinet_lite.network.files import load_network, read_arrays, save_network
+from tests.networks import LABELS, SIZE, moving_clips, small_network, tiny_variant
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny():
+    with tiny_variant(shallow=True):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache of its own for each test."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A stream network of `SIZE`, positional encoding and all."""
+    return small_network(
+        "stream", frame_size=SIZE, labels=LABELS, positional_encoding=False
+    )
+
+
+@pytest.fixture(scope="module")
+def kept(network, tmp_path_factory):
+    """The file of the network."""
+    path = tmp_path_factory.mktemp("network") / "network.safetensors"
+    save_network(network, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(kept, tmp_path_factory):
+    """A cache in which the file is made already."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOVINET_LITE_CACHE", str(folder))
+        load(kept)
+    return folder
+
+
+@pytest.fixture
+def filled(made, cache):
+    """A cache with the file made already; return its entry."""
+    shutil.copytree(made, cache)
+    return entry()
+
+
+@pytest.fixture
+def folded(monkeypatch):
+    """Note each time that an entry is made, which needs TensorFlow."""
+    return note_calls(monkeypatch, opening, "_fold")
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Note each time that machine code is compiled."""
+    return note_calls(monkeypatch, program, "compile_module")
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """Note each time that machine code is compared with its source."""
+    return note_calls(monkeypatch, opening, "difference_of_streams")
+
+
+def note_calls(monkeypatch, module, name):
+    """Note the calls of a function of a module."""
+    noted, real = [], getattr(module, name)
+
+    def note(*arguments, **options):
+        noted.append(name)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(module, name, note)
+    return noted
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Six frames."""
+    return moving_clips()[0]
+
+
+@pytest.fixture(scope="module")
+def expected(network, frames):
+    """The logits of the network after each frame."""
+    return np.asarray(network.call_by_frame(frames[np.newaxis]))[0]
+
+
+def load(path, engine="native", **options):
+    """Load a stream model without a horizon."""
+    return StreamingClassifier.load(path, engine=engine, horizon_s=None, **options)
+
+
+def entry():
+    """Return the only entry of the native engine."""
+    (found,) = compiled_folder().glob("*-native")
+    return found
+
+
+def entries():
+    """Return the kinds of the entries in the cache."""
+    return sorted(
+        path.name.rsplit("-")[-1]
+        for path in compiled_folder().iterdir()
+        if path.is_dir()
+    )
+
+
+def assert_right(session, frames, expected):
+    """Compare logits of steps and of a run to what is promised: 1e-4 of the largest."""
+    limit = 1e-4 * np.abs(expected).max()
+    for predictions in (map(session.step, frames), session.run(frames)):
+        found = np.stack([prediction.logits for prediction in predictions])
+        np.testing.assert_allclose(found, expected, rtol=0, atol=limit)
+        session.reset()
+
+
+@pytest.mark.parametrize("engine", ["auto", "native"])
+def test_a_stream_gives_the_logits_of_its_source(kept, frames, expected, engine):
+    """The engine of choice for streams; no graph of LiteRT is made, and any number of streams needs no warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        session = load(kept, engine, streams=3)
+    assert session.info.engine == "native"
+    assert (session.labels, session.frame_size) == (LABELS, SIZE)
+    assert session.info.source == str(kept)
+    assert_right(session, frames, expected)
+    assert entries() == ["native"]
+
+
+def test_a_saved_model_gives_the_logits_of_its_signature(
+    network, tmp_path, frames, expected
+):
+    """Labels beside it are no part of the entry."""
+    path = tmp_path / "model"
+    export_saved_model(network, path)
+    session = load(path)
+    assert_right(session, frames, expected)
+    names = ("one", "two", "three", "four", "five")
+    (path / "labels.txt").write_text("\n".join(names), encoding="utf-8")
+    assert load(path).labels == names
+    (path / "labels.txt").write_text("one", encoding="utf-8")
+    for engine in ("native", "auto"):
+        with pytest.raises(LabelsError, match="each of the 5 classes; got 1"):
+            load(path, engine)
+    (path / "labels.txt").unlink()
+    assert load(path).labels == LABELS
+    assert entries() == ["native"]
+
+
+def test_another_frame_size_is_another_entry(kept, network, frames):
+    """Code is made for one size of frames."""
+    load(kept)
+    small = frames[:, :32, :24]
+    session = load(kept, frame_size=(32, 24))
+    expected = np.asarray(network.call_by_frame(small[np.newaxis]))[0]
+    assert_right(session, small, expected)
+    assert entries() == ["native", "native"]
+
+
+def test_loading_again_makes_nothing(
+    filled, kept, folded, compiled, checked, frames, expected
+):
+    """Weights, code and verdict come from the cache."""
+    before = {path: path.stat().st_mtime_ns for path in filled.rglob("*")}
+    assert_right(load(kept), frames, expected)
+    assert folded + compiled + checked == []
+    assert {path: path.stat().st_mtime_ns for path in filled.rglob("*")} == before
+
+
+@pytest.mark.usefixtures("filled")
+def test_loading_from_the_cache_needs_no_tensorflow(kept):
+    """Nor LLVM's compiler: a second process loads in a fraction of a second."""
+    code = (
+        "import sys, numpy as np\n"
+        "from movinet_lite import StreamingClassifier\n"
+        "from movinet_lite.network import variants\n"
+        "from tests.networks_table import SHALLOW\n"
+        "variants._VARIANTS[SHALLOW.name] = SHALLOW\n"
+        "s = StreamingClassifier.load(sys.argv[1])\n"
+        "p = s.step(np.zeros((20, 30, 3), np.uint8))\n"
+        "list(s.run(np.zeros((9, 20, 30, 3), np.uint8)))\n"
+        "found = {'tensorflow', 'keras', 'ai_edge_litert', 'llvmlite.ir'} & set(sys.modules)\n"
+        "print(s.info.engine, p.label in s.labels, *found)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(kept)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "native True\n"
+    assert done.stderr == ""
+
+
+def test_damaged_files_are_made_anew(
+    filled, kept, folded, compiled, checked, frames, expected
+):
+    """What lies in the cache is checked before it is used."""
+    file = filled / "folded.safetensors"
+    note = filled / "movinet_lite_cache.json"
+    (code,) = filled.glob("code-*")
+    (verdict,) = filled.glob("checked-*")
+    whole = file.read_bytes()
+    for path, damage, again in (
+        (file, whole[:-9] + b"\0\0\0\1" + whole[-5:], (1, 1, 1)),
+        (file, whole[:5000], (1, 1, 1)),
+        (file, None, (1, 1, 1)),
+        (note, b"{", (1, 1, 1)),
+        (code, code.read_bytes()[:-9] + b"damaged!!", (0, 1, 0)),
+        (code, b"", (0, 1, 0)),
+        (code, None, (0, 1, 0)),
+        (verdict, b"{", (0, 0, 1)),
+        (verdict, b'{"other": 1}', (0, 0, 1)),
+        (verdict, None, (0, 0, 1)),
+    ):
+        if damage is None:
+            path.unlink()
+        else:
+            path.write_bytes(damage)
+        for calls in (folded, compiled, checked):
+            calls.clear()
+        session = load(kept)
+        assert (len(folded), len(compiled), len(checked)) == again, path.name
+        assert file.read_bytes() == whole
+    assert_right(session, frames, expected)
+
+
+def test_an_entry_of_an_earlier_format_is_not_used(filled, kept, monkeypatch, folded):
+    """What another release folded otherwise is made anew, in its place."""
+    monkeypatch.setattr(opening, "_FORMAT", opening._FORMAT + 1)
+    for _ in range(2):
+        load(kept)
+    assert folded == ["_fold"]
+    assert entry() == filled
+
+
+def test_other_code_is_compiled_and_checked_anew(
+    filled, kept, monkeypatch, folded, compiled, checked
+):
+    """Another release that writes other code, or another CPU, trusts no earlier verdict and needs no TensorFlow."""
+    target = host_target()
+    assert target is not None
+    monkeypatch.setattr(
+        opening,
+        "host_target",
+        lambda: attrs.evolve(target, features=target.features + ",-avx512fp16"),
+    )
+    for _ in range(2):
+        load(kept)
+    assert (folded, len(compiled), len(checked)) == ([], 1, 1)
+    for module in (opening, program):
+        monkeypatch.setattr(module, "CODE_FORMAT", program.CODE_FORMAT + 1)
+    for _ in range(2):
+        load(kept)
+    assert (folded, len(compiled), len(checked)) == ([], 2, 2)
+    assert len(list(filled.glob("code-*"))) == 3
+    assert len(list(filled.glob("checked-*"))) == 3
+
+
+def test_a_cache_that_cannot_be_written_to_still_serves(
+    filled, kept, monkeypatch, compiled, checked, frames, expected
+):
+    """Code that cannot be kept is compiled and checked with each load."""
+    for path in (*filled.glob("code-*"), *filled.glob("checked-*")):
+        path.unlink()
+
+    def refuse(path, content):
+        raise PermissionError(13, "Read-only file system", str(path))
+
+    def refuse_lock(path):
+        raise PermissionError(13, "Read-only file system", str(path))
+
+    for module in (opening, program):
+        monkeypatch.setattr(module, "write_atomically", refuse)
+    monkeypatch.setattr(opening, "locked", refuse_lock)
+    for count in (1, 2):
+        assert_right(load(kept), frames, expected)
+        assert (len(compiled), len(checked)) == (count, count)
+
+
+def test_threads_that_load_one_model_make_it_once(
+    kept, folded, compiled, checked, frames, expected
+):
+    """The others wait, and all of them stream."""
+    together = threading.Barrier(4)
+
+    def stream(_):
+        together.wait()
+        session = load(kept)
+        assert_right(session, frames, expected)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(stream, range(4)))
+    assert (len(folded), len(compiled), len(checked)) == (1, 1, 1)
+
+
+def test_compact_weights_that_are_too_far_from_the_source_are_not_used(
+    kept, monkeypatch, frames, expected
+):
+    """They are an optimisation: where they change the logits, the model runs without them, from the cache too."""
+    measure, differences = opening.difference_of_streams, []
+
+    def off_at_first(*arguments, **options):
+        differences.append(measure(*arguments, **options) if differences else 1.0)
+        return differences[-1]
+
+    monkeypatch.setattr(opening, "difference_of_streams", off_at_first)
+    kinds, of = [], program.StreamProgram.of
+
+    def note(*arguments, **options):
+        kinds.append(options["is_compact"])
+        return of(*arguments, **options)
+
+    monkeypatch.setattr(program.StreamProgram, "of", note)
+    assert_right(load(kept), frames, expected)
+    assert_right(load(kept), frames, expected)
+    assert kinds == [True, False, False]
+    assert len(differences) == 2
+
+
+def test_code_that_computes_something_else_is_not_used(
+    filled, kept, monkeypatch, caplog, checked, compiled
+):
+    """LiteRT goes on, and the log says why; once refused, it is not compiled again, and who asks for it is told."""
+    for path in (*filled.glob("code-*"), *filled.glob("checked-*")):
+        path.unlink()
+    run = program.StreamProgram.run
+
+    def answer_of_others(self, given, storages, places, ages):
+        return run(self, given[::-1].copy(), storages, places, ages)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(program.StreamProgram, "run", answer_of_others)
+        with caplog.at_level(logging.INFO, logger="movinet_lite.engines"):
+            assert load(kept, "auto").info.engine == "litert"
+    assert "runs on LiteRT, not on the native engine" in caplog.text
+    assert "must give the logits of its source" in caplog.text
+    assert len(checked) == 2  # with compact weights, and without
+    compiled.clear()
+    assert load(kept, "auto").info.engine == "litert"
+    with pytest.raises(ConversionError, match="must give the logits of its source"):
+        load(kept)
+    assert (len(checked), compiled) == (2, [])
+
+
+def test_states_that_are_mixed_up_are_noticed(filled, kept, monkeypatch):
+    """Streams that share a call are checked with frames and ages of their own."""
+    (verdict,) = filled.glob("checked-*")
+    verdict.unlink()
+    run = program.StreamProgram.run
+
+    def mix_up(self, given, storages, places, ages):
+        if len({id(storage) for storage in storages}) > 1:
+            ages = ages[::-1]
+        return run(self, given, storages, places, ages)
+
+    monkeypatch.setattr(program.StreamProgram, "run", mix_up)
+    with pytest.raises(ConversionError, match="must give the logits of its source"):
+        load(kept)
+
+
+def test_a_transformer_runs_on_litert_or_tensorflow(tmp_path):
+    """What the engine cannot run is found out once, and goes on as before."""
+    facts = TransformerFacts(
+        embed_dim=16, depth=1, num_heads=2, mlp_dim=16, causal=True
+    )
+    path = tmp_path / "transformer.safetensors"
+    save_network(
+        small_network("stream", frame_size=SIZE, labels=LABELS, transformer=facts), path
+    )
+    session = load(path, "auto")
+    assert session.info.engine in {"litert", "tensorflow"}
+    with pytest.raises(ConversionError):
+        load(path)
+
+
+def test_a_machine_that_cannot_run_it_runs_litert_as_before(
+    kept, monkeypatch, caplog, folded
+):
+    """Silently; who asks for the engine gets one sentence that says why, and what to do."""
+    monkeypatch.setattr(loading, "why_not", lambda: "the native engine needs an abacus")
+    monkeypatch.setattr(opening, "why_not", lambda: "the native engine needs an abacus")
+    monkeypatch.setattr(opening, "host_target", lambda: None)
+    with caplog.at_level(logging.INFO), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load(kept, "auto").info.engine == "litert"
+    assert "native" not in caplog.text
+    assert folded == []
+    with pytest.raises(
+        ConversionError, match=r"needs an abacus \(engine='litert' runs"
+    ):
+        load(kept)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("no such\ninstruction"), "RuntimeError: no such instruction"),
+        (MemoryError(), "MemoryError"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_whatever_stops_it_litert_goes_on(kept, monkeypatch, caplog, error, said):
+    """The log says why; or, where the engine was asked for, one error of ours."""
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(opening, "_fold", fail)
+    with caplog.at_level(logging.INFO, logger="movinet_lite.engines"):
+        session = load(kept, "auto")
+    assert session.info.engine == "litert"
+    assert said in caplog.text
+    with pytest.raises(ConversionError, match=said):
+        load(kept)
+    assert "native" not in entries()
+
+
+def test_what_is_no_stream_model_is_refused_at_once(kept, tmp_path, folded):
+    """Base models, files of other runtimes, and models of the other mode; before anything is made."""
+    with pytest.raises(
+        ModelError, match="the native engine runs stream models; this is a base model"
+    ):
+        BaseClassifier.load(kept, engine="native")
+    with pytest.raises(
+        ModelError, match=r"the native engine does not run \.tflite files"
+    ):
+        load(shutil.copy(demo_tflite(), tmp_path / "model.tflite"))
+    (tmp_path / "model.onnx").write_bytes(b"")
+    with pytest.raises(
+        ModelError, match=r"only ONNX Runtime runs an \.onnx file; got engine='native'"
+    ):
+        load(tmp_path / "model.onnx")
+    with pytest.raises(
+        ModelError, match=r"provider='cpu' is for ONNX Runtime; got engine='native'"
+    ):
+        load(kept, provider="cpu")
+    base = tmp_path / "base.safetensors"
+    save_network(small_network("base", frame_size=SIZE, labels=LABELS), base)
+    for engine in ("native", "auto"):
+        with pytest.raises(ModelError, match="this one is a base model"):
+            load(base, engine)
+    assert folded == []
+
+
+def demo_tflite():
+    """Return the path of the demo model's file for LiteRT."""
+    from movinet_lite import demo
+
+    return demo.MODEL
+
+
+def test_the_demo_model_runs_on_it():
+    """From its weights; by default it is the file for LiteRT, which is there already."""
+    session = load("demo")
+    assert session.info.engine == "native"
+    height, width = session.frame_size
+    frames = moving_clips(frames=3, size=(height, width))[0]
+    assert load("demo", "auto").info.engine == "litert"
+    source = load("demo", "tensorflow")
+    assert_right(
+        session, frames, np.stack([source.step(frame).logits for frame in frames])
+    )
+
+
+def test_entries_are_listed_and_cleared(filled):
+    """With all that stands in them; and what they hold is no network that others could load."""
+    spec, arrays = read_arrays(filled / "folded.safetensors")
+    assert spec.labels == LABELS
+    assert all(array.dtype == np.float32 for array in arrays.values())
+    with pytest.raises(ModelError, match="must have 'movinet_lite' in its metadata"):
+        load_network(filled / "folded.safetensors")
+    assert (
+        json.loads((filled / "movinet_lite_cache.json").read_text())["mode"] == "stream"
+    )
+    assert [removed.path for removed in clear_cache()] == [filled]
+    assert not filled.exists()
+    assert cached_models() == ()
