@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import attrs
 import numpy as np
@@ -16,14 +16,16 @@ from movinet_lite.benchmark.machine import (
     matrix_speed,
     start_tensorflow,
 )
+from movinet_lite.benchmark.measured_models import (
+    CompiledModel,
+    MeasuredEngine,
+    load_measured,
+)
 from movinet_lite.benchmark.profile_report import CallTimes, Part, ProfileReport
 from movinet_lite.classifiers import StreamingClassifier
-from movinet_lite.engines import load_model
-from movinet_lite.engines.base import StreamModel
 from movinet_lite.engines.compiled import name_of_entry
 from movinet_lite.engines.litert.operators import Operator
 from movinet_lite.engines.litert.profiler import Profile, profile_graph
-from movinet_lite.engines.litert.streams import LiteRTStreamModel
 from movinet_lite.engines.native.program import MAX_IMAGES, StreamProgram
 from movinet_lite.engines.native.streams import NativeStreamModel
 from movinet_lite.engines.native.target import host_target
@@ -35,10 +37,7 @@ from movinet_lite.labels import unnamed_classes
 from movinet_lite.network.litert_file import read_litert_info
 from movinet_lite.network.spec import Functions
 
-__all__ = ["ProfiledEngine", "profile"]
-
-ProfiledEngine: TypeAlias = Literal["auto", "native", "litert"]
-"""The engine to profile; ``"auto"`` is the one that the model gets if none is asked for."""
+__all__ = ["profile"]
 
 _GRAPHS: Final = {"frame": "one frame a call", "frames": "several frames a call"}
 
@@ -69,7 +68,7 @@ class _Measured:
 def profile(
     stream: str | Path,
     *,
-    engine: ProfiledEngine = "auto",
+    engine: MeasuredEngine = "auto",
     threads: int | None = None,
     calls: int = 200,
     offline: bool = False,
@@ -91,16 +90,12 @@ def profile(
     threads = threads or available_cores()
     gmacs = matrix_speed(start_tensorflow(threads))
     path = resolve_model(stream, "stream", offline=offline)
-    model = load_model(path, "stream", engine=engine, threads=threads)
-    if isinstance(model, NativeStreamModel):
-        measured = _measure_code(model, threads, calls)
-    elif isinstance(model, LiteRTStreamModel):
-        measured = _measure_graphs(path, threads, calls)
-    else:
-        raise ModelError(
-            f"a profile needs the native engine or LiteRT; the model runs on {model.info.engine}",
-            stream,
-        )
+    model = load_measured(path, engine=engine, threads=threads)
+    measured = (
+        _measure_code(model, threads, calls)
+        if isinstance(model, NativeStreamModel)
+        else _measure_graphs(path, threads, calls)
+    )
     python_ms = _python_ms(model, calls)
     return ProfileReport(
         model=str(stream),
@@ -126,9 +121,8 @@ def profile(
     )
 
 
-def _python_ms(model: StreamModel, calls: int) -> float:
+def _python_ms(model: CompiledModel, calls: int) -> float:
     """Return what a step takes beside the engine's own call, the lower quartile, in milliseconds."""
-    assert isinstance(model, LiteRTStreamModel | NativeStreamModel)  # noqa: S101 - the caller looked
     labels = unnamed_classes(model.info.num_classes)
     session = StreamingClassifier(model, labels, horizon_s=None).new_session()
     height, width = model.info.frame_size or (0, 0)

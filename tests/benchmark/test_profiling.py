@@ -16,7 +16,6 @@ from movinet_lite.benchmark.profile_report import (
     ProfileReport,
     gain_of,
 )
-from movinet_lite.engines import load_model
 from movinet_lite.engines.litert import profiler
 from movinet_lite.engines.litert.operators import read_operators
 from movinet_lite.engines.litert.profiler import Profile, TimedOperator, profile_graph
@@ -153,17 +152,6 @@ def test_the_command_tells_the_parts_of_the_machine_code(kept):
             expected = part["multiply_adds"] / (part["us"] * 1e3) / facts["gmacs"]
             assert (part["speed_of_limit"] or 0) == pytest.approx(expected)
     assert facts["calls"][0]["python_ms"] > 0
-
-
-def test_what_has_no_profiler_is_refused(kept, monkeypatch):
-    """A model that runs in TensorFlow, since it could not be compiled."""
-    with tiny_variant(shallow=True):
-        model = load_model(kept / "network.safetensors", "stream", engine="tensorflow")
-    monkeypatch.setattr(profiling, "load_model", lambda *_, **__: model)
-    monkeypatch.setattr(profiling, "start_tensorflow", lambda _: None)
-    monkeypatch.setattr(profiling, "matrix_speed", lambda _: 100.0)
-    with pytest.raises(ModelError, match="the model runs on tensorflow"):
-        profiling.profile(kept / "network.safetensors")
 
 
 def test_the_text_has_a_line_for_each_group():
