@@ -20,7 +20,8 @@ from movinet_lite.engines.native.compiler import (
     fingerprint,
 )
 from movinet_lite.engines.native.memory import address_of, aligned_zeros
-from movinet_lite.engines.native.plan import LayerPlan, Plan, Positions, make_plan
+from movinet_lite.engines.native.plan import LayerPlan, Plan, Positions
+from movinet_lite.engines.native.planning import make_plan
 from movinet_lite.engines.native.rooms import CONTEXT, ENTRY, Rooms
 from movinet_lite.engines.native.target import Target
 from movinet_lite.engines.native.team import BARRIER_BYTES, Team, possible_members

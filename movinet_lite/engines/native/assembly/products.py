@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import attrs
 
+from movinet_lite.engines.native.assembly.scope import Scope, Tensor
 from movinet_lite.engines.native.emit import F32_P, I16_P, Function
 from movinet_lite.engines.native.kernels.means import emit_weighing
 from movinet_lite.engines.native.kernels.product import (
@@ -16,7 +17,6 @@ from movinet_lite.engines.native.kernels.product import (
     emit_product,
 )
 from movinet_lite.engines.native.plan import DENSE_ROWS, Dense, Group
-from movinet_lite.engines.native.scope import Scope, Tensor
 
 __all__ = ["DenseCall", "Piece", "Weighed"]
 

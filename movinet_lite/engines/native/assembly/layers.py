@@ -7,6 +7,9 @@ from typing import Any
 
 import attrs
 
+from movinet_lite.engines.native.assembly.means import MeansCall
+from movinet_lite.engines.native.assembly.products import DenseCall, Piece, Weighed
+from movinet_lite.engines.native.assembly.scope import Scope, Tensor
 from movinet_lite.engines.native.emit import U8_P
 from movinet_lite.engines.native.kernels.depthwise import (
     Depthwise,
@@ -14,10 +17,7 @@ from movinet_lite.engines.native.kernels.depthwise import (
     emit_depthwise,
     emit_pool,
 )
-from movinet_lite.engines.native.means import MeansCall
 from movinet_lite.engines.native.plan import Dense, LayerPlan
-from movinet_lite.engines.native.products import DenseCall, Piece, Weighed
-from movinet_lite.engines.native.scope import Scope, Tensor
 
 __all__ = ["LayerCode", "weights_of"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import attrs
 
+from movinet_lite.engines.native.assembly.scope import Scope, Tensor
 from movinet_lite.engines.native.kernels.means import emit_means
-from movinet_lite.engines.native.scope import Scope, Tensor
 
 __all__ = ["MeansCall"]
 

@@ -1,9 +1,13 @@
-"""Writes the code of a planned network."""
+"""Writes the function of a network, part by part."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from movinet_lite.engines.native.assembly.layers import LayerCode, weights_of
+from movinet_lite.engines.native.assembly.means import MeansCall
+from movinet_lite.engines.native.assembly.products import DenseCall, Piece
+from movinet_lite.engines.native.assembly.scope import Scope, Tensor
 from movinet_lite.engines.native.emit import F32_P, U8_P
 from movinet_lite.engines.native.kernels.stem import (
     CHANNELS,
@@ -11,12 +15,8 @@ from movinet_lite.engines.native.kernels.stem import (
     emit_frame,
     emit_stem,
 )
-from movinet_lite.engines.native.layer_code import LayerCode, weights_of
-from movinet_lite.engines.native.means import MeansCall
 from movinet_lite.engines.native.plan import LayerPlan, Plan
-from movinet_lite.engines.native.products import DenseCall, Piece
 from movinet_lite.engines.native.rooms import Rooms
-from movinet_lite.engines.native.scope import Scope, Tensor
 
 __all__ = ["write_code"]
 
