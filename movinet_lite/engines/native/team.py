@@ -30,7 +30,7 @@ __all__ = ["BARRIER_BYTES", "Team", "emit_barrier", "possible_members"]
 BARRIER_BYTES: Final = 128
 """Bytes of the state of a barrier: zeros at first, beginning at a multiple of 64."""
 
-_LOOKS_AT_BARRIER: Final = 2000
+_LOOKS_AT_BARRIER: Final = 500
 """How often a member looks at a barrier before it gives up its time slice between two looks."""
 
 _ON_WINDOWS: Final = sys.platform == "win32"
