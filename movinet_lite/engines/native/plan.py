@@ -16,7 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.errors import ConversionError
-from movinet_lite.network.padding import STEM_PADDING, layer_paddings, size_after
+from movinet_lite.network.padding import (
+    STEM_PADDING,
+    LayerPadding,
+    layer_paddings,
+    size_after,
+)
 from movinet_lite.network.positions import position_frequencies
 from movinet_lite.network.spec import NetworkSpec
 from movinet_lite.network.variants import LayerSpec, get_variant
@@ -527,15 +532,13 @@ def make_plan(
     for block, index, layer, padding in layer_paddings(variant, spec.padding):
         edge = None if padding is None else padding.convolution
         kernel = layer.kernel[1]
-        result = tuple(size_after(n, kernel, layer.stride, edge) for n in size)
+        result = _size_after(size, layer, padding)
+        if min(result) < 1:
+            raise ConversionError(
+                f"frames must be large enough for all layers; of {spec.frame_size} nothing is left in block {block}"
+            )
         pooled = padding.pool if padding else None
         pixels = result[0] * result[1]
-        if layer.stride > 1:
-            skipped = tuple(size_after(n, 3, 2, pooled) for n in size)
-            if skipped != result:
-                raise ConversionError(
-                    f"both paths of a layer must give frames of one size; got {result} and {skipped}"
-                )
         path = f"b{block}/l{index}"
         below = f"{path}/bneck"
         planes = tuple(
@@ -564,7 +567,7 @@ def make_plan(
                 block=block,
                 spec=layer,
                 size=size,
-                result_size=(result[0], result[1]),
+                result_size=result,
                 before=_padding_before(size, result, kernel, layer.stride, edge),
                 pool_before=_padding_before(size, result, 3, 2, pooled),
                 counts_padding=padding is not None,
@@ -596,7 +599,7 @@ def make_plan(
             scale = planner.scalar(f"{below}/se/pos_encoding/scale")
             waves.append(planner.padded(position_frequencies(2 * layer.expanded)))
             scales.append(planner.padded(np.full(layer.expanded, scale, np.float32)))
-        size = (result[0], result[1])
+        size = result
     head = HeadPlan(
         size=size,
         project=planner.dense("head/project/conv2d/conv2d", rows=size[0] * size[1]),
@@ -618,6 +621,24 @@ def make_plan(
         sums_size=sums,
         positions=Positions.of(waves, scales) if waves else None,
     )
+
+
+def _size_after(
+    size: tuple[int, int], layer: LayerSpec, padding: LayerPadding | None
+) -> tuple[int, int]:
+    """Return the size of the frames that a layer gives; below 1 if they are too small for it."""
+    edge = None if padding is None else padding.convolution
+    pooled = None if padding is None else padding.pool
+    height, width = (
+        size_after(length, layer.kernel[1], layer.stride, edge) for length in size
+    )
+    if layer.stride > 1 and min(height, width) > 0:
+        skipped = tuple(size_after(length, 3, 2, pooled) for length in size)
+        if skipped != (height, width):
+            raise ConversionError(
+                f"both paths of a layer must give frames of one size; got {(height, width)} and {skipped}"
+            )
+    return height, width
 
 
 def _padding_before(
