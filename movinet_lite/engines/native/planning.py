@@ -236,12 +236,17 @@ def _result_size(layer: LayerSpec, padding: LayerPadding | None, size: _Size) ->
     """Return the size of a layer's result.
 
     Raises:
-        ConversionError: If its two paths give frames of different sizes.
+        ConversionError: If nothing is left of the frames, or its two paths give frames of different sizes.
     """
     edge, pool_edge = (padding.convolution, padding.pool) if padding else (None,) * 2
     height, width = (
         size_after(length, layer.kernel[1], layer.stride, edge) for length in size
     )
+    if min(height, width) < 1:
+        raise ConversionError(
+            f"frames must be large enough for all layers; nothing is left of {size} in a layer with a kernel of "
+            f"{layer.kernel[1]} pixels"
+        )
     if layer.stride > 1:
         skipped = tuple(size_after(length, 3, 2, pool_edge) for length in size)
         if skipped != (height, width):

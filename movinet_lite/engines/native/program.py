@@ -54,9 +54,9 @@ class _Room:
         self.arena = aligned_zeros(rooms.size * 4).view(np.float32)
         self.context = np.zeros(len(CONTEXT), np.int64)
         self.streams = np.zeros((3, rooms.images), np.int64)
-        self.positions = np.zeros(
-            (rooms.images, positions.size if positions else 0), np.float32
-        )
+        size = positions.size if positions else 0
+        numbers = aligned_zeros(rooms.images * size * 4).view(np.float32)
+        self.positions = numbers.reshape(rooms.images, size)
         self.barrier = aligned_zeros(BARRIER_BYTES)
         first = self.streams.ctypes.data
         row = self.streams.strides[0]
