@@ -7,14 +7,16 @@ product.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.benchmark.baselines import (
@@ -32,13 +34,14 @@ from movinet_lite.benchmark.machine import (
 )
 from movinet_lite.benchmark.starts import CLIP_FRAMES, Start, time_starts
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
-from movinet_lite.engines import load_model
+from movinet_lite.engines import Engine, load_model
 from movinet_lite.engines.base import StreamModel
 from movinet_lite.engines.litert.graphs import open_interpreter
 from movinet_lite.engines.litert.streams import LiteRTStreamModel
+from movinet_lite.engines.native.streams import NativeStreamModel
 from movinet_lite.engines.opening import open_as_it_is
 from movinet_lite.engines.threads import available_cores
-from movinet_lite.errors import ModelError
+from movinet_lite.errors import ConversionError, ModelError
 from movinet_lite.events import EventDetector, find_events
 from movinet_lite.hub import resolve_weights
 from movinet_lite.labels import unnamed_classes
@@ -173,7 +176,7 @@ class _Inside(_Way):
 
     def __init__(self, name: str, step: _Way, classifier: StreamingClassifier) -> None:
         super().__init__(name, lambda: None, baseline=step.baseline)
-        if not isinstance(classifier.model, LiteRTStreamModel):
+        if not isinstance(classifier.model, (LiteRTStreamModel, NativeStreamModel)):
             raise ModelError("a compiled model is needed", classifier.info.source)
         model, call = classifier.model, step.call
 
@@ -228,17 +231,12 @@ def benchmark(
     starts: list[Start] = []
     info = None
     if stream_path is not None:
-        model = load_model(
-            stream_path, "stream", engine="litert", threads=threads, streams=streams
-        )
-        classifier = StreamingClassifier(
-            model, unnamed_classes(model.info.num_classes), horizon_s=None
-        )
-        info = classifier.info
+        classifiers = _load_streams(stream_path, threads, streams)
+        info = classifiers["litert"].info
         ways += _stream_ways(
             tf,
             stream_path,
-            classifier,
+            classifiers,
             threads=threads,
             streams=streams,
             stock_tflite=stock_tflite,
@@ -293,6 +291,24 @@ def _find(source: str | Path | None, mode: Mode, *, offline: bool) -> Path | Non
     return path
 
 
+def _load_streams(
+    path: Path, threads: int, streams: int
+) -> dict[Engine, StreamingClassifier]:
+    """Return the model on LiteRT and, where that can run it, on the native engine."""
+
+    def load(engine: Engine) -> StreamingClassifier:
+        model = load_model(
+            path, "stream", engine=engine, threads=threads, streams=streams
+        )
+        labels = unnamed_classes(model.info.num_classes)
+        return StreamingClassifier(model, labels, horizon_s=None)
+
+    loaded: dict[Engine, StreamingClassifier] = {"litert": load("litert")}
+    with contextlib.suppress(ConversionError):
+        loaded["native"] = load("native")
+    return loaded
+
+
 def _measure_in_turns(ways: Sequence[_Way], calls: int) -> None:
     """Call each way a few times, then the next, until all have their calls: what disturbs one disturbs all."""
     for way in ways:
@@ -335,13 +351,14 @@ _KERAS_CLIP: Final = "Keras, whole clip"
 def _stream_ways(
     tf: Any,
     path: Path,
-    classifier: StreamingClassifier,
+    classifiers: Mapping[Engine, StreamingClassifier],
     *,
     threads: int,
     streams: int,
     stock_tflite: str | Path | None,
 ) -> list[_Way]:
-    height, width = classifier.frame_size
+    litert = classifiers["litert"]
+    height, width = litert.frame_size
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (_RUN_FRAMES, height, width, 3), np.uint8)
     if path.is_file():
@@ -359,20 +376,37 @@ def _stream_ways(
                 baseline=baseline,
             )
         )
+    for engine, classifier in classifiers.items():
+        ways += _session_ways(engine, classifier, frames, streams, baseline)
+    ways.append(_update_events(litert.labels, rng))
+    return ways
+
+
+def _session_ways(
+    engine: Engine,
+    classifier: StreamingClassifier,
+    frames: NDArray[np.uint8],
+    streams: int,
+    baseline: str,
+) -> list[_Way]:
+    """Return what sessions over one model do; the rows of LiteRT's are named without it."""
+    prefix = "" if engine == "litert" else f"{engine}: "
+    call = "LiteRT's own call" if engine == "litert" else "machine code"
+    ways = []
     stepping = classifier.new_session()
     number = iter(range(10**9))
     ways.append(
         _Way(
-            "step, one frame a call",
+            f"{prefix}step, one frame a call",
             lambda: stepping.step(frames[next(number) % _RUN_FRAMES]),
             baseline=baseline,
         )
     )
-    ways.append(_Inside("LiteRT's own call inside step", ways[-1], classifier))
+    ways.append(_Inside(f"{prefix}{call} inside step", ways[-1], classifier))
     running = classifier.new_session()
     ways.append(
         _Way(
-            "run over a clip",
+            f"{prefix}run over a clip",
             lambda: list(running.run(frames)),
             units=_RUN_FRAMES,
             baseline=baseline,
@@ -382,13 +416,12 @@ def _stream_ways(
     pictures = [frames[place % _RUN_FRAMES] for place in range(streams)]
     ways.append(
         _Way(
-            f"step_many, {streams} streams",
+            f"{prefix}step_many, {streams} streams",
             lambda: step_many(sessions, pictures),
             units=streams,
             baseline=baseline,
         )
     )
-    ways.append(_update_events(classifier.labels, rng))
     return ways
 
 

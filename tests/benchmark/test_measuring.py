@@ -11,6 +11,7 @@ import pytest
 from movinet_lite.benchmark.baselines import hub_clip, hub_loop, signature_runner
 from movinet_lite.benchmark.measuring import benchmark
 from movinet_lite.benchmark.starts import time_starts
+from movinet_lite.engines.native.target import why_not
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError
 from movinet_lite.network.export import export_saved_model
@@ -39,6 +40,14 @@ report = benchmark(
 print(report.to_json())
 print(report.to_text())
 """
+
+
+NATIVE_WAYS = (
+    "native: step, one frame a call",
+    "native: machine code inside step",
+    "native: run over a clip",
+    "native: step_many, 50 streams",
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +83,7 @@ def test_each_way_is_measured_against_the_loop_on_the_model_as_it_is(report):
         "LiteRT's own call inside step",
         "run over a clip",
         "step_many, 50 streams",
+        *([] if why_not() else NATIVE_WAYS),
         "EventDetector.update",
         "Keras, whole clip",
         "predict, whole clip",
