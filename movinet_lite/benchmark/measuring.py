@@ -7,10 +7,10 @@ product.
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,16 +32,15 @@ from movinet_lite.benchmark.machine import (
     matrix_speed,
     start_tensorflow,
 )
+from movinet_lite.benchmark.measured_models import CompiledModel, load_measured
 from movinet_lite.benchmark.starts import CLIP_FRAMES, Start, time_starts
 from movinet_lite.classifiers import BaseClassifier, StreamingClassifier, step_many
-from movinet_lite.engines import Engine, load_model
+from movinet_lite.engines import load_model
 from movinet_lite.engines.base import StreamModel
 from movinet_lite.engines.litert.graphs import open_interpreter
-from movinet_lite.engines.litert.streams import LiteRTStreamModel
-from movinet_lite.engines.native.streams import NativeStreamModel
 from movinet_lite.engines.opening import open_as_it_is
 from movinet_lite.engines.threads import available_cores
-from movinet_lite.errors import ConversionError, ModelError
+from movinet_lite.errors import ModelError
 from movinet_lite.events import EventDetector, find_events
 from movinet_lite.hub import resolve_weights
 from movinet_lite.labels import unnamed_classes
@@ -91,6 +90,7 @@ class BenchmarkReport:
         model: The model.
         frame_size: ``(height, width)`` of the frames.
         threads: Number of threads of every way.
+        engine: The engine of the ways that name none.
         machine: The machine: CPU, cores, versions.
         gmacs: Speed of a large float32 matrix product, in 10^9 multiply-adds per second, with these threads.
         limit_ms: The arithmetic limit of a frame, in milliseconds; `None` if the multiply-adds are unknown.
@@ -101,6 +101,7 @@ class BenchmarkReport:
     model: str
     frame_size: FrameSize
     threads: int
+    engine: str
     machine: dict[str, str]
     gmacs: float
     limit_ms: float | None
@@ -112,7 +113,7 @@ class BenchmarkReport:
         height, width = self.frame_size
         facts = ", ".join(f"{key} {value}" for key, value in self.machine.items())
         lines = [
-            f"{self.model}, frames of {height} x {width}, {self.threads} threads",
+            f"{self.model}, frames of {height} x {width}, {self.threads} threads, engine {self.engine}",
             facts,
             f"large matrix product: {self.gmacs:.0f} GMAC/s (multiply-adds)",
         ]
@@ -172,13 +173,11 @@ class _Way:
 
 
 class _Inside(_Way):
-    """What the runtime took of each call of another way, which is measured in its own turn."""
+    """What the engine took of each call of another way, which is measured in its own turn."""
 
-    def __init__(self, name: str, step: _Way, classifier: StreamingClassifier) -> None:
+    def __init__(self, name: str, step: _Way, model: CompiledModel) -> None:
         super().__init__(name, lambda: None, baseline=step.baseline)
-        if not isinstance(classifier.model, (LiteRTStreamModel, NativeStreamModel)):
-            raise ModelError("a compiled model is needed", classifier.info.source)
-        model, call = classifier.model, step.call
+        call = step.call
 
         def call_and_note() -> object:
             result = call()
@@ -231,12 +230,18 @@ def benchmark(
     starts: list[Start] = []
     info = None
     if stream_path is not None:
-        classifiers = _load_streams(stream_path, threads, streams)
-        info = classifiers["litert"].info
+        models = [load_measured(stream_path, threads=threads, streams=streams)]
+        info = models[0].info
+        if info.engine != "litert":
+            models.append(
+                load_measured(
+                    stream_path, engine="litert", threads=threads, streams=streams
+                )
+            )
         ways += _stream_ways(
             tf,
             stream_path,
-            classifiers,
+            models,
             threads=threads,
             streams=streams,
             stock_tflite=stock_tflite,
@@ -259,6 +264,7 @@ def benchmark(
         model=info.source,
         frame_size=info.frame_size or (0, 0),
         threads=threads,
+        engine=info.engine,
         machine=machine_facts(),
         gmacs=gmacs,
         limit_ms=limit,
@@ -289,24 +295,6 @@ def _find(source: str | Path | None, mode: Mode, *, offline: bool) -> Path | Non
             source,
         )
     return path
-
-
-def _load_streams(
-    path: Path, threads: int, streams: int
-) -> dict[Engine, StreamingClassifier]:
-    """Return the model on LiteRT and, where that can run it, on the native engine."""
-
-    def load(engine: Engine) -> StreamingClassifier:
-        model = load_model(
-            path, "stream", engine=engine, threads=threads, streams=streams
-        )
-        labels = unnamed_classes(model.info.num_classes)
-        return StreamingClassifier(model, labels, horizon_s=None)
-
-    loaded: dict[Engine, StreamingClassifier] = {"litert": load("litert")}
-    with contextlib.suppress(ConversionError):
-        loaded["native"] = load("native")
-    return loaded
 
 
 def _measure_in_turns(ways: Sequence[_Way], calls: int) -> None:
@@ -342,6 +330,10 @@ def _measurement(way: _Way, ways: Sequence[_Way], limit: float | None) -> Measur
     )
 
 
+_INSIDE: Final = {
+    "litert": "LiteRT's own call inside step",
+    "native": "native engine's own call inside step",
+}
 _HUB_LOOP: Final = "SavedModel, states carried in a loop"
 _HUB_CLIP: Final = "SavedModel, whole clip"
 _KERAS_LOOP: Final = "Keras, states carried in a loop"
@@ -351,14 +343,14 @@ _KERAS_CLIP: Final = "Keras, whole clip"
 def _stream_ways(
     tf: Any,
     path: Path,
-    classifiers: Mapping[Engine, StreamingClassifier],
+    models: Sequence[CompiledModel],
     *,
     threads: int,
     streams: int,
     stock_tflite: str | Path | None,
 ) -> list[_Way]:
-    litert = classifiers["litert"]
-    height, width = litert.frame_size
+    info = models[0].info
+    height, width = info.frame_size or (0, 0)
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (_RUN_FRAMES, height, width, 3), np.uint8)
     if path.is_file():
@@ -376,53 +368,54 @@ def _stream_ways(
                 baseline=baseline,
             )
         )
-    for engine, classifier in classifiers.items():
-        ways += _session_ways(engine, classifier, frames, streams, baseline)
-    ways.append(_update_events(litert.labels, rng))
+    for model in models:
+        ways += _engine_ways(
+            model,
+            frames,
+            streams,
+            baseline,
+            prefix="" if model is models[0] else "LiteRT: ",
+        )
+    ways.append(_update_events(unnamed_classes(info.num_classes), rng))
     return ways
 
 
-def _session_ways(
-    engine: Engine,
-    classifier: StreamingClassifier,
+def _engine_ways(
+    model: CompiledModel,
     frames: NDArray[np.uint8],
     streams: int,
     baseline: str,
+    *,
+    prefix: str,
 ) -> list[_Way]:
-    """Return what sessions over one model do; the rows of LiteRT's are named without it."""
-    prefix = "" if engine == "litert" else f"{engine}: "
-    call = "LiteRT's own call" if engine == "litert" else "machine code"
-    ways = []
-    stepping = classifier.new_session()
-    number = iter(range(10**9))
-    ways.append(
-        _Way(
-            f"{prefix}step, one frame a call",
-            lambda: stepping.step(frames[next(number) % _RUN_FRAMES]),
-            baseline=baseline,
-        )
+    """Return the ways that classifiers run a model; *prefix* tells those of one engine from another's."""
+    labels = unnamed_classes(model.info.num_classes)
+    classifier = StreamingClassifier(model, labels, horizon_s=None)
+    stepping, running = classifier.new_session(), classifier.new_session()
+    sessions = [classifier.new_session() for _ in range(streams)]
+    pictures = [frames[place % _RUN_FRAMES] for place in range(streams)]
+    number = itertools.count()
+    step = _Way(
+        f"{prefix}step, one frame a call",
+        lambda: stepping.step(frames[next(number) % _RUN_FRAMES]),
+        baseline=baseline,
     )
-    ways.append(_Inside(f"{prefix}{call} inside step", ways[-1], classifier))
-    running = classifier.new_session()
-    ways.append(
+    return [
+        step,
+        _Inside(_INSIDE[model.info.engine], step, model),
         _Way(
             f"{prefix}run over a clip",
             lambda: list(running.run(frames)),
             units=_RUN_FRAMES,
             baseline=baseline,
-        )
-    )
-    sessions = [classifier.new_session() for _ in range(streams)]
-    pictures = [frames[place % _RUN_FRAMES] for place in range(streams)]
-    ways.append(
+        ),
         _Way(
             f"{prefix}step_many, {streams} streams",
             lambda: step_many(sessions, pictures),
             units=streams,
             baseline=baseline,
-        )
-    )
-    return ways
+        ),
+    ]
 
 
 def _update_events(labels: tuple[str, ...], rng: np.random.Generator) -> _Way:

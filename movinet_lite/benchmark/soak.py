@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
+from movinet_lite.benchmark.measured_models import load_measured
 from movinet_lite.classifiers import StreamingClassifier
 from movinet_lite.engines import load_model
 from movinet_lite.errors import ModelError
@@ -86,7 +87,7 @@ def step_for_long(
             "made from)",
             source,
         )
-    model = load_model(path, "stream", engine="litert", threads=threads)
+    model = load_measured(path, threads=threads)
     classifier = StreamingClassifier(
         model, unnamed_classes(model.info.num_classes), horizon_s=None
     )

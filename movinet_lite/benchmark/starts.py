@@ -42,7 +42,7 @@ import numpy as np
 from movinet_lite import {cls}
 from movinet_lite.labels import unnamed_classes
 labels = unnamed_classes(int(sys.argv[2]))
-classifier = {cls}.load(sys.argv[1], labels=labels, engine="litert")
+classifier = {cls}.load(sys.argv[1], labels=labels)
 height, width = classifier.frame_size
 {use}
 print(time.perf_counter() - start)

@@ -36,6 +36,7 @@ def add_commands(commands: Any) -> None:
             "benchmark --stream a0 --soak 100000",
             "benchmark --stream a0 --pipeline clip.mp4",
             "benchmark --stream a2 --threads 1 --profile",
+            "benchmark --stream a2 --profile --engine litert",
         ),
     )
     parser.add_argument("--stream", metavar="MODEL", help="the stream model")
@@ -96,8 +97,14 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--profile",
         action="store_true",
-        help="in place of all else, tell how long each kind of operator of the stream model takes, one frame a call and "
+        help="in place of all else, tell how long each part of the stream model takes, one frame a call and "
         "several; with several threads, also how much faster it is than with one",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "native", "litert"),
+        default="auto",
+        help="the engine of --profile (default: the one that the model gets)",
     )
     parser.add_argument(
         "--quality",
@@ -186,13 +193,17 @@ def _measure_pipeline(args: argparse.Namespace) -> int:
 
 
 def _profile(args: argparse.Namespace) -> int:
-    """Measure each operator."""
+    """Measure each part."""
     from movinet_lite.benchmark.profiling import profile
 
     if args.stream is None:
         raise UsageError("--profile needs --stream MODEL")
     report = profile(
-        args.stream, threads=args.threads, calls=args.calls, offline=args.offline
+        args.stream,
+        engine=args.engine,
+        threads=args.threads,
+        calls=args.calls,
+        offline=args.offline,
     )
     if args.json:
         print_json(**report.to_dict())

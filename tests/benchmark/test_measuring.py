@@ -17,6 +17,7 @@ from movinet_lite.errors import ModelError
 from movinet_lite.network.export import export_saved_model
 from movinet_lite.network.files import save_network
 from movinet_lite.network.model import build_movinet
+from tests.engines.fastest import FASTEST
 from tests.networks import SIZE, small_network, tiny_variant
 from tests.saved_models import (
     expected_clip_logits,
@@ -42,14 +43,6 @@ print(report.to_text())
 """
 
 
-NATIVE_WAYS = (
-    "native: step, one frame a call",
-    "native: machine code inside step",
-    "native: run over a clip",
-    "native: step_many, 50 streams",
-)
-
-
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """A report on a SavedModel, a file that others made, and a network's file: JSON, and the lines of the text."""
@@ -72,6 +65,22 @@ def report(tmp_path_factory):
     return json.loads(json_line), lines
 
 
+def _ways_of_engines():
+    """Return the ways of the engine that the model gets, and those of LiteRT if that is another."""
+    prefixes = (
+        {FASTEST: ""} if FASTEST == "litert" else {FASTEST: "", "litert": "LiteRT: "}
+    )
+    inside = {
+        "litert": "LiteRT's own call inside step",
+        "native": "native engine's own call inside step",
+    }
+    for engine, prefix in prefixes.items():
+        yield f"{prefix}step, one frame a call"
+        yield inside[engine]
+        yield f"{prefix}run over a clip"
+        yield f"{prefix}step_many, 50 streams"
+
+
 def test_each_way_is_measured_against_the_loop_on_the_model_as_it_is(report):
     """Of what fine-tuning wrote there is no SavedModel: it is compared with the network in Keras."""
     facts, _ = report
@@ -79,11 +88,7 @@ def test_each_way_is_measured_against_the_loop_on_the_model_as_it_is(report):
     assert list(ways) == [
         "SavedModel, states carried in a loop",
         "LiteRT signature runner, stock file",
-        "step, one frame a call",
-        "LiteRT's own call inside step",
-        "run over a clip",
-        "step_many, 50 streams",
-        *([] if why_not() else NATIVE_WAYS),
+        *_ways_of_engines(),
         "EventDetector.update",
         "Keras, whole clip",
         "predict, whole clip",
@@ -104,6 +109,7 @@ def test_each_way_is_measured_against_the_loop_on_the_model_as_it_is(report):
             assert found["share_of_limit"] is None
         assert found["calls"] == 2
         assert found["per_second"] == pytest.approx(1000 / found["median_ms"])
+    assert facts["engine"] == FASTEST
     assert facts["frame_size"] == list(FRAME_SIZE)
     assert facts["machine"]["cores"] == str(available_cores())
 
@@ -111,7 +117,7 @@ def test_each_way_is_measured_against_the_loop_on_the_model_as_it_is(report):
 def test_the_table_says_the_same(report):
     """A line for each way, in the same order, under the names of the columns."""
     facts, lines = report
-    assert lines[0].endswith("frames of 10 x 12, 1 threads")
+    assert lines[0].endswith(f"frames of 10 x 12, 1 threads, engine {FASTEST}")
     columns = [*("way", "median", "ms", "95", "%"), *("a", "second", "x", "limit")]
     assert columns == lines[lines.index("") + 1].split()
     rows = lines[lines.index("") + 2 :]
@@ -122,6 +128,17 @@ def test_the_table_says_the_same(report):
         assert numbers[2] == f"{found['per_second']:.1f}"
         if found["times_baseline"] is not None:
             assert numbers[3] == f"{found['times_baseline']:.1f}"
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_a_step_takes_no_less_than_the_call_inside_it(report):
+    """On each engine: the two are of the same calls."""
+    facts, _ = report
+    ms = {found["way"]: found["median_ms"] for found in facts["measurements"]}
+    assert 0 < ms["native engine's own call inside step"] < ms["step, one frame a call"]
+    assert (
+        0 < ms["LiteRT's own call inside step"] < ms["LiteRT: step, one frame a call"]
+    )
 
 
 def test_starts_are_measured_in_processes_of_their_own(tmp_path):

@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 
 from movinet_lite.benchmark import profiling
-from movinet_lite.benchmark.profiling import GraphTimes, GroupTimes, ProfileReport
+from movinet_lite.benchmark.profile_report import (
+    CallTimes,
+    GroupTimes,
+    Part,
+    ProfileReport,
+    gain_of,
+)
 from movinet_lite.engines.litert import profiler
 from movinet_lite.engines.litert.operators import read_operators
-from movinet_lite.engines.litert.profiler import TimedOperator, profile_graph
+from movinet_lite.engines.litert.profiler import Profile, TimedOperator, profile_graph
+from movinet_lite.engines.native.target import why_not
 from movinet_lite.errors import ModelError
 from movinet_lite.network.export import export_litert
 from movinet_lite.network.files import save_network
@@ -75,60 +82,118 @@ def test_an_older_litert_is_refused(graph, monkeypatch):
         profile_graph(graph, threads=1, calls=1)
 
 
-def test_the_command_tells_both_graphs(tmp_path):
-    """One frame a call and several, as the library compiles them."""
-    path = tmp_path / "network.safetensors"
+def test_an_operator_that_takes_two_steps_counts_once(graph):
+    """XNNPACK moves the input of a product first: its multiply-adds are those of the product, beside the time of that."""
+    product = next(one for one in read_operators(graph) if one.kind == "CONV_2D")
+    steps = (TimedOperator(product, "Convert", 1.0), TimedOperator(product, "C", 2.0))
+    move, compute = profiling._parts(Profile(steps, 3.0, 0.0))
+    assert (move.multiply_adds, move.num_bytes) == (0, 0)
+    assert compute.multiply_adds == product.multiply_adds
+    assert compute.num_bytes == product.num_bytes
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The file of a network, and a cache."""
+    folder = tmp_path_factory.mktemp("kept")
     with tiny_variant(shallow=True):
-        save_network(small_network("stream", frame_size=(24, 32)), path)
+        network = small_network("stream", frame_size=(24, 32))
+        save_network(network, folder / "network.safetensors")
+    return folder
+
+
+def facts_of(kept, *options):
+    """Return what the command prints of the network in *kept*."""
+    model = str(kept / "network.safetensors")
     done = subprocess.run(
-        [sys.executable, "-c", _RUN, "--stream", str(path), "--json"],
+        [sys.executable, "-c", _RUN, "--stream", model, "--json", *options],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "MOVINET_LITE_CACHE": str(tmp_path / "cache")},
+        env={**os.environ, "MOVINET_LITE_CACHE": str(kept / "cache")},
     )
     assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
-    assert [graph["frames"] for graph in facts["graphs"]] == [1, 8]
-    for graph in facts["graphs"]:
-        groups = {group["group"]: group for group in graph["groups"]}
+    return json.loads(done.stdout)
+
+
+def test_the_command_tells_both_graphs(kept):
+    """One frame a call and several, as the library compiles them for LiteRT."""
+    facts = facts_of(kept, "--engine", "litert")
+    assert facts["engine"] == "litert"
+    assert [call["frames"] for call in facts["calls"]] == [1, 8]
+    for call in facts["calls"]:
+        groups = {group["group"]: group for group in call["groups"]}
         assert groups["pointwise convolutions"]["multiply_adds"] > 0
-        assert graph["limit_ms"] > 0
-        assert graph["slowest"][0]["us"] >= graph["slowest"][-1]["us"]
-    assert facts["graphs"][0]["python_ms"] > 0
+        assert groups["pointwise convolutions"]["megabytes"] > 0
+        assert call["limit_ms"] > 0
+        assert call["slowest"][0]["us"] >= call["slowest"][-1]["us"]
+    assert facts["calls"][0]["python_ms"] > 0
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_the_command_tells_the_parts_of_the_machine_code(kept):
+    """Of the engine that the model gets, if none is named: a group for each kind of part, and the slowest of all."""
+    facts = facts_of(kept)
+    assert facts["engine"] == "native"
+    assert [call["frames"] for call in facts["calls"]] == [1, 8]
+    for call in facts["calls"]:
+        groups = {group["group"]: group for group in call["groups"]}
+        assert {"stem convolution", "expansion", "depthwise", "head hidden"} <= {
+            *groups
+        }
+        assert groups["expansion"]["parts"] == 1
+        assert groups["expansion"]["megabytes"] is None
+        whole = sum(group["ms"] for group in groups.values())
+        assert whole + sum(call["rest"].values()) == pytest.approx(call["call_ms"])
+        names = [part["name"] for part in call["slowest"]]
+        assert len(names) == 12
+        assert {name.split()[0] for name in names} == {"stem", "b0/l0", "head"}
+        for part in call["slowest"]:
+            expected = part["multiply_adds"] / (part["us"] * 1e3) / facts["gmacs"]
+            assert (part["speed_of_limit"] or 0) == pytest.approx(expected)
+    assert facts["calls"][0]["python_ms"] > 0
 
 
 def test_the_text_has_a_line_for_each_group():
     """And says which share of the arithmetic limit the call reaches."""
     group = GroupTimes("copies", 7, 0.25, 0.5, 0.0, None, 1.5)
-    times = GraphTimes("one frame a call", 1, 0.5, 0.2, (group,), 0.125, 0.0625, ())
-    report = ProfileReport("a0", 2, {"cores": "2"}, 100.0, (times,))
+    slow = Part("b0/l0 expansion", "expansion", 90.0, 9_000_000, speed_of_limit=0.5)
+    times = CallTimes(
+        *("one frame a call", 1, 0.5, 0.2, (group,)),
+        *({"LiteRT: between operators": 0.125}, 0.0625, (slow,)),
+    )
+    report = ProfileReport("a0", "litert", 2, {"cores": "2"}, 100.0, (times,))
     lines = report.to_text().splitlines()
+    assert lines[0] == "a0, engine litert, 2 threads"
     assert "one frame a call (1): 0.500 ms a frame, limit 0.200 ms (40%)" in lines
     rows = [line.split() for line in lines]
     assert ["copies", "0.250", "50%", "7", "0.00", "1.50"] in rows
-    assert "slowest operators, us a call:" in lines
+    assert "slowest of all:" in lines
+    assert ["90.0", "9.00", "50%", "b0/l0", "expansion"] in rows
     assert ["LiteRT:", "between", "operators", "0.125", "25%"] in rows
 
 
 def test_with_several_threads_one_is_measured_too(graph):
     """Of every operator, of each group and of the call: what the others gain."""
-    times = profiling._graph_times(
-        graph,
-        graph="one frame a call",
+    measured = profiling._measure_graph(graph, "one frame a call", 1, 2, 3)
+    assert measured.gain is not None
+    assert measured.gain > 0
+    assert all(one.us_of_one_thread is not None for one in measured.parts)
+    times = CallTimes.of(
+        measured.parts,
+        call=measured.call,
         frames=1,
-        threads=2,
-        calls=3,
+        call_us=measured.call_us,
         gmacs=100.0,
-        limit=None,
+        limit_ms=None,
         python_ms=None,
+        rest_us=measured.rest_us,
+        unnamed_rest=measured.unnamed_rest,
+        gain=measured.gain,
     )
-    assert times.gain is not None
-    assert times.gain > 0
-    assert all(one.us_of_one_thread is not None for one in times.slowest)
-    operator = times.slowest[0]
-    assert profiling._gain_of([operator]) == operator.us_of_one_thread / operator.us
-    report = ProfileReport("a0", 2, {"cores": "2"}, 100.0, (times,))
+    part = times.slowest[0]
+    assert gain_of([part]) == part.us_of_one_thread / part.us
+    report = ProfileReport("a0", "litert", 2, {"cores": "2"}, 100.0, (times,))
     text = report.to_text()
     assert "gain: of 2 threads, over one" in text
     assert f"ms a frame, gain {times.gain:5.2f}" in text
@@ -136,7 +201,7 @@ def test_with_several_threads_one_is_measured_too(graph):
 
 def test_the_gain_of_a_group_is_of_its_whole_time():
     """A slow operator that gains nothing counts more than a fast one that gains much."""
-    slow = TimedOperator(None, "slow", 90.0, 90.0)
-    fast = TimedOperator(None, "fast", 10.0, 20.0)
-    assert profiling._gain_of([slow, fast]) == 1.1
-    assert profiling._gain_of([slow, TimedOperator(None, "other", 1.0)]) is None
+    slow = Part("slow", "", 90.0, us_of_one_thread=90.0)
+    fast = Part("fast", "", 10.0, us_of_one_thread=20.0)
+    assert gain_of([slow, fast]) == 1.1
+    assert gain_of([slow, Part("other", "", 1.0)]) is None

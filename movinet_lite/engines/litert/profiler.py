@@ -89,13 +89,11 @@ class TimedOperator:
         operator: The operator; `None` if it is not known which one XNNPACK ran.
         name: XNNPACK's name of what it ran.
         us: Microseconds a call, the lower quartile of all calls.
-        us_of_one_thread: The same with one thread; `None` where it was not measured.
     """
 
     operator: Operator | None
     name: str
     us: float
-    us_of_one_thread: float | None = None
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,7 +44,11 @@ class _Room:
     """The arena and the context of one call at a time."""
 
     def __init__(
-        self, rooms: Rooms, weights: NDArray[np.uint8], positions: Positions | None
+        self,
+        rooms: Rooms,
+        weights: NDArray[np.uint8],
+        positions: Positions | None,
+        profile: NDArray[np.int64],
     ) -> None:
         self.arena = aligned_zeros(rooms.size * 4).view(np.float32)
         self.context = np.zeros(len(CONTEXT), np.int64)
@@ -62,6 +67,7 @@ class _Room:
             "places": first + row,
             "ages": first + 2 * row,
             "positions": self.positions.ctypes.data,
+            "profile": profile.ctypes.data,
         }
         for name, address in addresses.items():
             self.context[CONTEXT.index(name)] = address
@@ -81,7 +87,13 @@ class StreamProgram:
     """
 
     def __init__(
-        self, plan: Plan, code: MachineCode, *, threads: int, max_images: int
+        self,
+        plan: Plan,
+        code: MachineCode,
+        *,
+        threads: int,
+        max_images: int,
+        profile: NDArray[np.int64] | None = None,
     ) -> None:
         """Prepare the program; prefer `of`.
 
@@ -90,6 +102,7 @@ class StreamProgram:
             code: Its machine code.
             threads: Threads of a call.
             max_images: Images of a call, at most.
+            profile: Takes the ticks of each part, of code that measures them; see `movinet_lite.engines.native.profiler`.
         """
         self.plan = plan
         self.max_images = max_images
@@ -100,6 +113,7 @@ class StreamProgram:
         self._weights[:] = plan.blob
         self._rooms = Rooms.of(plan, max_images)
         self._address = code.address(ENTRY)
+        self._profile = np.zeros(0, np.int64) if profile is None else profile
         self._free: list[_Room] = []
         rooms, lanes = self._rooms, plan.lanes
         self._columns = [
@@ -286,7 +300,7 @@ class StreamProgram:
         try:
             return self._free.pop()
         except IndexError:
-            return _Room(self._rooms, self._weights, self.plan.positions)
+            return _Room(self._rooms, self._weights, self.plan.positions, self._profile)
 
 
 def _machine_code(
@@ -306,8 +320,7 @@ def _machine_code(
     written = write_code(plan, Rooms.of(plan, max_images), target.triple)
     code = compile_module(written, target)
     if path is not None:
-        try:
+        # A folder that is read only: the next load compiles again.
+        with contextlib.suppress(OSError):
             write_atomically(path, code)
-        except OSError:
-            pass  # a folder that is read only: the next load compiles again
     return MachineCode(code, target)

@@ -74,6 +74,11 @@ class NativeStreamModel(StreamModelWithFeatures):
         return FEATURE_NAMES
 
     @property
+    def program(self) -> Program:
+        """The network as machine code."""
+        return self._program
+
+    @property
     def last_call_s(self) -> float:
         """The seconds that the machine code took in the last step of one frame; the rest of the step was Python."""
         return self._last_call_s
