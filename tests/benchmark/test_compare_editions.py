@@ -32,7 +32,11 @@ def test_each_figure_stands_beside_that_of_the_earlier_edition():
         "2.000",
         "1.000",
     ] in rows
-    assert "a2 run over a clip, 2 threads, against LiteRT - 1.50x".split() in rows
+    assert [
+        *["a2", "run", "over", "a", "clip,", "2", "threads,", "against", "LiteRT"],
+        "-",
+        "1.50x",
+    ] in rows
 
 
 def test_the_engine_is_that_of_the_edition():
