@@ -641,7 +641,8 @@ class _Assembly:
             positions: Float32 numbers before its positions; -1 for none.
         """
         code, plan = self.code, self.plan
-        has_positions = positions >= 0
+        encoding = plan.positions
+        has_positions = encoding is not None and positions >= 0
         kernel = self.kernel(
             f"means {has_positions}",
             lambda: emit_means(self.module, plan.lanes, has_positions=has_positions),
@@ -663,14 +664,14 @@ class _Assembly:
             low,
             high,
         ]
-        if has_positions:
+        if encoding is not None and has_positions:
             given += [
                 code.at(
                     code.pointer(self.numbers["positions"]),
-                    code.multiply(first, plan.positions.size),
+                    code.multiply(first, encoding.size),
                     positions,
                 ),
-                plan.positions.size,
+                encoding.size,
                 planes,
             ]
         code.call(kernel, *given)

@@ -100,6 +100,7 @@ class MachineCode:
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
+        self._addresses: dict[str, int] = {}
 
     def address(self, name: str) -> int:
         """Return the address of a function.
@@ -107,7 +108,10 @@ class MachineCode:
         Raises:
             ModelError: If the code has no function of this name.
         """
-        found = int(self._engine.get_function_address(name))
+        # One known needs no LLVM, whose lock a process forked meanwhile would wait for, for ever.
+        if name not in self._addresses:
+            self._addresses[name] = int(self._engine.get_function_address(name))
+        found = self._addresses[name]
         if not found:
             raise ModelError(
                 f"machine code must have a function {name!r}; this has none"

@@ -229,7 +229,6 @@ class Positions:
         scales: Sequence[NDArray[np.float32]],
     ) -> Positions:
         """Return those of layers whose means have these frequencies and scales."""
-
         phases = [
             part
             for waves in frequencies
@@ -381,7 +380,7 @@ class _Planner:
             added: The start of the names of the weights of a product that is added to this one; `None` for none.
         """
         kernel = self.kernel(name)
-        matrix = kernel.reshape(kernel.shape[-2:])
+        matrix: NDArray[np.float32] = kernel.reshape(kernel.shape[-2:])
         if inputs:
             ends = np.cumsum(inputs)[:-1]
             parts = [self.padded(part.T).T for part in np.split(matrix, ends)]
@@ -423,22 +422,26 @@ class _Planner:
 
     def _divide(self, outputs: int, rows: int) -> list[tuple[int, int, int]]:
         """Return panels as (vectors, number, rows of a tile): those that take the fewest operations."""
-        widths = range(1, 5) if rows else [_DENSE_VECTORS[self.registers >= 32]]
+        if rows:
+            widths: Sequence[int] = range(1, 5)
+        else:
+            # Few panels would leave some threads without any.
+            most = 1 if outputs < 6 else 2 if outputs < 16 else 4
+            widths = [min(most, _DENSE_VECTORS[self.registers >= 32])]
         ways = []
         for width in widths:
             whole, rest = divmod(outputs, width)
             pieces = [(width, whole)] + [(rest, 1)] * (rest > 0)
-            ways.append(
-                [
-                    (
-                        width,
-                        count,
-                        tile_rows(width, rows, self.registers) if rows else 0,
-                    )
-                    for width, count in pieces
-                ]
-            )
-        return min(ways, key=lambda way: sum(_cost(*piece, rows) for piece in way))
+            way = []
+            for vectors, panels in pieces:
+                tile = tile_rows(vectors, rows, self.registers) if rows else 0
+                way.append((vectors, panels, tile))
+            ways.append(way)
+
+        def cost(way: list[tuple[int, int, int]]) -> float:
+            return sum(_cost(*piece, rows) for piece in way)
+
+        return min(ways, key=cost)
 
     def by_plane(self, *arrays: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return rows of channels as ``(planes, all rows, lanes)``."""

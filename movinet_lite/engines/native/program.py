@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -319,8 +320,7 @@ def _machine_code(
     written = write_code(plan, Rooms.of(plan, max_images), target.triple)
     code = compile_module(written, target)
     if path is not None:
-        try:
+        # A folder that is read only: the next load compiles again.
+        with contextlib.suppress(OSError):
             write_atomically(path, code)
-        except OSError:
-            pass  # a folder that is read only: the next load compiles again
     return MachineCode(code, target)

@@ -1,0 +1,1 @@
+"""The kernels that the code of a network is made of."""

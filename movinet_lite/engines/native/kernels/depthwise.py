@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -63,88 +64,55 @@ def emit_depthwise(module: ir.Module, kind: Depthwise, lanes: int) -> Emitter:
     if kind.frames > 1:
         arguments += [F32_P] * kind.frames
     code = Emitter(module, kind.name, arguments, lanes)
-    plane, weights, time_weights, results, total, low, high = code.arguments[:7]
-    height, width = kind.size
-    result_width = kind.result_size[1]
-    area = kind.kernel * kind.kernel
-    bias = code.load(code.at(weights, area * lanes))
-    over_time = [
-        code.load(code.at(time_weights, index * lanes))
-        for index in range(kind.frames + 1 if kind.frames > 1 else 0)
-    ]
+    return _Convolution(code, kind).write()
 
-    def row(index: Any, *carried: Any) -> list[Any]:
+
+@attrs.frozen
+class _Row:
+    """A row of the result: its number, the row of the input at its top, and the rows of the kernel inside the input."""
+
+    index: Any
+    top: Any
+    first: Any
+    end: Any
+
+
+class _Convolution:
+    """Writes the body of a depthwise convolution."""
+
+    def __init__(self, code: Emitter, kind: Depthwise) -> None:
+        self.code = code
+        self.kind = kind
+        lanes = code.lanes
+        self.plane, self.weights, time_weights, self.results, self.total = (
+            code.arguments[:5]
+        )
+        self.bias = code.load(code.at(self.weights, kind.kernel**2 * lanes))
+        self.over_time = [
+            code.load(code.at(time_weights, index * lanes))
+            for index in range(kind.frames + 1 if kind.frames > 1 else 0)
+        ]
+
+    def write(self) -> Emitter:
+        code = self.code
+        low, high = code.arguments[5:7]
+        (total,) = code.loop(low, high, self._row, carried=[code.constant(0.0)])
+        code.store(total, self.total)
+        return code.finish()
+
+    def _row(self, index: Any, *carried: Any) -> list[Any]:
+        """Write a row of the result; return the sum of its pixels and those before."""
+        code, kind = self.code, self.kind
         top = code.add(code.multiply(index, kind.stride), -kind.before[0])
         first = code.maximum(0, code.builder.neg(top))
-        end = code.minimum(kind.kernel, code.builder.sub(code.number(height), top))
-
-        def some_columns(start: Any, count: int, values: Any) -> list[Any]:
-            inner = not isinstance(start, int)
-            left = (
-                code.add(code.multiply(start, kind.stride), -kind.before[1])
-                if inner
-                else start * kind.stride - kind.before[1]
-            )
-
-            def one_line(line: Any, *sums: Any) -> list[Any]:
-                now = list(sums)
-                source = code.at(
-                    plane, code.multiply(code.add(top, line), width * lanes)
-                )
-                matrix = code.at(weights, code.multiply(line, kind.kernel * lanes))
-                taps = [
-                    code.load(code.at(matrix, tap * lanes))
-                    for tap in range(kind.kernel)
-                ]
-                for offset in range((count - 1) * kind.stride + kind.kernel):
-                    if not inner and not 0 <= left + offset < width:
-                        continue
-                    used = [
-                        (column, offset - column * kind.stride)
-                        for column in range(count)
-                        if 0 <= offset - column * kind.stride < kind.kernel
-                    ]
-                    if not used:
-                        continue
-                    column_place = (
-                        code.multiply(code.add(left, offset), lanes)
-                        if inner
-                        else (left + offset) * lanes
-                    )
-                    pixel = code.load(code.at(source, column_place))
-                    for column, tap in used:
-                        now[column] = code.fma(pixel, taps[tap], now[column])
-                return now
-
-            sums = code.loop(first, end, one_line, carried=[bias] * count)
-            place = code.multiply(
-                code.add(code.multiply(index, result_width), start), lanes
-            )
-            (mean,) = values
-            for column, value in enumerate(sums):
-                result = code.apply(kind.function, value)
-                offset = (place, column * lanes)
-                if kind.frames > 1:
-                    now_frame, *older = code.arguments[7:]
-                    code.store(result, code.at(now_frame, *offset))
-                    result = code.fma(result, over_time[-2], over_time[-1])
-                    for weight, frame in zip(over_time, older, strict=False):
-                        past = code.load(code.at(frame, *offset))
-                        result = code.fma(past, weight, result)
-                    result = code.apply(kind.function, result)
-                code.store(result, code.at(results, *offset))
-                mean = code.builder.fadd(mean, result)
-            return [mean]
-
+        end = code.minimum(
+            kind.kernel, code.builder.sub(code.number(kind.size[0]), top)
+        )
+        row = _Row(index, top, first, end)
         values = list(carried)
-        starts = list(range(0, result_width, kind.columns))
-        is_inner = [
-            start * kind.stride - kind.before[1] >= 0
-            and (start + kind.columns - 1) * kind.stride - kind.before[1] + kind.kernel
-            <= width
-            and start + kind.columns <= result_width
-            for start in starts
-        ]
+        width = kind.result_size[1]
+        starts = list(range(0, width, kind.columns))
+        is_inner = [self._is_inner(start) for start in starts]
         place = 0
         while place < len(starts):
             end_of_run = place
@@ -154,20 +122,91 @@ def emit_depthwise(module: ir.Module, kind: Depthwise, lanes: int) -> Emitter:
                 values = code.loop(
                     starts[place],
                     starts[end_of_run - 1] + 1,
-                    lambda start, *inside: some_columns(start, kind.columns, inside),
+                    lambda start, *inside: self._columns(
+                        row, start, kind.columns, inside
+                    ),
                     step=kind.columns,
                     carried=values,
                 )
                 place = end_of_run
                 continue
-            count = min(kind.columns, result_width - starts[place])
-            values = some_columns(starts[place], count, values)
+            count = min(kind.columns, width - starts[place])
+            values = self._columns(row, starts[place], count, values)
             place += 1
         return values
 
-    (mean,) = code.loop(low, high, row, carried=[code.constant(0.0)])
-    code.store(mean, total)
-    return code.finish()
+    def _is_inner(self, start: int) -> bool:
+        """Return whether the results from *start* on are all there, and read no padding."""
+        kind = self.kind
+        left = start * kind.stride - kind.before[1]
+        right = left + (kind.columns - 1) * kind.stride + kind.kernel
+        is_whole = start + kind.columns <= kind.result_size[1]
+        return left >= 0 and right <= kind.size[1] and is_whole
+
+    def _columns(self, row: _Row, start: Any, count: int, values: Any) -> list[Any]:
+        """Write some results of a row; return the sum of them and those before."""
+        code, kind = self.code, self.kind
+        if isinstance(start, int):
+            left: Any = start * kind.stride - kind.before[1]
+        else:
+            left = code.add(code.multiply(start, kind.stride), -kind.before[1])
+        sums = code.loop(
+            row.first,
+            row.end,
+            lambda line, *sums: self._line(row, line, left, sums),
+            carried=[self.bias] * count,
+        )
+        place = code.multiply(
+            code.add(code.multiply(row.index, kind.result_size[1]), start), code.lanes
+        )
+        (total,) = values
+        for column, value in enumerate(sums):
+            result = code.apply(kind.function, value)
+            offset = (place, column * code.lanes)
+            if kind.frames > 1:
+                result = self._over_time(result, offset)
+            code.store(result, code.at(self.results, *offset))
+            total = code.builder.fadd(total, result)
+        return [total]
+
+    def _line(self, row: _Row, line: Any, left: Any, sums: Any) -> list[Any]:
+        """Write what a row of the kernel adds to some results, whose input begins at column *left*."""
+        code, kind = self.code, self.kind
+        lanes, width = code.lanes, kind.size[1]
+        now = list(sums)
+        source = code.at(
+            self.plane, code.multiply(code.add(row.top, line), width * lanes)
+        )
+        matrix = code.at(self.weights, code.multiply(line, kind.kernel * lanes))
+        taps = [code.load(code.at(matrix, tap * lanes)) for tap in range(kind.kernel)]
+        for offset in range((len(now) - 1) * kind.stride + kind.kernel):
+            if isinstance(left, int) and not 0 <= left + offset < width:
+                continue
+            used = [
+                (column, offset - column * kind.stride)
+                for column in range(len(now))
+                if 0 <= offset - column * kind.stride < kind.kernel
+            ]
+            if not used:
+                continue
+            if isinstance(left, int):
+                place: Any = (left + offset) * lanes
+            else:
+                place = code.multiply(code.add(left, offset), lanes)
+            pixel = code.load(code.at(source, place))
+            for column, tap in used:
+                now[column] = code.fma(pixel, taps[tap], now[column])
+        return now
+
+    def _over_time(self, value: Any, offset: Sequence[Any]) -> Any:
+        """Write a result of the convolution over space; return that of the convolution over time."""
+        code, weights = self.code, self.over_time
+        now, *older = code.arguments[7:]
+        code.store(value, code.at(now, *offset))
+        result = code.fma(value, weights[-2], weights[-1])
+        for weight, frame in zip(weights, older, strict=False):
+            result = code.fma(code.load(code.at(frame, *offset)), weight, result)
+        return code.apply(self.kind.function, result)
 
 
 @attrs.frozen

@@ -67,11 +67,8 @@ def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
     """
     weights_p = I16_P if kind.is_int16 else F32_P
     arguments: list[Any] = [F32_P, I64, weights_p, F32_P, F32_P, F32_P, *[I64] * 7]
-    if kind.adds == "rows":
-        arguments += [F32_P, I64]
-    elif kind.adds == "product":
-        arguments += [F32_P, I64, weights_p, I64, I64]
-    arguments += [U8_P] * len(kind.fetched)
+    added = {"rows": [F32_P, I64], "product": [F32_P, I64, weights_p, I64, I64]}
+    arguments += added.get(kind.adds, []) + [U8_P] * len(kind.fetched)
     code = Emitter(module, kind.name, arguments, lanes)
     (inputs, step, weights, scales, biases, results, result_step, rows) = (
         code.arguments[:8]
@@ -97,38 +94,39 @@ def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
         zero = code.constant(0.0)
         start = [zero if kind.is_int16 else value for value in bias]
         given = _Factors(inputs, step, weights, planes, rest)
-        steps = code.multiply(planes, lanes // _UNROLLED)
-        fetched = [
-            code.at(
-                start, code.multiply(code.multiply(unit, steps), lines * _LINE_BYTES)
-            )
-            for lines, start in zip(
-                kind.fetched, extra[len(extra) - len(kind.fetched) :], strict=True
-            )
-        ]
-        sums = _add_up(code, kind, given, place, panel, start * kind.rows, fetched)
+        fetched = _places_to_fetch(code, kind, unit, planes)
+        where = (place, panel)
+        sums = _add_up(code, kind, given, where, start * kind.rows, fetched=fetched)
         if kind.adds == "product":
-            sums = _add_up(code, kind, _Factors(*extra[:5]), place, panel, sums)
+            sums = _add_up(code, kind, _Factors(*extra[:5]), where, sums)
         for vector in range(kind.vectors):
             number = code.add(code.multiply(panel, kind.vectors), vector)
             plane = code.multiply(number, result_step)
             added = code.multiply(number, extra[1]) if kind.adds == "rows" else None
-            scale = None
+            column = sums[vector :: kind.vectors]
             if kind.is_int16:
                 scale = code.load(code.at(scales, channel, lanes * vector))
-            for index in range(kind.rows):
-                value = sums[index * kind.vectors + vector]
-                if scale is not None:
-                    value = code.fma(value, scale, bias[vector])
-                value = code.apply(kind.function, value)
+                column = [code.fma(value, scale, bias[vector]) for value in column]
+            for index, value in enumerate(column):
+                result = code.apply(kind.function, value)
                 offset = (place, lanes * index)
                 if added is not None:
                     row_to_add = code.load(code.at(extra[0], added, *offset))
-                    value = code.builder.fadd(value, row_to_add)
-                code.store(value, code.at(results, plane, *offset))
+                    result = code.builder.fadd(result, row_to_add)
+                code.store(result, code.at(results, plane, *offset))
 
     code.loop(low, high, tile)
     return code.finish()
+
+
+def _places_to_fetch(code: Emitter, kind: Product, unit: Any, planes: Any) -> list[Any]:
+    """Return where to begin in each piece of memory that is fetched during a tile."""
+    steps = code.multiply(planes, code.lanes // _UNROLLED)
+    pieces = code.arguments[len(code.arguments) - len(kind.fetched) :]
+    return [
+        code.at(piece, code.multiply(code.multiply(unit, steps), lines * _LINE_BYTES))
+        for lines, piece in zip(kind.fetched, pieces, strict=True)
+    ]
 
 
 @attrs.frozen
@@ -146,12 +144,25 @@ def _add_up(
     code: Emitter,
     kind: Product,
     given: _Factors,
-    place: Any,
-    panel: Any,
+    where: tuple[Any, Any],
     sums: list[Any],
+    *,
     fetched: Sequence[Any] = (),
 ) -> list[Any]:
-    """Write the loop over the input channels; return the sums, row by row, each of so many vectors."""
+    """Write the loop over the input channels of a tile.
+
+    Args:
+        code: The function.
+        kind: The product.
+        given: Its inputs and weights.
+        where: The place of the first row of the tile in a plane, and the number of its panel.
+        sums: What to add to, row by row, each of so many vectors.
+        fetched: Where the memory begins that is asked for meanwhile.
+
+    Returns:
+        The sums, in the same order.
+    """
+    place, panel = where
     planes, rest = given.planes, given.rest
     lanes, width = code.lanes, kind.vectors * code.lanes
     count = len(sums)
@@ -161,22 +172,6 @@ def _add_up(
     panel_start = code.at(
         given.weights, code.multiply(code.multiply(panel, channels), width)
     )
-
-    def one_channel(source: Any, matrix: Any, values: Any) -> list[Any]:
-        columns = [
-            code.load_int16(code.at(matrix, lanes * vector))
-            if kind.is_int16
-            else code.load(code.at(matrix, lanes * vector))
-            for vector in range(kind.vectors)
-        ]
-        after = []
-        for index in range(kind.rows):
-            number = code.spread(code.at(source, lanes * index))
-            after += [
-                code.fma(number, column, values[index * kind.vectors + vector])
-                for vector, column in enumerate(columns)
-            ]
-        return after
 
     def one_plane(plane: Any, *values: Any) -> list[Any]:
         source = code.at(given.inputs, code.multiply(plane, given.step), place)
@@ -191,7 +186,9 @@ def _add_up(
                     code.fetch(code.at(start, first, line * _LINE_BYTES))
             for index in range(_UNROLLED):
                 way = slice(index % ways * count, (index % ways + 1) * count)
-                now[way] = one_channel(
+                now[way] = _add_channel(
+                    code,
+                    kind,
                     code.at(source, channel, index),
                     code.at(matrix, code.multiply(channel, width), index * width),
                     now[way],
@@ -206,7 +203,9 @@ def _add_up(
     sums[:count] = code.loop(
         0,
         rest,
-        lambda channel, *values: one_channel(
+        lambda channel, *values: _add_channel(
+            code,
+            kind,
             code.at(source, channel),
             code.at(matrix, code.multiply(channel, width)),
             values,
@@ -217,3 +216,21 @@ def _add_up(
         return sums
     halves = zip(sums[:count], sums[count:], strict=True)
     return [code.builder.fadd(left, right) for left, right in halves]
+
+
+def _add_channel(
+    code: Emitter, kind: Product, source: Any, matrix: Any, sums: Sequence[Any]
+) -> list[Any]:
+    """Write what one input channel adds to the sums of a tile; return the sums."""
+    load = code.load_int16 if kind.is_int16 else code.load
+    columns = [
+        load(code.at(matrix, code.lanes * vector)) for vector in range(kind.vectors)
+    ]
+    after = []
+    for index in range(kind.rows):
+        number = code.spread(code.at(source, code.lanes * index))
+        after += [
+            code.fma(number, column, sums[index * kind.vectors + vector])
+            for vector, column in enumerate(columns)
+        ]
+    return after

@@ -52,13 +52,11 @@ def emit_frame(module: ir.Module, stem: Stem, lanes: int, *, is_uint8: bool) -> 
 
     Its arguments are: the frame; the padded frame; first and end of the padded rows to write.
     """
-    kind = "uint8" if is_uint8 else "float32"
-    code = Emitter(
-        module,
-        f"frame_{kind}",
-        [U8_P if is_uint8 else F32_P, F32_P, I64, I64],
-        lanes,
-    )
+    if is_uint8:
+        name, frame_p, load, load_one = "uint8", U8_P, _bytes, _byte
+    else:
+        name, frame_p, load, load_one = "float32", F32_P, _numbers, _number
+    code = Emitter(module, f"frame_{name}", [frame_p, F32_P, I64, I64], lanes)
     frame, padded, low, high = code.arguments
     height, width = stem.size
     numbers = width * CHANNELS
@@ -66,7 +64,6 @@ def emit_frame(module: ir.Module, stem: Stem, lanes: int, *, is_uint8: bool) -> 
     left = stem.before[1] * CHANNELS
     taken = min(numbers, padded_width * CHANNELS - left)
     builder = code.builder
-    scale = 1.0 / 255.0
 
     def fill(pointer: Any, count: Any) -> None:
         def one(index: Any) -> None:
@@ -88,19 +85,11 @@ def emit_frame(module: ir.Module, stem: Stem, lanes: int, *, is_uint8: bool) -> 
             fill(target, left)
 
             def some(place: Any) -> None:
-                pointer = code.at(source, place)
-                if is_uint8:
-                    value = builder.fmul(code.load_uint8(pointer), code.constant(scale))
-                else:
-                    value = code.load(pointer, is_aligned=False)
+                value = load(code, code.at(source, place))
                 code.store(value, code.at(inner, place), is_aligned=False)
 
             def one(place: Any) -> None:
-                value = builder.load(code.at(source, place))
-                if is_uint8:
-                    value = builder.fmul(
-                        builder.uitofp(value, F32), ir.Constant(F32, scale)
-                    )
+                value = load_one(code, code.at(source, place))
                 builder.store(value, code.at(inner, place))
 
             whole = taken // lanes * lanes
@@ -116,6 +105,27 @@ def emit_frame(module: ir.Module, stem: Stem, lanes: int, *, is_uint8: bool) -> 
 
     code.loop(low, high, row)
     return code.finish()
+
+
+def _bytes(code: Emitter, pointer: Any) -> Any:
+    """Return the vector of bytes at *pointer* as 0 to 1."""
+    return code.builder.fmul(code.load_uint8(pointer), code.constant(1.0 / 255.0))
+
+
+def _byte(code: Emitter, pointer: Any) -> Any:
+    """Return the byte at *pointer* as 0 to 1."""
+    value = code.builder.uitofp(code.builder.load(pointer), F32)
+    return code.builder.fmul(value, ir.Constant(F32, 1.0 / 255.0))
+
+
+def _numbers(code: Emitter, pointer: Any) -> Any:
+    """Return the vector of float32 at *pointer*."""
+    return code.load(pointer, is_aligned=False)
+
+
+def _number(code: Emitter, pointer: Any) -> Any:
+    """Return the float32 at *pointer*."""
+    return code.builder.load(pointer)
 
 
 def emit_stem(module: ir.Module, stem: Stem, lanes: int) -> Emitter:
