@@ -189,7 +189,7 @@ def test_product(kind, more_rows, panels, channels, seed):
     step = rows * lanes()
     arguments = [inputs, step, packed, aligned(scales), aligned(biases)]
     arguments += [result.inner, step, rows, *divmod(channels[0], lanes())]
-    more: list[Any] = []
+    more = []
     if kind.adds == "rows":
         added = rng.normal(size=(rows, outputs)).astype(np.float32)
         more = [as_planes(added), step]

@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 from movinet_lite.engines.native import memory, program
+from movinet_lite.engines.native.compiler import compile_module
+from movinet_lite.engines.native.plan import make_plan
 from movinet_lite.engines.native.program import StreamProgram
-from movinet_lite.engines.native.rooms import ENTRY
-from movinet_lite.engines.native.target import host_target
+from movinet_lite.engines.native.rooms import ENTRY, Rooms
+from movinet_lite.engines.native.target import Target, host_target
 from movinet_lite.network import padding as paddings
 from movinet_lite.network.model import build_movinet
 from movinet_lite.network.padding import LayerPadding
@@ -37,6 +39,9 @@ from tests.engines.native.programs import (
 from tests.networks import SIZE, moving_clips, randomise, small_network, tiny_variant
 
 pytest.importorskip("llvmlite")
+
+from movinet_lite.engines.native.assembly import write_code
+
 pytestmark = pytest.mark.skipif(
     host_target() is None, reason="the native engine cannot run here"
 )
@@ -217,6 +222,34 @@ def test_narrower_vectors(lanes, registers):
         is_compact=True,
         tolerance=COMPACT,
     )
+
+
+@pytest.mark.parametrize(
+    ("triple", "cpu", "features"),
+    [
+        ("aarch64-unknown-linux-gnu", "neoverse-n1", ""),
+        ("arm64-apple-macosx11.0.0", "apple-m1", ""),
+        ("x86_64-unknown-linux-gnu", "haswell", ""),
+        ("x86_64-pc-windows-msvc", "skylake-avx512", "-prefer-256-bit"),
+    ],
+)
+def test_code_for_other_cpus(network, triple, cpu, features):
+    """Code can be made for all CPUs that have a target; it needs no function of a mathematical library."""
+    llvm = pytest.importorskip("llvmlite.binding")
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    try:
+        llvm.Target.from_triple(triple)
+    except RuntimeError:
+        pytest.skip("this LLVM makes no code for that CPU")
+    wide = 16 if "avx512" in cpu else 8 if "x86" in triple else 4
+    target = Target(triple, cpu, features, wide, 16 if wide == 8 else 32)
+    plan = make_plan(network.spec, weights_of(network), target)
+    text = write_code(plan, Rooms.of(plan, 4), triple)
+    assert ("x86" in text) == ("x86" in triple)
+    code = compile_module(text, target, optimise=False)
+    for called in (b"fmaf", b"rintf", b"expf", b"memset_pattern"):
+        assert called not in code
 
 
 @pytest.mark.parametrize("threads", [2, 3, 5])
