@@ -145,7 +145,8 @@ class StreamingClassifier(Session):
         *provider*, *activation* and *gate*.
 
         Args:
-            streams: Number of streams that `step_many` steps in one call; open the others with `new_session`.
+            streams: Number of streams that `step_many` steps in one call on LiteRT (the native engine takes any number); open
+                the others with `new_session`.
             horizon_s: How far predictions look back, in seconds. A published stream model averages over *all* frames so
                 far, and after half a minute of one action it no longer sees the next. With a horizon, predictions
                 are bit-identical to the published model for that long; later a second, younger session takes over

@@ -25,7 +25,6 @@ from typing import Any, Final, Protocol, Self, TypeAlias
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
 from movinet_lite.arrays import FeatureName
 from movinet_lite.network.padding import LayerPadding

@@ -40,7 +40,6 @@ import numpy as np
 
 from movinet_lite.arrays import FrameSize
 from movinet_lite.atomic import write_atomically
-from movinet_lite.network.positions import position_frequencies
 from movinet_lite.network.model import Movinet, fold
 from movinet_lite.network.onnx import onnx
 from movinet_lite.network.onnx_file import FACTS_KEY, FORMAT, NEXT
@@ -52,6 +51,7 @@ from movinet_lite.network.onnx_transformer import (
     whole_clip,
 )
 from movinet_lite.network.padding import STEM_PADDING, LayerPadding, layer_paddings
+from movinet_lite.network.positions import position_frequencies
 from movinet_lite.network.states import FRAME_COUNT
 from movinet_lite.network.variants import LayerSpec
 

@@ -107,6 +107,14 @@ class Emitter:
             return self.number(left * right)
         return self.builder.mul(self.number(left), self.number(right))
 
+    def divide(self, left: Value, right: int) -> Value:
+        """Return the quotient of whole numbers of at least 0, rounded down."""
+        return self.builder.udiv(left, self.number(right))
+
+    def remainder(self, left: Value, right: int) -> Value:
+        """Return the remainder of whole numbers of at least 0."""
+        return self.builder.urem(left, self.number(right))
+
     def minimum(self, left: int | Value, right: int | Value) -> Value:
         """Return the lesser of two signed whole numbers."""
         left, right = self.number(left), self.number(right)

@@ -20,7 +20,8 @@ from movinet_lite.engines.native.compiler import (
     fingerprint,
 )
 from movinet_lite.engines.native.memory import address_of, aligned_zeros
-from movinet_lite.engines.native.plan import LayerPlan, Plan, Positions, make_plan
+from movinet_lite.engines.native.plan import LayerPlan, Plan, Positions
+from movinet_lite.engines.native.planning import make_plan
 from movinet_lite.engines.native.rooms import CONTEXT, ENTRY, Rooms
 from movinet_lite.engines.native.target import Target
 from movinet_lite.engines.native.team import BARRIER_BYTES, Team, possible_members
@@ -53,9 +54,9 @@ class _Room:
         self.arena = aligned_zeros(rooms.size * 4).view(np.float32)
         self.context = np.zeros(len(CONTEXT), np.int64)
         self.streams = np.zeros((3, rooms.images), np.int64)
-        self.positions = np.zeros(
-            (rooms.images, positions.size if positions else 0), np.float32
-        )
+        size = positions.size if positions else 0
+        numbers = aligned_zeros(rooms.images * size * 4).view(np.float32)
+        self.positions = numbers.reshape(rooms.images, size)
         self.barrier = aligned_zeros(BARRIER_BYTES)
         first = self.streams.ctypes.data
         row = self.streams.strides[0]

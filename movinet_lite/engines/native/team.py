@@ -30,7 +30,7 @@ __all__ = ["BARRIER_BYTES", "Team", "emit_barrier", "possible_members"]
 BARRIER_BYTES: Final = 128
 """Bytes of the state of a barrier: zeros at first, beginning at a multiple of 64."""
 
-_LOOKS_AT_BARRIER: Final = 2000
+_LOOKS_AT_BARRIER: Final = 500
 """How often a member looks at a barrier before it gives up its time slice between two looks."""
 
 _ON_WINDOWS: Final = sys.platform == "win32"
@@ -86,13 +86,13 @@ class Team:
         Raises:
             SessionError: If the team is closed, or the system lets it start no threads.
         """
-        crew = self._crew()
-        if self.members == 1 and not self._is_closed:
+        if self.members == 1:
+            self._check_open()
             _function(address)(context, 0)
             return
+        crew = self._crew()
         with crew.lock:
-            if self._is_closed:
-                raise SessionError("a team must be open to run; this one is closed")
+            self._check_open()
             if not crew.threads:
                 self._start(crew)
             crew.code.run(crew.state, address, context)
@@ -106,6 +106,10 @@ class Team:
                 crew.code.end(crew.state)
             for thread in crew.threads:
                 thread.join()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise SessionError("a team must be open to run; this one is closed")
 
     def _crew(self) -> _Crew:
         """Return the threads of this process."""

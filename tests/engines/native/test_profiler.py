@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 import pytest
 
-from movinet_lite.engines.native.plan import make_plan
+from movinet_lite.engines.native.planning import make_plan
 from movinet_lite.engines.native.profiler import Profiler
 from movinet_lite.engines.native.target import host_target, why_not
 from movinet_lite.errors import ModelError

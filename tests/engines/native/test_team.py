@@ -199,9 +199,9 @@ def test_two_teams_at_once(code):
 
 @WITHOUT_WINDOWS
 def test_one_team_for_two_threads(code):
-    """Two Python threads may share a team."""
+    """Two Python threads may share a team; a run is long enough that the other thread gets the GIL meanwhile."""
     team = Team(2)
-    in_threads(*[lambda: check(team, code, runs=100)] * 2)
+    in_threads(*[lambda: check(team, code, rounds=5000)] * 2)
     assert len(threads_of(team)) == 1
     team.close()
 

@@ -15,10 +15,10 @@ from llvmlite import ir
 
 from movinet_lite.engines.native.emit import F32_P, I16_P, I64, U8_P, Emitter, Function
 
-__all__ = ["Product", "emit_product"]
+__all__ = ["CHANNELS_A_STEP", "LINE_BYTES", "Product", "emit_product"]
 
-_UNROLLED: Final = 4
-_LINE_BYTES: Final = 64
+CHANNELS_A_STEP: Final = 4
+LINE_BYTES: Final = 64
 _FEW_SUMS: Final = 8  # fewer wait for each other: an addition takes four cycles, and two can begin in each
 
 
@@ -121,10 +121,10 @@ def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
 
 def _places_to_fetch(code: Emitter, kind: Product, unit: Any, planes: Any) -> list[Any]:
     """Return where to begin in each piece of memory that is fetched during a tile."""
-    steps = code.multiply(planes, code.lanes // _UNROLLED)
+    steps = code.multiply(planes, code.lanes // CHANNELS_A_STEP)
     pieces = code.arguments[len(code.arguments) - len(kind.fetched) :]
     return [
-        code.at(piece, code.multiply(code.multiply(unit, steps), lines * _LINE_BYTES))
+        code.at(piece, code.multiply(code.multiply(unit, steps), lines * LINE_BYTES))
         for lines, piece in zip(kind.fetched, pieces, strict=True)
     ]
 
@@ -181,10 +181,10 @@ def _add_up(
             now = list(values)
             so_far = code.add(code.multiply(plane, lanes), channel)
             for lines, start in zip(kind.fetched, fetched, strict=False):
-                first = code.multiply(so_far, lines * _LINE_BYTES // _UNROLLED)
+                first = code.multiply(so_far, lines * LINE_BYTES // CHANNELS_A_STEP)
                 for line in range(lines):
-                    code.fetch(code.at(start, first, line * _LINE_BYTES))
-            for index in range(_UNROLLED):
+                    code.fetch(code.at(start, first, line * LINE_BYTES))
+            for index in range(CHANNELS_A_STEP):
                 way = slice(index % ways * count, (index % ways + 1) * count)
                 now[way] = _add_channel(
                     code,
@@ -195,7 +195,7 @@ def _add_up(
                 )
             return now
 
-        return code.loop(0, lanes, some_channels, step=_UNROLLED, carried=values)
+        return code.loop(0, lanes, some_channels, step=CHANNELS_A_STEP, carried=values)
 
     sums = code.loop(0, planes, one_plane, carried=sums)
     source = code.at(given.inputs, code.multiply(planes, given.step), place)
