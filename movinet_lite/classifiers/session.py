@@ -89,7 +89,7 @@ class Session:
             labels: The labels in the order of the logits, or the path of a file with one per line; `None` for
                 the model's own (Kinetics-600 for the published models).
             engine: The runtime; see `Engine`.
-            threads: Number of threads of the engine; `None` for one per core.
+            threads: Number of threads of the engine; `None` for one per core, of the native engine at most 8.
             frame_size: The ``(height, width)`` to resize frames to; `None` for the model's own.
             fps: The frame rate of the model, if it does not store one.
             fit: How frames of another aspect ratio are resized; see `prepare_frame`.

@@ -94,7 +94,7 @@ def load_model(  # noqa: C901, PLR0911 - one branch a form of a model
         source: A name, URL, handle or path; see `movinet_lite.hub.resolve_model`.
         mode: The mode of the model: ``"stream"`` or ``"base"``.
         engine: The runtime; see `Engine`.
-        threads: Number of threads; `None` for one per core.
+        threads: Number of threads; `None` for one per core, of the native engine at most 8.
         frame_size: The ``(height, width)`` of the frames; `None` for the model's own.
         streams: Number of streams to step in one call, for models compiled for LiteRT. The native engine steps any
             number, the others step them one by one, with the same predictions.

@@ -46,6 +46,8 @@ __all__ = ["load_native"]
 _FORMAT: Final = 1
 _FILE: Final = "folded.safetensors"
 _EXPECTED: Final = "expected_logits"  # no weight has this name
+# By default. Threads wait for each other after each part of a layer, and a frame has little work for more of them.
+_MOST_THREADS: Final = 8
 # Streams in one call when the code is checked; odd, so that it has a full and a part-filled group of frames.
 _CHECKED_STREAMS: Final = 5
 
@@ -64,7 +66,7 @@ def load_native(
     Args:
         path: The folder of a SavedModel, the ``.safetensors`` file of a network, a checkpoint, or weights of PyTorch.
         source: The name of the model in `ModelInfo` and messages.
-        threads: Number of threads; `None` for one per core.
+        threads: Number of threads; `None` for one per core, at most 8.
         frame_size: The ``(height, width)`` to make it for; `None` for the model's own.
         labels: The labels; `None` for the model's own, if it has any.
         functions: The activation and the gate of a checkpoint; `None` if not given.
@@ -99,7 +101,7 @@ def load_native(
         facts = read_facts(path)
         spec = attrs.evolve(spec, labels=facts.labels if facts else None)
     info = ModelInfo.of(spec, source, "native", labels)
-    return entry.open(target, threads or available_cores(), info)
+    return entry.open(target, threads or min(available_cores(), _MOST_THREADS), info)
 
 
 @attrs.frozen

@@ -105,13 +105,13 @@ class StreamProgram:
             max_images: Images of a call, at most.
             profile: Takes the ticks of each part, of code that measures them; see `movinet_lite.engines.native.profiler`.
         """
-        self.plan = plan
+        self._weights = aligned_zeros(plan.blob.size)
+        self._weights[:] = plan.blob
+        self.plan = attrs.evolve(plan, blob=self._weights)
         self.max_images = max_images
         self.num_columns = sum(plan.head.channels)
         self._team = Team(possible_members(threads))
         self._code = code
-        self._weights = aligned_zeros(plan.blob.size)
-        self._weights[:] = plan.blob
         self._rooms = Rooms.of(plan, max_images)
         self._address = code.address(ENTRY)
         self._profile = np.zeros(0, np.int64) if profile is None else profile

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,14 @@ def is_asleep(thread):
     """Return whether the system says that a thread waits and uses no CPU."""
     stat = Path(f"/proc/self/task/{thread.native_id}/stat").read_text()
     return stat.rpartition(")")[2].split()[0] == "S"
+
+
+def wait_until_asleep(team):
+    """Return when all threads of a team sleep, which takes them far less than a minute."""
+    until_s = time.monotonic() + 60
+    while not all(map(is_asleep, threads_of(team))):
+        assert time.monotonic() < until_s
+        os.sched_yield()
 
 
 @pytest.mark.parametrize(
@@ -317,9 +326,7 @@ def test_members_sleep(code):
     team = Team(2)
     for _ in range(5):
         check(team, code, runs=2)
-        (thread,) = threads_of(team)
-        while not is_asleep(thread):  # a hanging test is one that fails
-            os.sched_yield()
+        wait_until_asleep(team)
     team.close()
 
 
@@ -331,10 +338,9 @@ def test_members_keep_off_the_core_of_the_caller(code):
         pytest.skip("needs two cores")
     team = Team(2)
     check(team, code, runs=1)
-    (thread,) = threads_of(team)
-    while not is_asleep(thread):
-        os.sched_yield()
+    wait_until_asleep(team)
     check(team, code, runs=1)
+    (thread,) = threads_of(team)
     allowed = os.sched_getaffinity(thread.native_id)
     assert allowed < cores
     assert len(allowed) == len(cores) - 1
@@ -348,8 +354,7 @@ def test_more_members_than_cores_go_anywhere(code):
     cores = os.sched_getaffinity(0)
     team = Team(len(cores) + 1)
     check(team, code, runs=1, rounds=2)
-    while not all(map(is_asleep, threads_of(team))):
-        os.sched_yield()
+    wait_until_asleep(team)
     check(team, code, runs=1, rounds=2)
     for thread in threads_of(team):
         assert os.sched_getaffinity(thread.native_id) == cores
