@@ -332,6 +332,19 @@ def test_the_picture_of_the_package_is_true():
     assert shown | {"__main__.py"} == modules | folders
 
 
+def test_the_picture_of_the_native_engine_is_true():
+    """It names each module and sub-package of that engine, and no other."""
+    page = (ROOT / "docs" / "design.md").read_text("utf-8")
+    picture = page.split("```text\nmovinet_lite/engines/native/\n")[1].split("```")[0]
+    shown = set(re.findall(r"\w+\.py|\w+(?=/ )", picture))
+    folder = ROOT / "movinet_lite" / "engines" / "native"
+    modules = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+
+    assert shown == modules | {
+        path.parent.name for path in folder.glob("*/__init__.py")
+    }
+
+
 def test_the_way_of_a_frame_is_true(clip_folder):
     """A frame passes what the page on the design lists, in this order, on its way from a file to a prediction."""
     page = (ROOT / "docs" / "design.md").read_text("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import time
 from pathlib import Path
@@ -55,7 +56,7 @@ def limit_ms(variant: str | None, gmacs: float) -> float | None:
 
 def machine_facts() -> dict[str, str]:
     """Return processor, cores, system and versions."""
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
     processor = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
@@ -64,7 +65,7 @@ def machine_facts() -> dict[str, str]:
             if line.startswith("model name"):
                 processor = line.split(":", 1)[1].strip()
                 break
-    return {
+    facts = {
         "processor": processor or platform.machine(),
         "cores": str(available_cores()),
         "system": platform.platform(terse=True),
@@ -72,3 +73,6 @@ def machine_facts() -> dict[str, str]:
         "tensorflow": version("tensorflow"),
         "ai-edge-litert": version("ai-edge-litert"),
     }
+    with contextlib.suppress(PackageNotFoundError):  # there is none for every platform
+        facts["llvmlite"] = version("llvmlite")
+    return facts

@@ -118,6 +118,8 @@ def add_commands(commands: Any) -> None:
 
 def _benchmark(args: argparse.Namespace) -> int:
     """Measure models on this machine."""
+    if args.engine != "auto" and not args.profile:
+        raise UsageError(f"--engine needs --profile; got --engine {args.engine} alone")
     if args.soak is not None:
         return _step_for_long(args)
     if args.training is not None:

@@ -1,4 +1,4 @@
-"""Measure what huge pages gain: one model on them and one not, in one process, in turns.
+"""Measure what huge pages gain on LiteRT: one model on them and one not, in one process, in turns.
 
     python -m tests.benchmark.measure_huge_pages a2 --rounds 15
     python -m tests.benchmark.measure_huge_pages a2 --run --plain-first

@@ -3,7 +3,7 @@
     python -m tests.benchmark.measure_memory a2 --frames 25 50 100 200
 
 The models have random weights, and are compiled into a cache before they are measured, each measurement in a process of its
-own. One thread computes. Linux only.
+own. One thread computes. ``--engine`` names the engine of the stream model, which otherwise takes its own. Linux only.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant")
     parser.add_argument("--frames", type=int, nargs="+", default=[25, 50, 100, 200])
+    parser.add_argument(
+        "--engine", default="auto", choices=("auto", "native", "litert")
+    )
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
         what, path, frames = args.measure
-        _print_memory(what, Path(path), int(frames))
+        _print_memory(what, Path(path), int(frames), args.engine)
         return
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MOVINET_LITE_CACHE"] = str(Path(folder) / "cache")
@@ -42,10 +45,10 @@ def main() -> None:
         rows += [("base", "predict", count) for count in args.frames]
         # Once before, so that nothing has to be compiled.
         for mode in _MODES:
-            _measure(args.variant, mode, "load", paths[mode], 1)
+            _measure(args, mode, "load", paths[mode], 1)
         lines = [f"{args.variant:26} {'peak, MB':>9} {'then, MB':>9}"]
         for mode, what, count in rows:
-            measured = _measure(args.variant, mode, what, paths[mode], count)
+            measured = _measure(args, mode, what, paths[mode], count)
             name = f"{mode}, {what}" + ("" if what == "load" else f", {count} frames")
             lines.append(f"{name:26} {measured}")
     sys.stdout.write("\n".join(lines) + "\n")
@@ -60,9 +63,13 @@ def _save_model(variant: str, mode: str, folder: Path) -> Path:
     return path
 
 
-def _measure(variant: str, mode: str, what: str, path: Path, frames: int) -> str:
+def _measure(
+    args: argparse.Namespace, mode: str, what: str, path: Path, frames: int
+) -> str:
     """Return the row of a process of its own: its highest memory and its last, in 10^6 bytes."""
-    command = [sys.executable, "-m", __spec__.name, variant]
+    command = [sys.executable, "-m", __spec__.name, args.variant]
+    if mode == "stream":
+        command += ["--engine", args.engine]
     command += ["--measure", f"{mode} {what}", str(path), str(frames)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -70,13 +77,13 @@ def _measure(variant: str, mode: str, what: str, path: Path, frames: int) -> str
     return done.stdout.rstrip().splitlines()[-1]
 
 
-def _print_memory(mode_and_what: str, path: Path, frames: int) -> None:
+def _print_memory(mode_and_what: str, path: Path, frames: int, engine: str) -> None:
     from movinet_lite import BaseClassifier, StreamingClassifier
 
     mode, what = mode_and_what.split()
     labels = [str(number) for number in range(600)]
     loads: Any = StreamingClassifier if mode == "stream" else BaseClassifier
-    classifier = loads.load(path, labels=labels, threads=1)
+    classifier = loads.load(path, labels=labels, threads=1, engine=engine)
     if what != "load":
         clip = np.zeros((frames, *classifier.frame_size, 3), np.uint8)
         if what == "step":

@@ -373,6 +373,10 @@ def test_a_model_that_is_not_there_is_said_once(run, video, blue_video, tmp_path
         (["stream", "a.mp4", "--top-k", "1.5"], "whole number, at least 1; got '1.5'"),
         (["stream", "a.mp4", "--threads", "-1"], "number from 1 to 1024; got '-1'"),
         (["stream", "a.mp4", "--threads", "99999"], "from 1 to 1024; got '99999'"),
+        (
+            ["benchmark", "--stream", "a0", "--engine", "litert"],
+            "--engine needs --profile; got --engine litert alone",
+        ),
         (["benchmark", "--threads", "99999"], "from 1 to 1024; got '99999'"),
         (["stream", "a.mp4", "--start", "1e300"], "1000000000 seconds; got '1e300'"),
         (["classify", "a.mp4", "--end", "1e300"], "1000000000 seconds; got '1e300'"),

@@ -2,7 +2,7 @@
 
     python -m tests.engines.measure_features a0
 
-The model is a stream model with random weights. Costs are CPU times of `step` with one thread, in interleaved runs, against a
+The model is a stream model with random weights. Costs are CPU times of `step` on LiteRT with one thread, in interleaved runs, against a
 graph that has no outputs for features. Agreement is the largest difference from the features of the network in TensorFlow,
 over the largest of them.
 """
@@ -30,7 +30,7 @@ from movinet_lite.network.files import save_network
 from movinet_lite.network.model import Movinet, build_movinet
 from tests.networks import moving_clips, randomise
 
-_ENGINES: Final = ("litert", "onnx")
+_ENGINES: Final = ("native", "litert", "onnx")
 
 
 def main() -> None:
