@@ -17,7 +17,6 @@ import pytest
 
 from movinet_lite.engines.native import memory, program
 from movinet_lite.engines.native.compiler import compile_module
-from movinet_lite.engines.native.plan import make_plan
 from movinet_lite.engines.native.program import StreamProgram
 from movinet_lite.engines.native.rooms import ENTRY, Rooms
 from movinet_lite.engines.native.target import Target, host_target
@@ -244,7 +243,7 @@ def test_code_for_other_cpus(network, triple, cpu, features):
         pytest.skip("this LLVM makes no code for that CPU")
     wide = 16 if "avx512" in cpu else 8 if "x86" in triple else 4
     target = Target(triple, cpu, features, wide, 16 if wide == 8 else 32)
-    plan = make_plan(network.spec, weights_of(network), target)
+    plan = program.make_plan(network.spec, weights_of(network), target)
     text = write_code(plan, Rooms.of(plan, 4), triple)
     assert ("x86" in text) == ("x86" in triple)
     code = compile_module(text, target, optimise=False)
