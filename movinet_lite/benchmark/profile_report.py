@@ -161,7 +161,7 @@ class ProfileReport:
             f"{self.model}, engine {self.engine}, {self.threads} threads",
             facts,
             f"large matrix product: {self.gmacs:.0f} GMAC/s (multiply-adds)",
-            "times are lower quartiles"
+            "times are lower quartiles; a call is the sum of its parts and of what is around them"
             if self.engine == "native"
             else "operator times are whole microseconds, rounded down; lower quartiles",
         ]
