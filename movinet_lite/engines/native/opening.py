@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -41,6 +42,8 @@ from movinet_lite.network.files import read_arrays, save_arrays
 from movinet_lite.network.spec import Functions, NetworkSpec, read_facts
 
 __all__ = ["load_native"]
+
+_LOG = logging.getLogger("movinet_lite.engines")
 
 # Increase it when what an entry holds changes, so that old entries are made again.
 _FORMAT: Final = 1
@@ -166,6 +169,10 @@ class _Entry:
         self, verdict: _Verdict, target: Target, threads: int, info: ModelInfo
     ) -> NativeStreamModel:
         """Return the model after checking its code, and write the verdict."""
+        _LOG.info(
+            "making machine code of %s for this CPU; this happens once and takes seconds",
+            info.source,
+        )
         try:
             model, difference = self._compare(target, threads, info, is_compact=True)
             is_compact = is_close(difference)

@@ -172,6 +172,22 @@ def test_a_saved_model_gives_the_logits_of_its_signature(network, tmp_path):
     assert entries() == ["native"]
 
 
+def test_the_log_says_what_takes_time(kept, caplog):
+    """Once; the next load says at another level that it took the model from the cache."""
+    with caplog.at_level("DEBUG", logger="movinet_lite.engines"):
+        load(kept)
+        first = [(one.levelname, one.getMessage()) for one in caplog.records]
+        caplog.clear()
+        load(kept)
+        second = [(one.levelname, one.getMessage()) for one in caplog.records]
+    name = f"{kept} (stream) for the native engine"
+    assert [level for level, _ in first] == ["INFO"] * 3
+    assert first[0][1].startswith(f"compiling {name}; this happens once")
+    assert first[1][1].startswith(f"compiled {name} in ")
+    assert first[2][1].startswith(f"making machine code of {kept} for this CPU")
+    assert second == [("DEBUG", f"took {name} from {compiled_folder()}")]
+
+
 def test_another_frame_size_is_another_entry(kept, network):
     """Code is made for one size of frames."""
     load(kept)
