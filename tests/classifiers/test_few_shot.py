@@ -22,6 +22,7 @@ from movinet_lite.cli import main
 from movinet_lite.demo import MODEL
 from movinet_lite.engines.features import pooled_features
 from movinet_lite.engines.few_shot import files
+from movinet_lite.engines.native.target import why_not
 from movinet_lite.errors import ArrayError, DataError, ModelError
 from movinet_lite.video import write_video
 
@@ -165,9 +166,11 @@ def test_a_saved_file_loads_wherever_a_model_does(tmp_path, taught):
     assert loaded.background == "background"
 
 
-@pytest.mark.parametrize("engine", ["tensorflow", "onnx"])
+@pytest.mark.parametrize(
+    "engine", ["tensorflow", "onnx", *([] if why_not() else ["native"])]
+)
 def test_every_engine_answers_the_same(tmp_path, taught, engine):
-    """The file goes with TensorFlow and ONNX Runtime below it too; the weights of the demo are rounded otherwise there."""
+    """The file goes with other engines below it too; the weights of the demo are rounded otherwise there."""
     taught.save(tmp_path / "mine.fewshot")
     clip = render_clip("high kick", seed=JUDGING_SEEDS)
 

@@ -31,7 +31,8 @@ from movinet_lite.network.spec import NetworkSpec
 __all__ = ["CODE_FORMAT", "MAX_IMAGES", "StreamProgram"]
 
 CODE_FORMAT: Final = 1
-"""Rises when other code is written for the same plan, so that code in the cache is not used any more."""
+"""Rises when other code is written for the same plan, or a plan lays out its weights otherwise, so that code in the cache is
+not used any more, and other code is compared with its source again."""
 
 MAX_IMAGES: Final = 8
 """Images of a call at most, where a model does not say otherwise; more gained nothing."""

@@ -1,8 +1,8 @@
 """Runs stream models as machine code; their states stay in storages of the engine.
 
 A step changes no states that somebody holds, and copies none from frame to frame as long as a stream only goes on; see
-`movinet_lite.engines.native.states`. The machine code runs without Python's interpreter lock, so threads that step
-different streams of one model run at the same time.
+`movinet_lite.engines.native.states`. The machine code runs without Python's interpreter lock, so Python threads may
+step different streams of one model at the same time; where a call has several threads of its own, calls take turns.
 """
 
 from __future__ import annotations

@@ -43,10 +43,8 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def network():
-    """A stream network of `SIZE`, positional encoding and all."""
-    return small_network(
-        "stream", frame_size=SIZE, labels=LABELS, positional_encoding=False
-    )
+    """A stream network of `SIZE`."""
+    return small_network("stream", frame_size=SIZE, labels=LABELS)
 
 
 @pytest.fixture(scope="module")

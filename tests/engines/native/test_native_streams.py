@@ -35,8 +35,8 @@ def _tiny():
 
 @pytest.fixture(scope="module")
 def network():
-    """A stream network of `SIZE`."""
-    return small_network("stream", frame_size=SIZE)
+    """A stream network of `SIZE`, with all the counts that A3 to A5 have."""
+    return small_network("stream", frame_size=SIZE, positional_encoding=True)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,11 @@ def new_model(network, tmp_path_factory):
 
     def make():
         program = NotedProgram.of(
-            network.spec, weights, target=host_target(), cache=cache
+            network.spec,
+            weights,
+            target=host_target(),
+            is_compact=False,  # which rounds weights
+            cache=cache,
         )
         return NativeStreamModel(program, network.spec, info)
 

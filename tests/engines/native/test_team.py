@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -426,7 +427,7 @@ def test_fork_during_a_run(code):
 
 
 PROGRAM = """
-    import sys, threading
+    import signal, sys, threading
     from movinet_lite.engines.native.compiler import MachineCode, compile_module
     from movinet_lite.engines.native.target import host_target
     from movinet_lite.engines.native.team import Team
@@ -451,18 +452,25 @@ PROGRAM = """
     code = MachineCode(compile_module(source, target), target)
     address, team = code.address("f"), Team(3)
     team.run(address, 1)
+    # A program that a shell starts in the background ignores Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 """
 
 
-def start_program(rest):
-    """Start a program that has a team, and then does the *rest*."""
+@contextlib.contextmanager
+def started(rest):
+    """Give a program that has a team, and then does the *rest*; end it if it is still there in the end."""
     lines = textwrap.dedent(PROGRAM) + textwrap.dedent(rest)
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", lines],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
 
 
 @WITHOUT_WINDOWS
@@ -486,31 +494,31 @@ def start_program(rest):
 )
 def test_program_ends(rest, status):
     """A program ends at once while its team waits, or works for a daemon, and says nothing."""
-    program = start_program(rest)
-    assert program.communicate(timeout=120) == ("", "")
-    assert program.returncode == status
+    with started(rest) as program:
+        assert program.communicate(timeout=120) == ("", "")
+        assert program.returncode == status
 
 
 @WITHOUT_WINDOWS
 def test_ctrl_c_during_a_run():
     """Ctrl-C ends a program that is in a run, once the function has returned."""
-    program = start_program("""
+    with started("""
         print("begun", flush=True)
         while True:
             team.run(address, 30_000_000)
-    """)
-    assert program.stdout is not None
-    assert program.stdout.readline() == "begun\n"
-    program.send_signal(signal.SIGINT)
-    _, errors = program.communicate(timeout=120)
-    assert errors.endswith("KeyboardInterrupt\n")
-    assert program.returncode == -signal.SIGINT
+    """) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "begun\n"
+        program.send_signal(signal.SIGINT)
+        _, errors = program.communicate(timeout=120)
+        assert errors.endswith("KeyboardInterrupt\n")
+        assert program.returncode == -signal.SIGINT
 
 
 @WITHOUT_WINDOWS
 def test_ctrl_c_leaves_the_team_whole():
     """After Ctrl-C in a run, the team runs again."""
-    program = start_program("""
+    with started("""
         try:
             print("begun", flush=True)
             while True:
@@ -519,12 +527,12 @@ def test_ctrl_c_leaves_the_team_whole():
             team.run(address, 1000)
             team.close()
             print("ran again")
-    """)
-    assert program.stdout is not None
-    assert program.stdout.readline() == "begun\n"
-    program.send_signal(signal.SIGINT)
-    assert program.communicate(timeout=120) == ("ran again\n", "")
-    assert program.returncode == 0
+    """) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "begun\n"
+        program.send_signal(signal.SIGINT)
+        assert program.communicate(timeout=120) == ("ran again\n", "")
+        assert program.returncode == 0
 
 
 @pytest.mark.parametrize("members", [0, -1])
