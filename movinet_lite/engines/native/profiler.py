@@ -7,7 +7,8 @@ A part is what the members of a team compute between two barriers, such as the e
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import attrs
 import numpy as np
@@ -89,9 +90,7 @@ class Profiler:
             ModelError: If there are too many frames.
         """
         if not 1 <= frames <= MAX_IMAGES:
-            raise ModelError(
-                f"a call must take 1 to {MAX_IMAGES} frames; got {frames}",
-            )
+            raise ModelError(f"a call must take 1 to {MAX_IMAGES} frames; got {frames}")
         # The clock at the end of the last part, and then the ticks of each part.
         ticks = np.zeros(len(self._names) + 1, np.int64)
         program = StreamProgram(
@@ -118,23 +117,20 @@ class Profiler:
             )
             return time.perf_counter() - begin
 
-        for _ in range(_WARM_UP):
-            call()
-        calls_us = np.empty(calls)
-        rows = np.empty((calls, len(self._names)))
-        first_tick, begin = int(ticks[0]), time.perf_counter()
-        for number in range(calls):
+        us, rows, clocks = [], [], []
+        for _ in range(_WARM_UP + calls):
             ticks[1:] = 0
-            calls_us[number] = call() * 1e6
-            rows[number] = ticks[1:]
-        us_of_tick = (time.perf_counter() - begin) * 1e6 / (int(ticks[0]) - first_tick)
-        rows *= us_of_tick
+            us.append(call() * 1e6)
+            clocks.append((time.perf_counter() * 1e6, int(ticks[0])))
+            rows.append(ticks[1:].copy())
+        parts_us = np.array(rows[_WARM_UP:]) * _us_of_tick(clocks)
+        around_us = us[_WARM_UP:] - parts_us.sum(axis=1)
         counts = _multiply_adds(self._plan)
         parts = tuple(
             _timed(name, float(part_us), counts.get(name, 0) * frames)
-            for name, part_us in zip(self._names, _quartile(rows), strict=True)
+            for name, part_us in zip(self._names, _quartile(parts_us), strict=True)
         )
-        return PartTimes(parts, float(_quartile(calls_us - rows.sum(axis=1))))
+        return PartTimes(parts, float(_quartile(around_us)))
 
 
 def _timed(name: str, us: float, multiply_adds: int) -> TimedPart:
@@ -142,7 +138,15 @@ def _timed(name: str, us: float, multiply_adds: int) -> TimedPart:
     return TimedPart(layer, kind, us, multiply_adds)
 
 
-def _quartile(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _us_of_tick(clocks: Sequence[tuple[float, int]]) -> float:
+    """Return the microseconds of a tick, from times that were read at about the same moment on both clocks."""
+    us, ticks = np.array(clocks).T
+    half = len(clocks) // 2
+    # The median of many: where something came between the two readings, the ratio is wrong.
+    return float(np.median((us[half:] - us[:-half]) / (ticks[half:] - ticks[:-half])))
+
+
+def _quartile(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return the lower quartile: others on the machine make calls longer, never shorter."""
     quartile: NDArray[np.float64] = np.quantile(values, 0.25, axis=0)
     return quartile

@@ -26,6 +26,16 @@ def weights_of(network: Movinet) -> dict[str, NDArray[np.float32]]:
     return {name: np.asarray(value) for name, value in named.items()}
 
 
+def rounded_weights_of(network: Movinet) -> dict[str, NDArray[np.float32]]:
+    """Return the folded weights of a network, those that a compact program rounds to 16 bits as rounded."""
+    weights = weights_of(network)
+    for name, kernel in weights.items():
+        if name.endswith("/kernel") and ("/se/" in name or "classifier_head/" in name):
+            steps = np.abs(kernel).max(axis=-2, keepdims=True) / np.float32(32767)
+            weights[name] = np.rint(kernel / steps) * steps
+    return weights
+
+
 def program_of(network: Movinet, **options: Any) -> StreamProgram:
     """Return the program of a network; exact weights and this machine, if *options* do not say otherwise."""
     options = {"target": host_target(), "is_compact": False, **options}

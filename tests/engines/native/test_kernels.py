@@ -230,22 +230,32 @@ def convolved(plane: Any, weights: Any, kind: Any, result_size: Any) -> Any:
     return result
 
 
+Size = tuple[int, int]
+
+
+def space_of(
+    size: Size, kernel: int, stride: int, edge: int | None
+) -> tuple[Size, Size]:
+    """Return the padding before an input and the size of the result: with an *edge* as PyTorch, without as TensorFlow."""
+    if edge is not None:
+        height, width = ((n + 2 * edge - kernel) // stride + 1 for n in size)
+        return (edge, edge), (height, width)
+    height, width = (-(-n // stride) for n in size)
+    top, left = (
+        max((result - 1) * stride + kernel - n, 0) // 2
+        for n, result in zip(size, (height, width), strict=True)
+    )
+    return (top, left), (height, width)
+
+
 @st.composite
-def spaces(draw: Any, kernel: int, stride: int) -> Any:
-    """Draw the size of an input, the padding before it, and the size of the result: as TensorFlow or PyTorch do."""
-    sizes = [draw(st.integers(1, 40)) for _ in range(2)]
-    if draw(st.booleans()):
-        results = [-(-size // stride) for size in sizes]
-        before = [
-            max((result - 1) * stride + kernel - size, 0) // 2
-            for size, result in zip(sizes, results, strict=True)
-        ]
-    else:
-        edge = draw(st.integers(0, kernel // 2))
-        sizes = [max(size, kernel - 2 * edge) for size in sizes]
-        results = [(size + 2 * edge - kernel) // stride + 1 for size in sizes]
-        before = [edge, edge]
-    return tuple(sizes), tuple(before), tuple(results)
+def spaces(draw: Any, kernel: int, stride: int) -> tuple[Size, Size, Size]:
+    """Draw the size of an input, the padding before it, and the size of the result."""
+    edge = draw(st.one_of(st.none(), st.integers(0, kernel // 2)))
+    smallest = 1 if edge is None else kernel - 2 * edge
+    sizes = st.integers(max(1, smallest), 40)
+    size = draw(st.tuples(sizes, sizes))
+    return (size, *space_of(size, kernel, stride, edge))
 
 
 @given(data=st.data(), seed=seeds)
@@ -308,14 +318,25 @@ def test_pool(data, counts_padding, seed):
     result.check(total / (9 if counts_padding else count))
 
 
-@given(data=st.data(), function=functions, is_uint8=st.booleans(), seed=seeds)
-@few
-def test_stem(data, function, is_uint8, seed):
+@pytest.mark.parametrize("is_uint8", [False, True])
+@pytest.mark.parametrize("edge", [None, 1])
+@pytest.mark.parametrize(
+    ("size", "columns", "function"),
+    [
+        ((1, 1), 1, "swish"),
+        ((2, 3), 2, "hard_swish"),
+        ((3, 2), 1, "none"),
+        ((10, 10), 5, "hard_swish"),
+        ((33, 34), 14, "none"),
+        ((20, 33), 7, "swish"),
+        ((7, 130), 8, "none"),
+    ],
+)
+def test_stem(size, columns, function, edge, is_uint8):
     """The stem makes a frame of bytes or numbers a padded one, and convolves it."""
-    rng = np.random.default_rng(seed)
-    size, before, result_size = data.draw(spaces(3, 2))
-    columns = data.draw(st.integers(1, min(14, result_size[1])))
-    stem = Stem(size, result_size, before, function, columns)
+    rng = np.random.default_rng(0)
+    before, result_size = space_of(size, 3, 2, edge)
+    stem = Stem(size, result_size, before, function, min(columns, result_size[1]))
     frame = rng.integers(0, 256, (*size, 3)).astype(np.uint8)
     numbers = frame / np.float32(255)
     padded = Guarded.of(*stem.padded_size, 3)

@@ -250,13 +250,56 @@ def test_text_does_not_depend_on_weights(network, weights):
 
 
 @pytest.mark.parametrize("images", [1, 3, 8])
-def test_rooms_do_not_overlap(network, weights, machine, images):
-    """Each tensor of a call has a room of its own in the arena, aligned to vectors."""
-    rooms = Rooms.of(program.make_plan(network.spec, weights, machine), images)
+def test_rooms_hold_their_tensors(network, weights, machine, images):
+    """Each room is large enough for the largest tensor that it is for, with all images of a call."""
+    plan = program.make_plan(network.spec, weights, machine)
+    rooms = Rooms.of(plan, images)
+    needed = {
+        "stem": plan.stem.planes * np.prod(plan.stem.result_size),
+        "logits": plan.head.classifier.outputs * images,
+        "pooled_means": 2 * plan.head.project.outputs * images,
+        "hidden": plan.head.hidden.outputs * images,
+        "expanded": plan.head.project.outputs * np.prod(plan.head.size) * images,
+    }
+    for layer in plan.layers:
+        count = 1 if plan.is_one_by_one(layer) else images
+        incoming, expanded, outgoing = layer.planes
+        result = np.prod(layer.result_size) * count
+        for name, vectors in {
+            "expanded": expanded * np.prod(layer.size) * count,
+            "filtered": expanded * result,
+            "pooled": incoming * result if layer.skip else 0,
+            "parts": expanded * layer.parts * count,
+            "squeezed": 2 * expanded * count,
+            "reduced": layer.reduce.outputs * count,
+            "gates": expanded * count,
+            "turn": outgoing * result,
+        }.items():
+            needed[name] = max(needed.get(name, 0), vectors)
+    # "between" takes the result of the last layer that takes images one by one alone.
+    last = [layer for layer in plan.layers if plan.is_one_by_one(layer)][-1]
+    needed["between"] = last.planes[2] * np.prod(last.result_size) * images
+    ends = sorted([*starts_of(rooms), rooms.size])
+    for name, vectors in needed.items():
+        starts = rooms.turns if name == "turn" else [getattr(rooms, name)]
+        for start in starts:
+            (end,) = ends[ends.index(start) + 1 :][:1]
+            assert end - start >= vectors * plan.lanes, name
+
+
+def starts_of(rooms: Rooms) -> list[int]:
+    """Return where all rooms begin."""
     places = attrs.asdict(rooms)
     for name in ("images", "size", "turns"):
         del places[name]
-    starts = [*places.values(), *rooms.turns]
+    return [*places.values(), *rooms.turns]
+
+
+@pytest.mark.parametrize("images", [1, 3, 8])
+def test_rooms_do_not_overlap(network, weights, machine, images):
+    """Each tensor of a call has a room of its own in the arena, aligned to vectors."""
+    rooms = Rooms.of(program.make_plan(network.spec, weights, machine), images)
+    starts = starts_of(rooms)
     assert len(set(starts)) == len(starts)
     assert all(0 <= start < rooms.size and start % 16 == 0 for start in starts)
 
