@@ -24,7 +24,9 @@ def aligned_zeros(size: int) -> NDArray[np.uint8]:
     if size < _SMALLEST or not hasattr(mmap, "MADV_HUGEPAGE"):
         whole = np.zeros(size + ALIGNMENT, np.uint8)
         return whole[-address_of(whole) % ALIGNMENT :][:size]
-    pages = mmap.mmap(-1, size + 2 * _HUGE_PAGE)
+    # Private: a forked process gets a copy, not the same memory; and shared memory mostly gets no huge pages.
+    kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    pages = mmap.mmap(-1, size + 2 * _HUGE_PAGE, flags=kind)
     with contextlib.suppress(OSError):  # a system without them: usual pages do as well
         pages.madvise(mmap.MADV_HUGEPAGE)
     whole = np.frombuffer(pages, np.uint8)

@@ -262,16 +262,39 @@ def spaces(draw: Any, kernel: int, stride: int) -> tuple[Size, Size, Size]:
 @settings(few, max_examples=30)
 def test_depthwise(data, seed):
     """Depthwise convolutions over space and time compute any size, kernel, stride and padding."""
-    rng = np.random.default_rng(seed)
     kernel = data.draw(st.sampled_from([1, 3, 5]))
     stride = data.draw(st.sampled_from([1, 2]))
     size, before, result_size = data.draw(spaces(kernel, stride))
     columns = data.draw(st.integers(1, min(11, result_size[1])))
     frames = data.draw(st.sampled_from([1, 3, 5]))
     function = data.draw(functions)
-    kind = Depthwise(
-        size, result_size, kernel, stride, before, frames, function, columns
+    check_depthwise(
+        Depthwise(size, result_size, kernel, stride, before, frames, function, columns),
+        seed,
     )
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 4])
+@pytest.mark.parametrize("edge", [None, 0, 1])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_depthwise_in_wide_frames(kernel, stride, edge, columns):
+    """Results computed at once meet the edges of a frame where they should, whether they fill the row or not."""
+    for width in (24, 25):
+        before, result_size = space_of((6, width), kernel, stride, edge)
+        check_depthwise(
+            Depthwise(
+                (6, width), result_size, kernel, stride, before, 3, "none", columns
+            ),
+            width,
+        )
+
+
+def check_depthwise(kind, seed):
+    """Assert that a depthwise convolution is that of numpy."""
+    rng = np.random.default_rng(seed)
+    size, result_size, kernel = kind.size, kind.result_size, kind.kernel
+    frames, function = kind.frames, kind.function
     call = compiled(emit_depthwise, kind, lanes())
     plane = aligned(rng.normal(size=(*size, lanes())))
     space = aligned(rng.normal(size=(kernel**2 + 1, lanes())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import pickle
 import subprocess
 import sys
@@ -601,6 +602,29 @@ def test_threads_of_python_share_a_program(own, threads):
         for found, rows in zip(pool.map(run, clips), alone, strict=True):
             for one in found:
                 np.testing.assert_array_equal(one, rows)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_goes_on_with_streams_of_its_own(
+    own, clip, expected, monkeypatch
+):
+    """A stream that was begun before a fork goes on in both processes, and neither changes that of the other."""
+    monkeypatch.setattr(memory, "_SMALLEST", 0)  # as for large networks
+    shared = StreamProgram(own.plan, own._code, threads=2, max_images=4)
+    stream = Stream.new(shared)
+    stream.run(clip[:3])
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            stream.run(clip[::-1][:6], 3)  # other frames
+            assert_rows(Stream.new(shared).run(clip, 4), expected[0])
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert_rows(stream.run(clip[3:], 4), expected[0][3:])
 
 
 # Code in the cache.
