@@ -151,9 +151,10 @@ class DenseCall:
         steps = group.panels * tiles * self.dense.planes * lanes // CHANNELS_A_STEP
         if not steps:
             return ()
+        needed = [-(-piece.size // (LINE_BYTES * steps)) for piece in fetched]
+        # Powers of two, so that few kernels are compiled.
         return tuple(
-            min(_MOST_LINES, -(-piece.size // (LINE_BYTES * steps)))
-            for piece in fetched
+            min(_MOST_LINES, 1 << (lines - 1).bit_length()) for lines in needed
         )
 
     def _factors(self, scope: Scope, group: Group) -> list[Any]:
