@@ -31,7 +31,7 @@ from movinet_lite.engines.made_once import (
     make_missing,
 )
 from movinet_lite.engines.native.compiler import fingerprint
-from movinet_lite.engines.native.program import CODE_FORMAT, StreamProgram
+from movinet_lite.engines.native.program import StreamProgram, code_format
 from movinet_lite.engines.native.streams import NativeStreamModel
 from movinet_lite.engines.native.target import Target, host_target, why_not
 from movinet_lite.engines.opening import open_to_compile
@@ -240,7 +240,7 @@ class _Verdict:
     @classmethod
     def of(cls, entry: Path, target: Target) -> _Verdict:
         """Return the verdict on the code that this release makes for *target*."""
-        code = f"{CODE_FORMAT} {fingerprint(target)}"
+        code = f"{code_format()} {fingerprint(target)}"
         name = hashlib.sha256(code.encode()).hexdigest()[:16]
         return cls(entry / f"checked-{name}.json")
 

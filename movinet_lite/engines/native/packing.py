@@ -126,12 +126,12 @@ class Packer:
                 continue
             columns = slice(first * self.lanes, (first + vectors * panels) * self.lanes)
             scales = 0
-            piece = matrix[:, columns]
+            piece: NDArray[Any] = matrix[:, columns]
             if is_int16:
-                steps = np.abs(piece).max(axis=0) / np.float32(_INT16_STEPS)
-                steps = np.where(steps > 0, steps, np.float32(1.0))
-                piece = np.rint(piece / steps).astype(np.int16)
-                scales = self.store.add(steps.astype(np.float32))
+                piece, steps = self._round(piece)
+                scales = self.store.add(
+                    steps.reshape(len(steps), panels, -1).transpose(1, 0, 2)
+                )
             packed = piece.reshape(len(matrix), panels, -1).transpose(1, 0, 2)
             groups.append(
                 Group(
@@ -147,6 +147,20 @@ class Packer:
             first += vectors * panels
         planes, rest = divmod(len(matrix), self.lanes)
         return Dense(planes, rest, outputs, tuple(groups), is_int16)
+
+    def _round(
+        self, matrix: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+        """Return weights as 16-bit whole numbers, and what one step is worth in each plane of inputs and output channel."""
+        planes = vectors_of(len(matrix), self.lanes)
+        missing = planes * self.lanes - len(matrix)
+        by_plane = np.pad(matrix, [(0, missing), (0, 0)]).reshape(
+            planes, self.lanes, -1
+        )
+        steps = np.abs(by_plane).max(axis=1) / np.float32(_INT16_STEPS)
+        steps = np.where(steps > 0, steps, np.float32(1.0)).astype(np.float32)
+        rounded = np.rint(by_plane / steps[:, np.newaxis]).astype(np.int16)
+        return rounded.reshape(planes * self.lanes, -1)[: len(matrix)], steps
 
     def _divide(self, outputs: int, rows: int) -> list[tuple[int, int, int]]:
         """Return panels as (vectors, number, rows of a tile): those that take the fewest operations."""

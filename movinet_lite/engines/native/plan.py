@@ -60,7 +60,8 @@ class Group:
         first: The first vector of output channels.
         rows: Rows of a tile; 0 for a product with one row for each image, which has tiles of `DENSE_ROWS`.
         weights: Where the weights begin, in bytes.
-        scales: Where the scales of 16-bit weights begin; 0 for float32 weights.
+        scales: Where the scales of 16-bit weights begin, ``(panels, planes of inputs, vectors, lanes)``; 0 for float32
+            weights.
         biases: Where the biases begin.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,11 +29,7 @@ from movinet_lite.engines.native.team import BARRIER_BYTES, Team, possible_membe
 from movinet_lite.errors import ModelError
 from movinet_lite.network.spec import NetworkSpec
 
-__all__ = ["CODE_FORMAT", "MAX_IMAGES", "StreamProgram"]
-
-CODE_FORMAT: Final = 1
-"""Rises when other code is written for the same plan, or a plan lays out its weights otherwise, so that code in the cache is
-not used any more, and other code is compared with its source again."""
+__all__ = ["MAX_IMAGES", "StreamProgram", "code_format"]
 
 MAX_IMAGES: Final = 8
 """Images of a call at most, where a model does not say otherwise; more gained nothing."""
@@ -305,11 +302,23 @@ class StreamProgram:
             return _Room(self._rooms, self._weights, self.plan.positions, self._profile)
 
 
+@functools.cache
+def code_format() -> str:
+    """Return a checksum of the modules that write code and lay out weights.
+
+    Code that other modules wrote is not used any more, and new code is compared with its source again.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def _machine_code(
     plan: Plan, target: Target, max_images: int, cache: Path | None
 ) -> MachineCode:
     """Return the machine code of a plan, from the cache if it is there."""
-    text = f"{CODE_FORMAT} {plan.text} {max_images} {fingerprint(target)}"
+    text = f"{code_format()} {plan.text} {max_images} {fingerprint(target)}"
     path = None
     if cache is not None:
         path = cache / f"code-{hashlib.sha256(text.encode()).hexdigest()[:16]}.bin"

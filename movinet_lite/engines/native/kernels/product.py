@@ -31,7 +31,8 @@ class Product:
         vectors: Vectors of output channels of a tile.
         function: What is computed of the result.
         adds: What is added to it: nothing, rows of the same shape, or a second product.
-        is_int16: Whether weights are 16-bit whole numbers, with a scale for each output channel.
+        is_int16: Whether weights are 16-bit whole numbers, with scales: one for each output channel and plane of
+            input channels.
         fetched: Lines of other memory that are asked for in every few input channels, while sums are computed; a number
             for each place that memory is fetched from.
     """
@@ -58,8 +59,8 @@ class Product:
 def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
     """Write the function of a product.
 
-    Its arguments are: inputs; elements from one plane of them to the next; weights; 32-bit scales of the output
-    channels; biases; results; elements from one plane of them to the next; number of rows; whole planes of inputs;
+    Its arguments are: inputs; elements from one plane of them to the next; weights; scales of
+    16-bit weights, ``(panels, planes of inputs, vectors, lanes)``; biases; results; elements from one plane of them to the next; number of rows; whole planes of inputs;
     input channels of the last, partial plane; first and end of the tiles to compute, counted through all panels; number
     of tiles of a panel. Then, if rows are added: these, and elements from one plane of them to the next. If a second
     product is added: its inputs, elements from plane to plane, weights, whole planes and rest. Last, if memory is
@@ -91,23 +92,17 @@ def emit_product(module: ir.Module, kind: Product, lanes: int) -> Emitter:
             code.load(code.at(biases, channel, lanes * vector))
             for vector in range(kind.vectors)
         ]
-        zero = code.constant(0.0)
-        start = [zero if kind.is_int16 else value for value in bias]
-        given = _Factors(inputs, step, weights, planes, rest)
+        given = _Factors(inputs, step, weights, planes, rest, scales)
         fetched = _places_to_fetch(code, kind, unit, planes)
         where = (place, panel)
-        sums = _add_up(code, kind, given, where, start * kind.rows, fetched=fetched)
+        sums = _add_up(code, kind, given, where, bias * kind.rows, fetched=fetched)
         if kind.adds == "product":
             sums = _add_up(code, kind, _Factors(*extra[:5]), where, sums)
         for vector in range(kind.vectors):
             number = code.add(code.multiply(panel, kind.vectors), vector)
             plane = code.multiply(number, result_step)
             added = code.multiply(number, extra[1]) if kind.adds == "rows" else None
-            column = sums[vector :: kind.vectors]
-            if kind.is_int16:
-                scale = code.load(code.at(scales, channel, lanes * vector))
-                column = [code.fma(value, scale, bias[vector]) for value in column]
-            for index, value in enumerate(column):
+            for index, value in enumerate(sums[vector :: kind.vectors]):
                 result = code.apply(kind.function, value)
                 offset = (place, lanes * index)
                 if added is not None:
@@ -138,6 +133,7 @@ class _Factors:
     weights: Any
     planes: Any
     rest: Any
+    scales: Any = None
 
 
 def _add_up(
@@ -165,27 +161,23 @@ def _add_up(
     place, panel = where
     planes, rest = given.planes, given.rest
     lanes, width = code.lanes, kind.vectors * code.lanes
-    count = len(sums)
-    ways = 2 if count < _FEW_SUMS else 1
-    sums = sums + [code.constant(0.0)] * (count * (ways - 1))
     channels = code.add(code.multiply(planes, lanes), rest)
-    panel_start = code.at(
-        given.weights, code.multiply(code.multiply(panel, channels), width)
-    )
+    start = code.at(given.weights, code.multiply(code.multiply(panel, channels), width))
 
-    def one_plane(plane: Any, *values: Any) -> list[Any]:
+    def add_plane(plane: Any, values: Sequence[Any], count: int | Any) -> list[Any]:
+        """Add the first channels of a plane, a number of times `CHANNELS_A_STEP` if that is known."""
         source = code.at(given.inputs, code.multiply(plane, given.step), place)
-        matrix = code.at(panel_start, code.multiply(plane, lanes * width))
+        matrix = code.at(start, code.multiply(plane, lanes * width))
+        at_once = CHANNELS_A_STEP if isinstance(count, int) else 1
 
         def some_channels(channel: Any, *values: Any) -> list[Any]:
             now = list(values)
-            so_far = code.add(code.multiply(plane, lanes), channel)
-            for lines, start in zip(kind.fetched, fetched, strict=False):
-                first = code.multiply(so_far, lines * LINE_BYTES // CHANNELS_A_STEP)
-                for line in range(lines):
-                    code.fetch(code.at(start, first, line * LINE_BYTES))
-            for index in range(CHANNELS_A_STEP):
-                way = slice(index % ways * count, (index % ways + 1) * count)
+            if at_once > 1:
+                _fetch(code, kind, code.multiply(plane, lanes), channel, fetched)
+            ways = len(now) // len(sums)
+            for index in range(at_once):
+                begin = index % ways * len(sums)
+                way = slice(begin, begin + len(sums))
                 now[way] = _add_channel(
                     code,
                     kind,
@@ -195,27 +187,65 @@ def _add_up(
                 )
             return now
 
-        return code.loop(0, lanes, some_channels, step=CHANNELS_A_STEP, carried=values)
+        return code.loop(0, count, some_channels, step=at_once, carried=values)
 
-    sums = code.loop(0, planes, one_plane, carried=sums)
-    source = code.at(given.inputs, code.multiply(planes, given.step), place)
-    matrix = code.at(panel_start, code.multiply(planes, lanes * width))
-    sums[:count] = code.loop(
+    ways = 2 if len(sums) < _FEW_SUMS else 1
+    zeros = [code.constant(0.0)] * len(sums)
+    if not kind.is_int16:
+        found = code.loop(
+            0,
+            planes,
+            lambda plane, *values: add_plane(plane, values, lanes),
+            carried=sums + zeros * (ways - 1),
+        )
+        found[: len(sums)] = add_plane(planes, found[: len(sums)], rest)
+        return _join(code, found, ways)
+
+    def add_scaled(plane: Any, values: Sequence[Any], count: Any) -> list[Any]:
+        """Add a plane, or the rest of one, whose whole numbers have scales of their own."""
+        several = ways if isinstance(count, int) else 1
+        found = _join(code, add_plane(plane, zeros * several, count), several)
+        # Of no rest there are no scales either, and any others do.
+        last = code.add(planes, code.minimum(rest, 1), -1)
+        row = code.add(
+            code.multiply(panel, code.add(last, 1)), code.minimum(plane, last)
+        )
+        scales = code.at(given.scales, code.multiply(row, width))
+        steps = [
+            code.load(code.at(scales, lanes * vector)) for vector in range(kind.vectors)
+        ]
+        return [
+            code.fma(value, steps[index % kind.vectors], total)
+            for index, (value, total) in enumerate(zip(found, values, strict=True))
+        ]
+
+    whole = code.loop(
         0,
-        rest,
-        lambda channel, *values: _add_channel(
-            code,
-            kind,
-            code.at(source, channel),
-            code.at(matrix, code.multiply(channel, width)),
-            values,
-        ),
-        carried=sums[:count],
+        planes,
+        lambda plane, *values: add_scaled(plane, values, lanes),
+        carried=sums,
     )
+    return add_scaled(planes, whole, rest)
+
+
+def _join(code: Emitter, sums: list[Any], ways: int) -> list[Any]:
+    """Return the sums of each of some ways, added."""
     if ways == 1:
         return sums
-    halves = zip(sums[:count], sums[count:], strict=True)
-    return [code.builder.fadd(left, right) for left, right in halves]
+    half = len(sums) // 2
+    pairs = zip(sums[:half], sums[half:], strict=True)
+    return [code.builder.fadd(left, right) for left, right in pairs]
+
+
+def _fetch(
+    code: Emitter, kind: Product, first: Any, channel: Any, fetched: Sequence[Any]
+) -> None:
+    """Ask for the lines that belong to the next channels, where *first* is the first channel of the plane."""
+    so_far = code.add(first, channel)
+    for lines, start in zip(kind.fetched, fetched, strict=False):
+        place = code.multiply(so_far, lines * LINE_BYTES // CHANNELS_A_STEP)
+        for line in range(lines):
+            code.fetch(code.at(start, place, line * LINE_BYTES))
 
 
 def _add_channel(
