@@ -279,7 +279,7 @@ def test_other_code_is_compiled_and_checked_anew(filled, kept, monkeypatch, work
         load(kept)
     assert work.taken() == (0, 1, 1)
     for module in (opening, program):
-        monkeypatch.setattr(module, "CODE_FORMAT", program.CODE_FORMAT + 1)
+        monkeypatch.setattr(module, "code_format", lambda: "of another release")
     for _ in range(2):
         load(kept)
     assert work.taken() == (0, 1, 1)
