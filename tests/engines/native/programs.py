@@ -26,14 +26,25 @@ def weights_of(network: Movinet) -> dict[str, NDArray[np.float32]]:
     return {name: np.asarray(value) for name, value in named.items()}
 
 
-def rounded_weights_of(network: Movinet) -> dict[str, NDArray[np.float32]]:
+def rounded_weights_of(network: Movinet, lanes: int) -> dict[str, NDArray[np.float32]]:
     """Return the folded weights of a network, those that a compact program rounds to 16 bits as rounded."""
     weights = weights_of(network)
     for name, kernel in weights.items():
         if name.endswith("/kernel") and ("/se/" in name or "classifier_head/" in name):
-            steps = np.abs(kernel).max(axis=-2, keepdims=True) / np.float32(32767)
-            weights[name] = np.rint(kernel / steps) * steps
+            matrix = kernel.reshape(kernel.shape[-2:])
+            # The two means that are squeezed begin with a plane each.
+            halves = np.split(matrix, 2 if "/se_reduce/" in name else 1)
+            rounded = [rounded_by_plane(half, lanes) for half in halves]
+            weights[name] = np.concatenate(rounded).reshape(kernel.shape)
     return weights
+
+
+def rounded_by_plane(matrix: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
+    """Return ``(inputs, outputs)`` weights in 16 bits, with a scale for each plane of inputs and each output."""
+    pieces = np.split(matrix, range(lanes, len(matrix), lanes))
+    steps = [np.abs(piece).max(axis=0) / np.float32(32767) for piece in pieces]
+    pairs = zip(pieces, steps, strict=True)
+    return np.concatenate([np.rint(piece / step) * step for piece, step in pairs])
 
 
 def program_of(network: Movinet, **options: Any) -> StreamProgram:

@@ -178,16 +178,24 @@ def test_product(kind, more_rows, panels, channels, seed):
         return given, matrix, aligned(packed, matrix.dtype)
 
     given, matrix, packed = factors(channels[0])
-    scales = (
-        rng.uniform(1e-5, 1e-4, outputs) if is_int16 else np.ones(outputs)
-    ).astype(np.float32)
+    planes = -(-channels[0] // lanes())
+    scales = rng.uniform(1e-5, 1e-4, (planes, outputs)).astype(np.float32)
     biases = rng.normal(size=outputs).astype(np.float32)
-    expected = given.astype(np.float64) @ matrix.astype(np.float64) * scales + biases
+    true_weights = matrix.astype(np.float64)
+    if is_int16:
+        true_weights *= np.repeat(scales, lanes(), axis=0)[: channels[0]]
+    expected = given.astype(np.float64) @ true_weights + biases
     result = Guarded.of(outputs // lanes(), rows, lanes())
     inputs = as_planes(given)
     tiles = -(-rows // kind.rows)
     step = rows * lanes()
-    arguments = [inputs, step, packed, aligned(scales), aligned(biases)]
+    arguments = [
+        inputs,
+        step,
+        packed,
+        aligned(scales.reshape(planes, panels, -1).transpose(1, 0, 2)),
+        aligned(biases),
+    ]
     arguments += [result.inner, step, rows, *divmod(channels[0], lanes())]
     more = []
     if kind.adds == "rows":

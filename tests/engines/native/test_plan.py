@@ -125,7 +125,11 @@ def unpacked(plan: Plan, dense: Dense) -> tuple[np.ndarray, np.ndarray]:
         matrix = panels.transpose(1, 0, 2).reshape(inputs, -1).astype(np.float32)
         size = group.panels * width * 4
         if dense.is_int16:
-            matrix *= plan.blob[group.scales :][:size].view(np.float32)
+            planes = -(-inputs // plan.lanes)
+            scales = plan.blob[group.scales :][: size * planes].view(np.float32)
+            scales = scales.reshape(group.panels, planes, width).transpose(1, 0, 2)
+            steps = np.repeat(scales.reshape(planes, -1), plan.lanes, axis=0)
+            matrix *= steps[:inputs]
         columns.append(matrix)
         biases.append(plan.blob[group.biases :][:size].view(np.float32))
     return np.concatenate(columns, axis=1), np.concatenate(biases)

@@ -278,7 +278,10 @@ def test_compact_weights(network, own, clip, expected):
     compact = program_of(network, is_compact=True, max_images=4)
     assert compact.plan.blob.size < own.plan.blob.size
     rounded = program.make_plan(
-        network.spec, rounded_weights_of(network), host_target(), is_compact=False
+        network.spec,
+        rounded_weights_of(network, host_target().lanes),
+        host_target(),
+        is_compact=False,
     )
     same = StreamProgram(rounded, own._code, threads=1, max_images=4)
     for pieces in (1, 4):
