@@ -161,6 +161,7 @@ def test_published_variant_is_computed(variant, is_compact):
     """The published variants give what TensorFlow gives."""
     network = build_movinet(variant, "stream", 5, frame_size=(100, 84))
     randomise(network, 0)
+    _calm(network)
     clip = moving_clips(1, 5, (100, 84))[0]
     rows, states = expected_rows(network, clip)
     made = program_of(network, threads=2, max_images=4, is_compact=is_compact)
@@ -168,7 +169,7 @@ def test_published_variant_is_computed(variant, is_compact):
     for pieces in (1, 4):
         stream = Stream.new(made)
         found = stream.run(clip, pieces)
-        tolerance = 5e-3 if is_compact else 1e-4  # of twenty layers and more
+        tolerance = 1e-3 if is_compact else 5e-5  # of twenty layers and more
         for part in (
             slice(0, classes),
             slice(classes, classes + pooled),
@@ -177,6 +178,13 @@ def test_published_variant_is_computed(variant, is_compact):
             largest = np.abs(rows[:, part]).max()
             assert np.abs(found - rows)[:, part].max() <= tolerance * largest
         assert_states(stream.states, states, tolerance)
+
+
+def _calm(network):
+    """Make pointwise convolutions weaker: else what a deep network gives changes by a tenth if frames do by 1e-6."""
+    for name, weight in network.named_weights.items():
+        if name.endswith("/kernel") and "depthwise" not in name:
+            weight.assign(weight * np.float32(0.7))
 
 
 @pytest.mark.parametrize(
