@@ -183,7 +183,8 @@ class StreamProgram:
 
         Args:
             frames: ``(images, height, width, 3)``, contiguous: uint8, 0 to 255, or float32, 0 to 1; RGB.
-            storages: The storage of the stream of each image. The images of a stream stand one after the other.
+            storages: The storage of the stream of each image, from `new_storage`. The images of a stream stand one after
+                the other.
             places: How many frames the storage of each image has taken in, those of this call before it included,
                 counted from `first_place`.
             ages: How many frames the stream of each image counts before it; its means are over one more.
