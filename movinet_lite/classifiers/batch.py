@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-import numpy as np
-
 from movinet_lite.arrays import FeatureName, Frame, VideoFrame
 from movinet_lite.classifiers.exclusive import exclusively
 from movinet_lite.classifiers.horizon import BoundedStreamModel, advance_many
@@ -73,12 +71,12 @@ def _step_all(
     for session in sessions:
         session._check_open()  # noqa: SLF001
     model = sessions[0]._model_giving(features)  # noqa: SLF001
-    batch = np.empty((len(frames), *sessions[0].frame_size, 3), np.float32)
+    room = sessions[0]._new_room(len(frames))  # noqa: SLF001
     places = [session._place for session in sessions]  # noqa: SLF001
     shapes = [
-        session._prepare(frame, room, place.position.frame_shape)  # noqa: SLF001
-        for session, place, frame, room in zip(
-            sessions, places, frames, batch, strict=True
+        session._prepare(frame, room, index, place.position.frame_shape)  # noqa: SLF001
+        for index, (session, place, frame) in enumerate(
+            zip(sessions, places, frames, strict=True)
         )
     ]
     times = [
@@ -90,7 +88,7 @@ def _step_all(
     ]
     rows, seen, states = advance_many(
         model,
-        batch,
+        room.prepared(len(frames), sessions[0]._scaler),  # noqa: SLF001
         [before for before, _ in starts],
         [age for _, age in starts],
     )

@@ -7,26 +7,22 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import attrs
-import numpy as np
-from numpy.typing import NDArray
 
 from movinet_lite.arrays import Frame, VideoFrame
 
 __all__ = ["Chunk", "Prepare", "gather"]
 
 Prepare: TypeAlias = Callable[
-    [Frame | VideoFrame, NDArray[np.float32], tuple[int, ...] | None], tuple[int, ...]
+    [Frame | VideoFrame, int, tuple[int, ...] | None], tuple[int, ...]
 ]
-"""Writes a frame into memory of the model's size, and returns the shape that it came in; a shape that is given must be
-the same."""
+"""Writes a frame to a place of the call, and returns the shape that it came in; a shape that is given must be the same."""
 
 
 @attrs.define
 class Chunk:
-    """The frames of one call.
+    """What is known of the frames of one call.
 
     Attributes:
-        frames: ``(frames, height, width, 3)``, float32, 0 to 1, RGB: prepared.
         times_s: When each is shown, in seconds; `None` where unknown.
         shape: The shape that they came in.
         anew: Whether the stream starts anew with the first of them, after a gap in time.
@@ -34,7 +30,6 @@ class Chunk:
         failure: What stopped the chunk short; to be raised once the frames before it are answered.
     """
 
-    frames: NDArray[np.float32]
     times_s: list[float | None] = attrs.Factory(list)
     shape: tuple[int, ...] | None = None
     anew: bool = False
@@ -44,26 +39,26 @@ class Chunk:
 
 def gather(
     frames: Iterator[Frame | VideoFrame],
-    room: NDArray[np.float32],
+    count: int,
     prepare: Prepare,
     check: Callable[[], None],
     *,
     is_gap: Callable[[float | None, float | None], bool],
     last_s: float | None,
 ) -> Chunk:
-    """Return as many *frames* as there is *room* for, or as come, up to a gap in time.
+    """Prepare *count* frames, or as many as come, up to a gap in time, and return what is known of them.
 
     Args:
         frames: Where they come from.
-        room: ``(frames, height, width, 3)``, float32, which they are written into.
+        count: How many there is room for.
         prepare: Writes one into its place.
         check: Raises where the session was used otherwise while the next frame was waited for.
         is_gap: Returns whether the stream starts anew between two times, in seconds.
         last_s: When the frame before these was shown, in seconds; `None` if unknown.
     """
-    chunk = Chunk(room)
+    chunk = Chunk()
     try:
-        for place, frame in enumerate(itertools.islice(frames, len(room))):
+        for place, frame in enumerate(itertools.islice(frames, count)):
             check()
             time_s = frame.time_s if isinstance(frame, VideoFrame) else None
             if is_gap(last_s, time_s):
@@ -71,10 +66,9 @@ def gather(
                     chunk.held = frame
                     break
                 chunk.anew = True
-            chunk.shape = prepare(frame, room[place], chunk.shape)
+            chunk.shape = prepare(frame, place, chunk.shape)
             chunk.times_s.append(time_s)
             last_s = time_s
     except Exception as error:  # noqa: BLE001 - raised once the frames before it are answered
         chunk.failure = error
-    chunk.frames = room[: len(chunk.times_s)]
     return chunk

@@ -23,7 +23,7 @@ class Call:
     """A call of the model for several frames, whose predictions are handed out one after the other.
 
     Attributes:
-        frames: ``(frames, height, width, 3)``, float32, prepared.
+        frames: ``(frames, height, width, 3)``, as `FrameRoom.prepared` returns them.
         states: The states after the last of them.
     """
 
@@ -181,7 +181,7 @@ class Place:
         """Call the model for *frames*, whose predictions will be handed out.
 
         Args:
-            frames: ``(frames, height, width, 3)``, float32, prepared.
+            frames: ``(frames, height, width, 3)``, as `FrameRoom.prepared` returns them.
             model: The model, or the same with features.
             anew: The states to begin from, where the stream starts anew with them; `None` where it goes on.
 

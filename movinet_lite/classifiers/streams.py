@@ -25,6 +25,7 @@ from movinet_lite.arrays import (
     check_positive,
 )
 from movinet_lite.classifiers.exclusive import exclusively
+from movinet_lite.classifiers.frame_room import FrameRoom
 from movinet_lite.classifiers.horizon import (
     BoundedStreamModel,
     Horizon,
@@ -36,7 +37,7 @@ from movinet_lite.classifiers.lookahead import Chunk, gather
 from movinet_lite.classifiers.place import Place
 from movinet_lite.classifiers.session import Session
 from movinet_lite.engines import Engine, Provider, load_model
-from movinet_lite.engines.base import FitsStates, StreamModel
+from movinet_lite.engines.base import FitsStates, StreamModel, TakesBytes
 from movinet_lite.engines.features import (
     check_feature_name,
     split_rows,
@@ -116,8 +117,7 @@ class StreamingClassifier(Session):
         self._in_use = threading.Lock()
         self._place = Place(self._stepped, self._stepped.init_states(self._frame_size))
         self._scaler = self._new_scaler()
-        # Where frames are prepared, taken once: new memory for each frame costs more than the preparing.
-        self._room = np.empty((1, *self._frame_size, 3), np.float32)
+        self._room = self._new_room(1)
 
     @classmethod
     def load(  # noqa: D417 - `BaseClassifier.load` describes the others
@@ -345,9 +345,10 @@ class StreamingClassifier(Session):
         model = self._model_giving(features)
         place = self._place
         time_s = time_of(frame, time_s)
-        shape = self._prepare(frame, self._room[0], place.position.frame_shape)
+        shape = self._prepare(frame, self._room, 0, place.position.frame_shape)
         states, age = self._to_step_from(time_s)
-        rows, (seen,), states = advance(model, self._room, states, age)
+        prepared = self._room.prepared(1, self._scaler)
+        rows, (seen,), states = advance(model, prepared, states, age)
         prediction = self._next_prediction(rows[0], time_s, seen)
         place.position = place.after(
             states, shape, time_s, begun_at=place.position.num_frames - age
@@ -530,30 +531,33 @@ class StreamingClassifier(Session):
         frames_per_call: int,
         model: StreamModel,
     ) -> Iterator[Prediction]:
-        room = np.empty((frames_per_call, *self._frame_size, 3), np.float32)
+        room = self._new_room(frames_per_call)
         while True:
             position = self._place.position
             chunk = gather(
                 frames,
-                room,
-                self._prepare_next,
+                frames_per_call,
+                functools.partial(self._prepare_next, room),
                 functools.partial(self._check_unchanged, position.moves),
                 is_gap=self._is_gap,
                 last_s=position.time_s,
             )
-            if len(chunk.frames):
-                yield from self._run_chunk(chunk, model)
+            if chunk.times_s:
+                yield from self._run_chunk(chunk, room, model)
             if chunk.failure is not None:
                 raise chunk.failure
             if chunk.held is not None:
                 frames = itertools.chain([chunk.held], frames)
-            elif len(chunk.frames) < frames_per_call:
+            elif len(chunk.times_s) < frames_per_call:
                 return
 
-    def _run_chunk(self, chunk: Chunk, model: StreamModel) -> Iterator[Prediction]:
+    def _run_chunk(
+        self, chunk: Chunk, room: FrameRoom, model: StreamModel
+    ) -> Iterator[Prediction]:
+        prepared = room.prepared(len(chunk.times_s), self._scaler)
         anew = self._stepped.init_states(self._frame_size) if chunk.anew else None
         rows, ages, moves = self._alone(
-            functools.partial(self._place.begin, chunk.frames, model, anew=anew)
+            functools.partial(self._place.begin, prepared, model, anew=anew)
         )
         for row, seen, time_s in zip(rows, ages, chunk.times_s, strict=True):
             prediction = self._next_prediction(row, time_s, seen)
@@ -587,30 +591,38 @@ class StreamingClassifier(Session):
                 "states or run a second time between two predictions (at a cut, end the run, call reset(), run again)"
             )
 
+    def _new_room(self, count: int) -> FrameRoom:
+        """Return memory for so many frames as the model takes them."""
+        model = self._model
+        takes_uint8 = isinstance(model, TakesBytes) and model.takes_uint8
+        return FrameRoom(count, self._frame_size, takes_uint8=takes_uint8)
+
     def _prepare_next(
         self,
+        room: FrameRoom,
         frame: Frame | VideoFrame,
-        room: NDArray[np.float32],
+        index: int,
         first: tuple[int, ...] | None,
     ) -> tuple[int, ...]:
         """Write *frame* into *room*; its shape must be the session's, or else that of the *first* of its call."""
         shape = self._place.position.frame_shape or first
-        return self._alone(functools.partial(self._prepare, frame, room, shape))
+        return self._alone(functools.partial(self._prepare, frame, room, index, shape))
 
     def _prepare(
         self,
         frame: Frame | VideoFrame,
-        room: NDArray[np.float32],
+        room: FrameRoom,
+        index: int,
         first: tuple[int, ...] | None,
     ) -> tuple[int, ...]:
-        """Write *frame* into *room* as the model takes it, and return the shape it came in."""
+        """Write *frame* to a place of *room* as the model takes it, and return the shape it came in."""
         pixels = as_frame(frame)
         if first is not None and pixels.shape != first:
             raise SessionError(
                 f"every frame of a session must have shape {first}, as the first had; got {pixels.shape} "
                 "(call reset() before another video)"
             )
-        self._scaler.scale_into(pixels, room)
+        room.put(index, pixels, self._scaler)
         return pixels.shape
 
 

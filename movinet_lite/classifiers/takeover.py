@@ -157,13 +157,13 @@ class Watch:
         """Whether a young session runs beside the long one."""
         return self.young_age >= 0
 
-    def see(self, frame: NDArray[np.float32], rules: Rules) -> bool:
+    def see(self, frame: NDArray[np.uint8] | NDArray[np.float32], rules: Rules) -> bool:
         """Take the next frame; return whether it begins another scene.
 
         Frames can be seen ahead of what is decided about them (see `begin_frame`): no decision changes what is a cut.
 
         Args:
-            frame: ``(height, width, 3)``, float32, 0 to 1, RGB.
+            frame: ``(height, width, 3)``, uint8, 0 to 255, or float32, 0 to 1, RGB.
             rules: With which frames it is compared.
         """
         thumb = thumbnail(frame)

@@ -26,6 +26,7 @@ __all__ = [
     "FitsStates",
     "ModelInfo",
     "StreamModel",
+    "TakesBytes",
 ]
 
 
@@ -190,3 +191,12 @@ class FitsStates(Protocol):
 
     def fit(self, given: object) -> States:
         """Return the states *given* in the form of the model, or raise `SessionError`."""
+
+
+@runtime_checkable
+class TakesBytes(Protocol):
+    """A stream model that may take frames as bytes."""
+
+    @property
+    def takes_uint8(self) -> bool:
+        """Whether `StreamModel.step` takes uint8 frames, 0 to 255, and gives the same as for them divided by 255."""

@@ -74,6 +74,11 @@ class NativeStreamModel(StreamModelWithFeatures):
         return FEATURE_NAMES
 
     @property
+    def takes_uint8(self) -> bool:
+        """Whether it takes uint8 frames: it does."""
+        return True
+
+    @property
     def program(self) -> Program:
         """The network as machine code."""
         return self._program
@@ -197,7 +202,8 @@ class NativeStreamModel(StreamModelWithFeatures):
                 f"frames must have shape (frames, height, width, 3), with at least one frame; got {frames.shape}",
                 self._info.source,
             )
-        return np.ascontiguousarray(frames, np.float32)
+        kind = np.uint8 if frames.dtype == np.uint8 else np.float32
+        return np.ascontiguousarray(frames, kind)
 
     def _check_frame_size(self, frame_size: tuple[int, ...]) -> None:
         expected = self._spec.frame_size

@@ -562,3 +562,73 @@ def test_a_storage_is_free_again_after_a_step_that_failed(model, frames):
     storage = storages.begin(states, 1)
     storages.give_up(storage)
     assert storage.claim(states.place)
+
+
+def byte_frames(count):
+    """Return so many different frames of bytes."""
+    rng = np.random.default_rng(3)
+    return rng.integers(0, 256, (count, *SIZE, 3)).astype(np.uint8)
+
+
+def logits_of(predictions):
+    """Return the logits of predictions, ``(predictions, classes)``."""
+    return np.stack([prediction.logits for prediction in predictions])
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_bytes_count_as_their_255th_part(model, count):
+    """A uint8 frame gives, bit for bit, what it gives divided by 255, alone or with others."""
+    frames = byte_frames(count)
+    empty = model.init_states(SIZE)
+    expected, _ = model.step(np.divide(frames, np.float32(255)), empty)
+    found, _ = model.step(frames, empty)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("horizon_s", [None, 1.0])
+def test_sessions_take_frames_of_both_kinds(model, horizon_s):
+    """In `step`, `run` and `step_many`, frames of bytes and of float32 may come in any order."""
+
+    def session():
+        return StreamingClassifier(
+            model, LABELS, frame_size=SIZE, fps=5.0, horizon_s=horizon_s
+        )
+
+    as_bytes = byte_frames(20)
+    as_floats = np.divide(as_bytes, np.float32(255))
+    mixed = [as_bytes[index] if index % 3 else as_floats[index] for index in range(20)]
+    expected = logits_of(session().run(list(as_floats)))
+    scale = np.abs(expected).max()
+    for frames in (list(as_bytes), mixed):
+        stepped = session()
+        both = [session(), session()]
+        together = [step_many(both, [frame, frame])[1] for frame in frames]
+        for found in (
+            session().run(frames, frames_per_call=6),
+            [stepped.step(frame) for frame in frames],
+            together,
+        ):
+            np.testing.assert_allclose(logits_of(found), expected, atol=1e-5 * scale)
+
+
+def test_scaled_bytes_stay_bytes(model, monkeypatch):
+    """A frame of bytes of another size reaches the model as bytes, with the logits that float32 gives."""
+    larger = np.repeat(np.repeat(byte_frames(3), 2, axis=1), 2, axis=2)
+    session = StreamingClassifier(model, LABELS, frame_size=SIZE, horizon_s=None)
+    kinds = []
+    step = type(model).step
+    monkeypatch.setattr(
+        type(model),
+        "step",
+        lambda self, frames, states: (
+            kinds.append(frames.dtype),
+            step(self, frames, states),
+        )[1],
+    )
+    found = logits_of(session.run(list(larger)))
+    assert kinds == [np.uint8]
+    monkeypatch.setattr(type(model), "takes_uint8", False)
+    session = StreamingClassifier(model, LABELS, frame_size=SIZE, horizon_s=None)
+    expected = logits_of(session.run(list(larger)))
+    assert kinds == [np.uint8, np.float32]
+    np.testing.assert_array_equal(found, expected)

@@ -108,14 +108,21 @@ def emit_frame(module: ir.Module, stem: Stem, lanes: int, *, is_uint8: bool) -> 
 
 
 def _bytes(code: Emitter, pointer: Any) -> Any:
-    """Return the vector of bytes at *pointer* as 0 to 1."""
-    return code.builder.fmul(code.load_uint8(pointer), code.constant(1.0 / 255.0))
+    """Return the vector of bytes at *pointer* as 0 to 1: what a division by 255 gives, in less time.
+
+    The quotient times the rounded 1 / 255 may be off by its last bit; one step of correction makes it right for all bytes.
+    """
+    value = code.load_uint8(pointer)
+    share = code.constant(1.0 / 255.0)
+    quotient = code.builder.fmul(value, share)
+    rest = code.fma(quotient, code.constant(-255.0), value)
+    return code.fma(rest, share, quotient)
 
 
 def _byte(code: Emitter, pointer: Any) -> Any:
     """Return the byte at *pointer* as 0 to 1."""
     value = code.builder.uitofp(code.builder.load(pointer), F32)
-    return code.builder.fmul(value, ir.Constant(F32, 1.0 / 255.0))
+    return code.builder.fdiv(value, ir.Constant(F32, 255.0))
 
 
 def _numbers(code: Emitter, pointer: Any) -> Any:
