@@ -39,6 +39,10 @@ _FIRST_PLACE: Final = (
 )
 
 
+_OF_IMAGES: Final = ("storages", "places", "ages", "sources", "begins")
+"""What the context has for each image."""
+
+
 class _Room:
     """The arena and the context of one call at a time."""
 
@@ -51,7 +55,7 @@ class _Room:
     ) -> None:
         self.arena = aligned_zeros(rooms.size * 4).view(np.float32)
         self.context = np.zeros(len(CONTEXT), np.int64)
-        self.streams = np.zeros((3, rooms.images), np.int64)
+        self.streams = np.zeros((len(_OF_IMAGES), rooms.images), np.int64)
         size = positions.size if positions else 0
         numbers = aligned_zeros(rooms.images * size * 4).view(np.float32)
         self.positions = numbers.reshape(rooms.images, size)
@@ -62,9 +66,7 @@ class _Room:
             "barrier": self.barrier.ctypes.data,
             "arena": self.arena.ctypes.data,
             "weights": weights.ctypes.data,
-            "storages": first,
-            "places": first + row,
-            "ages": first + 2 * row,
+            **{name: first + index * row for index, name in enumerate(_OF_IMAGES)},
             "positions": self.positions.ctypes.data,
             "profile": profile.ctypes.data,
         }
@@ -172,12 +174,18 @@ class StreamProgram:
         """The place of a new storage."""
         return _FIRST_PLACE
 
+    @property
+    def kept_frames(self) -> int:
+        """The frames that the layers keep, at most."""
+        return max(layer.spec.buffered_frames for layer in self.plan.layers)
+
     def run(
         self,
         frames: NDArray[np.uint8] | NDArray[np.float32],
         storages: Sequence[NDArray[np.uint8]],
         places: Sequence[int],
         ages: Sequence[int],
+        source: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.float32]:
         """Take in one image for each entry of *storages*; return their rows.
 
@@ -188,6 +196,9 @@ class StreamProgram:
             places: How many frames the storage of each image has taken in, those of this call before it included,
                 counted from `first_place`.
             ages: How many frames the stream of each image counts before it; its means are over one more.
+            source: The storage with the states before the call, if all images are of one stream and *storages* do not
+                have them: it stays as it is. After at least `kept_frames` images the storage has all it needs. `None` for
+                the storages themselves.
 
         Returns:
             ``(images, num_columns)``, float32.
@@ -197,6 +208,11 @@ class StreamProgram:
         room.streams[0, :images] = [address_of(storage) for storage in storages]
         room.streams[1, :images] = places
         room.streams[2, :images] = ages
+        if source is None:
+            room.streams[3:, :images] = room.streams[:2, :images]
+        else:
+            room.streams[3, :images] = address_of(source)
+            room.streams[4, :images] = places[0]
         context = room.context
         context[0] = self._team.members
         context[2] = images

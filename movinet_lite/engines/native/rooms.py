@@ -24,6 +24,8 @@ CONTEXT: Final = (
     "storages",  # addresses of the storages of the images
     "places",  # of the images
     "ages",  # of the images
+    "sources",  # addresses of the storages that hold what came before the call
+    "begins",  # places from which on frames are in the storages of the images themselves
     "positions",  # address
     "profile",  # address of the cycles of each part, in code that measures them
 )

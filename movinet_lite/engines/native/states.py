@@ -53,12 +53,17 @@ class Program(Protocol):
     def new_storage(self) -> Memory:
         """Return the memory of a stream without frames."""
 
+    @property
+    def kept_frames(self) -> int:
+        """How many frames the states hold, at most."""
+
     def run(
         self,
         frames: NDArray[Any],
         storages: Sequence[Memory],
         places: Sequence[int],
         ages: Sequence[int],
+        source: Memory | None = None,
     ) -> NDArray[np.float32]:
         """Step streams, and return a row for each frame."""
 
@@ -179,6 +184,13 @@ class Storages:
         storage = self._take(self._program.first_place)
         storage.place = self._program.write_states(storage.memory, own)
         return self._states_in(storage, int(own[FRAME_COUNT][0]))
+
+    def begin_long(self, states: NativeStates) -> Storage:
+        """Return a storage with anything in it, to step *states* by at least `Program.kept_frames` frames from their own.
+
+        `finish` or `give_up` must follow.
+        """
+        return self._take(states.place)
 
     def begin(self, states: NativeStates, num_frames: int) -> Storage:
         """Return the storage in which to step *states* by so many frames; `finish` or `give_up` must follow.

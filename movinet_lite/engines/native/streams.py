@@ -18,6 +18,7 @@ from movinet_lite.arrays import FEATURE_NAMES, FeatureName, FrameSize, States
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.feature_models import StreamModelWithFeatures
 from movinet_lite.engines.native.states import (
+    Memory,
     NativeStates,
     Program,
     Storage,
@@ -98,7 +99,14 @@ class NativeStreamModel(StreamModelWithFeatures):
         frames = self._checked(frames)
         before = self._own(states)
         count = len(frames)
-        storage = self._storages.begin(before, count)
+        # A longer step would overwrite the states that it begins from: it reads them where they are.
+        source = None
+        kept = self._program.kept_frames
+        if before.storage is not None and min(count, self._program.max_images) >= kept:
+            source = before.storage.memory
+            storage = self._storages.begin_long(before)
+        else:
+            storage = self._storages.begin(before, count)
         rows = []
         try:
             for begin in range(0, count, self._program.max_images):
@@ -109,6 +117,7 @@ class NativeStreamModel(StreamModelWithFeatures):
                     [storage] * len(piece),
                     [storage.place + step for step in steps],
                     [before.age + step for step in steps],
+                    None if begin else source,
                 )
                 rows.append(self._chosen(found, names))
         except BaseException:
@@ -167,11 +176,11 @@ class NativeStreamModel(StreamModelWithFeatures):
         storages: Sequence[Storage],
         places: Sequence[int],
         ages: Sequence[int],
+        source: Memory | None = None,
     ) -> NDArray[np.float32]:
         start = time.perf_counter()
-        rows = self._program.run(
-            frames, [storage.memory for storage in storages], places, ages
-        )
+        memories = [storage.memory for storage in storages]
+        rows = self._program.run(frames, memories, places, ages, source)
         if len(frames) == 1:
             self._last_call_s = time.perf_counter() - start
         return rows

@@ -407,22 +407,32 @@ def test_means(has_positions):
     parts = aligned(rng.normal(size=(planes, images, part_count, lanes())))
     # The first stream has two frames in this call.
     owners, places, ages = [0, 0, 1, 2], [16, 17, 21, 40], [0, 1, 3, 1000]
-    storages = [aligned(rng.normal(size=(3, planes + 1, lanes()))) for _ in range(3)]
+    storages = [aligned(rng.normal(size=(3, planes + 1, lanes()))) for _ in range(4)]
+    # What the second stream had before the call is in the last storage.
+    sources, begins = [0, 0, 3, 2], [16, 16, 21, 40]
     expected_sums = [storage.astype(np.float64) for storage in storages]
     over_frames, of_frame = (Guarded.of(planes, images, lanes()) for _ in range(2))
     positions = aligned(rng.normal(size=(images, 2, planes, lanes())))
     expected = np.zeros((2, planes, images, lanes()))
+
+    def sets_of(storage: int) -> Any:
+        """Return the two sets of sums of a storage, which lie behind each other from the offset on."""
+        sets = expected_sums[storage].reshape(-1)[offset:][: 2 * set_size]
+        return sets.reshape(2, planes + 1, lanes())[:, :planes]
+
     for image, (owner, place, age) in enumerate(zip(owners, places, ages, strict=True)):
         mean = parts[:, image].astype(np.float64).sum(axis=1) / pixels
-        # The sets lie behind each other from the offset on.
-        sets = expected_sums[owner].reshape(-1)[offset:][: 2 * set_size]
-        sets = sets.reshape(2, planes + 1, lanes())[:, :planes]
-        sets[1 - place % 2] = sets[place % 2] + mean
+        sets = sets_of(owner)
+        earlier = sets_of(sources[image]) if place == begins[image] else sets
+        sets[1 - place % 2] = earlier[place % 2] + mean
         expected[0, :, image] = sets[1 - place % 2] / (age + 1)
         expected[1, :, image] = mean
         if has_positions:
             expected[:, :, image] += positions[image]
-    addresses = np.array([storages[owner].ctypes.data for owner in owners])
+    addresses, source_addresses = (
+        np.array([storages[index].ctypes.data for index in indices])
+        for indices in (owners, sources)
+    )
     more = [positions, 2 * planes * lanes(), planes] if has_positions else []
     for low, high in ((0, 2), (2, planes)):
         call(
@@ -432,6 +442,8 @@ def test_means(has_positions):
             addresses,
             np.array(places),
             np.array(ages),
+            source_addresses,
+            np.array(begins),
             images,
             offset,
             set_size,

@@ -58,12 +58,12 @@ class NotedProgram(StreamProgram):
         self.made.append(self.storage_size)
         return super().new_storage()
 
-    def run(self, frames, storages, places, ages):
+    def run(self, frames, storages, places, ages, source=None):
         """Return a row for each frame."""
         assert frames.flags.c_contiguous
         assert len(frames) == len(storages) == len(places) == len(ages)
         self.calls.append(len(frames))
-        return super().run(frames, storages, places, ages)
+        return super().run(frames, storages, places, ages, source)
 
 
 @pytest.fixture(scope="module")
@@ -205,11 +205,29 @@ def test_a_step_that_is_tried_again_copies_nothing(model, frames, copies):
     np.testing.assert_array_equal(expected, again[:5])
 
 
-def test_a_run_copies_once_a_call(model, frames, copies):
-    """A caller may stop in the middle of a call, so the states before it are kept while it is handed out."""
+def test_a_run_copies_only_in_short_calls(model, frames, copies):
+    """A caller may stop in the middle of a call, so the states before it are kept: a long call reads them where they are."""
     session = StreamingClassifier(model, LABELS, horizon_s=None)
     list(session.run(np.concatenate([frames] * 3)[:48], frames_per_call=16))
-    assert len(copies) == 2  # the first call begins with nothing to keep
+    assert not copies
+    list(session.run(frames[:6], frames_per_call=2))
+    assert len(copies) == 3
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 8, 9, 14])
+def test_long_calls_go_on_from_states_that_stay(model, frames, count):
+    """Whatever its length, a call gives what single steps give, and leaves the states it begins from as they were."""
+    _, begun = one_by_one(model, frames[:5])
+    before = dict(begun)
+    expected, after = one_by_one(model, frames[5 : 5 + count], begun)
+    for _ in range(2):
+        rows, states = model.step(frames[5 : 5 + count], begun)
+        assert_close(rows, expected)
+        assert_same_states(dict(states), dict(after))
+        again, _ = model.step(frames[:1], states)
+        assert_close(again, model.step(frames[:1], after)[0])
+    for name, value in before.items():
+        np.testing.assert_array_equal(begun[name], value)
 
 
 def test_streams_in_one_call_are_those_alone(model, frames):
@@ -427,9 +445,9 @@ def test_threads_step_the_same_states(model, frames, monkeypatch):
     expected = [one_by_one(model, frames[[5, index]], begun)[0] for index in (6, 7)]
     run, together = model._program.run, threading.Barrier(2, timeout=30)
 
-    def run_together(given, storages, places, ages):
+    def run_together(*given):
         together.wait()  # both have begun, and none has ended
-        rows = run(given, storages, places, ages)
+        rows = run(*given)
         together.wait()
         return rows
 

@@ -128,7 +128,7 @@ class LayerCode:
         ring, code = self.layer.ring, self.scope.code
         if ring is None:
             return []
-        storage = code.builder.load(code.at(self.scope.storages, self.first))
+        storage = code.builder.load(code.at(self.scope.sources, self.first))
         start = code.at(code.pointer(storage), ring.offset)
         size = self.layer.planes[1] * ring.slots * pixels * code.lanes * 4
         return [Piece(code.cast(start, U8_P), size)]
@@ -212,11 +212,18 @@ class LayerCode:
         if ring is None:
             return []
         at_image = code.add(self.first, number)
-        storage = code.pointer(code.builder.load(code.at(scope.storages, at_image)))
-        place = code.builder.load(code.at(scope.places, at_image))
-        first = code.at(storage, ring.offset, code.multiply(plane, ring.slots * size))
-        slots = [
-            code.remainder(code.add(place, ring.slots - back), ring.slots)
-            for back in (0, *range(ring.slots - 1, 0, -1))
-        ]
-        return [code.at(first, code.multiply(slot, size)) for slot in slots]
+        storage, source, place, begin = (
+            code.builder.load(code.at(array, at_image))
+            for array in (scope.storages, scope.sources, scope.places, scope.begins)
+        )
+        offset = code.multiply(plane, ring.slots * size)
+
+        def slot(back: int) -> Any:
+            """Return where the frame so many places back is."""
+            is_older = code.builder.icmp_signed("<", code.add(place, -back), begin)
+            memory = code.builder.select(is_older, source, storage) if back else storage
+            index = code.remainder(code.add(place, ring.slots - back), ring.slots)
+            ring_start = code.at(code.pointer(memory), ring.offset, offset)
+            return code.at(ring_start, code.multiply(index, size))
+
+        return [slot(back) for back in (0, *range(ring.slots - 1, 0, -1))]

@@ -53,6 +53,8 @@ class MeansCall:
             code.at(scope.storages, self.first),
             code.at(scope.places, self.first),
             code.at(scope.ages, self.first),
+            code.at(scope.sources, self.first),
+            code.at(scope.begins, self.first),
             self.images,
             plan.sums_offset + self.sums,
             plan.sums_size,

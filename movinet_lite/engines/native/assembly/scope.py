@@ -57,6 +57,8 @@ class Scope:
         storages: Addresses of the storages of the images.
         places: Places of the images.
         ages: Ages of the images.
+        sources: Addresses of the storages that hold what came before the call.
+        begins: Places from which on frames are in the storages of the images themselves.
         numbers: All of the context by name.
         activation: The activation of the network.
         gate: The gate of its squeeze-excitation, with slope and shift in the weights.
@@ -88,9 +90,9 @@ class Scope:
         self.weights = self.code.pointer(read["weights"], U8_P)
         self.members = read["members"]
         self.images = read["images"]
-        self.storages, self.places, self.ages = (
+        self.storages, self.places, self.ages, self.sources, self.begins = (
             self.code.pointer(read[name], I64_P)
-            for name in ("storages", "places", "ages")
+            for name in ("storages", "places", "ages", "sources", "begins")
         )
         self.activation: Function = plan.spec.activation
         self.gate: Function = "sigmoid" if plan.spec.gate == "sigmoid" else "relu6"

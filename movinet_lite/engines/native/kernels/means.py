@@ -18,18 +18,17 @@ def emit_means(module: ir.Module, lanes: int, *, has_positions: bool) -> Emitter
     an odd number of frames; one is read and the other is written.
 
     Its arguments are: parts of sums over space, ``(planes, images, parts, lanes)``; parts of an image; pixels of an
-    image; addresses of the storages of the images; places of the images; ages of the images; number of images; numbers
-    of float32 before the sums of the layer in a storage; numbers from one set of sums to the other; the means over all
-    frames, ``(planes, images, lanes)``; the means of each frame, of the same shape; first and end of the planes. With
-    positions: what is added to both, for each image, and numbers from image to image; number of planes.
+    image; of the images: addresses of their storages, places, ages, addresses of the storages with what came before the
+    call, and places from which on sums are in their own storages; number of images; numbers of float32 before the sums
+    of the layer in a storage; numbers from one set of sums to the other; the means over all frames, ``(planes, images,
+    lanes)``; the means of each frame, of the same shape; first and end of the planes. With positions: what is added to
+    both, for each image, and numbers from image to image; number of planes.
     """
     arguments = [
         F32_P,
         I64,
         I64,
-        I64_P,
-        I64_P,
-        I64_P,
+        *[I64_P] * 5,
         I64,
         I64,
         I64,
@@ -42,10 +41,9 @@ def emit_means(module: ir.Module, lanes: int, *, has_positions: bool) -> Emitter
         arguments += [F32_P, I64, I64]
     name = "means_with_positions" if has_positions else "means"
     code = Emitter(module, name, arguments, lanes)
-    (parts, part_count, pixels, storages, places, ages, images, offset, set_size) = (
-        code.arguments[:9]
-    )
-    over_frames, of_frame, low, high = code.arguments[9:13]
+    parts, part_count, pixels = code.arguments[:3]
+    of_images = code.arguments[3:8]
+    images, offset, set_size, over_frames, of_frame, low, high = code.arguments[8:15]
     builder = code.builder
     one = ir.Constant(F32, 1.0)
     share = code.splat(builder.fdiv(one, builder.sitofp(pixels, F32)))
@@ -53,29 +51,35 @@ def emit_means(module: ir.Module, lanes: int, *, has_positions: bool) -> Emitter
     def plane(index: Any) -> None:
         def image(number: Any) -> None:
             row = code.add(code.multiply(index, images), number)
-            source = code.at(
-                parts, code.multiply(code.multiply(row, part_count), lanes)
-            )
+            first = code.at(parts, code.multiply(code.multiply(row, part_count), lanes))
 
             def part(count: Any, value: Any) -> list[Any]:
-                found = code.load(code.at(source, code.multiply(count, lanes)))
+                found = code.load(code.at(first, code.multiply(count, lanes)))
                 return [builder.fadd(value, found)]
 
             (total,) = code.loop(0, part_count, part, carried=[code.constant(0.0)])
             mean = builder.fmul(total, share)
-            storage = code.pointer(builder.load(code.at(storages, number)))
-            place = builder.load(code.at(places, number))
-            sums = code.at(storage, offset, code.multiply(index, lanes))
+            storage, place, age, source, begin = (
+                builder.load(code.at(array, number)) for array in of_images
+            )
+            sums, earlier = (
+                code.at(code.pointer(memory), offset, code.multiply(index, lanes))
+                for memory in (
+                    storage,
+                    builder.select(
+                        builder.icmp_signed("==", place, begin), source, storage
+                    ),
+                )
+            )
             parity = builder.and_(place, code.number(1))
             other = builder.xor(parity, code.number(1))
-            before = code.load(code.at(sums, code.multiply(parity, set_size)))
+            before = code.load(code.at(earlier, code.multiply(parity, set_size)))
             after = builder.fadd(before, mean)
             code.store(after, code.at(sums, code.multiply(other, set_size)))
-            age = builder.load(code.at(ages, number))
             count = builder.sitofp(code.add(age, 1), F32)
             overall = builder.fdiv(after, code.splat(count))
             if has_positions:
-                positions, step, planes = code.arguments[13:]
+                positions, step, planes = code.arguments[15:]
                 given = code.at(
                     positions, code.multiply(number, step), code.multiply(index, lanes)
                 )
