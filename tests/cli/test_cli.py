@@ -664,7 +664,11 @@ def test_a_real_model_streams_a_video(
 
     status, lines, notes = run("stream", path, *options, "--json")
     assert status == 0
-    assert [line.split()[2] for line in notes.splitlines()] == ["compiling", "compiled"]
+    assert [line.split()[2] for line in notes.splitlines()] == [
+        "compiling",
+        "compiled",
+        "making",
+    ]
     first = [json.loads(line) for line in lines]
     second = run_json("stream", path, *options)
 
