@@ -361,8 +361,8 @@ def test_code_that_computes_something_else_is_not_used(
         path.unlink()
     run = program.StreamProgram.run
 
-    def answer_of_others(self, given, storages, places, ages):
-        return run(self, given[::-1].copy(), storages, places, ages)
+    def answer_of_others(self, given, *others):
+        return run(self, given[::-1].copy(), *others)
 
     with monkeypatch.context() as patch:
         patch.setattr(program.StreamProgram, "run", answer_of_others)
@@ -383,10 +383,10 @@ def test_states_that_are_mixed_up_are_noticed(filled, kept, monkeypatch):
     verdict.unlink()
     run = program.StreamProgram.run
 
-    def mix_up(self, given, storages, places, ages):
+    def mix_up(self, given, storages, places, ages, source=None):
         if len({id(storage) for storage in storages}) > 1:
             ages = ages[::-1]
-        return run(self, given, storages, places, ages)
+        return run(self, given, storages, places, ages, source)
 
     monkeypatch.setattr(program.StreamProgram, "run", mix_up)
     with pytest.raises(ConversionError, match="must give the logits of its source"):
