@@ -383,10 +383,10 @@ def test_states_that_are_mixed_up_are_noticed(filled, kept, monkeypatch):
     verdict.unlink()
     run = program.StreamProgram.run
 
-    def mix_up(self, given, storages, places, ages, source=None):
+    def mix_up(self, given, storages, places, ages, *source):
         if len({id(storage) for storage in storages}) > 1:
             ages = ages[::-1]
-        return run(self, given, storages, places, ages, source)
+        return run(self, given, storages, places, ages, *source)
 
     monkeypatch.setattr(program.StreamProgram, "run", mix_up)
     with pytest.raises(ConversionError, match="must give the logits of its source"):
