@@ -16,6 +16,7 @@ from movinet_lite.engines.native.compiler import (
 )
 from movinet_lite.engines.native.target import Target, choose_target, host_target
 from movinet_lite.errors import ConversionError, ModelError
+from tests.forking import fork
 
 llvm = pytest.importorskip("llvmlite.binding")
 
@@ -137,7 +138,7 @@ def test_source_with_a_fault_is_an_error(target, source, told):
 def test_code_runs_in_a_forked_process(code, target, loaded):
     """A forked process runs code that was loaded before, and loads some of its own."""
     machine_code = MachineCode(code, target)
-    child = os.fork()
+    child = fork()
     if not child:
         result = 1
         try:

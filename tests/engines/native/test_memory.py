@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from movinet_lite.engines.native.memory import ALIGNMENT, address_of, aligned_zeros
+from tests.forking import fork
 
 SIZES = [0, 1, 63, 64, 1000, 2**20 - 1, 2**20, 2**22 + 4]
 """Small ones, and those that huge pages are asked for."""
@@ -49,7 +50,7 @@ def test_memory_stays_as_long_as_it_is_used():
 def test_a_forked_process_has_memory_of_its_own(size):
     """What a forked process writes does not show here: else its streams would change those of this process."""
     found = aligned_zeros(size)
-    child = os.fork()
+    child = fork()
     if not child:
         found[:] = 1
         os._exit(0)

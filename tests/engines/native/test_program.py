@@ -42,6 +42,7 @@ from tests.networks import SIZE, moving_clips, randomise, small_network, tiny_va
 pytest.importorskip("llvmlite")
 
 from movinet_lite.engines.native.assembly import write_code
+from tests.forking import fork
 
 pytestmark = pytest.mark.skipif(
     host_target() is None, reason="the native engine cannot run here"
@@ -639,7 +640,7 @@ def test_a_forked_process_goes_on_with_streams_of_its_own(
     shared = StreamProgram(own.plan, own._code, threads=2, max_images=4)
     stream = Stream.new(shared)
     stream.run(clip[:3])
-    child = os.fork()
+    child = fork()
     if not child:
         status = 1
         try:

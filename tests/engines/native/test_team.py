@@ -28,6 +28,7 @@ from movinet_lite.engines.native.team import (
 )
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError, SessionError
+from tests.forking import fork
 
 pytest.importorskip("llvmlite")
 
@@ -364,7 +365,7 @@ def test_more_members_than_cores_go_anywhere(code):
 
 def in_child(work):
     """Run a function in a forked process, which ends after a minute, and return its exit status."""
-    child = os.fork()
+    child = fork()
     if not child:
         status = 1
         try:
