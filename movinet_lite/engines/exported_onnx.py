@@ -8,16 +8,12 @@ from typing import Final
 from movinet_lite.arrays import FrameSize
 from movinet_lite.engines.base import ClipModel, StreamModel
 from movinet_lite.engines.compiled import name_of_entry
-from movinet_lite.engines.made_once import check_agrees, logits_of, make_missing
+from movinet_lite.engines.made_once import check_agrees, logits_of_source, make_missing
 from movinet_lite.engines.onnx.opening import check_onnx, load_onnx
 from movinet_lite.engines.onnx.runtime import Provider
 from movinet_lite.engines.opening import open_to_compile
 from movinet_lite.hub.cache import compiled_folder, read_note, write_note
-from movinet_lite.network.agreement import (
-    PROBE_FRAMES,
-    largest_difference,
-    probe_clip,
-)
+from movinet_lite.network.agreement import largest_difference
 from movinet_lite.network.spec import Functions, read_facts
 from movinet_lite.network.variants import Mode
 
@@ -97,9 +93,9 @@ def _export(
     )
     export_onnx(network, folder / _FILE)
     exported = load_onnx(folder / _FILE, mode, source=source)
-    frames = probe_clip(PROBE_FRAMES, *network.spec.frame_size)[0]
+    size = network.spec.frame_size
     difference = largest_difference(
-        logits_of(exported, frames), logits_of(reference, frames)
+        logits_of_source(exported, size), logits_of_source(reference, size)
     )
     check_agrees(difference, source, "an exported")
     write_note(folder, source=source, mode=mode, difference=difference)

@@ -34,7 +34,6 @@ __all__ = [
     "difference_of_clips",
     "difference_of_streams",
     "is_close",
-    "logits_of",
     "logits_of_source",
     "make_missing",
 ]
@@ -96,7 +95,7 @@ def make_missing(
     return True
 
 
-def logits_of(
+def _logits_of(
     model: ClipModel | StreamModel, frames: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return what *model* says of ``(frames, height, width, 3)``: of the whole clip, or after each frame of a new stream."""
@@ -113,7 +112,7 @@ def logits_of_source(
 
     They are few: rounding errors grow with the number of frames, and in untrained models exceed the tolerance.
     """
-    return logits_of(source, probe_clip(PROBE_FRAMES, *frame_size)[0])
+    return _logits_of(source, probe_clip(PROBE_FRAMES, *frame_size)[0])
 
 
 def difference_of_clips(
@@ -148,7 +147,7 @@ def difference_of_streams(
     singles = _one_by_one(made, frames, frame_size)
     pairs = [
         (singles[: len(expected)], expected),
-        (logits_of(made, frames), singles),
+        (_logits_of(made, frames), singles),
     ]
     if streams > 1:
         pairs.append(_logits_of_many(made, streams, frames, singles))

@@ -13,7 +13,6 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from movinet_lite.arrays import FrameSize
 from movinet_lite.atomic import write_atomically
 from movinet_lite.engines.native.compiler import (
     MachineCode,
@@ -34,10 +33,8 @@ __all__ = ["MAX_IMAGES", "StreamProgram", "code_format"]
 MAX_IMAGES: Final = 8
 """Images of a call at most, where a model does not say otherwise; more gained nothing."""
 
-_FIRST_PLACE: Final = (
-    16  # above the frames that any layer keeps, so that no slot before it is negative
-)
-
+_FIRST_PLACE: Final = 16
+"""Above the frames that any layer keeps, so that no slot before it is negative."""
 
 _OF_IMAGES: Final = ("storages", "places", "ages", "sources", "begins")
 """What the context has for each image."""
@@ -70,9 +67,13 @@ class _Room:
             "positions": self.positions.ctypes.data,
             "profile": profile.ctypes.data,
         }
-        for name, address in addresses.items():
-            self.context[CONTEXT.index(name)] = address
+        self.tell(**addresses)
         self.address = self.context.ctypes.data
+
+    def tell(self, **numbers: int) -> None:
+        """Write numbers to the context, by name."""
+        for name, number in numbers.items():
+            self.context[CONTEXT.index(name)] = number
 
 
 class StreamProgram:
@@ -84,6 +85,7 @@ class StreamProgram:
     Attributes:
         plan: The network.
         num_columns: Columns of a row: logits, then the features ``pooled``, then ``hidden``.
+        kept_frames: Frames that the layers keep, at most.
         max_images: Images of a call, at most.
     """
 
@@ -110,6 +112,7 @@ class StreamProgram:
         self.plan = attrs.evolve(plan, blob=self._weights)
         self.max_images = max_images
         self.num_columns = sum(plan.head.channels)
+        self.kept_frames = max(layer.spec.buffered_frames for layer in plan.layers)
         self._team = Team(possible_members(threads))
         self._code = code
         self._rooms = Rooms.of(plan, max_images)
@@ -133,7 +136,6 @@ class StreamProgram:
         weights: Mapping[str, NDArray[np.float32]],
         *,
         target: Target,
-        frame_size: FrameSize | None = None,
         threads: int = 1,
         max_images: int = MAX_IMAGES,
         is_compact: bool = True,
@@ -145,7 +147,6 @@ class StreamProgram:
             spec: The facts of the network.
             weights: Its folded weights, ``fold(network).named_weights``, as float32 arrays.
             target: The CPU.
-            frame_size: ``(height, width)`` of the frames; `None` for the network's own.
             threads: Threads of a call.
             max_images: Images of a call, at most.
             is_compact: Whether products of one row have 16-bit weights: a third less memory to read.
@@ -154,8 +155,6 @@ class StreamProgram:
         Raises:
             ConversionError: If it is a network that the native engine cannot run.
         """
-        if frame_size is not None:
-            spec = attrs.evolve(spec, frame_size=frame_size)
         plan = make_plan(spec, weights, target, is_compact=is_compact)
         code = _machine_code(plan, target, max_images, cache)
         return cls(plan, code, threads=threads, max_images=max_images)
@@ -173,11 +172,6 @@ class StreamProgram:
     def first_place(self) -> int:
         """The place of a new storage."""
         return _FIRST_PLACE
-
-    @property
-    def kept_frames(self) -> int:
-        """The frames that the layers keep, at most."""
-        return max(layer.spec.buffered_frames for layer in self.plan.layers)
 
     def run(
         self,
@@ -213,11 +207,12 @@ class StreamProgram:
         else:
             room.streams[3, :images] = address_of(source)
             room.streams[4, :images] = places[0]
-        context = room.context
-        context[0] = self._team.members
-        context[2] = images
-        context[3] = address_of(frames)
-        context[4] = frames.dtype == np.uint8
+        room.tell(
+            members=self._team.members,
+            images=images,
+            frames=address_of(frames),
+            is_uint8=frames.dtype == np.uint8,
+        )
         if self.plan.positions is not None:
             for index, age in enumerate(ages):
                 room.positions[index] = self.plan.positions.at(age)

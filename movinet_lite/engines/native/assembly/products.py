@@ -20,9 +20,8 @@ from movinet_lite.engines.native.plan import DENSE_ROWS, Dense, Group
 
 __all__ = ["DenseCall", "Piece", "Weighed"]
 
-_MOST_LINES: Final = (
-    8  # in so few input channels: more than the memory gives in this time
-)
+_MOST_LINES: Final = 8
+"""Lines of a piece that a step of the kernel fetches, at most: more than the memory gives in this time."""
 
 
 @attrs.frozen
