@@ -27,6 +27,7 @@ from tests.live.servers import (
     served_folder,
     wait_for,
 )
+from tests.python_calls import python_calls
 from tests.video_files import number_in, write_numbered
 
 
@@ -580,19 +581,7 @@ def test_no_python_code_runs_when_a_source_is_dropped(tmp_path):
     sources = [open_source(path, fps=5.0), open_source(refused, fps=5.0)]
     some_frames(sources[0], 1)
     wait_for(lambda: sources[1].status.state == "waiting")
-    called = []
-
-    def note(frame, event, _):
-        if event == "call":
-            called.append(frame.f_code.co_qualname)
-
-    sys.setprofile(note)
-    try:
-        sources.clear()
-    finally:
-        sys.setprofile(None)
-
-    assert called == []
+    assert python_calls(sources.clear) == []
     wait_for(lambda: not source_threads())
 
 

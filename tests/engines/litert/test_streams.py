@@ -13,6 +13,7 @@ from movinet_lite.classifiers import step_many
 from movinet_lite.engines.litert import graphs, step_graphs, streams
 from movinet_lite.engines.litert.opening import load_tflite
 from movinet_lite.errors import ModelError, SessionError
+from tests.python_calls import python_calls
 from tests.saved_models import COLOURS, STATE_NAMES, expected_stream_logits
 from tests.tflite_models import FRAME_SIZE, write_tflite
 
@@ -215,19 +216,8 @@ def test_no_python_code_runs_when_states_end(tflite, frames):
     """Ctrl-C in a finaliser would be printed and lost; buffers come back, and are freed, without one."""
     model = load_tflite(tflite())
     held = [model.step(frames[:1], model.init_states(FRAME_SIZE))[1] for _ in range(9)]
-    called = []
-
-    def note(frame, event, _):
-        if event == "call":
-            called.append(frame.f_code.co_qualname)
-
     before = num_buffers()
-    sys.setprofile(note)
-    try:
-        held.clear()
-    finally:
-        sys.setprofile(None)
-    assert called == []
+    assert python_calls(held.clear) == []
     assert num_buffers() < before
 
 

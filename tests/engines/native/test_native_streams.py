@@ -4,7 +4,6 @@ import copy
 import gc
 import pickle
 import re
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,6 +22,7 @@ from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.network.model import fold
 from movinet_lite.network.states import FRAME_COUNT
 from tests.networks import LABELS, SIZE, moving_clips, small_network, tiny_variant
+from tests.python_calls import python_calls
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
@@ -531,18 +531,7 @@ def test_a_storage_that_is_used_again_begins_with_zeros(model, frames):
 def test_no_python_code_runs_when_states_end(model, frames):
     """Ctrl-C in a finaliser would be printed and lost; storages come back, and are freed, without one."""
     held = [model.step(frames[:1], model.init_states(SIZE))[1] for _ in range(9)]
-    called = []
-
-    def note(frame, event, _):
-        if event == "call":
-            called.append(frame.f_code.co_qualname)
-
-    sys.setprofile(note)
-    try:
-        held.clear()
-    finally:
-        sys.setprofile(None)
-    assert called == []
+    assert python_calls(held.clear) == []
     assert len(model._storages._free) == 4
 
 

@@ -136,19 +136,12 @@ def test_network_is_computed(activation, gate, padding, positional_encoding):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("activation", "gate", "padding", "positional_encoding"),
-    [  # every pair of them
-        ("swish", "sigmoid", "same", False),
-        ("swish", "hard_sigmoid", "pytorch", True),
-        ("swish", "keras2_hard_sigmoid", "same", True),
-        ("hard_swish", "sigmoid", "pytorch", True),
-        ("hard_swish", "hard_sigmoid", "same", False),
-        ("hard_swish", "keras2_hard_sigmoid", "pytorch", False),
-    ],
-)
+@pytest.mark.parametrize("positional_encoding", [False, True])
+@pytest.mark.parametrize("padding", ["same", "pytorch"])
+@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid", "keras2_hard_sigmoid"])
+@pytest.mark.parametrize("activation", ["swish", "hard_swish"])
 def test_every_network_is_computed(activation, gate, padding, positional_encoding):
-    """Activations, gates, paddings and encodings together give the rows and states of TensorFlow."""
+    """All activations, gates, paddings and encodings together give the rows and states of TensorFlow."""
     check(
         small_network(
             "stream",
@@ -163,13 +156,8 @@ def test_every_network_is_computed(activation, gate, padding, positional_encodin
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("variant", "is_compact"),
-    [
-        *((variant, False) for variant in ("t0", "a0", "a1", "a2", "a3", "a4", "a5")),
-        *((variant, True) for variant in ("a0", "a2")),
-    ],
-)
+@pytest.mark.parametrize("is_compact", [False, True])
+@pytest.mark.parametrize("variant", ["t0", "a0", "a1", "a2", "a3", "a4", "a5"])
 def test_published_variant_is_computed(variant, is_compact):
     """The published variants give what TensorFlow gives."""
     network = build_movinet(variant, "stream", 5, frame_size=(100, 84))

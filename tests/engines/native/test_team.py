@@ -20,7 +20,6 @@ import pytest
 
 from movinet_lite.engines.native import team as module
 from movinet_lite.engines.native.compiler import MachineCode, compile_module
-from movinet_lite.engines.native.target import host_target
 from movinet_lite.engines.native.team import (
     BARRIER_BYTES,
     Team,
@@ -30,6 +29,7 @@ from movinet_lite.engines.native.team import (
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError, SessionError
 from tests.forking import fork
+from tests.python_calls import python_calls
 
 pytest.importorskip("llvmlite")
 
@@ -44,15 +44,6 @@ WITH_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has n
 ON_LINUX = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="looks at threads as Linux shows them"
 )
-
-
-@pytest.fixture(scope="module")
-def target():
-    """What this machine runs."""
-    found = host_target()
-    if found is None:
-        pytest.skip("the native engine cannot run here")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -284,17 +275,11 @@ def test_threads_end_without_python(code):
     team = Team(2)
     check(team, code)
     (thread,) = threads_of(team)
-    called = []
-    sys.setprofile(
-        lambda frame, event, _: called.append(frame.f_code) if event == "call" else None
-    )
-    try:
-        del team
-    finally:
-        sys.setprofile(None)
+    held = [team]
+    del team
+    assert python_calls(held.clear) == []
     thread.join(timeout=60)
     assert not thread.is_alive()
-    assert called == []
 
 
 @WITHOUT_WINDOWS
