@@ -294,6 +294,34 @@ def test_other_code_is_compiled_and_checked_anew(filled, kept, monkeypatch, work
     assert len(list(filled.glob("checked-*"))) == 3
 
 
+def test_code_is_known_by_the_modules_that_wrote_it(tmp_path, monkeypatch):
+    """Any change of a module that writes code or lays out weights makes the cache's code that of another release."""
+    monkeypatch.setattr(program, "__file__", str(tmp_path / "program.py"))
+    module = tmp_path / "kernels" / "product.py"
+    module.parent.mkdir()
+    formats = []
+    for text in ("sums = 1", "sums = 2", "sums = 1"):
+        module.write_text(text, encoding="utf-8")
+        formats.append(program.code_format.__wrapped__())
+    assert formats[0] == formats[2] != formats[1]
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(None, 8), (12, 12), (1, 1)])
+def test_many_cores_give_eight_threads(filled, kept, monkeypatch, threads, expected):
+    """Without `threads`, a program gets one for each core, at most eight."""
+    monkeypatch.setattr(opening, "available_cores", lambda: 64)
+    given = []
+    make = program.StreamProgram.of
+
+    def note(*arguments, **options):
+        given.append(options["threads"])
+        return make(*arguments, **{**options, "threads": 1})
+
+    monkeypatch.setattr(program.StreamProgram, "of", note)
+    load(kept, threads=threads)
+    assert given == [expected]
+
+
 def test_a_cache_that_cannot_be_written_to_still_serves(
     filled, kept, monkeypatch, network, work
 ):
