@@ -306,8 +306,9 @@ def test_code_is_known_by_the_modules_that_wrote_it(tmp_path, monkeypatch):
     assert formats[0] == formats[2] != formats[1]
 
 
+@pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize(("threads", "expected"), [(None, 8), (12, 12), (1, 1)])
-def test_many_cores_give_eight_threads(filled, kept, monkeypatch, threads, expected):
+def test_many_cores_give_eight_threads(kept, monkeypatch, threads, expected):
     """Without `threads`, a program gets one for each core, at most eight."""
     monkeypatch.setattr(opening, "available_cores", lambda: 64)
     given = []
