@@ -26,7 +26,7 @@ from movinet_lite.classifiers import StreamingClassifier
 from movinet_lite.engines.compiled import name_of_entry
 from movinet_lite.engines.litert.operators import Operator
 from movinet_lite.engines.litert.profiler import Profile, profile_graph
-from movinet_lite.engines.native.program import MAX_IMAGES, StreamProgram
+from movinet_lite.engines.native.program import MAX_IMAGES
 from movinet_lite.engines.native.streams import NativeStreamModel
 from movinet_lite.engines.native.target import host_target
 from movinet_lite.engines.threads import available_cores
@@ -152,7 +152,6 @@ def _measure_code(
     from movinet_lite.engines.native.profiler import Profiler
 
     program, target = model.program, host_target()
-    assert isinstance(program, StreamProgram)  # noqa: S101 - what a model is loaded with
     assert target is not None  # noqa: S101 - the model was loaded here
     profiler = Profiler(program.plan, target)
 

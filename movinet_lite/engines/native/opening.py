@@ -204,16 +204,15 @@ class _Entry:
     def _load(
         self, target: Target, threads: int, info: ModelInfo, *, is_compact: bool
     ) -> NativeStreamModel:
-        spec = self.contents.spec
         program = StreamProgram.of(
-            spec,
+            self.contents.spec,
             self.contents.weights,
             target=target,
             threads=threads,
             is_compact=is_compact,
             cache=self.folder,
         )
-        return NativeStreamModel(program, spec, info)
+        return NativeStreamModel(program, info)
 
 
 @attrs.frozen(kw_only=True)

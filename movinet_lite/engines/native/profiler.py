@@ -101,7 +101,8 @@ class Profiler:
             profile=ticks,
         )
         shape = (frames, *self._plan.spec.frame_size, 3)
-        images = np.random.default_rng(0).random(shape, np.float32)
+        # Bytes, as videos give them.
+        images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         storages = [program.new_storage()] * frames
         ages = iter(range(0, frames * (_WARM_UP + calls), frames))
 

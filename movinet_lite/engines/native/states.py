@@ -13,65 +13,26 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from movinet_lite.arrays import States
 from movinet_lite.engines.leases import Lease
+from movinet_lite.engines.native.program import StreamProgram
 from movinet_lite.engines.own_states import OwnStates
-from movinet_lite.network.spec import NetworkSpec
 from movinet_lite.network.states import FRAME_COUNT, init_states
 from movinet_lite.network.variants import get_variant
 
-__all__ = ["NativeStates", "Program", "Storage", "Storages"]
+__all__ = ["NativeStates", "Storage", "Storages"]
 
 Memory: TypeAlias = NDArray[np.uint8]
 """The memory of one stream, as a program lays it out."""
 
 _KEPT: Final = 4
 """How many memories that no stream uses are kept: a stream that goes through a video in long calls has two."""
-
-
-class Program(Protocol):
-    """A network as machine code; `movinet_lite.engines.native.program.StreamProgram` describes its methods."""
-
-    @property
-    def num_columns(self) -> int:
-        """How many numbers a row has: logits, pooled and hidden features."""
-
-    @property
-    def max_images(self) -> int:
-        """How many frames a call takes at most."""
-
-    @property
-    def first_place(self) -> int:
-        """The place of the states in a new memory."""
-
-    def new_storage(self) -> Memory:
-        """Return the memory of a stream without frames."""
-
-    @property
-    def kept_frames(self) -> int:
-        """How many frames the states hold, at most."""
-
-    def run(
-        self,
-        frames: NDArray[Any],
-        storages: Sequence[Memory],
-        places: Sequence[int],
-        ages: Sequence[int],
-        source: Memory | None = None,
-    ) -> NDArray[np.float32]:
-        """Step streams, and return a row for each frame."""
-
-    def read_states(self, storage: Memory, place: int) -> dict[str, NDArray[Any]]:
-        """Return the states at a place in the network's own layout."""
-
-    def write_states(self, storage: Memory, states: Mapping[str, NDArray[Any]]) -> int:
-        """Fill a memory with states in the network's own layout, and return their place."""
 
 
 def _nobody() -> None:
@@ -136,13 +97,12 @@ class NativeStates(OwnStates):
 
     def __init__(
         self,
-        program: Program,
-        spec: NetworkSpec,
+        program: StreamProgram,
         storage: Storage | None = None,
         place: int = 0,
         age: int = 0,
     ) -> None:
-        super().__init__(spec)
+        super().__init__(program.plan.spec)
         self.program = program
         self.storage = storage
         self.place = place
@@ -167,17 +127,16 @@ class NativeStates(OwnStates):
 class Storages:
     """The storages of all streams of a program; any number of threads may use it."""
 
-    def __init__(self, program: Program, spec: NetworkSpec) -> None:
+    def __init__(self, program: StreamProgram) -> None:
         """Begin with none."""
         self._program = program
-        self._spec = spec
         self._lock = threading.Lock()
         # When another memory comes back to a full deque, the oldest goes back to the system.
         self._free: deque[Lease] = deque(maxlen=_KEPT)
 
     def empty(self) -> NativeStates:
         """Return the states of a stream without frames, which needs no memory."""
-        return NativeStates(self._program, self._spec)
+        return NativeStates(self._program)
 
     def filled(self, own: States) -> NativeStates:
         """Return states with the values of *own*, in the network's own layout."""
@@ -186,7 +145,7 @@ class Storages:
         return self._states_in(storage, int(own[FRAME_COUNT][0]))
 
     def begin_long(self, states: NativeStates) -> Storage:
-        """Return a storage with anything in it, to step *states* by at least `Program.kept_frames` frames from their own.
+        """Return a storage with anything in it, to step *states* by at least `StreamProgram.kept_frames` frames from their own.
 
         `finish` or `give_up` must follow.
         """
@@ -227,7 +186,7 @@ class Storages:
 
     def _states_in(self, storage: Storage, age: int) -> NativeStates:
         """Return the last states in a storage, which a step has written."""
-        states = NativeStates(self._program, self._spec, storage, storage.place, age)
+        states = NativeStates(self._program, storage, storage.place, age)
         storage.latest = weakref.ref(states)
         storage.is_written = False
         return states

@@ -17,18 +17,16 @@ from numpy.typing import NDArray
 from movinet_lite.arrays import FEATURE_NAMES, FeatureName, FrameSize, States
 from movinet_lite.engines.base import ModelInfo
 from movinet_lite.engines.feature_models import StreamModelWithFeatures
+from movinet_lite.engines.native.program import StreamProgram
 from movinet_lite.engines.native.states import (
     Memory,
     NativeStates,
-    Program,
     Storage,
     Storages,
 )
 from movinet_lite.errors import ModelError
-from movinet_lite.network.spec import NetworkSpec
 from movinet_lite.network.state_names import fit_states
 from movinet_lite.network.states import from_published_states
-from movinet_lite.network.variants import get_variant
 
 __all__ = ["NativeStreamModel"]
 
@@ -36,24 +34,19 @@ __all__ = ["NativeStreamModel"]
 class NativeStreamModel(StreamModelWithFeatures):
     """A stream model for any number of frames and streams per call; its states stay in storages of the engine."""
 
-    def __init__(self, program: Program, spec: NetworkSpec, info: ModelInfo) -> None:
+    def __init__(self, program: StreamProgram, info: ModelInfo) -> None:
         """Wrap a program; prefer `movinet_lite.engines.native.opening.load_native`.
 
         Args:
             program: The network as machine code.
-            spec: The spec of the network.
             info: The facts of the model.
         """
         super().__init__(info)
         self._program = program
-        self._spec = spec
-        self._storages = Storages(program, spec)
+        self._storages = Storages(program)
         self._pattern = self._storages.empty()
-        variant = get_variant(spec.variant)
-        ends = np.cumsum(
-            [spec.num_classes, variant.head_channels, variant.hidden_channels]
-        )
-        self._num_classes = spec.num_classes
+        ends = np.cumsum(program.plan.head.channels)
+        self._num_classes = int(ends[0])
         self._columns = {
             name: slice(int(begin), int(end))
             for name, begin, end in zip(FEATURE_NAMES, ends, ends[1:], strict=False)
@@ -80,7 +73,7 @@ class NativeStreamModel(StreamModelWithFeatures):
         return True
 
     @property
-    def program(self) -> Program:
+    def program(self) -> StreamProgram:
         """The network as machine code."""
         return self._program
 
@@ -151,7 +144,7 @@ class NativeStreamModel(StreamModelWithFeatures):
     def _step_together(
         self, frames: NDArray[Any], given: Sequence[States]
     ) -> tuple[NDArray[np.float32], list[NativeStates]]:
-        """Return the rows and the states of at most `Program.max_images` streams after a frame each, from one call."""
+        """Return the rows and the states of at most `StreamProgram.max_images` streams after a frame each, from one call."""
         states = [self._own(one) for one in given]
         storages: list[Storage] = []
         try:
@@ -215,7 +208,7 @@ class NativeStreamModel(StreamModelWithFeatures):
         return np.ascontiguousarray(frames, kind)
 
     def _check_frame_size(self, frame_size: tuple[int, ...]) -> None:
-        expected = self._spec.frame_size
+        expected = self._program.plan.spec.frame_size
         if frame_size != expected:
             raise ModelError(
                 f"a compiled model takes frames of one size, {expected}; got {frame_size}",

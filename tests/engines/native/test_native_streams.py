@@ -84,7 +84,7 @@ def new_model(network, tmp_path_factory):
             is_compact=False,  # which rounds weights
             cache=cache,
         )
-        return NativeStreamModel(program, network.spec, info)
+        return NativeStreamModel(program, info)
 
     return make
 

@@ -720,13 +720,13 @@ def test_other_programs_have_code_of_their_own(smallest, tmp_path, pretended):
     ways = [
         {},
         {"max_images": 3},
-        {"frame_size": (6, 6)},
         {"is_compact": True},
         {"target": attrs.evolve(target, cpu="generic")},
     ]
     for options in ways:
         program_of(smallest, cache=tmp_path, **options)
-    assert len(pretended) == len(list(tmp_path.iterdir())) == len(ways)
+    program_of(small_network("stream", frame_size=(6, 6)), cache=tmp_path)
+    assert len(pretended) == len(list(tmp_path.iterdir())) == len(ways) + 1
 
 
 @pytest.mark.parametrize(
