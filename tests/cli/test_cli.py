@@ -673,7 +673,9 @@ def test_a_real_model_streams_a_video(
     second = run_json("stream", path, *options)
 
     classifier = StreamingClassifier.load(model, labels="kinetics-600")
-    by_hand = [classifier.step(frame).to_dict(600) for frame in read_frames(path, fps=5)]
+    by_hand = [
+        classifier.step(frame).to_dict(600) for frame in read_frames(path, fps=5)
+    ]
     assert len(first) == 10
     assert first == second
     # The engine adds up one frame a call in another order than many.
