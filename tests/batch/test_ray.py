@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from movinet_lite.batch import Job, Limits, cluster, on_ray, run
-from movinet_lite.batch.ray_pool import _MAX_LOST, num_wanted
+from movinet_lite.batch import Job, Limits, cluster, on_ray, ray_pool, run
+from movinet_lite.batch.ray_pool import num_wanted
 from movinet_lite.cli import main
 from movinet_lite.demo import CLIP
 from movinet_lite.errors import (
@@ -75,7 +75,7 @@ def test_rows_are_those_of_one_machine(folder, tmp_path, ray_cluster):
     (videos / "list.txt").write_text("a.mp4\nmissing.mp4\n")
     inputs = [videos, videos / "list.txt"]
     job = Job(model=models.told)
-    limits = Limits(timeout_s=3.0)
+    limits = Limits(timeout_s=10.0)
     run(inputs, tmp_path / "here.jsonl", job, workers=2, limits=limits)
     output = tmp_path / "there.jsonl"
     run([videos / "a.mp4"], output, job, workers=1)
@@ -128,8 +128,11 @@ def test_what_is_lost_in_the_middle_of_a_video_loses_no_row(
 
 @of_ray
 @pytest.mark.slow
-def test_a_video_that_every_actor_dies_of_is_given_up(folder, tmp_path, ray_cluster):
+def test_a_video_that_every_actor_dies_of_is_given_up(
+    folder, tmp_path, ray_cluster, monkeypatch
+):
     """Its row tells how many had it, and the other videos are done."""
+    monkeypatch.setattr(ray_pool, "_MAX_LOST", 2)  # an actor takes seconds to start
     videos = folder("a", "b_deadly", "c")
     output = tmp_path / "rows.jsonl"
     here, _ = ray_cluster(2)
@@ -139,8 +142,8 @@ def test_a_video_that_every_actor_dies_of_is_given_up(folder, tmp_path, ray_clus
     assert (end.num_done, end.num_errors) == (3, 1)
     rows = _rows(output)
     deadly = rows.pop("b_deadly")
-    assert deadly["attempts"] == _MAX_LOST
-    assert f"the actor that has it must live; {_MAX_LOST} died" in deadly["error"]
+    assert deadly["attempts"] == 2
+    assert "the actor that has it must live; 2 died" in deadly["error"]
     # One of them may have been done again: its actor died of the next video before it could return the row.
     assert {row["error"] for row in rows.values()} == {None}
 

@@ -108,7 +108,7 @@ def new_context(members, rounds):
     return context
 
 
-def check(team, code, *, runs=20, rounds=50):
+def check(team, code, *, runs=10, rounds=20):
     """Run the function some times, and check that all members ran it each time, in step."""
     context = new_context(team.members, rounds)
     for _ in range(runs):
@@ -195,7 +195,7 @@ def in_threads(*works):
 def test_two_teams_at_once(code):
     """Teams of two Python threads do not get in each other's way."""
     teams = [Team(2), Team(3)]
-    in_threads(*(lambda team=team: check(team, code, runs=100) for team in teams))
+    in_threads(*(lambda team=team: check(team, code, runs=50) for team in teams))
     for team in teams:
         team.close()
 
