@@ -155,16 +155,21 @@ def test_every_network_is_computed(activation, gate, padding, positional_encodin
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("is_compact", [False, True])
-@pytest.mark.parametrize("variant", ["t0", "a0", "a1", "a2", "a3", "a4", "a5"])
-def test_published_variant_is_computed(variant, is_compact):
-    """The published variants give what TensorFlow gives."""
-    network = build_movinet(variant, "stream", 5, frame_size=(100, 84))
+@pytest.fixture(scope="module", params=["t0", "a0", "a1", "a2", "a3", "a4", "a5"])
+def published(request):
+    """A network of a published variant, a clip, and the rows and states that TensorFlow gives."""
+    network = build_movinet(request.param, "stream", 5, frame_size=(100, 84))
     randomise(network, 0)
     _calm(network)
     clip = moving_clips(1, 5, (100, 84))[0]
-    rows, states = expected_rows(network, clip)
+    return network, clip, *expected_rows(network, clip)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_compact", [False, True])
+def test_published_variant_is_computed(published, is_compact):
+    """The published variants give what TensorFlow gives."""
+    network, clip, rows, states = published
     made = program_of(network, threads=2, max_images=4, is_compact=is_compact)
     classes, pooled, _ = made.plan.head.channels
     for pieces in (1, 4):
