@@ -17,8 +17,8 @@ from movinet_lite.errors import ConversionError, ModelError, said_by
 
 __all__ = ["MachineCode", "compile_module", "fingerprint"]
 
-_FORMAT: Final = 1
-"""Rises when the same source and LLVM give other code, for instance by other options."""
+_LEVEL: Final = 2
+"""How much work LLVM puts into choosing instructions, of 0 to 3: its default. 0 gives code that takes three times as long."""
 
 _CHECKSUM: Final = hashlib.sha256
 _CHECKSUM_BYTES: Final = 32
@@ -32,22 +32,21 @@ def fingerprint(target: Target) -> str:
     import llvmlite
     import llvmlite.binding as llvm
 
-    facts = (
-        _FORMAT,
-        llvmlite.__version__,
-        llvm.llvm_version_info,
-        *attrs.astuple(target),
-    )
+    facts = (llvmlite.__version__, llvm.llvm_version_info, *attrs.astuple(target))
     return _CHECKSUM(repr(facts).encode()).hexdigest()
 
 
 def compile_module(ir_text: str, target: Target, *, optimise: bool = True) -> bytes:
     """Compile a module for *target*.
 
+    The module must be written as it shall run: LLVM chooses instructions and registers, but none of its passes rewrites
+    the module. On ours, whose loops and vectors are those of the CPU, they took twice as long as all else, for code that was
+    no faster (docs/performance.md).
+
     Args:
         ir_text: The module in LLVM's assembly language. What it calls must be in it, or in the C library.
         target: What to make code for.
-        optimise: Make the fastest code, which takes several times as long.
+        optimise: Make fast code, which takes several times as long.
 
     Returns:
         What `MachineCode` loads: a checksum, then an object file.
@@ -57,7 +56,7 @@ def compile_module(ir_text: str, target: Target, *, optimise: bool = True) -> by
     """
     import llvmlite.binding as llvm
 
-    machine = _machine(target, opt=3 if optimise else 0)
+    machine = _machine(target, opt=_LEVEL if optimise else 0)
     try:
         module = llvm.parse_assembly(ir_text)
         module.verify()
@@ -65,10 +64,6 @@ def compile_module(ir_text: str, target: Target, *, optimise: bool = True) -> by
         raise ConversionError(
             f"LLVM must accept the program made for a model; it says: {said_by(error)}"
         ) from error
-    if optimise:
-        options = llvm.create_pipeline_tuning_options(speed_level=3)
-        passes = llvm.create_pass_builder(machine, options)
-        passes.getModulePassManager().run(module, passes)
     code = machine.emit_object(module)
     return _checksum(code, target) + code
 

@@ -1,10 +1,9 @@
 """Tells what to make machine code for: the CPU of this machine and its vector registers.
 
 References:
-    [1] LLVM, ``llvm/lib/Target/X86/X86.td``: ``prefer-256-bit`` is set for Intel's CPUs with AVX-512.
-    [2] Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, 14.1.1 and 15.1.1: 16 registers of 256 bits
+    [1] Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, 14.1.1 and 15.1.1: 16 registers of 256 bits
         with AVX, 32 of 512 bits with AVX-512.
-    [3] Arm Architecture Reference Manual for A-profile, B1.2.1: 32 registers of 128 bits.
+    [2] Arm Architecture Reference Manual for A-profile, B1.2.1: 32 registers of 128 bits.
 """
 
 from __future__ import annotations
@@ -86,15 +85,13 @@ def choose_target(triple: str, cpu: str, features: Mapping[str, bool]) -> Target
     flags = [f"{'+' if has else '-'}{name}" for name, has in sorted(features.items())]
     architecture = triple.partition("-")[0]
     if architecture in ("aarch64", "arm64"):
-        return Target(triple, cpu, ",".join(flags), lanes=4, registers=32)  # [3]
+        return Target(triple, cpu, ",".join(flags), lanes=4, registers=32)  # [2]
     if architecture != "x86_64":
         return f"the native engine needs a CPU of x86-64 or AArch64; this process runs on {architecture}"
     if features.get("avx512f"):
-        # Else LLVM would halve the vectors of loops that it turns into vectors itself [1].
-        flags.append("-prefer-256-bit")
-        return Target(triple, cpu, ",".join(flags), lanes=16, registers=32)  # [2]
+        return Target(triple, cpu, ",".join(flags), lanes=16, registers=32)  # [1]
     if features.get("avx2") and features.get("fma"):
-        return Target(triple, cpu, ",".join(flags), lanes=8, registers=16)  # [2]
+        return Target(triple, cpu, ",".join(flags), lanes=8, registers=16)  # [1]
     return f"the native engine needs a CPU with AVX2 and FMA, or AVX-512; this one ({cpu}) has neither"
 
 

@@ -65,7 +65,7 @@ def smaller_target(lanes: int, registers: int) -> Target:
 
 
 def _is_wide(feature: str) -> bool:
-    return feature.startswith(("avx512", "avx10", "evex512", "prefer-256"))
+    return feature.startswith(("avx512", "avx10", "evex512"))
 
 
 @attrs.define

@@ -245,7 +245,7 @@ def test_narrower_vectors(lanes, registers):
         ("aarch64-unknown-linux-gnu", "neoverse-n1", ""),
         ("arm64-apple-macosx11.0.0", "apple-m1", ""),
         ("x86_64-unknown-linux-gnu", "haswell", ""),
-        ("x86_64-pc-windows-msvc", "skylake-avx512", "-prefer-256-bit"),
+        ("x86_64-pc-windows-msvc", "skylake-avx512", ""),
     ],
 )
 def test_code_for_other_cpus(network, triple, cpu, features):
