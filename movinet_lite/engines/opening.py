@@ -37,6 +37,7 @@ from movinet_lite.network.pytorch.recognition import (
     check_pytorch_mode,
     holds_pytorch_weights,
 )
+from movinet_lite.network.signature_names import signature_names
 from movinet_lite.network.spec import Functions, NetworkSpec, read_facts
 from movinet_lite.network.variants import Mode, check_mode
 
@@ -70,6 +71,8 @@ def check_form(path: Path, mode: Mode, source: str) -> None:
     )
     if facts is not None:
         check_mode(facts.mode, mode, source)
+    elif mode == "base" and signature_names(path) & {"call", "init_states"}:
+        check_mode("stream", mode, source)
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -85,6 +85,19 @@ ASSUMED = "assumed are activation 'hard_swish' and gate 'keras2_hard_sigmoid'"
 
 
 @pytest.mark.usefixtures("_cache")
+def test_a_stream_model_is_refused_as_a_base_one_at_once(tmp_path, caplog):
+    """Its file tells the mode, so that nothing is compiled and no log says so."""
+    path = write_stream_saved_model(tmp_path / "stream")
+    with (
+        caplog.at_level("DEBUG", "movinet_lite"),
+        pytest.raises(ModelError, match="this one is a stream model") as caught,
+    ):
+        BaseClassifier.load(path)
+    assert caught.value.received == "stream"
+    assert not caplog.records
+
+
+@pytest.mark.usefixtures("_cache")
 @pytest.mark.parametrize("engine", ["tensorflow", "auto"])
 def test_activation_and_gate_of_a_checkpoint_can_be_said(tmp_path, engine):
     """Where both are said nothing is assumed, the scores are right, and what was compiled with others is not used."""
