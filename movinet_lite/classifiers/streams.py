@@ -323,7 +323,7 @@ class StreamingClassifier(Session):
                 between two calls of `reset`; or a `VideoFrame`.
             time_s: Display time of the frame in seconds, for the prediction; a `VideoFrame` has its own.
             features: Which `Prediction.features` to give: ``"pooled"`` (or `True`) or ``"hidden"``, as in `features`; `False`
-                for none. They are those that the answer comes from, also where a horizon changed the session.
+                for none. They are those that the answer comes from, even if a horizon switched sessions.
 
         Raises:
             ArrayError: If *frame* is not an RGB picture.

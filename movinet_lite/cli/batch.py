@@ -174,7 +174,7 @@ def _batch(args: argparse.Namespace) -> int:
     again = " (--retry-errors processes them again)" if end.num_errors_before else ""
     complain(
         "error",
-        f"{errors} of {end.num_before + end.num_done} videos have an error{again}",
+        f"{errors} of {end.num_before + end.num_done} videos {'has' if errors == 1 else 'have'} an error{again}",
     )
     return FAILED
 

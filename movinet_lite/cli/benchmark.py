@@ -97,8 +97,8 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--profile",
         action="store_true",
-        help="in place of all else, tell how long each part of the stream model takes, one frame a call and "
-        "several; with several threads, also how much faster it is than with one",
+        help="instead, report how long each part of the stream model takes, one frame a call and several; "
+        "with several threads, also how much faster it is than with one",
     )
     parser.add_argument(
         "--engine",
@@ -128,6 +128,10 @@ def _benchmark(args: argparse.Namespace) -> int:
         return _measure_pipeline(args)
     if args.profile:
         return _profile(args)
+    if args.stream is None and args.base is None:
+        raise UsageError(
+            "a benchmark needs --stream MODEL or --base MODEL; got neither"
+        )
     from movinet_lite.benchmark.measuring import benchmark
 
     if sys.stderr.isatty():

@@ -44,7 +44,7 @@ def read_own_facts(path: Path) -> NetworkFacts:
             )
         which = "the model that it was made from" if path.suffix == ".tflite" else "it"
         raise ModelError(
-            "only a model that this library wrote can keep more facts; this one is of others "
+            "only a model that this library wrote can keep more facts; this one comes from elsewhere "
             f"(export {which} first: {_EXPORT})",
             path,
         )

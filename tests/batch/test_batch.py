@@ -231,7 +231,7 @@ def test_errors_of_an_earlier_run_are_not_forgotten(folder, tmp_path, capsys):
         output, errors = capsys.readouterr()
         assert status == 1
         assert output.endswith(counted)
-        assert f"1 of 2 videos have an error{hint}\n" in errors
+        assert f"1 of 2 videos has an error{hint}\n" in errors
 
 
 def test_errors_are_tried_again_when_asked_for(folder, tmp_path):

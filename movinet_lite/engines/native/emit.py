@@ -311,7 +311,7 @@ class Emitter:
         return builder.fdiv(above, below)
 
     def fetch(self, pointer: Value) -> None:
-        """Ask for a line of memory that will be read or written later, into the second cache."""
+        """Ask for a line of memory that will be read or written later, into the L2 cache."""
         kinds = [U8_P, I32, I32, I32]
         ask = self._intrinsic("llvm.prefetch.p0", kinds, ir.VoidType())
         for_reading, second_cache, data = 0, 2, 1
