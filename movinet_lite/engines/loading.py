@@ -156,8 +156,8 @@ def load_model(  # noqa: C901, PLR0911 - one branch a form of a model
     if streams > 1 and (path.suffix == ".tflite" or engine == "tensorflow"):
         warnings.warn(
             f"streams={streams} has no effect: only compiled models step several streams in one call; "
-            f"{'a .tflite file' if path.suffix == '.tflite' else 'TensorFlow'} steps them one by one (load the SavedModel "
-            "or .safetensors file with engine='litert', or omit streams)",
+            f"{'a .tflite file' if path.suffix == '.tflite' else 'TensorFlow'} steps them one by one (use engine='native', "
+            "which steps any number, or the SavedModel or .safetensors file with engine='litert'; or omit streams)",
             UserWarning,
             stacklevel=3,
         )
