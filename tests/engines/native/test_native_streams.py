@@ -2,8 +2,11 @@
 
 import copy
 import gc
+import os
 import pickle
 import re
+import signal
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +24,7 @@ from movinet_lite.engines.tensorflow.networks import as_model
 from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.network.model import fold
 from movinet_lite.network.states import FRAME_COUNT
+from tests.forking import fork
 from tests.networks import LABELS, SIZE, moving_clips, small_network, tiny_variant
 from tests.python_calls import python_calls
 
@@ -460,6 +464,35 @@ def test_threads_step_the_same_states(model, frames, monkeypatch):
         found = [job.result() for job in jobs]
     for (rows, _), wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(rows, wanted)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_fork_while_another_thread_begins_a_step(model, frames):
+    """The forked process steps on, from the states of that step too: it waits for no thread that it does not have."""
+    rows, _ = one_by_one(model, frames[:6])
+    _, (before, other) = zip(
+        *(one_by_one(model, frames[:5]) for _ in range(2)), strict=True
+    )
+    begun, may_end = threading.Event(), threading.Event()
+
+    def hold():
+        begun.set()
+        assert may_end.wait(120)
+
+    before.storage.previous = hold  # asked while the step takes its storage
+    with ThreadPoolExecutor(1) as pool:
+        stepping = pool.submit(one_by_one, model, frames[5:6], before)
+        assert begun.wait(60)
+        child = fork()
+        if not child:
+            signal.alarm(30)
+            found = [one_by_one(model, frames[5:6], one)[0] for one in (other, before)]
+            os._exit(0 if np.array_equal(found, [rows[5:6]] * 2) else 1)
+        status = os.waitpid(child, 0)[1]
+        may_end.set()
+        np.testing.assert_array_equal(stepping.result()[0], rows[5:6])
+    assert status == 0
 
 
 @pytest.mark.parametrize("seed", range(8))
