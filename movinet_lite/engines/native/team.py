@@ -78,6 +78,7 @@ class Team:
         """Call a function once for each member, at the same time, and return when all have returned.
 
         The GIL is released. There is one run at a time: another thread that calls this waits. A team of one has no such limit.
+        A signal handler may call it, whatever it interrupts.
 
         Args:
             address: The address of ``void f(i64* context, i64 member)``. Member 0 is the calling thread.
@@ -165,7 +166,8 @@ class _Crew:
     block: ctypes.Array[ctypes.c_char]
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        # A signal handler, or a finaliser, may run the team in the middle of `Team.run`: before or after the machine code.
+        self.lock = threading.RLock()
         self.threads: list[threading.Thread] = []
 
 

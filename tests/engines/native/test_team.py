@@ -524,6 +524,28 @@ def test_ctrl_c_leaves_the_team_whole():
         assert program.returncode == 0
 
 
+@WITHOUT_WINDOWS
+def test_a_signal_handler_may_run_the_team():
+    """It does not wait for the run that it interrupts, which waits for it."""
+    with started("""
+        handled = []
+
+        def handle(*_):
+            team.run(address, 1000)
+            handled.append(1)
+            if len(handled) == 20:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+
+        signal.signal(signal.SIGALRM, handle)
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+        while len(handled) < 20:
+            team.run(address, 1_000_000)
+        print("ran")
+    """) as program:
+        assert program.communicate(timeout=60) == ("ran\n", "")
+        assert program.returncode == 0
+
+
 @pytest.mark.parametrize("members", [0, -1])
 def test_team_has_a_member(members):
     """A team of nobody is an error."""
