@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from movinet_lite.engines.native import team as module
+from movinet_lite.engines.native import team_code
 from movinet_lite.engines.native.compiler import MachineCode, compile_module
 from movinet_lite.engines.native.team import (
     BARRIER_BYTES,
@@ -26,6 +27,7 @@ from movinet_lite.engines.native.team import (
     emit_barrier,
     possible_members,
 )
+from movinet_lite.engines.native.team_code import TeamCode
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError, SessionError
 from tests.forking import fork
@@ -412,6 +414,20 @@ def test_fork_during_a_run(code):
         finally:
             is_over.set()
         running.result()
+    team.close()
+
+
+@WITHOUT_WINDOWS
+def test_a_run_needs_no_llvm(code, monkeypatch):
+    """Else a process that is forked while another thread loads a model would wait for LLVM's lock for ever."""
+
+    def refuse(*_, **__):
+        pytest.fail("the run compiled something")
+
+    TeamCode.on.cache_clear()
+    team = Team(2)
+    monkeypatch.setattr(team_code, "compile_module", refuse)
+    check(team, code)
     team.close()
 
 
