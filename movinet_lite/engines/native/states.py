@@ -23,6 +23,7 @@ from movinet_lite.arrays import States
 from movinet_lite.engines.leases import Lease
 from movinet_lite.engines.native.program import StreamProgram
 from movinet_lite.engines.own_states import OwnStates
+from movinet_lite.errors import SessionError
 from movinet_lite.network.states import FRAME_COUNT, init_states
 from movinet_lite.network.variants import get_variant
 
@@ -113,6 +114,23 @@ class NativeStates(OwnStates):
         self.place = place
         self.age = age
 
+    @property
+    def memory(self) -> Memory:
+        """The memory that they are in.
+
+        Raises:
+            SessionError: If later steps took it. Python forgets weak references to garbage before it calls ``__del__``: who
+                steps there cannot know who still holds states.
+        """
+        storage = self.storage
+        assert storage is not None  # noqa: S101 - the callers look
+        if storage.place - self.place not in {0, 1}:
+            raise SessionError(
+                "states that are garbage must not be used after later steps; these were, and are overwritten "
+                "(keep copies: dict(states))"
+            )
+        return storage.memory
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy them as arrays: a second object at the same place would not keep it from being overwritten."""
         return dict, (dict(self),)
@@ -125,7 +143,7 @@ class NativeStates(OwnStates):
             return init_states(
                 get_variant(spec.variant), 1, spec.frame_size, facts=spec
             )
-        found = self.program.read_states(self.storage.memory, self.place)
+        found = self.program.read_states(self.memory, self.place)
         return {**found, FRAME_COUNT: np.array([self.age], np.int32)}
 
 
@@ -169,7 +187,7 @@ class Storages:
         if num_frames == 1 and storage.claim(states.place):
             return storage
         copy = self._take(states.place)
-        np.copyto(copy.memory, storage.memory)
+        np.copyto(copy.memory, states.memory)
         return copy
 
     def finish(

@@ -568,6 +568,30 @@ def test_no_python_code_runs_when_states_end(model, frames):
     assert len(model._storages._free) == 4
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("count", [1, 9])
+def test_states_that_are_garbage_are_an_error_once_overwritten(model, frames, count):
+    """In ``__del__`` of garbage nobody knows who holds states: rather an error than the states of later frames."""
+    found = []
+
+    class Recorder:
+        def __del__(self):
+            states = self.states
+            for index in range(2):
+                _, states = model.step(frames[index : index + 1], states)
+            for use in (dict, lambda old: model.step(frames[:count], old)):
+                with pytest.raises(SessionError, match="these were, and are overwr"):
+                    use(self.states)
+                found.append(use)
+
+    recorder = Recorder()
+    _, recorder.states = one_by_one(model, frames[:5])
+    recorder.itself = recorder
+    del recorder
+    gc.collect()
+    assert len(found) == 2
+
+
 def test_frames_that_do_not_fit_are_refused(model, frames):
     """Machine code gets no frames of another shape, and frames of any memory layout."""
     states = model.init_states(SIZE)
