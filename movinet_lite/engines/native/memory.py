@@ -20,10 +20,21 @@ _SMALLEST: Final = 2**20
 
 
 def aligned_zeros(size: int) -> NDArray[np.uint8]:
-    """Return so many zeros that begin at a multiple of `ALIGNMENT`."""
-    if size < _SMALLEST or not hasattr(mmap, "MADV_HUGEPAGE"):
-        whole = np.zeros(size + ALIGNMENT, np.uint8)
-        return whole[-address_of(whole) % ALIGNMENT :][:size]
+    """Return so many zeros that begin at a multiple of `ALIGNMENT`.
+
+    Raises:
+        MemoryError: If the system has no more memory, or lets the process have no more.
+    """
+    if size >= _SMALLEST and hasattr(mmap, "MADV_HUGEPAGE"):
+        # A system that gives no such memory may give usual memory; if not, NumPy's error says how much was asked for.
+        with contextlib.suppress(OSError):
+            return _huge_zeros(size)
+    whole = np.zeros(size + ALIGNMENT, np.uint8)
+    return whole[-address_of(whole) % ALIGNMENT :][:size]
+
+
+def _huge_zeros(size: int) -> NDArray[np.uint8]:
+    """Return so many zeros that begin at a multiple of a huge page, on huge pages where the system has them."""
     # Private: a forked process gets a copy, not the same memory; and shared memory mostly gets no huge pages.
     kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
     pages = mmap.mmap(-1, size + 2 * _HUGE_PAGE, flags=kind)

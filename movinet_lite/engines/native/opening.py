@@ -11,9 +11,10 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import numpy as np
@@ -46,9 +47,11 @@ __all__ = ["load_native"]
 _LOG = logging.getLogger("movinet_lite.engines")
 
 # Increase it when what an entry holds changes, so that old entries are made again.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _FILE: Final = "folded.safetensors"
-_EXPECTED: Final = "expected_logits"  # no weight has this name
+# No weight has these names.
+_EXPECTED: Final = "expected_logits"
+_ENTRY: Final = "entry"
 # By default. Threads wait for each other after each part of a layer, and a frame has little work for more of them.
 _MOST_THREADS: Final = 8
 # Streams in one call when the code is checked; odd, so that it has a full and a part-filled group of frames.
@@ -94,7 +97,7 @@ def load_native(
         what=f"{source} (stream) for the native engine",
         is_whole=entry.read,
         make=lambda folders, _: _fold(
-            path, source, frame_size, functions, folder=folders[_FILE]
+            path, source, frame_size, functions, folder=folders[_FILE], entry=name
         ),
     )
     if not made:
@@ -143,7 +146,8 @@ class _Entry:
             spec, arrays = read_arrays(folder / _FILE)
         except ModelError:
             return False
-        if _EXPECTED not in arrays:
+        # Under the name of another model's entry it would answer for that.
+        if arrays.pop(_ENTRY, np.empty(0)).tobytes() != os.fsencode(folder.name):
             return False
         expected = arrays.pop(_EXPECTED)
         self.contents = _Contents(spec, arrays, expected)
@@ -272,19 +276,21 @@ def _fold(
     functions: Functions,
     *,
     folder: Path,
+    entry: str,
 ) -> None:
-    """Write the folded weights, what the source says, and a note to *folder*."""
+    """Write the folded weights, what the source says, the name of the *entry*, and a note to *folder*."""
     from movinet_lite.network.model import fold
 
     reference, network = open_to_compile(
         path, "stream", source, frame_size=frame_size, functions=functions
     )
     spec = network.spec
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         name: np.asarray(weight, np.float32)
         for name, weight in fold(network).named_weights.items()
     }
     arrays[_EXPECTED] = logits_of_source(reference, spec.frame_size)
+    arrays[_ENTRY] = np.frombuffer(os.fsencode(entry), np.uint8)
     save_arrays(folder / _FILE, spec, arrays)
     write_note(
         folder,

@@ -331,13 +331,16 @@ def _machine_code(
 ) -> MachineCode:
     """Return the machine code of a plan, from the cache if it is there."""
     text = f"{code_format()} {plan.text} {max_images} {fingerprint(target)}"
+    digest = hashlib.sha256(text.encode())
+    key = digest.digest()  # code of another network could end the process
     path = None
     if cache is not None:
-        path = cache / f"code-{hashlib.sha256(text.encode()).hexdigest()[:16]}.bin"
-        try:
-            return MachineCode(path.read_bytes(), target)
-        except (OSError, ModelError):
-            pass  # not there yet, or damaged: it is made anew
+        path = cache / f"code-{digest.hexdigest()[:16]}.bin"
+        with contextlib.suppress(OSError, ModelError):
+            # Where it is not there yet, or damaged, it is made anew.
+            found = path.read_bytes()
+            if found.startswith(key):
+                return MachineCode(found[len(key) :], target)
     from movinet_lite.engines.native.assembly import write_code
 
     written = write_code(plan, Rooms.of(plan, max_images), target.triple)
@@ -345,5 +348,5 @@ def _machine_code(
     if path is not None:
         # A folder that is read only: the next load compiles again.
         with contextlib.suppress(OSError):
-            write_atomically(path, code)
+            write_atomically(path, key + code)
     return MachineCode(code, target)

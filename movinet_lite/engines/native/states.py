@@ -23,6 +23,7 @@ from movinet_lite.arrays import States
 from movinet_lite.engines.leases import Lease
 from movinet_lite.engines.native.program import StreamProgram
 from movinet_lite.engines.own_states import OwnStates
+from movinet_lite.errors import SessionError
 from movinet_lite.network.states import FRAME_COUNT, init_states
 from movinet_lite.network.variants import get_variant
 
@@ -47,13 +48,12 @@ class Storage:
         place: The place of the last states in it: how many frames it has taken in, counted from the program's first place.
         latest: Returns the states at this place, if somebody holds them.
         previous: Returns the states at the place before it, if they are in it and somebody holds them.
-        is_written: Whether a step works on it.
     """
 
     __slots__ = (
         "__weakref__",
+        "_in_use",
         "_lease",
-        "is_written",
         "latest",
         "memory",
         "place",
@@ -68,21 +68,27 @@ class Storage:
         self.place = place
         self.latest: Callable[[], NativeStates | None] = _nobody
         self.previous: Callable[[], NativeStates | None] = _nobody
-        self.is_written = True
+        # Held during a step, and never waited for: in a forked process it may stay locked for ever.
+        self._in_use = threading.Lock()
+        self._in_use.acquire()
         self._lease = lease = Lease(self, give_back)
         lease.lent = memory
 
     def claim(self, place: int) -> bool:
         """Let a step of one frame from *place* work on it, if that overwrites no states that somebody holds."""
-        if self.is_written:
+        if not self._in_use.acquire(blocking=False):
             return False
         if self.place == place + 1 and self.latest() is None:
             # Nobody holds what the last step gave: it is undone.
             self.place, self.latest, self.previous = place, self.previous, _nobody
         if self.place != place or self.previous() is not None:
+            self.let_go()
             return False
-        self.is_written = True
         return True
+
+    def let_go(self) -> None:
+        """End the step that works on it."""
+        self._in_use.release()
 
 
 class NativeStates(OwnStates):
@@ -108,6 +114,23 @@ class NativeStates(OwnStates):
         self.place = place
         self.age = age
 
+    @property
+    def memory(self) -> Memory:
+        """The memory that they are in.
+
+        Raises:
+            SessionError: If later steps took it. Python forgets weak references to garbage before it calls ``__del__``: who
+                steps there cannot know who still holds states.
+        """
+        storage = self.storage
+        assert storage is not None  # noqa: S101 - the callers look
+        if storage.place - self.place not in {0, 1}:
+            raise SessionError(
+                "states that are garbage must not be used after later steps; these were, and are overwritten "
+                "(keep copies: dict(states))"
+            )
+        return storage.memory
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy them as arrays: a second object at the same place would not keep it from being overwritten."""
         return dict, (dict(self),)
@@ -120,7 +143,7 @@ class NativeStates(OwnStates):
             return init_states(
                 get_variant(spec.variant), 1, spec.frame_size, facts=spec
             )
-        found = self.program.read_states(self.storage.memory, self.place)
+        found = self.program.read_states(self.memory, self.place)
         return {**found, FRAME_COUNT: np.array([self.age], np.int32)}
 
 
@@ -130,7 +153,6 @@ class Storages:
     def __init__(self, program: StreamProgram) -> None:
         """Begin with none."""
         self._program = program
-        self._lock = threading.Lock()
         # When another memory comes back to a full deque, the oldest goes back to the system.
         self._free: deque[Lease] = deque(maxlen=_KEPT)
 
@@ -162,12 +184,10 @@ class Storages:
             fresh.memory.fill(0)
             return fresh
         # A longer step would overwrite the states that it begins from.
-        if num_frames == 1:
-            with self._lock:
-                if storage.claim(states.place):
-                    return storage
+        if num_frames == 1 and storage.claim(states.place):
+            return storage
         copy = self._take(states.place)
-        np.copyto(copy.memory, storage.memory)
+        np.copyto(copy.memory, states.memory)
         return copy
 
     def finish(
@@ -175,20 +195,19 @@ class Storages:
     ) -> NativeStates:
         """Return the states after a step of so many frames from *states* in *storage*."""
         storage.place += num_frames
-        with self._lock:
-            storage.previous = storage.latest
-            return self._states_in(storage, states.age + num_frames)
+        storage.previous = storage.latest
+        return self._states_in(storage, states.age + num_frames)
 
     @staticmethod
     def give_up(storage: Storage) -> None:
         """End a step that failed: the states that it began from are still there."""
-        storage.is_written = False
+        storage.let_go()
 
     def _states_in(self, storage: Storage, age: int) -> NativeStates:
         """Return the last states in a storage, which a step has written."""
         states = NativeStates(self._program, storage, storage.place, age)
         storage.latest = weakref.ref(states)
-        storage.is_written = False
+        storage.let_go()
         return states
 
     def _take(self, place: int) -> Storage:

@@ -96,7 +96,7 @@ class NativeStreamModel(StreamModelWithFeatures):
         source = None
         kept = self._program.kept_frames
         if before.storage is not None and min(count, self._program.max_images) >= kept:
-            source = before.storage.memory
+            source = before.memory
             storage = self._storages.begin_long(before)
         else:
             storage = self._storages.begin(before, count)

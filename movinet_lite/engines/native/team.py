@@ -69,7 +69,8 @@ class Team:
                 f"a team must have at least one member, and on Windows no more; got {members}"
             )
         self.members = members
-        self._target = target
+        # Made now: in a process that is forked while another thread compiles, LLVM's lock may be locked for ever.
+        self._code = TeamCode.on(target) if members > 1 else None
         self._is_closed = False
         # By process: in a forked one the threads do not exist, and the lock may be locked for ever.
         self._crews: dict[int, _Crew] = {}
@@ -78,6 +79,7 @@ class Team:
         """Call a function once for each member, at the same time, and return when all have returned.
 
         The GIL is released. There is one run at a time: another thread that calls this waits. A team of one has no such limit.
+        A signal handler may call it, whatever it interrupts.
 
         Args:
             address: The address of ``void f(i64* context, i64 member)``. Member 0 is the calling thread.
@@ -86,7 +88,7 @@ class Team:
         Raises:
             SessionError: If the team is closed, or the system lets it start no threads.
         """
-        if self.members == 1:
+        if self._code is None:
             self._check_open()
             _function(address)(context, 0)
             return
@@ -94,7 +96,7 @@ class Team:
         with crew.lock:
             self._check_open()
             if not crew.threads:
-                self._start(crew)
+                self._start(crew, self._code)
             crew.code.run(crew.state, address, context)
 
     def close(self) -> None:
@@ -116,8 +118,7 @@ class Team:
         process = os.getpid()
         return self._crews.get(process) or self._crews.setdefault(process, _Crew())
 
-    def _start(self, crew: _Crew) -> None:
-        code = TeamCode.on(self._target)
+    def _start(self, crew: _Crew, code: TeamCode) -> None:
         block = ctypes.create_string_buffer(STATE_BYTES + 8 * self.members + 64)
         state = -(-ctypes.addressof(block) // 64) * 64
         core = KEEP_OFF if self.members <= available_cores() else GO_ANYWHERE
@@ -165,7 +166,8 @@ class _Crew:
     block: ctypes.Array[ctypes.c_char]
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        # A signal handler, or a finaliser, may run the team in the middle of `Team.run`: before or after the machine code.
+        self.lock = threading.RLock()
         self.threads: list[threading.Thread] = []
 
 

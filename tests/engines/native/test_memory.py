@@ -44,6 +44,12 @@ def test_memory_stays_as_long_as_it_is_used():
     assert not part.any()
 
 
+def test_too_little_memory_is_a_memory_error():
+    """A limit of the system is reported like that of any array, with the size."""
+    with pytest.raises(MemoryError, match=r"Unable to allocate 1\.00 EiB"):
+        aligned_zeros(2**60)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("size", [1000, 2**22])

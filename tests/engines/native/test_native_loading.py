@@ -264,6 +264,22 @@ def test_damaged_files_are_made_anew(filled, kept, network, work):
     assert_right(session, network)
 
 
+def test_an_entry_under_the_name_of_another_is_not_used(
+    filled, kept, network, tmp_path, work
+):
+    """What was made of another model is made anew: it would answer for that."""
+    other = tmp_path / "other.safetensors"
+    save_network(small_network("stream", seed=1, frame_size=SIZE), other)
+    load(other, labels=LABELS)
+    (others,) = compiled_folder().glob("other-*-native")
+    work.taken()
+    for taken in ([others / "folded.safetensors"], list(others.iterdir())):
+        for file in taken:
+            shutil.copy(file, filled / file.name)
+        assert_right(load(kept), network)
+        assert work.taken()[0] == 1
+
+
 def test_an_entry_of_an_earlier_format_is_not_used(filled, kept, monkeypatch, work):
     """What another release folded otherwise is made anew, in its place."""
     monkeypatch.setattr(opening, "_FORMAT", opening._FORMAT + 1)
@@ -518,7 +534,8 @@ def test_entries_are_listed_and_cleared(filled):
     """With all that stands in them; and what they hold is no network that others could load."""
     spec, arrays = read_arrays(filled / "folded.safetensors")
     assert spec.labels == LABELS
-    assert all(array.dtype == np.float32 for array in arrays.values())
+    others = [name for name, array in arrays.items() if array.dtype != np.float32]
+    assert others == ["entry"]
     with pytest.raises(ModelError, match="must have 'movinet_lite' in its metadata"):
         load_network(filled / "folded.safetensors")
     assert (

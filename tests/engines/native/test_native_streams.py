@@ -2,8 +2,11 @@
 
 import copy
 import gc
+import os
 import pickle
 import re
+import signal
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +24,7 @@ from movinet_lite.engines.tensorflow.networks import as_model
 from movinet_lite.errors import ModelError, SessionError
 from movinet_lite.network.model import fold
 from movinet_lite.network.states import FRAME_COUNT
+from tests.forking import fork
 from tests.networks import LABELS, SIZE, moving_clips, small_network, tiny_variant
 from tests.python_calls import python_calls
 
@@ -462,6 +466,35 @@ def test_threads_step_the_same_states(model, frames, monkeypatch):
         np.testing.assert_array_equal(rows, wanted)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_fork_while_another_thread_begins_a_step(model, frames):
+    """The forked process steps on, from the states of that step too: it waits for no thread that it does not have."""
+    rows, _ = one_by_one(model, frames[:6])
+    _, (before, other) = zip(
+        *(one_by_one(model, frames[:5]) for _ in range(2)), strict=True
+    )
+    begun, may_end = threading.Event(), threading.Event()
+
+    def hold():
+        begun.set()
+        assert may_end.wait(120)
+
+    before.storage.previous = hold  # asked while the step takes its storage
+    with ThreadPoolExecutor(1) as pool:
+        stepping = pool.submit(one_by_one, model, frames[5:6], before)
+        assert begun.wait(60)
+        child = fork()
+        if not child:
+            signal.alarm(30)
+            found = [one_by_one(model, frames[5:6], one)[0] for one in (other, before)]
+            os._exit(0 if np.array_equal(found, [rows[5:6]] * 2) else 1)
+        status = os.waitpid(child, 0)[1]
+        may_end.set()
+        np.testing.assert_array_equal(stepping.result()[0], rows[5:6])
+    assert status == 0
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_no_order_of_steps_overwrites_what_is_held(model, frames, seed):
     """Whatever is stepped, dropped, taken up again or stepped together, logits depend on the frames of a stream alone."""
@@ -533,6 +566,30 @@ def test_no_python_code_runs_when_states_end(model, frames):
     held = [model.step(frames[:1], model.init_states(SIZE))[1] for _ in range(9)]
     assert python_calls(held.clear) == []
     assert len(model._storages._free) == 4
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("count", [1, 9])
+def test_states_that_are_garbage_are_an_error_once_overwritten(model, frames, count):
+    """In ``__del__`` of garbage nobody knows who holds states: rather an error than the states of later frames."""
+    found = []
+
+    class Recorder:
+        def __del__(self):
+            states = self.states
+            for index in range(2):
+                _, states = model.step(frames[index : index + 1], states)
+            for use in (dict, lambda old: model.step(frames[:count], old)):
+                with pytest.raises(SessionError, match="these were, and are overwr"):
+                    use(self.states)
+                found.append(use)
+
+    recorder = Recorder()
+    _, recorder.states = one_by_one(model, frames[:5])
+    recorder.itself = recorder
+    del recorder
+    gc.collect()
+    assert len(found) == 2
 
 
 def test_frames_that_do_not_fit_are_refused(model, frames):

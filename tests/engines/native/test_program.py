@@ -709,6 +709,20 @@ def test_damaged_code_is_made_again(smallest, tmp_path, compiled):
         assert path.read_bytes() == whole
 
 
+def test_code_of_another_network_is_not_used(smallest, tmp_path, compiled):
+    """Code under the name of another network's is made anew: it would compute nonsense, or end the process."""
+    other = program_of(smallest, cache=tmp_path / "other", max_images=3)
+    first = program_of(smallest, cache=tmp_path / "first")
+    (path,) = (tmp_path / "other").iterdir()
+    (renamed,) = (tmp_path / "first").iterdir()
+    path.write_bytes(renamed.read_bytes())
+    again = program_of(smallest, cache=tmp_path / "other", max_images=3)
+    assert len(compiled) == 3
+    np.testing.assert_array_equal(first_rows(again), first_rows(other))
+    assert path.read_bytes() != renamed.read_bytes()
+    assert first.max_images != again.max_images
+
+
 def test_a_folder_that_cannot_be_written_to_keeps_nothing(smallest, tmp_path, compiled):
     """Where the cache cannot be written to, the program is made all the same."""
     taken = tmp_path / "taken"

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from movinet_lite.engines.native import team as module
+from movinet_lite.engines.native import team_code
 from movinet_lite.engines.native.compiler import MachineCode, compile_module
 from movinet_lite.engines.native.team import (
     BARRIER_BYTES,
@@ -26,6 +27,7 @@ from movinet_lite.engines.native.team import (
     emit_barrier,
     possible_members,
 )
+from movinet_lite.engines.native.team_code import TeamCode
 from movinet_lite.engines.threads import available_cores
 from movinet_lite.errors import ModelError, SessionError
 from tests.forking import fork
@@ -415,6 +417,20 @@ def test_fork_during_a_run(code):
     team.close()
 
 
+@WITHOUT_WINDOWS
+def test_a_run_needs_no_llvm(code, monkeypatch):
+    """Else a process that is forked while another thread loads a model would wait for LLVM's lock for ever."""
+
+    def refuse(*_, **__):
+        pytest.fail("the run compiled something")
+
+    TeamCode.on.cache_clear()
+    team = Team(2)
+    monkeypatch.setattr(team_code, "compile_module", refuse)
+    check(team, code)
+    team.close()
+
+
 PROGRAM = """
     import signal, sys, threading
     from movinet_lite.engines.native.compiler import MachineCode, compile_module
@@ -521,6 +537,28 @@ def test_ctrl_c_leaves_the_team_whole():
         assert program.stdout.readline() == "begun\n"
         program.send_signal(signal.SIGINT)
         assert program.communicate(timeout=120) == ("ran again\n", "")
+        assert program.returncode == 0
+
+
+@WITHOUT_WINDOWS
+def test_a_signal_handler_may_run_the_team():
+    """It does not wait for the run that it interrupts, which waits for it."""
+    with started("""
+        handled = []
+
+        def handle(*_):
+            team.run(address, 1000)
+            handled.append(1)
+            if len(handled) == 20:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+
+        signal.signal(signal.SIGALRM, handle)
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+        while len(handled) < 20:
+            team.run(address, 1_000_000)
+        print("ran")
+    """) as program:
+        assert program.communicate(timeout=60) == ("ran\n", "")
         assert program.returncode == 0
 
 
