@@ -208,9 +208,13 @@ def load_model(  # noqa: C901, PLR0911 - one branch a form of a model
         # Anything that stops a converter: its own errors, those of TensorFlow or LiteRT, a full disk, too little memory.
         _raise_if_final(error, engine, source)
         # TensorFlow's engine has better messages for errors of the model itself.
+        remark = ""
+        if threads is not None and not _takes_threads(threads, str(source)):
+            remark = f", with its own number of threads, not {threads}"
+            open_slowly = functools.partial(open_slowly, threads=None)
         model = open_slowly()
         warnings.warn(
-            f"TensorFlow runs the model, several times slower, since it could not be compiled: {_why(error)}",
+            f"TensorFlow runs the model, several times slower{remark}, since it could not be compiled: {_why(error)}",
             UserWarning,
             stacklevel=3,
         )
@@ -233,6 +237,18 @@ def _check_options(
     if threads is not None:
         _check_count("threads", threads, source, high=MAX_THREADS)
     _check_count("streams", streams, source)
+
+
+def _takes_threads(threads: int, source: str) -> bool:
+    """Set the number of threads of TensorFlow; return false if it was used before, such as by the failed compilation."""
+    from movinet_lite.engines.tensorflow.saved_models import set_threads
+    from movinet_lite.network.tensorflow import tf
+
+    try:
+        set_threads(tf, threads, source)
+    except ModelError:
+        return False
+    return True
 
 
 def _raise_if_final(error: Exception, engine: Engine, source: str | Path) -> None:

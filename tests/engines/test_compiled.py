@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from movinet_lite import BaseClassifier, StreamingClassifier
 from movinet_lite.classifiers import step_many
@@ -588,6 +589,23 @@ def test_whatever_stops_the_compilation_tensorflow_goes_on(
     with pytest.raises(ConversionError, match=said):
         load(saved_models / "stream", "litert")
     assert [path for path in compiled_folder().iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.usefixtures("_without_native")
+def test_tensorflow_goes_on_with_its_own_threads(saved_models, tmp_path, monkeypatch):
+    """The compilation that failed has used it, after which its number of threads is fixed; the warning says so, and why."""
+    monkeypatch.setenv("MOVINET_LITE_CACHE", str(tmp_path))
+    threads = tf.config.threading.get_intra_op_parallelism_threads() + 1
+
+    def fail(_job, _folders, _missing):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(compiled_module, "_compile", fail)
+    tf.constant(0)
+    said = f"its own number of threads, not {threads}, since .*No space left on device"
+    with pytest.warns(UserWarning, match=said):
+        session = StreamingClassifier.load(saved_models / "stream", threads=threads)
+    assert session.info.engine == "tensorflow"
 
 
 def test_a_cache_that_cannot_be_written_to_is_said_so(
