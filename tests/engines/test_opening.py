@@ -88,6 +88,7 @@ ASSUMED = "assumed are activation 'hard_swish' and gate 'keras2_hard_sigmoid'"
 def test_a_stream_model_is_refused_as_a_base_one_at_once(tmp_path, caplog):
     """Its file tells the mode, so that nothing is compiled and no log says so."""
     path = write_stream_saved_model(tmp_path / "stream")
+    caplog.clear()  # of what TensorFlow says while it writes
     with (
         caplog.at_level("DEBUG", "movinet_lite"),
         pytest.raises(ModelError, match="this one is a stream model") as caught,
