@@ -30,8 +30,10 @@ __all__ = ["BARRIER_BYTES", "Team", "emit_barrier", "possible_members"]
 BARRIER_BYTES: Final = 128
 """Bytes of the state of a barrier: zeros at first, beginning at a multiple of 64."""
 
-_LOOKS_AT_BARRIER: Final = 500
-"""How often a member looks at a barrier before it gives up its time slice between two looks."""
+_LOOKS_AT_BARRIER: Final = 5_000
+"""How often a member looks at a barrier before it gives up its time slice between two looks.
+
+Beside other processes a slice that was given up is back after milliseconds: with 500 looks a busy machine was twice as slow."""
 
 _ON_WINDOWS: Final = sys.platform == "win32"
 
