@@ -129,9 +129,7 @@ def _benchmark(args: argparse.Namespace) -> int:
     if args.profile:
         return _profile(args)
     if args.stream is None and args.base is None:
-        raise UsageError(
-            "a benchmark needs --stream MODEL or --base MODEL; got neither"
-        )
+        raise UsageError("a benchmark needs --stream MODEL or --base MODEL")
     from movinet_lite.benchmark.measuring import benchmark
 
     if sys.stderr.isatty():

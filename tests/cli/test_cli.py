@@ -378,6 +378,7 @@ def test_a_model_that_is_not_there_is_said_once(run, video, blue_video, tmp_path
             "--engine needs --profile; got --engine litert alone",
         ),
         (["benchmark", "--threads", "99999"], "from 1 to 1024; got '99999'"),
+        (["benchmark"], "needs --stream MODEL or --base MODEL"),
         (["stream", "a.mp4", "--start", "1e300"], "1000000000 seconds; got '1e300'"),
         (["classify", "a.mp4", "--end", "1e300"], "1000000000 seconds; got '1e300'"),
         (["stream", "a.mp4", "--fps", "0"], "a number above 0; got '0'"),

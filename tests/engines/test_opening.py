@@ -74,16 +74,6 @@ def test_a_causal_model_saved_to_take_clips_runs_whole_and_frame_by_frame(
         BaseClassifier.load(causal, engine="litert", **options)
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """Return a network as those on TF Hub are, and its checkpoint."""
-    network = small_network("stream", gate="keras2_hard_sigmoid", frame_size=SIZE)
-    return network, write_checkpoint(network, tmp_path_factory.mktemp("garden"))
-
-
-ASSUMED = "assumed are activation 'hard_swish' and gate 'keras2_hard_sigmoid'"
-
-
 @pytest.mark.usefixtures("_cache")
 def test_a_stream_model_is_refused_as_a_base_one_at_once(tmp_path, caplog):
     """Its file tells the mode, so that nothing is compiled and no log says so."""
@@ -96,6 +86,16 @@ def test_a_stream_model_is_refused_as_a_base_one_at_once(tmp_path, caplog):
         BaseClassifier.load(path)
     assert caught.value.received == "stream"
     assert not caplog.records
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Return a network as those on TF Hub are, and its checkpoint."""
+    network = small_network("stream", gate="keras2_hard_sigmoid", frame_size=SIZE)
+    return network, write_checkpoint(network, tmp_path_factory.mktemp("garden"))
+
+
+ASSUMED = "assumed are activation 'hard_swish' and gate 'keras2_hard_sigmoid'"
 
 
 @pytest.mark.usefixtures("_cache")

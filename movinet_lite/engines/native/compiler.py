@@ -40,8 +40,8 @@ def compile_module(ir_text: str, target: Target, *, optimise: bool = True) -> by
     """Compile a module for *target*.
 
     The module must be written as it shall run: LLVM chooses instructions and registers, but none of its passes rewrites
-    the module. On ours, whose loops and vectors are those of the CPU, they took twice as long as all else, for code that was
-    no faster (docs/performance.md).
+    the module. On ours, whose loops and vectors are those of the CPU, they took longer than all else, for code that was no
+    faster (docs/performance.md).
 
     Args:
         ir_text: The module in LLVM's assembly language. What it calls must be in it, or in the C library.

@@ -314,8 +314,8 @@ class Emitter:
         """Ask for a line of memory that will be read or written later, into the L2 cache."""
         kinds = [U8_P, I32, I32, I32]
         ask = self._intrinsic("llvm.prefetch.p0", kinds, ir.VoidType())
-        for_reading, second_cache, data = 0, 2, 1
-        options = [ir.Constant(I32, n) for n in (for_reading, second_cache, data)]
+        for_reading, l2_cache, data = 0, 2, 1
+        options = [ir.Constant(I32, n) for n in (for_reading, l2_cache, data)]
         self.builder.call(ask, [pointer, *options])
 
     def _intrinsic(self, name: str, kinds: Sequence[Any], result: Any) -> Any:
